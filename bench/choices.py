@@ -1,0 +1,201 @@
+"""A thing that a suite names: ``name`` or ``{name: {option: value}}``.
+
+Losses, models, data sets, optimizers, schedules and augmentations are all chosen this way, so all of
+them check their options, fill in their defaults and complain about misspelt names alike.
+
+Nothing here (and nothing at the top of ``losses``, ``models`` or ``datasets``) imports torch: planning a
+suite of 100,000 runs must not wait for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from bench.errors import BenchError, unknown
+
+
+class Strict(BaseModel):
+    """Base of everything that is read from a person's file: unknown keys are refused by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys_only(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            for key, value in values.items():
+                if cls.model_config.get("extra") == "forbid" and key not in cls.model_fields:
+                    raise ValueError(unknown("key", str(key), cls.model_fields))
+                # YAML's `seeds: yes` must not become one seed: pydantic would read True as 1.
+                field = cls.model_fields.get(key)
+                if isinstance(value, bool) and field is not None and "bool" not in str(field.annotation):
+                    raise ValueError(f"{key}: found {str(value).lower()}, which is no {field.annotation}")
+        elif not isinstance(values, BaseModel):
+            raise ValueError(f"found {describe(values)}, expected a mapping of {', '.join(cls.model_fields)}")
+        return values
+
+
+class Options(Strict):
+    """The options of one named choice. Subclasses declare them as fields, with their defaults."""
+
+    summary: ClassVar[str] = ""
+
+
+class FreeOptions(Options):
+    """Options that somebody else's code declares: passed on to it as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+
+class ForeignOptions(FreeOptions):
+    """Options of a ``module:callable`` of the user's own.
+
+    ``source`` is the digest of the file that defines it. It is part of a run's identity: a result that
+    was made by other code must not answer for this one.
+    """
+
+    source: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A name and its options, checked and complete."""
+
+    name: str
+    options: Options
+
+    def describe(self) -> dict[str, Any]:
+        """The resolved form that run ids hash: every option, defaults filled in."""
+        return {"name": self.name, **self.options.model_dump(mode="json")}
+
+    def label(self) -> str:
+        """How tables show it: the name, and only those options that are not the default."""
+        given = self.options.model_dump(mode="json", exclude_defaults=True)
+        given.pop("source", None)
+        shown = ", ".join(f"{key}={_short(value)}" for key, value in given.items())
+        return f"{self.name}({shown})" if shown else self.name
+
+
+def split_choice(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
+    """Read ``name``, ``{name: {option: value}}`` or the resolved ``{"name": name, option: value}``.
+
+    Returns the name and the options given. Raises ValueError for anything else.
+    """
+    if isinstance(value, str):
+        return value, {}
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        return value["name"], {key: option for key, option in value.items() if key != "name"}
+    if isinstance(value, Mapping) and len(value) == 1:
+        [(name, options)] = value.items()
+        if isinstance(name, str) and (options is None or isinstance(options, Mapping)):
+            return name, dict(options or {})
+    raise ValueError(f"found {describe(value)}, expected the name of a {kind} or {{name: {{option: value}}}}")
+
+
+def choose(kind: str, value: Any, table: Mapping[str, type[Options]]) -> Choice:
+    """Resolve what a suite says about one ``kind`` of thing.
+
+    Args:
+        kind: the word for messages, such as ``loss``.
+        value: ``name`` or ``{name: {option: value}}``.
+        table: what may be named. A key that ends in ``/`` allows any name below it; the key
+            ``module:callable`` allows code of the user's own, whose source file joins the options.
+
+    Raises:
+        ValueError: unknown name (with the nearest one), or options that do not hold.
+    """
+    name, given = split_choice(kind, value)
+    if name in table:
+        options_type = table[name]
+    elif "/" in name and (family := name.split("/", 1)[0] + "/") in table and name != family:
+        options_type = table[family]
+    elif ":" in name and "module:callable" in table:
+        options_type = table["module:callable"]
+        given = {**given, "source": source_digest(name)}
+    else:
+        raise ValueError(unknown(kind, name, (f"{key}<name>" if key.endswith("/") else key for key in table)))
+    try:
+        return Choice(name, options_type.model_validate(given))
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{name}: {line}" for line in explain(error))) from None
+
+
+def restore(description: Mapping[str, Any], table: Mapping[str, type[Options]]) -> Choice:
+    """The choice that :meth:`Choice.describe` described. Code of the user's own must be unchanged.
+
+    Raises:
+        BenchError: the source file of a ``module:callable`` is no longer the one that was described.
+    """
+    choice = choose("choice", description, table)
+    if choice.describe() != description:
+        raise BenchError(
+            f"{description['name']}: its source file changed after this run was planned; "
+            "plan the suite again (bench run SUITE)"
+        )
+    return choice
+
+
+def _module_file(name: str) -> Path:
+    module = name.split(":", 1)[0]
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        searched = ", ".join(entry or "." for entry in sys.path[:2])
+        raise ValueError(f"'{name}': there is no module '{module}' (searched {searched}, … )")
+    return Path(spec.origin)
+
+
+def source_digest(name: str) -> str:
+    """SHA-256 (16 digits) of the file that ``module:callable`` comes from, without importing it."""
+    return hashlib.sha256(_module_file(name).read_bytes()).hexdigest()[:16]
+
+
+def load_callable(name: str) -> Any:
+    """Import what ``module:callable`` names. Raises BenchError where there is no such thing."""
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BenchError(f"'{name}' cannot be imported: {error}") from error
+    if not callable(found):
+        raise BenchError(f"'{name}' is {describe(found)}, not a callable")
+    return found
+
+
+def explain(error: ValidationError) -> list[str]:
+    """Pydantic's complaints as lines of ``field: what was found, what is allowed``."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        where = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] not in ("value_error", "missing"):
+            message = f"found {describe(detail['input'])}; {message[:1].lower()}{message[1:]}"
+        lines.append(f"{where}: {message}" if where else message)
+    return lines
+
+
+def describe(value: Any) -> str:
+    """A value as messages show it: short, and with its type where that is not plain to see."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return f"a mapping with {', '.join(map(str, value)) or 'no keys'}"
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}"
+    return repr(value)[:80]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)

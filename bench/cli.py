@@ -1,0 +1,236 @@
+"""The command: one short function a verb."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import BaseModel
+
+from bench import suite as suites
+from bench.errors import BenchError
+from bench.launch.preflight import check_data, check_names
+from bench.results import check_writable
+from bench.suite import Suite
+
+if TYPE_CHECKING:
+    from bench.tracking import BackgroundMirror
+
+app = typer.Typer(
+    help="Is one training loss really better than another? A suite file goes in, verdicts come out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite's YAML file.")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Use this many seeds instead of the suite's.")]
+Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of run folders and tables.")]
+Data = Annotated[Path, typer.Option(envvar="BENCH_DATA", help="Folder of the data sets.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a GPU, or one a core.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow store. Default: mlflow.db in the results folder."),
+]
+
+
+@app.command()
+def run(
+    suite: SuiteFile,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    data: Data = Path("data"),
+    workers: Workers = None,
+    device: Device = "auto",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Train what a suite is missing, watch, mirror into MLflow, and report. Run it again to continue."""
+    from bench.launch.local import train_here
+    from bench.launch.view import View
+    from bench.tracking import BackgroundMirror
+
+    asked = _load(suite, seeds)
+    check_writable(results)
+    with BackgroundMirror(asked, results, tracking_uri) as mirror:
+        with View(asked, results) as view:
+            train_here(
+                asked,
+                results,
+                data,
+                search_path=_search_path(suite),
+                watch=view,
+                say=view.say,
+                workers=workers,
+                device=device,
+                retry_failed=retry_failed,
+            )
+        _report(asked, results, as_json, mirror)
+
+
+@app.command()
+def plan(
+    suite: SuiteFile,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    workers: Workers = None,
+    device: Device = "auto",
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Print each cell's complete description instead, as YAML.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What would run: cells, done and missing runs, workers, and the hours it would take. Changes nothing."""
+    from bench.launch.plan import plan as make_plan
+    from bench.launch.text import plan_text, resolved_text
+
+    asked = _load(suite, seeds)
+    if resolved:
+        print(resolved_text(asked))
+        return
+    made = make_plan(asked, results, workers, device)
+    _print(made, plan_text(made), as_json)
+
+
+@app.command()
+def status(suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False) -> None:
+    """How a suite stands: done, running, waiting, failed and why. Changes nothing."""
+    from bench.launch.status import status as look
+    from bench.launch.text import status_text
+
+    found = look(_load(suite, seeds, names=False), results)
+    _print(found, status_text(found), as_json)
+    _exit_1_if(found.runs.failed or found.runs.damaged)
+
+
+@app.command()
+def report(suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False) -> None:
+    """Tables and verdicts from what is finished, also while the suite is still running."""
+    _report(_load(suite, seeds, names=False), results, as_json)
+
+
+@app.command()
+def track(
+    suite: SuiteFile,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
+    from bench.reports.comparison import report as compare
+    from bench.reports.text import markdown
+    from bench.tracking import Mirror
+
+    asked = _load(suite, seeds, names=False)
+    mirror = Mirror(asked, results, tracking_uri)
+    synced = mirror.sync()
+    mirror.attach_report(sorted((results / asked.name).glob("*.*")), markdown(compare(asked, results)))
+    print(f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged in {mirror.uri}")
+
+
+@app.command()
+def ui(
+    results: Results = Path("results"),
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it."""
+    from bench.tracking import ui_command
+
+    command = ui_command(results, tracking_uri, port)
+    print(f"MLflow: http://127.0.0.1:{port}", file=sys.stderr, flush=True)
+    os.execvp(command[0], command)
+
+
+@app.command()
+def fetch(suite: SuiteFile, data: Data = Path("data")) -> None:
+    """Download a suite's data sets, on a machine that has a network, before the nodes need them."""
+    chosen = {entry.choice for entry in _load(suite).datasets}
+    check_data(chosen, data, _say)
+    _say(f"in place: {', '.join(sorted(choice.name for choice in chosen))}")
+
+
+@app.command()
+def doctor(
+    results: Results = Path("results"),
+    data: Data = Path("data"),
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Can this machine run it: torch and torchvision, devices, Slurm, MLflow, data sets."""
+    from bench.doctor import diagnose, diagnosis_text
+
+    diagnosis = diagnose(results, data, tracking_uri)
+    _print(diagnosis, diagnosis_text(diagnosis), as_json)
+    _exit_1_if(not diagnosis.healthy)
+
+
+# ------------------------------------------------------------------------------------- shared by the verbs
+
+
+def _load(path: Path, seeds: int | None = None, *, names: bool = True) -> Suite:
+    """Read a suite; ``names``: also ask libraries and the user's modules whether they have what it names."""
+    sys.path[:0] = _search_path(path)
+    asked = suites.load(path, seeds)
+    if names:
+        check_names(asked)
+    return asked
+
+
+def _search_path(path: Path) -> list[str]:
+    """A user's own modules lie beside the suite, or in the folder where the command was given."""
+    return [str(path.parent.absolute()), str(Path.cwd())]
+
+
+def _report(asked: Suite, results: Path, as_json: bool, mirror: BackgroundMirror | None = None) -> None:
+    from bench.reports import files
+    from bench.reports.comparison import report as compare
+    from bench.reports.text import markdown
+
+    made = compare(asked, results)
+    written = files.write(made, results / asked.name)
+    if mirror is not None and (warning := mirror.finish(written, markdown(made))):
+        _say(f"warning: MLflow mirror: {warning}; `bench track` catches up")
+    _print(made, markdown(made), as_json)
+    _exit_1_if(any(cell.failed for cell in made.cells))
+
+
+def _print(document: BaseModel, text: str, as_json: bool) -> None:
+    print(document.model_dump_json(indent=1) if as_json else text)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _exit_1_if(trouble: object) -> None:
+    if trouble:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: a wrong request gets one message and exit status 2, never a traceback."""
+    try:
+        app()
+    except BenchError as error:
+        sys.exit(_fail(str(error), 2))
+    except OSError as error:
+        sys.exit(_fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 2))
+    except KeyboardInterrupt:
+        sys.exit(_fail("stopped; what is finished is kept, and the same command goes on from here", 130))
+
+
+def _fail(message: str, status: int) -> int:
+    _say(f"bench: {message}")
+    return status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""The data sets that a suite can name, how one is loaded, and how it is fetched.
+
+All of them become four tensors in memory (:class:`Images`): the training loop does the rest on the device.
+Files live under a data folder (``BENCH_DATA``, by default ``data``), in the layout of torchvision.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from bench.choices import Choice, ForeignOptions, Options, choose, describe, load_callable
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Form(NamedTuple):
+    """What is known of a data set before it is loaded."""
+
+    shape: tuple[int, int, int]
+    """Channels, height and width of an image."""
+    classes: int
+    mean: tuple[float, ...]
+    """Mean of each channel after division by 255, for normalisation."""
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set in memory: uint8 images [N, C, H, W], int64 labels [N] from 0 to classes − 1."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    form: Form
+
+
+class DatasetOptions(Options):
+    """What can be asked of every data set."""
+
+    train_size: int | None = Field(None, ge=1)
+    """Keep this many training images, the same share of every class. Default: all."""
+    test_size: int | None = Field(None, ge=1)
+    """Keep this many test images, the same share of every class. Default: all."""
+    label_noise: float = Field(0.0, ge=0, le=1)
+    """Share of training labels replaced by another class, chosen uniformly. Test labels stay."""
+    noise_seed: int = Field(0, ge=0)
+    """Which training labels are replaced, and by what; also which images a subset keeps."""
+
+
+class LettersOptions(DatasetOptions):
+    """``synthetic-letters``: sizes are free here, and images depend on `seed`."""
+
+    train_size: int = Field(124_800, ge=26)
+    test_size: int = Field(20_800, ge=26)
+    seed: int = Field(0, ge=0)
+
+
+class ForeignDatasetOptions(DatasetOptions, ForeignOptions):
+    """A callable of the user's own; its options are passed on."""
+
+
+_GREY = ((0.1307,), (0.3081,))  # of MNIST, which the reference uses for EMNIST-Letters too
+_EMNIST_CLASSES = {"letters": 26, "balanced": 47, "byclass": 62, "bymerge": 47, "digits": 10, "mnist": 10}
+
+FORMS: dict[str, Form] = {
+    "digits": Form((1, 8, 8), 10, (0.3053,), (0.3761,)),
+    "synthetic-letters": Form((1, 28, 28), 26, *_GREY),
+    **{f"emnist-{split}": Form((1, 28, 28), n, *_GREY) for split, n in _EMNIST_CLASSES.items()},
+    "mnist": Form((1, 28, 28), 10, *_GREY),
+    "qmnist": Form((1, 28, 28), 10, *_GREY),
+    "fashion-mnist": Form((1, 28, 28), 10, (0.2860,), (0.3530,)),
+    "kmnist": Form((1, 28, 28), 10, (0.1918,), (0.3483,)),
+    "cifar10": Form((3, 32, 32), 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": Form((3, 32, 32), 100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+}
+
+DATASETS: dict[str, type[Options]] = {
+    **dict.fromkeys(FORMS, DatasetOptions),
+    "synthetic-letters": LettersOptions,
+    "module:callable": ForeignDatasetOptions,
+}
+
+
+def choose_dataset(value: Any) -> Choice:
+    """Resolve a data set named in a suite. Raises ValueError where it does not hold."""
+    return choose("data set", value, DATASETS)
+
+
+@functools.lru_cache(maxsize=2)  # a worker trains many runs on the same data, one after another
+def load(choice: Choice, root: Path) -> Images:
+    """Load a data set from the folder ``root``, with its subset and its label noise.
+
+    Raises:
+        BenchError: it is not on disk, or what a user's callable returns is no data set.
+    """
+    import torch
+
+    options = choice.options
+    assert isinstance(options, DatasetOptions)
+    train_images, train_labels, test_images, test_labels, form = _read(choice, options, root)
+    if not isinstance(options, LettersOptions):
+        train_images, train_labels = _subset(
+            choice, "train_size", train_images, train_labels, options.train_size, options.noise_seed
+        )
+        test_images, test_labels = _subset(
+            choice, "test_size", test_images, test_labels, options.test_size, options.noise_seed
+        )
+    if options.label_noise:
+        noisy = symmetric_noise(
+            train_labels.numpy(), form.classes, options.label_noise, options.noise_seed
+        )
+        train_labels = torch.from_numpy(noisy)
+    return Images(train_images, train_labels, test_images, test_labels, form)
+
+
+def _in_files(choice: Choice) -> bool:
+    return choice.name in FORMS and choice.name not in ("digits", "synthetic-letters")
+
+
+def present(choice: Choice, root: Path) -> bool:
+    """Whether a data set can be loaded: true for all that do not come as files."""
+    if not _in_files(choice):
+        return True
+    from bench.datasets import files
+
+    return files.present(choice.name, root)
+
+
+def fetch(choice: Choice, root: Path) -> None:
+    """Download the files of a data set into ``root``. Raises BenchError where that fails."""
+    if _in_files(choice):
+        from bench.datasets import files
+
+        files.fetch(choice.name, root)
+
+
+def _read(
+    choice: Choice, options: DatasetOptions, root: Path
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Form]:
+    if choice.name == "digits":
+        return (*_digits(), FORMS["digits"])
+    if isinstance(options, LettersOptions):
+        from bench.datasets.letters import synthetic_letters
+
+        letters = synthetic_letters(options.train_size, options.test_size, options.seed)
+        return (*letters, FORMS["synthetic-letters"])
+    if _in_files(choice):
+        from bench.datasets import files
+
+        return (*files.read(choice.name, root), FORMS[choice.name])
+    return _foreign(choice, options)
+
+
+def _digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """scikit-learn's 1,797 handwritten digits, split 3 to 1 by class, the same way always."""
+    import torch
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    # 17 grey levels (0–16) spread over 0–255, exactly.
+    images = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
+    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    test, train = stratified_split(bunch.target, 450, np.random.default_rng(0))
+    return images[train], labels[train], images[test], labels[test]
+
+
+def _foreign(
+    choice: Choice, options: DatasetOptions
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Form]:
+    """``callable(**options)`` returns train images, train labels, test images and test labels.
+
+    Arrays or tensors: uint8 images [N, C, H, W] or [N, H, W], integer labels [N] from 0.
+    """
+    import torch
+
+    try:
+        parts = load_callable(choice.name)(**(options.model_extra or {}))
+    except TypeError as error:
+        raise BenchError(f"data set '{choice.name}' cannot be called with its options: {error}") from error
+    names = ("train images", "train labels", "test images", "test labels")
+    if not isinstance(parts, (tuple, list)) or len(parts) != 4:
+        raise BenchError(f"data set '{choice.name}' returned {describe(parts)}, expected {', '.join(names)}")
+    tensors = [torch.as_tensor(part) for part in parts]
+    for position in (0, 2):
+        images, labels = tensors[position : position + 2]
+        if images.ndim == 3:
+            images = tensors[position] = images.unsqueeze(1)
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise BenchError(
+                f"data set '{choice.name}': {names[position]} are {images.dtype} {list(images.shape)}, "
+                "expected uint8 [N, C, H, W] or [N, H, W]"
+            )
+        if labels.is_floating_point() or labels.shape != images.shape[:1] or len(labels) == 0:
+            raise BenchError(
+                f"data set '{choice.name}': {names[position + 1]} are {labels.dtype} {list(labels.shape)}, "
+                f"expected one integer for each of {len(images)} images"
+            )
+        if int(labels.min()) < 0:
+            raise BenchError(f"data set '{choice.name}': {names[position + 1]} are negative; they start at 0")
+        tensors[position + 1] = labels.long()
+    train_images, train_labels, test_images, test_labels = tensors
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise BenchError(f"data set '{choice.name}': training and test images differ in shape")
+    classes = int(max(train_labels.max(), test_labels.max())) + 1
+    pixels = train_images.double() / 255
+    mean, std = pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
+    shape = (int(train_images.shape[1]), int(train_images.shape[2]), int(train_images.shape[3]))
+    form = Form(shape, classes, tuple(mean.tolist()), tuple(std.tolist()))
+    return train_images, train_labels, test_images, test_labels, form
+
+
+def _subset(
+    choice: Choice, option: str, images: Tensor, labels: Tensor, size: int | None, seed: int
+) -> tuple[Tensor, Tensor]:
+    if size is None or size == len(labels):
+        return images, labels
+    if size > len(labels):
+        raise BenchError(f"data set '{choice.name}': {option}: found {size}; it has {len(labels)} such images")
+    keep, _ = stratified_split(labels.numpy(), size, np.random.default_rng([seed, size]))
+    return images[keep], labels[keep]
+
+
+def stratified_split(
+    labels: np.ndarray[Any, Any], first: int, rng: np.random.Generator
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Split indices into two parts that hold the same share of every class, up to one image a class.
+
+    Args:
+        labels: integers [N].
+        first: how many images the first part gets, 0 to N.
+        rng: decides which ones; for equal labels and state, the same ones always.
+
+    Returns:
+        Sorted indices of the first part [first] and of the second [N − first].
+    """
+    counts = np.bincount(labels)
+    exact = counts * (first / max(len(labels), 1))
+    take = np.floor(exact).astype(int)
+    # Largest remainders get what rounding down has left over; ties go to the smaller class.
+    for label in np.argsort(take - exact, kind="stable")[: first - take.sum()]:
+        take[label] += 1
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label, number in enumerate(take):
+        members = np.flatnonzero(labels == label)
+        chosen[rng.permutation(members)[:number]] = True
+    return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
+
+def symmetric_noise(
+    labels: np.ndarray[Any, Any], classes: int, share: float, seed: int
+) -> np.ndarray[Any, Any]:
+    """Replace exactly round(share · N) labels by a *different* class, uniformly chosen (1908.06112 §4)."""
+    rng = np.random.default_rng([seed, 1])
+    noisy = labels.copy()
+    hit = rng.permutation(len(labels))[: round(share * len(labels))]
+    noisy[hit] = (noisy[hit] + rng.integers(1, classes, size=len(hit))) % classes
+    return noisy

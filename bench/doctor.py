@@ -1,0 +1,147 @@
+"""Can this machine run a suite? Each check says what it found, and what to do where it does not hold."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from bench.errors import BenchError
+from bench.results import check_writable
+
+LEAST_FREE_GIB = 1.0
+
+
+class Check(BaseModel):
+    """One thing looked at. ``ok`` is None for what a suite may do without."""
+
+    name: str
+    ok: bool | None
+    found: str
+    advice: str = ""
+
+
+class Diagnosis(BaseModel):
+    """What ``bench doctor --json`` prints."""
+
+    healthy: bool
+    checks: list[Check]
+
+
+def diagnose(results: Path, data: Path, tracking_uri: str | None) -> Diagnosis:
+    """Run all checks. Writes a probe file into the results folder and removes it; changes nothing else."""
+    checks: list[Check] = []
+    for examine in (_python, _torch, _timm, _devices, _slurm):
+        checks.append(examine())
+    checks += [_results(results), _disk(results), _data(data), _mlflow(results, tracking_uri)]
+    return Diagnosis(healthy=all(check.ok is not False for check in checks), checks=checks)
+
+
+def _python() -> Check:
+    return Check(name="python", ok=sys.version_info >= (3, 11), found=platform.python_version())
+
+
+def _torch() -> Check:
+    """Torch and torchvision must be builds that belong together; else the second cannot even be imported."""
+    code = (
+        "import torch, torchvision, torchvision.ops; "
+        "torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5); "
+        "print('torch', torch.__version__, 'torchvision', torchvision.__version__)"
+    )
+    return _imports(
+        "torch and torchvision",
+        code,
+        "install both in one go, from the same index: pip install --force-reinstall torch torchvision",
+    )
+
+
+def _timm() -> Check:
+    return _imports("timm", "import timm; print('timm', timm.__version__)", "pip install timm")
+
+
+def _imports(name: str, code: str, advice: str) -> Check:
+    """Try in a process of its own: a broken build can take its process with it."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode == 0:
+        return Check(name=name, ok=True, found=done.stdout.strip())
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    return Check(name=name, ok=False, found=lines[-1], advice=advice)
+
+
+def _devices() -> Check:
+    cores = len(os.sched_getaffinity(0))
+    code = (
+        "import torch; n = torch.cuda.device_count(); "
+        "print(', '.join(torch.cuda.get_device_name(k) for k in range(n)) if n else 'no CUDA device')"
+    )
+    gpus = _imports("devices", code, "see the check of torch")
+    gpus.found = f"{cores} CPU core{'s' * (cores != 1)}; {gpus.found}"
+    return gpus
+
+
+def _slurm() -> Check:
+    if shutil.which("sbatch") is None:
+        return Check(name="slurm", ok=None, found="no sbatch here: suites run on this machine only")
+    done = subprocess.run(["sinfo", "--version"], capture_output=True, text=True)
+    if done.returncode != 0:
+        advice = "is slurmctld running, and does slurm.conf name it?"
+        return Check(name="slurm", ok=False, found=done.stderr.strip() or "sinfo fails", advice=advice)
+    return Check(name="slurm", ok=True, found=done.stdout.strip())
+
+
+def _results(results: Path) -> Check:
+    try:
+        check_writable(results)
+    except BenchError as error:
+        return Check(name="results folder", ok=False, found=str(error))
+    return Check(name="results folder", ok=True, found=f"{results.absolute()} can be written")
+
+
+def _disk(results: Path) -> Check:
+    here = next(folder for folder in (results.absolute(), *results.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(here).free / 2**30
+    ok = free >= LEAST_FREE_GIB
+    return Check(
+        name="disk",
+        ok=ok,
+        found=f"{free:.1f} GiB free at {here}",
+        advice="" if ok else "free some space, or choose another folder with --results",
+    )
+
+
+def _data(data: Path) -> Check:
+    found = sorted(entry.name for entry in data.iterdir()) if data.is_dir() else []
+    listed = ", ".join(found) or "nothing yet"
+    return Check(
+        name="data folder",
+        ok=True if found else None,
+        found=f"{data.absolute()}: {listed}",
+        advice="" if found else "digits and synthetic-letters need no files; `bench fetch SUITE` gets the others",
+    )
+
+
+def _mlflow(results: Path, uri: str | None) -> Check:
+    """The store is looked at, never created: that is the mirror's to do."""
+    from bench.tracking import TrackingError, check_store
+
+    try:
+        return Check(name="mlflow", ok=True, found=check_store(results, uri))
+    except TrackingError as error:
+        advice = "runs and tables do not depend on it; `bench track SUITE` catches up later"
+        return Check(name="mlflow", ok=False, found=str(error), advice=advice)
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """One line a check."""
+    marks = {True: "ok  ", False: "FAIL", None: "-   "}
+    lines = []
+    for check in diagnosis.checks:
+        lines.append(f"{marks[check.ok]} {check.name}: {check.found}")
+        if check.advice:
+            lines.append(f"     {check.advice}")
+    return "\n".join(lines)

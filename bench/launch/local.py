@@ -1,0 +1,255 @@
+"""Training a suite on this machine: one worker a core (or a GPU), through submitit's local executor."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import submitit
+
+from bench.errors import BenchError
+from bench.launch.pack import Pack, describe_runs, git_state
+from bench.launch.preflight import check_data, set_aside_damaged, unfinished
+from bench.launch.worker import Worker
+from bench.results import RunFolder, check_writable
+from bench.suite import Run, Suite
+
+POLL_SECONDS = 0.2
+STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint
+MOST_DEATHS = 3  # of workers on the same run, or before any run
+
+
+def train_here(
+    suite: Suite,
+    results: Path,
+    data: Path,
+    *,
+    search_path: Sequence[str],
+    watch: Callable[[], None],
+    say: Callable[[str], None],
+    workers: int | None = None,
+    device: str = "auto",
+    retry_failed: bool = False,
+) -> None:
+    """Train what a suite is missing, on this machine, and return when nothing is left to train.
+
+    Another ``bench run`` of the same suite on this machine is waited for; what it leaves is trained then.
+
+    Args:
+        suite: what to train.
+        results: the results folder.
+        data: the folder of the data sets.
+        search_path: where modules of the user's own are.
+        watch: called several times a second.
+        say: gets each thing that a person should read.
+        workers: processes; default one a GPU, or else one a core.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        retry_failed: train failed runs again.
+
+    Raises:
+        BenchError: workers cannot do their work here: no space, no permission, they die over and over.
+        KeyboardInterrupt: someone stopped it. All workers have saved their state by then.
+    """
+    with _only_launcher(results / suite.name, watch, say):
+        set_aside_damaged(suite.runs(), results, say)
+        if retry_failed:
+            for run in suite.runs():
+                RunFolder(results, run.id).forget_failure()
+        runs = unfinished(suite.runs(), results)
+        if not runs:
+            return
+        check_data({entry.choice for entry in suite.datasets}, data, say)
+        crew = Crew(suite, runs, results, data, search_path, workers, device)
+        try:
+            with _terminated_is_interrupted():
+                crew.start()
+                while crew.tend():
+                    watch()
+                    time.sleep(POLL_SECONDS)
+        finally:
+            crew.stop()
+
+
+def crew_size(workers: int | None, device: str) -> int:
+    """How many workers there will be: as asked, or one a GPU, or one a core."""
+    gpus = _gpus() if device != "cpu" else []
+    return workers or len(gpus) or len(os.sched_getaffinity(0))
+
+
+class Crew:
+    """The workers of one launcher. All of them get the same pack, and share it."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        runs: Sequence[Run],
+        results: Path,
+        data: Path,
+        search_path: Sequence[str],
+        workers: int | None,
+        device: str,
+    ) -> None:
+        self.results = results
+        self.runs = list(runs)
+        self.gpus = _gpus() if device != "cpu" else []
+        self.size = min(crew_size(workers, device), len(self.runs))
+        self.folder = results / suite.name / "jobs" / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        pack = Pack(
+            results=results.absolute(),
+            data=data.absolute(),
+            device=device,
+            runs=describe_runs(runs),
+            search_path=list(search_path),
+            git=git_state(Path.cwd()),
+            launcher=os.getpid(),
+        )
+        self.worker = Worker(pack.write(self.folder.absolute()))
+        self.jobs: dict[int, submitit.Job[Any]] = {}
+        self.deaths: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Submit a job for every worker."""
+        for place in range(self.size):
+            self._submit(place)
+
+    def _submit(self, place: int) -> None:
+        executor = submitit.LocalExecutor(folder=self.folder)
+        # submitit hides all GPUs from a job that does not ask for one.
+        gpu = {"gpus_per_node": 1, "visible_gpus": (self.gpus[place % len(self.gpus)],)} if self.gpus else {}
+        executor.update_parameters(timeout_min=60 * 24 * 365, **gpu)
+        # Ctrl-C reaches every process of the terminal. submitit's controller would kill its worker then,
+        # in the middle of a checkpoint; started like this it ignores Ctrl-C. The worker has its own handler.
+        with _ignored(signal.SIGINT):
+            self.jobs[place] = executor.submit(self.worker)
+
+    def tend(self) -> bool:
+        """Replace workers that died. False once all have ended, with nothing left to train.
+
+        Raises:
+            BenchError: a worker cannot go on, for a reason that another one would meet as well.
+        """
+        for place, job in list(self.jobs.items()):
+            if not job.done():
+                continue
+            del self.jobs[place]
+            error = job.exception()
+            if error is None:
+                if message := job.result():
+                    raise BenchError(message)
+                continue
+            check_writable(self.results)
+            self._count_death(job)
+            if unfinished(self.runs, self.results):
+                self._submit(place)
+        return bool(self.jobs)
+
+    def _count_death(self, job: submitit.Job[Any]) -> None:
+        """A worker died, not its run's Python code: killed, out of memory, a crash in a library."""
+        victim = next((run for run in unfinished(self.runs, self.results) if self._was_training(job, run)), None)
+        key = victim.id if victim else "before any run"
+        self.deaths[key] += 1
+        if self.deaths[key] < MOST_DEATHS:
+            return
+        if victim is None:
+            raise BenchError(
+                f"workers died {MOST_DEATHS} times before they trained anything; the end of the log "
+                f"{job.paths.stderr}:\n{_tail(job.paths.stderr)}"
+            )
+        folder = RunFolder(self.results, victim.id)
+        with folder.claim() as mine:
+            if mine:
+                folder.fail(
+                    f"its worker died {MOST_DEATHS} times while training it (killed for its memory, perhaps); "
+                    f"log: {job.paths.stderr}",
+                    _tail(job.paths.stderr),
+                )
+
+    def _was_training(self, job: submitit.Job[Any], run: Run) -> bool:
+        folder = RunFolder(self.results, run.id)
+        attempts = folder.info().get("attempts", [])
+        return bool(attempts) and attempts[-1].get("job") == job.job_id and not folder.claimed
+
+    def stop(self) -> None:
+        """Ask the workers that are still there to save and end, and wait until they have.
+
+        A second Ctrl-C ends them without saving.
+        """
+        try:
+            self._signal(signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            while not all(job.done() for job in self.jobs.values()) and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for job in self.jobs.values():
+            if not job.done():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(job.job_id), number)  # the controller, which passes SIGTERM on
+
+
+@contextlib.contextmanager
+def _only_launcher(
+    folder: Path, watch: Callable[[], None], say: Callable[[str], None]
+) -> Iterator[None]:
+    """Be the one launcher of a suite on this machine; watch while another one is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".launch")
+    told = False
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except filelock.Timeout:
+            if not told:
+                say("another `bench run` is training this suite: watching it, and going on when it ends")
+                told = True
+            watch()
+            time.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _ignored(number: signal.Signals) -> Iterator[None]:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextlib.contextmanager
+def _terminated_is_interrupted() -> Iterator[None]:
+    """SIGTERM stops the launcher as Ctrl-C does: with every worker's state saved."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _gpus() -> list[int]:
+    """Numbers of the NVIDIA devices that this process may use, without importing torch for it."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [int(number) for number in visible.split(",") if number.strip().isdigit()]
+    return sorted(int(path.name.removeprefix("nvidia")) for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _tail(path: Path, lines: int = 5) -> str:
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError as error:
+        return f"(cannot be read: {error})"

@@ -1,0 +1,58 @@
+"""A pack: the runs that a job trains, as a file in the job's folder."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from bench.results import write_atomically
+from bench.suite import Run
+
+
+class Pack(BaseModel):
+    """What a worker needs to know, all of it."""
+
+    results: Path
+    data: Path
+    device: str
+    runs: list[dict[str, Any]]
+    """Resolved descriptions, in the order in which they are wanted."""
+    search_path: list[str]
+    """Folders in which a user's own modules are looked for, before all others."""
+    git: dict[str, Any] | None
+    """Commit of the folder that the suite was started in, and whether it had changes."""
+    launcher: int | None = None
+    """Process on this machine without which the worker stops. None: a job that stands for itself."""
+
+    def write(self, folder: Path) -> Path:
+        """Write ``pack.json`` into a job's folder and return its path."""
+        path = folder / "pack.json"
+        write_atomically(path, self.model_dump_json().encode())
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Pack:
+        """The pack that :meth:`write` wrote."""
+        return cls.model_validate_json(path.read_bytes())
+
+
+def describe_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The form in which a pack holds runs."""
+    return [run.description for run in runs]
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit of the git repository around ``folder`` and whether it has uncommitted changes."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

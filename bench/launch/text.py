@@ -1,0 +1,70 @@
+"""Plan and status as a person reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import yaml
+
+from bench.launch.plan import Plan
+from bench.launch.status import CellStatus, Status
+from bench.suite import Suite
+
+_STATES = ("planned", "done", "running", "waiting", "failed", "damaged")
+
+
+def status_text(status: Status) -> str:
+    """One line a cell, then why runs failed."""
+    lines = [status.question, "", *_cell_table(status.cells)]
+    for problem in status.problems:
+        cell = f"{problem.dataset} × {problem.model} × {problem.loss}"
+        lines.append(f"{problem.state}: {cell}, seed {problem.seed} (run {problem.run_id}): {problem.reason}")
+    return "\n".join(lines)
+
+
+def plan_text(plan: Plan) -> str:
+    """One line a cell, then what a ``bench run`` would do."""
+    if plan.device_hours is None:
+        cost = "no finished run of some data set and model yet, so no estimate of the time"
+    else:
+        wall = plan.device_hours / max(plan.workers, 1)
+        cost = (
+            f"about {plan.device_hours:.3g} device-hours, {_duration(wall * 3600)} of waiting "
+            f"(from {plan.estimated_from} measured runs)"
+        )
+    todo = f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
+    return "\n".join([plan.question, "", *_cell_table(plan.cells), f"{plan.runs.planned} runs, {todo}"])
+
+
+def resolved_text(suite: Suite) -> str:
+    """What run ids hash, cell by cell."""
+    cells = [
+        {
+            "cell": {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss},
+            **json.loads(cell.text),
+            "seeds": list(cell.seeds),
+        }
+        for cell in suite.cells
+    ]
+    return yaml.safe_dump(cells, sort_keys=False, allow_unicode=True, width=100).rstrip()
+
+
+def _cell_table(cells: Sequence[CellStatus]) -> list[str]:
+    header = ("dataset", "model", "loss", *_STATES)
+    rows = [(c.dataset, c.model, c.loss, *(str(getattr(c, state)) for state in _STATES)) for c in cells]
+    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
+    lines = []
+    for row in (header, *rows):
+        words = (cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True))
+        numbers = (cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True))
+        lines.append("  ".join((*words, *numbers)))
+    return [*lines, ""]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,91 @@
+"""A report as Markdown that is also legible as it stands, on a terminal of 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.reports.comparison import CellSummary, Comparison, Report
+
+_HEADER = ("loss", "seeds", "accuracy %", "Δ points", "interval", "p adj.", "verdict")
+
+
+def markdown(report: Report) -> str:
+    """Question, one table for each data set × model, notes, and how it was computed."""
+    lines = [f"# {_flat(report.question)}", ""]
+    if report.optimistic:
+        lines += ["**OPTIMISTIC: the epoch was chosen on the test set itself.**", ""]
+    if not report.complete:
+        done, planned = sum(c.n for c in report.cells), sum(c.planned for c in report.cells)
+        lines += [f"*{done} of {planned} runs are finished: all of this may still change.*", ""]
+    by_key = {(c.dataset, c.model, c.loss): c for c in report.comparisons}
+    for dataset, model in dict.fromkeys((cell.dataset, cell.model) for cell in report.cells):
+        cells = [cell for cell in report.cells if (cell.dataset, cell.model) == (dataset, model)]
+        images = next((cell.test_images for cell in cells if cell.test_images), None)
+        size = f" ({images:,} test images)" if images else ""
+        optimistic = ", OPTIMISTIC" if report.optimistic else ""
+        lines += [f"## {_flat(dataset)} · {_flat(model)}{size}{optimistic}", ""]
+        rows = [_row(cell, by_key.get((dataset, model, cell.loss)), images) for cell in cells]
+        lines += [*_table(_HEADER, rows), ""]
+    notes = [f"{c.dataset} × {c.model} × {c.loss}: {note}" for c in report.comparisons for note in _remarks(c)]
+    if notes or report.notes:
+        lines += [*(f"- {_flat(note)}" for note in [*notes, *report.notes]), ""]
+    return "\n".join([*lines, report.method, ""])
+
+
+def _row(cell: CellSummary, comparison: Comparison | None, images: int | None) -> tuple[str, ...]:
+    digits = 3 if images is not None and images >= 5000 else 2  # one image is worth 1/images
+    accuracy = "—" if cell.mean is None else f"{100 * cell.mean:.{digits}f}"
+    if cell.sd is not None:
+        accuracy += f" ± {100 * cell.sd:.{digits}f}"
+    seeds = f"{cell.n}/{cell.planned}"
+    if comparison is None:
+        return f"{_flat(cell.loss)} (baseline)", seeds, accuracy, "", "", "", ""
+    delta, interval = "—", "—"
+    if comparison.delta is not None:
+        delta = f"{100 * comparison.delta:+.{digits}f}"
+    if comparison.low is not None and comparison.high is not None:
+        interval = f"[{100 * comparison.low:+.{digits}f}, {100 * comparison.high:+.{digits}f}]"
+    p = _p_value(comparison.p_adjusted)
+    return _flat(cell.loss), seeds, accuracy, delta, interval, p, comparison.verdict.value
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    remarks = [comparison.note] if comparison.note else []
+    if comparison.missing:
+        shown = ", ".join(map(str, comparison.missing[:10])) + (" …" if len(comparison.missing) > 10 else "")
+        remarks.append(f"no pair for seed {shown}")
+    if comparison.seeds_to_decide is not None:
+        remarks.append(
+            f"undecided; about {comparison.seeds_to_decide:,} seeds would settle a difference of this size"
+        )
+    return remarks
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return "—"
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        # The first and the last column hold words, the others numbers.
+        last = len(row) - 1
+        padded = (
+            cell.ljust(width) if k in (0, last) else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return f"| {' | '.join(padded)} |"
+
+    last = len(widths) - 1
+    rule = "|".join(
+        "-" * (width + 2) if k in (0, last) else "-" * (width + 1) + ":" for k, width in enumerate(widths)
+    )
+    return [line(header), f"|{rule}|", *map(line, rows)]
+
+
+def _flat(text: str) -> str:
+    """Text from a suite as one line that breaks no table."""
+    return " ".join(text.split()).replace("|", "\\|")

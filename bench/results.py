@@ -1,0 +1,361 @@
+"""The run folder: the only source of truth.
+
+``results/runs/<run id>/`` holds at most five files:
+
+``run.json``
+    the resolved description, who trained it, where and with what; one entry an attempt.
+``metrics.jsonl``
+    one line an epoch.
+``checkpoint.pt``
+    only while the run is unfinished.
+``predictions.npy``
+    uint8 [2, N]: the predicted and the true class of every test image (uint16 above 256 classes).
+``result.json``
+    written last: its presence, and nothing else, means done.
+``failure.json``
+    instead of a result: the reason and the trace. Such a run stays failed until someone retries it.
+
+Every file appears whole: written under a name of its own, then moved into place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from bench.choices import explain
+from bench.errors import BenchError
+from bench.suite import Cell, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Damaged(Exception):
+    """A file of a run folder that is not what was written. Such a run does not count."""
+
+
+class Score(BaseModel):
+    """Accuracy on the test set as integers: at one epoch."""
+
+    epoch: int
+    correct: int
+
+
+class Result(BaseModel):
+    """What a finished run says. Losses and scores are means over the test images."""
+
+    run_id: str
+    correct: int
+    """Test images classified correctly at the epoch that counts."""
+    total: int
+    epoch: int
+    """The epoch that counts (from 1), as the suite's `selection` chose it."""
+    nll: float
+    brier: float
+    ece: float
+    last: Score
+    best_test: Score
+    """The best epoch on the test set: what the run would have reported had it peeked."""
+    images_per_second: float
+    seconds: float
+    """Wall-clock seconds of training and evaluation, over all attempts."""
+    finished: float
+    """Unix time."""
+    predictions_sha256: str
+    warnings: list[str] = []
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of the test images."""
+        return self.correct / self.total
+
+
+class Failure(BaseModel):
+    """Why a run has no result."""
+
+    run_id: str
+    reason: str
+    trace: str = ""
+    time: float
+
+
+class RunFolder:
+    """One run's folder. Reading never changes it."""
+
+    def __init__(self, results: Path, run_id: str) -> None:
+        self.results = results
+        self.run_id = run_id
+        self.path = results / "runs" / run_id
+
+    # --------------------------------------------------------------------------------- reading
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a result."""
+        return (self.path / "result.json").exists()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run failed (and has not been retried to success)."""
+        return not self.done and (self.path / "failure.json").exists()
+
+    def result(self, *, check_predictions: bool = False) -> Result | None:
+        """The result, or None where there is none yet.
+
+        Raises:
+            Damaged: there is one, but it cannot be believed.
+        """
+        try:
+            content = (self.path / "result.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            result = Result.model_validate_json(content)
+        except ValidationError as error:
+            raise Damaged(f"{self.path / 'result.json'}: {explain(error)[0]}") from None
+        if result.run_id != self.run_id:
+            raise Damaged(f"{self.path / 'result.json'}: it belongs to run {result.run_id}")
+        if check_predictions:
+            self.predictions(result)
+        return result
+
+    def predictions(self, result: Result) -> np.ndarray[Any, Any]:
+        """Predicted and true class of every test image, [2, N].
+
+        Raises:
+            Damaged: the file is missing, is not what was written, or does not agree with the result.
+        """
+        path = self.path / "predictions.npy"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise Damaged(f"{path}: it is missing") from None
+        if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
+            raise Damaged(f"{path}: its content is not what the run wrote")
+        predictions: np.ndarray[Any, Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        if predictions.shape != (2, result.total) or (predictions[0] == predictions[1]).sum() != result.correct:
+            raise Damaged(f"{path}: it does not agree with result.json")
+        return predictions
+
+    def failure(self) -> Failure | None:
+        """Why the run failed, or None."""
+        try:
+            return Failure.model_validate_json((self.path / "failure.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError:
+            return Failure(run_id=self.run_id, reason="failure.json is damaged", time=0.0)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One mapping an epoch; a last line that is still being written is left out."""
+        try:
+            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        epochs = []
+        for line in lines:
+            try:
+                epochs.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return epochs
+
+    def info(self) -> dict[str, Any]:
+        """``run.json``: the description and its attempts; empty where there is none (or it is damaged)."""
+        try:
+            content = json.loads((self.path / "run.json").read_bytes())
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    @property
+    def claimed(self) -> bool:
+        """Whether a process is training this run right now."""
+        try:
+            with (self.path / ".claim").open("rb") as file:
+                # A shared lock for a moment: it can be had if, and only if, nobody holds the claim.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    # --------------------------------------------------------------------------------- writing
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[bool]:
+        """Hold the run for this process, so that nobody else trains it; yields whether that worked.
+
+        The claim is a lock of the operating system: it ends with the process, however that ends.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path / ".claim", timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            # Once a result is there nobody needs the lock again; who waits for it finds the result.
+            if self.done:
+                (self.path / ".claim").unlink(missing_ok=True)
+            lock.release()
+
+    def start(self, run: Run, attempt: Mapping[str, Any]) -> None:
+        """Note in ``run.json`` that an attempt begins: host, device, versions, time."""
+        attempts = [*self.info().get("attempts", []), dict(attempt)]
+        write_json(self.path / "run.json", {"id": run.id, **run.description, "attempts": attempts})
+
+    def write_metrics(self, epochs: Iterable[Mapping[str, Any]]) -> None:
+        """Replace ``metrics.jsonl``: what a resumed run starts with."""
+        write_atomically(self.path / "metrics.jsonl", "".join(map(_line, epochs)).encode())
+
+    def append_metrics(self, epoch: Mapping[str, Any]) -> None:
+        """Add the line of one epoch."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(_line(epoch))
+
+    def finish(self, result: Mapping[str, Any], predictions: np.ndarray[Any, Any]) -> None:
+        """Write predictions, then the result; the run is done with the last of these moves."""
+        content = io.BytesIO()
+        np.save(content, predictions, allow_pickle=False)
+        digest = hashlib.sha256(content.getvalue()).hexdigest()
+        whole = Result(run_id=self.run_id, predictions_sha256=digest, finished=time.time(), **result)
+        write_atomically(self.path / "predictions.npy", content.getvalue())
+        write_json(self.path / "result.json", whole.model_dump(mode="json"))
+        for leftover in ("checkpoint.pt", "failure.json"):
+            (self.path / leftover).unlink(missing_ok=True)
+
+    def fail(self, reason: str, trace: str = "") -> None:
+        """Write ``failure.json``. The run stays failed until :meth:`forget_failure`."""
+        failure = Failure(run_id=self.run_id, reason=reason, trace=trace, time=time.time())
+        write_json(self.path / "failure.json", failure.model_dump(mode="json"))
+        (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
+    def forget_failure(self) -> None:
+        """Let a failed run be trained again."""
+        (self.path / "failure.json").unlink(missing_ok=True)
+
+    def set_aside(self, name: str | None = None) -> Path:
+        """Move the folder, or one file of it, to ``results/set-aside/``: kept for a look, never counted."""
+        source = self.path / name if name else self.path
+        target = self.results / "set-aside" / f"{self.run_id}-{time.strftime('%Y%m%dT%H%M%S')}-{_token()}"
+        target = target.with_name(f"{target.name}-{name}") if name else target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+        return target
+
+
+def finished(results: Path) -> set[str]:
+    """Ids of all runs that have a result: one look at each folder, no file is opened."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(results / "runs") as folders:
+        return {entry.name for entry in folders if os.path.exists(f"{entry.path}/result.json")}
+    return set()
+
+
+def frame(results: Path, cells: Iterable[Cell]) -> pd.DataFrame:
+    """One row for each planned run of ``cells``.
+
+    Columns: dataset, model, loss, seed, run_id, state (``done``, ``failed``, ``damaged`` or ``missing``),
+    reason, and, where done, the fields of :class:`Result`. Reads only.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for cell in cells:
+        for run in cell.runs:
+            row: dict[str, Any] = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
+            row |= {"seed": run.seed, "run_id": run.id, "state": "missing", "reason": ""}
+            folder = RunFolder(results, run.id)
+            try:
+                result = folder.result(check_predictions=True)
+            except Damaged as damage:
+                row |= {"state": "damaged", "reason": str(damage)}
+            else:
+                if result is not None:
+                    row |= {"state": "done", **result.model_dump(exclude={"run_id"})}
+                elif (failure := folder.failure()) is not None:
+                    row |= {"state": "failed", "reason": failure.reason}
+            rows.append(row)
+    wanted = ["dataset", "model", "loss", "seed", "run_id", "state", "reason"]
+    columns = wanted + [name for name in Result.model_fields if name not in wanted]
+    return pd.DataFrame(rows, columns=columns)
+
+
+# --------------------------------------------------------------------------------------- whole files only
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that readers see the old or the new one, whole, and never leave a half behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{_token()}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain data as indented JSON, atomically. NaN is refused: JSON has none."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, text.encode() + b"\n")
+
+
+def check_writable(results: Path) -> None:
+    """Raise BenchError where run folders cannot be written: no permission, read-only, or a full disk."""
+    probe = results / "runs" / f".probe-{_token()}"
+    try:
+        write_atomically(probe, b"x" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise BenchError(explain_os_error(results, error)) from None
+
+
+def is_storage_trouble(results: Path, error: OSError) -> bool:
+    """Whether an error is about the results folder's file system, and not about a run's own code."""
+    full_or_gone = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+    return error.errno in full_or_gone or str(error.filename or "").startswith(str(results))
+
+
+def explain_os_error(results: Path, error: OSError) -> str:
+    """One message for what a file system refused."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"{results}: no space left ({error.strerror}). Finished runs are safe; free some space, "
+            "or choose another folder with --results or BENCH_RESULTS, and run the same command again"
+        )
+    return (
+        f"{results}: cannot be written ({error.strerror or error}: {error.filename}); "
+        "choose another folder with --results or BENCH_RESULTS"
+    )
+
+
+def _line(epoch: Mapping[str, Any]) -> str:
+    return json.dumps(epoch, allow_nan=False) + "\n"
+
+
+def _token() -> str:
+    return uuid.uuid4().hex[:12]

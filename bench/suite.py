@@ -1,0 +1,416 @@
+"""The suite: one YAML file, validated, expanded to cells and runs.
+
+A suite is a question put to the runs that exist, and an order for those that do not. A :class:`Run` is a
+value: its id is a hash of its resolved description, so that the same run asked for by two suites is one run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
+
+from bench import datasets, losses, models
+from bench.choices import Choice, Strict, describe, explain, restore, split_choice
+from bench.errors import BenchError, unknown
+from bench.recipe import Recipe, merge_recipes
+
+RECIPE_VERSION = 1
+"""Raised whenever the same description comes to mean another training: old results then count no more."""
+
+Selection = Literal["last", "validation", "test"]
+AXES = ("datasets", "models", "losses")
+
+
+# --------------------------------------------------------------------------------- what one training is
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: data set × model × loss × recipe × seed."""
+
+    text: str
+    """The resolved description but for the seed, as canonical JSON: one string for all runs of a cell."""
+    seed: int
+
+    @cached_property
+    def id(self) -> str:
+        """16 hexadecimal digits that name this run in every suite."""
+        return hashlib.sha256(f"{self.text}\n{self.seed}".encode()).hexdigest()[:16]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Everything that the result depends on, as plain data."""
+        return {**json.loads(self.text), "seed": self.seed}
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> Run:
+        """The run that :attr:`description` describes."""
+        rest = {key: value for key, value in description.items() if key != "seed"}
+        return cls(_canonical(rest), int(description["seed"]))
+
+    def resolve(self) -> Resolved:
+        """The description as checked objects. Raises BenchError where a user's source file has changed."""
+        parts = json.loads(self.text)
+        return Resolved(
+            dataset=restore(parts["dataset"], datasets.DATASETS),
+            model=restore(parts["model"], models.MODELS),
+            loss=restore(parts["loss"], losses.LOSSES),
+            recipe=Recipe.model_validate(parts["recipe"]),
+            selection=parts["selection"],
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A run's description as checked objects."""
+
+    dataset: Choice
+    model: Choice
+    loss: Choice
+    recipe: Recipe
+    selection: Selection
+    seed: int
+
+    def derive(self, *purpose: str | int) -> int:
+        """A 63-bit seed for one purpose, from (data set, model, seed): never from the loss or the recipe.
+
+        Two losses with the same seed thus get the same split, initial weights, order and augmentation.
+        """
+        key = [self.dataset.describe(), self.model.describe(), self.seed, *purpose]
+        for part in key[:2]:
+            part.pop("source", None)  # editing a comment in a user's module must not reshuffle
+        return int.from_bytes(hashlib.sha256(_canonical(key).encode()).digest()[:8], "big") >> 1
+
+
+# ------------------------------------------------------------------------------------ what a file may say
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One item of an axis: what it is, what tables call it, and what it changes in the recipe."""
+
+    choice: Choice
+    label: str
+    recipe: Mapping[str, Any]
+
+
+def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]:
+    def parse(value: Any) -> Entry:
+        name, given = split_choice(kind, value)
+        recipe = given.pop("recipe", None) or {}
+        label = given.pop("label", None)
+        if not isinstance(recipe, Mapping):
+            raise ValueError(f"{name}: recipe: found {describe(recipe)}, expected a mapping")
+        for key in recipe:
+            if key not in Recipe.model_fields:
+                raise ValueError(f"{name}: recipe: {unknown('key', str(key), Recipe.model_fields)}")
+        if label is not None and (not isinstance(label, str) or not label.strip()):
+            raise ValueError(f"{name}: label: found {describe(label)}, expected a name")
+        choice = choose({name: given})
+        return Entry(choice, label or choice.label(), recipe)
+
+    return parse
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _seeds(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
+        raise ValueError(f"found {describe(value)}, expected a number of seeds or a list of them")
+    if isinstance(value, int) and value < 1:
+        raise ValueError(f"found {value}, expected at least 1")
+    return range(value) if isinstance(value, int) else value
+
+
+def _axis(kind: str, choose: Callable[[Any], Choice]) -> Any:
+    item = Annotated[InstanceOf[Entry], BeforeValidator(_entry(kind, choose))]
+    return Annotated[tuple[item, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class Analysis(Strict):
+    """How the comparison is judged."""
+
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    margin: float = Field(0.10, ge=0)
+    """Differences within ± this many accuracy points do not matter: the bound for *equivalent*."""
+
+
+class Exclusion(Strict):
+    """Leaves out what matches all that is given. Values are labels, or lists of them."""
+
+    dataset: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    model: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    loss: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    seed: Annotated[tuple[int, ...], BeforeValidator(_listed)] = ()
+
+    def matches(self, **found: str | int) -> bool:
+        """Whether every axis that this exclusion names holds the given value."""
+        return all(not getattr(self, axis) or value in getattr(self, axis) for axis, value in found.items())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All seeds of one data set × model × loss, under the names that tables show."""
+
+    dataset: str
+    model: str
+    loss: str
+    text: str
+    """The resolved description of its runs, but for the seed."""
+    seeds: tuple[int, ...]
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """One run a seed, in the order of :attr:`seeds`."""
+        return tuple(Run(self.text, seed) for seed in self.seeds)
+
+
+class Suite(Strict):
+    """What is compared, on what, with how many seeds, against which baseline."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the folder of its tables and its MLflow experiment. Default: the file's name."""
+    question: str = Field(min_length=1)
+    datasets: _axis("data set", datasets.choose_dataset)  # type: ignore[valid-type]
+    models: _axis("model", models.choose_model)  # type: ignore[valid-type]
+    losses: _axis("loss", losses.choose_loss)  # type: ignore[valid-type]
+    baseline: str = ""
+    """Label of the loss that the others are compared with. Default: the first."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(_seeds)] = Field(
+        min_length=1
+    )
+    zip: tuple[Literal["datasets", "models", "losses"], ...] = ()
+    """Axes that advance together instead of crossing."""
+    exclude: Annotated[tuple[Exclusion, ...], BeforeValidator(_listed)] = ()
+    recipe: Mapping[str, Any] = Field(default_factory=dict)
+    selection: Selection = "validation"
+    analysis: Analysis = Analysis()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        if len(set(self.seeds)) < len(self.seeds):
+            twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
+            raise ValueError(f"seeds: found {', '.join(map(str, twice))} more than once")
+        for axis in AXES:
+            labels = self.labels(axis)
+            for label in labels:
+                if labels.count(label) > 1:
+                    raise ValueError(f"{axis}: found '{label}' more than once; tell them apart with 'label'")
+        if self.baseline and self.baseline not in self.labels("losses"):
+            raise ValueError(f"baseline: {unknown('loss', self.baseline, self.labels('losses'))}")
+        self._check_zip()
+        self._check_exclusions()
+        return self
+
+    def _check_zip(self) -> None:
+        if not self.zip:
+            return
+        if len(set(self.zip)) < len(self.zip) or len(self.zip) < 2:
+            raise ValueError(f"zip: found {', '.join(self.zip)}; expected two or three different axes")
+        lengths = {axis: len(self.labels(axis)) for axis in self.zip}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{length} {axis}" for axis, length in lengths.items())
+            raise ValueError(f"zip: found {found}; zipped axes have equally many items")
+
+    def _check_exclusions(self) -> None:
+        for position, exclusion in enumerate(self.exclude):
+            for axis in AXES:
+                kind = _singular(axis)
+                for label in getattr(exclusion, kind):
+                    if label not in self.labels(axis):
+                        raise ValueError(
+                            f"exclude.{position}.{kind}: {unknown(kind, label, self.labels(axis))}"
+                        )
+            for seed in exclusion.seed:
+                if seed not in self.seeds:
+                    raise ValueError(f"exclude.{position}.seed: found {seed}, which is no seed of this suite")
+
+    def labels(self, axis: str) -> list[str]:
+        """What tables call the items of an axis, in the order of the file."""
+        return [entry.label for entry in getattr(self, axis)]
+
+    @property
+    def baseline_label(self) -> str:
+        """The label of the baseline loss."""
+        return self.baseline or self.losses[0].label
+
+    # ------------------------------------------------------------------------------------ expansion
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Data set × model × loss, less what is excluded.
+
+        Raises:
+            BenchError: nothing is left, a baseline is missing, or a recipe or a combination does not hold.
+        """
+        recipes: dict[tuple[int, int, int], Recipe] = {}
+        cells = []
+        for dataset, model, loss in self._combinations():
+            key = (id(dataset.recipe), id(model.recipe), id(loss.recipe))
+            if key not in recipes:
+                recipes[key] = self._recipe(dataset, model, loss)
+            seeds = self.seeds
+            if self.exclude:
+                names = {"dataset": dataset.label, "model": model.label, "loss": loss.label}
+                seeds = tuple(s for s in seeds if not any(e.matches(**names, seed=s) for e in self.exclude))
+            if seeds:
+                self._check_combination(dataset, model, recipes[key])
+                text = _canonical(
+                    {
+                        "recipe_version": RECIPE_VERSION,
+                        "dataset": dataset.choice.describe(),
+                        "model": model.choice.describe(),
+                        "loss": loss.choice.describe(),
+                        "recipe": recipes[key].model_dump(mode="json"),
+                        "selection": self.selection,
+                    }
+                )
+                cells.append(Cell(dataset.label, model.label, loss.label, text, seeds))
+        self._check_cells(cells)
+        return tuple(cells)
+
+    def runs(self) -> tuple[Run, ...]:
+        """Every run, each once.
+
+        Seed by seed within a data set, so that a suite that is still running has pairs in all its cells.
+        """
+        ordered = sorted(
+            ((cell.dataset, position, number, run) for number, cell in enumerate(self.cells)
+             for position, run in enumerate(cell.runs)),
+            key=lambda item: item[:3],
+        )
+        return tuple(item[3] for item in ordered)
+
+    def _combinations(self) -> Iterator[tuple[Entry, Entry, Entry]]:
+        free = [axis for axis in AXES if axis not in self.zip]
+        zipped = list(zip(*(getattr(self, axis) for axis in self.zip), strict=True)) or [()]
+        for together in zipped:
+            for crossed in itertools.product(*(getattr(self, axis) for axis in free)):
+                chosen = dict(zip((*self.zip, *free), (*together, *crossed), strict=True))
+                yield chosen["datasets"], chosen["models"], chosen["losses"]
+
+    def _recipe(self, dataset: Entry, model: Entry, loss: Entry) -> Recipe:
+        merged: Mapping[str, Any] = self.recipe
+        for entry in (dataset, model, loss):
+            merged = merge_recipes(merged, entry.recipe)
+        try:
+            return Recipe.model_validate(merged)
+        except ValidationError as error:
+            changed = [entry.label for entry in (dataset, model, loss) if entry.recipe]
+            where = f"recipe (with what {' and '.join(changed)} change in it)" if changed else "recipe"
+            raise BenchError("; ".join(f"{where}.{line}" for line in explain(error))) from None
+
+    def _check_combination(self, dataset: Entry, model: Entry, recipe: Recipe) -> None:
+        form = datasets.FORMS.get(dataset.choice.name)
+        if form is not None:
+            try:
+                models.check_fit(model.choice, form.shape)
+            except BenchError as error:
+                raise BenchError(f"models: {error} (data set '{dataset.label}')") from None
+        if recipe.schedule.name == "random_cube" and self.selection == "last":
+            raise BenchError(
+                "recipe.schedule: random_cube looks for new best accuracies, so it needs "
+                "selection: validation or test; found selection: last"
+            )
+
+    def _check_cells(self, cells: Sequence[Cell]) -> None:
+        if not cells:
+            raise BenchError("exclude: leaves no run of this suite")
+        by_text: dict[str, Cell] = {}
+        for cell in cells:
+            twin = by_text.setdefault(cell.text, cell)
+            if twin is not cell:
+                raise BenchError(
+                    f"{cell.dataset} × {cell.model} × {cell.loss} and {twin.dataset} × {twin.model} × "
+                    f"{twin.loss} are the same training under two names"
+                )
+        with_baseline = {(cell.dataset, cell.model) for cell in cells if cell.loss == self.baseline_label}
+        for cell in cells:
+            if (cell.dataset, cell.model) not in with_baseline:
+                raise BenchError(
+                    f"baseline: '{self.baseline_label}' has no run on {cell.dataset} × {cell.model}, where "
+                    f"'{cell.loss}' has; exclude both or none"
+                )
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML that does not drop the first of two equal keys in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if isinstance(key, (str, int, float, bool)) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"found the key '{key}' twice", key_node.start_mark
+                )
+            seen.add(str(key))
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse a YAML file. Raises BenchError with file and line where it cannot be read."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except FileNotFoundError:
+        near = sorted(str(found) for found in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        hint = f"; there are {', '.join(near)}" if near else ""
+        raise BenchError(f"{path}: there is no such file{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path}: cannot be read: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BenchError(f"{path}{line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise BenchError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def load(path: Path, seeds: int | None = None) -> Suite:
+    """Read and check a suite file; ``seeds`` replaces the number of seeds that it asks for.
+
+    Raises:
+        BenchError: anything that does not hold, with file and field.
+    """
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise BenchError(f"{path}: found {describe(values)}, expected a mapping with {', '.join(_required())}")
+    values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
+    if seeds is not None:
+        values["seeds"] = seeds
+    try:
+        suite = Suite.model_validate(values)
+        suite.cells  # noqa: B018 - expands, and so checks, every combination
+    except ValidationError as error:
+        raise BenchError("\n".join(f"{path}: {line}" for line in explain(error))) from None
+    except BenchError as error:
+        raise BenchError(f"{path}: {error}") from None
+    return suite
+
+
+def _required() -> list[str]:
+    return [name for name, field in Suite.model_fields.items() if field.is_required() and name != "name"]
+
+
+def _singular(axis: str) -> str:
+    return {"datasets": "dataset", "models": "model", "losses": "loss"}[axis]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+

@@ -1,0 +1,7 @@
+"""One training: a function of the run alone. Launching decides only where it happens.
+
+:mod:`bench.training.loop` trains; :mod:`~bench.training.augment` perturbs batches of images;
+:mod:`~bench.training.optimization` holds optimizers and learning rates; :mod:`~bench.training.evaluation`
+scores; :mod:`~bench.training.checkpoint` saves what a training needs to go on;
+:mod:`~bench.training.device` makes a device repeat itself.
+"""

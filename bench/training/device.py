@@ -1,0 +1,62 @@
+"""Where a run is trained, made to repeat itself, and what must be known to repeat it elsewhere."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from typing import Any
+
+import torch
+
+from bench import __version__
+from bench.errors import BenchError
+
+
+def prepare(name: str = "auto") -> torch.device:
+    """Choose a device (``auto``, ``cpu``, ``cuda`` or ``cuda:N``) and make its results repeatable.
+
+    On a CPU: one thread, because sums are rounded in another order by two. On CUDA: deterministic
+    algorithms. Numbers below the normal range count as zero on a CPU, where they are slow.
+
+    Raises:
+        BenchError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BenchError(f"device '{name}': torch {torch.__version__} finds no CUDA device here")
+    device = torch.device(name)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    if device.type == "cuda":
+        # cuBLAS repeats itself only with a workspace of fixed size.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True)
+    return device
+
+
+def fingerprint(device: torch.device) -> dict[str, Any]:
+    """What decides the bits of a result besides its run: stored with each."""
+    cuda = device.type == "cuda"
+    return {
+        "bench": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "host": socket.gethostname(),
+        "device": torch.cuda.get_device_name(device) if cuda else _processor(),
+        "instructions": torch.version.cuda if cuda else torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
