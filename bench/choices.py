@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -36,17 +36,19 @@ class Strict(BaseModel):
                     raise ValueError(unknown("key", str(key), cls.model_fields))
                 # YAML's `seeds: yes` must not become one seed: pydantic would read True as 1.
                 field = cls.model_fields.get(key)
-                if isinstance(value, bool) and field is not None and "bool" not in str(field.annotation):
-                    raise ValueError(f"{key}: found {str(value).lower()}, which is no {field.annotation}")
+                if isinstance(value, bool) and field is not None and not _takes_truth(field.annotation):
+                    raise ValueError(f"{key}: found {str(value).lower()}, expected a value and not a yes or no")
         elif not isinstance(values, BaseModel):
             raise ValueError(f"found {describe(values)}, expected a mapping of {', '.join(cls.model_fields)}")
         return values
 
 
+def _takes_truth(annotation: Any) -> bool:
+    return any(word in str(annotation) for word in ("bool", "True", "False", "Any"))
+
+
 class Options(Strict):
     """The options of one named choice. Subclasses declare them as fields, with their defaults."""
-
-    summary: ClassVar[str] = ""
 
 
 class FreeOptions(Options):
@@ -113,6 +115,8 @@ def choose(kind: str, value: Any, table: Mapping[str, type[Options]]) -> Choice:
         ValueError: unknown name (with the nearest one), or options that do not hold.
     """
     name, given = split_choice(kind, value)
+    if "name" in given:
+        raise ValueError(f"{name}: name: an option cannot be called so, it would hide what it belongs to")
     if name in table:
         options_type = table[name]
     elif "/" in name and (family := name.split("/", 1)[0] + "/") in table and name != family:

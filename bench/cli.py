@@ -17,7 +17,7 @@ from bench.results import check_writable
 from bench.suite import Suite
 
 if TYPE_CHECKING:
-    from bench.tracking import BackgroundMirror
+    from bench.reports.comparison import Report
 
 app = typer.Typer(
     help="Is one training loss really better than another? A suite file goes in, verdicts come out.",
@@ -55,24 +55,30 @@ def run(
     """Train what a suite is missing, watch, mirror into MLflow, and report. Run it again to continue."""
     from bench.launch.local import train_here
     from bench.launch.view import View
-    from bench.tracking import BackgroundMirror
+    from bench.tracking import BackgroundMirror, Mirror, default_uri
 
     asked = _load(suite, seeds)
     check_writable(results)
-    with BackgroundMirror(asked, results, tracking_uri) as mirror:
-        with View(asked, results) as view:
-            train_here(
-                asked,
-                results,
-                data,
-                search_path=_search_path(suite),
-                watch=view,
-                say=view.say,
-                workers=workers,
-                device=device,
-                retry_failed=retry_failed,
-            )
-        _report(asked, results, as_json, mirror)
+    mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
+    mirror.start()
+    with View(asked, results) as view:
+        train_here(
+            asked,
+            results,
+            data,
+            search_path=_search_path(suite),
+            watch=view,
+            say=view.say,
+            workers=workers,
+            device=device,
+            retry_failed=retry_failed,
+        )
+    made, text, written = _write_report(asked, results)
+    mirror.finish(written, text)
+    if mirror.warning:
+        _say(f"warning: not mirrored: {mirror.warning}")
+    _print(made, text, as_json)
+    _exit_1_if(any(cell.failed for cell in made.cells))
 
 
 @app.command()
@@ -113,7 +119,9 @@ def status(suite: SuiteFile, seeds: Seeds = None, results: Results = Path("resul
 @app.command()
 def report(suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False) -> None:
     """Tables and verdicts from what is finished, also while the suite is still running."""
-    _report(_load(suite, seeds, names=False), results, as_json)
+    made, text, _ = _write_report(_load(suite, seeds, names=False), results)
+    _print(made, text, as_json)
+    _exit_1_if(any(cell.failed for cell in made.cells))
 
 
 @app.command()
@@ -124,14 +132,13 @@ def track(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
-    from bench.reports.comparison import report as compare
-    from bench.reports.text import markdown
-    from bench.tracking import Mirror
+    from bench.tracking import Mirror, default_uri
 
     asked = _load(suite, seeds, names=False)
-    mirror = Mirror(asked, results, tracking_uri)
+    mirror = Mirror(asked, results, tracking_uri or default_uri(results))
     synced = mirror.sync()
-    mirror.attach_report(sorted((results / asked.name).glob("*.*")), markdown(compare(asked, results)))
+    _, text, written = _write_report(asked, results)
+    mirror.attach_report(written, text)
     print(f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged in {mirror.uri}")
 
 
@@ -142,9 +149,9 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
     """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it."""
-    from bench.tracking import ui_command
+    from bench.tracking import default_uri, ui_command
 
-    command = ui_command(results, tracking_uri, port)
+    command = ui_command(results, tracking_uri or default_uri(results), port)
     print(f"MLflow: http://127.0.0.1:{port}", file=sys.stderr, flush=True)
     os.execvp(command[0], command)
 
@@ -189,17 +196,13 @@ def _search_path(path: Path) -> list[str]:
     return [str(path.parent.absolute()), str(Path.cwd())]
 
 
-def _report(asked: Suite, results: Path, as_json: bool, mirror: BackgroundMirror | None = None) -> None:
+def _write_report(asked: Suite, results: Path) -> tuple[Report, str, list[Path]]:
     from bench.reports import files
     from bench.reports.comparison import report as compare
     from bench.reports.text import markdown
 
     made = compare(asked, results)
-    written = files.write(made, results / asked.name)
-    if mirror is not None and (warning := mirror.finish(written, markdown(made))):
-        _say(f"warning: MLflow mirror: {warning}; `bench track` catches up")
-    _print(made, markdown(made), as_json)
-    _exit_1_if(any(cell.failed for cell in made.cells))
+    return made, markdown(made), files.write(made, results / asked.name)
 
 
 def _print(document: BaseModel, text: str, as_json: bool) -> None:

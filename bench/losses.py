@@ -21,7 +21,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -82,7 +82,6 @@ def _reverse_cross_entropy(log_p: Tensor, log_q: Tensor) -> Tensor:
 class CrossEntropy(Loss):
     """scale · −Σ q_k ln p_k. The scale is a control: "more weight on CE" is not "entropy helps"."""
 
-    summary: ClassVar[str] = "cross entropy; scale: 1.193 is MIN-ENT's CE without its entropy"
     scale: float = Field(1.0, gt=0)
 
     def per_image(self, log_p: Tensor, q: Tensor) -> Tensor:
@@ -132,9 +131,7 @@ class EntropyBlend(Loss):
     @model_validator(mode="after")
     def _square_needs_a_slope(self) -> Self:
         if self.learn == "square" and min(self.w1, self.w2) <= 0:
-            raise ValueError(
-                f"learn: square needs w1 and w2 above 0 to start from, found {self.w1:g} and {self.w2:g}"
-            )
+            raise ValueError(f"learn: square needs w1 and w2 above 0, found {self.w1:g} and {self.w2:g}")
         return self
 
     def initial_weights(self) -> tuple[float, ...]:
@@ -167,7 +164,6 @@ class EntropyBlend(Loss):
 class MinEnt(EntropyBlend):
     """MIN-ENT: CE and the entropy of the prediction, H(p). As published: 1.193·CE + 0.1298·H(p)."""
 
-    summary: ClassVar[str] = "MIN-ENT (2501.13709): cross entropy + entropy of the prediction"
     b1: LogBase = 2.02
     b2: LogBase = 10.73
     w1: float = 0.839
@@ -184,12 +180,11 @@ class MixEnt(EntropyBlend):
     0.2832·CE + 5.166·(1 − p_y), which is cross entropy plus mean absolute error.
     """
 
-    summary: ClassVar[str] = "MIX-ENT (2501.13709): cross entropy + cross entropy with the arms swapped"
     b1: LogBase = 12.58
     b2: LogBase = 12.45
     w1: float = 0.717
     w2: float = 0.943
-    eps: float = Field(1e-6, gt=0)
+    eps: float = Field(1e-6, ge=1e-30)  # smaller ones are 0 in float32, whose logarithm is −∞
 
     def partner(self, log_p: Tensor, q: Tensor) -> Tensor:
         return _reverse_cross_entropy(log_p, (q + self.eps).log())
@@ -198,7 +193,6 @@ class MixEnt(EntropyBlend):
 class LabelSmoothing(Loss):
     """CE against (1 − s)·q + s/K (Szegedy et al., 1512.00567): s of the target is spread over all classes."""
 
-    summary: ClassVar[str] = "cross entropy against a target smoothed towards uniform"
     smoothing: float = Field(0.1, ge=0, lt=1)
 
     def per_image(self, log_p: Tensor, q: Tensor) -> Tensor:
@@ -208,7 +202,6 @@ class LabelSmoothing(Loss):
 class Focal(Loss):
     """Σ q_k (1 − p_k)^γ (−ln p_k): easy images count less (Lin et al., 1708.02002). γ = 0 is CE."""
 
-    summary: ClassVar[str] = "focal loss: images already classified well count less"
     gamma: float = Field(2.0, ge=0)
 
     def per_image(self, log_p: Tensor, q: Tensor) -> Tensor:
@@ -218,12 +211,8 @@ class Focal(Loss):
 
 
 class GeneralisedCrossEntropy(Loss):
-    """Σ q_k (1 − p_k^r)/r with the exponent r called q (Zhang & Sabuncu, 1805.07836).
+    """Σ q_k (1 − p_k^r)/r, r being the option q: from CE to 1 − p_y (Zhang & Sabuncu, 1805.07836)."""
 
-    r → 0 is CE, r = 1 is 1 − p_y.
-    """
-
-    summary: ClassVar[str] = "generalised cross entropy: from CE (q near 0) to absolute error (q = 1)"
     q: float = Field(0.7, gt=0, le=1)
 
     def per_image(self, log_p: Tensor, q: Tensor) -> Tensor:
@@ -236,7 +225,6 @@ class SymmetricCrossEntropy(Loss):
     A, here ``log_zero``, stands for ln 0: with a one-hot target the second term is −A·(1 − p_y).
     """
 
-    summary: ClassVar[str] = "symmetric cross entropy: CE + reverse CE, robust to wrong labels"
     alpha: float = Field(0.1, ge=0)
     beta: float = Field(1.0, ge=0)
     log_zero: float = Field(-4.0, lt=0)
@@ -249,7 +237,6 @@ class SymmetricCrossEntropy(Loss):
 class ConfidencePenalty(Loss):
     """CE − β·H(p): rewards the entropy that MIN-ENT punishes (Pereyra et al., 1701.06548)."""
 
-    summary: ClassVar[str] = "cross entropy − entropy of the prediction: the opposite sign of MIN-ENT"
     beta: float = Field(0.1, ge=0)
 
     def per_image(self, log_p: Tensor, q: Tensor) -> Tensor:
@@ -259,7 +246,6 @@ class ConfidencePenalty(Loss):
 class Poly1(Loss):
     """CE + ε·(1 − Σ q_k p_k) (Leng et al., 2204.12511). Below ε = −1 it would reward mistakes."""
 
-    summary: ClassVar[str] = "PolyLoss of first order: cross entropy + ε·(1 − p of the true class)"
     epsilon: float = Field(1.0, ge=-1)
 
     def per_image(self, log_p: Tensor, q: Tensor) -> Tensor:
@@ -272,7 +258,6 @@ class MeanAbsoluteError(Loss):
     Others call half of it MAE: ``scale: 0.5`` is 1 − p_y.
     """
 
-    summary: ClassVar[str] = "mean absolute error, 2·(1 − p of the true class)"
     scale: float = Field(1.0, gt=0)
 
     def per_image(self, log_p: Tensor, q: Tensor) -> Tensor:

@@ -117,6 +117,8 @@ def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]
                 raise ValueError(f"{name}: recipe: {unknown('key', str(key), Recipe.model_fields)}")
         if label is not None and (not isinstance(label, str) or not label.strip()):
             raise ValueError(f"{name}: label: found {describe(label)}, expected a name")
+        if "source" in given:
+            raise ValueError(f"{name}: source: an option cannot be called so, it names the digest of the code")
         choice = choose({name: given})
         return Entry(choice, label or choice.label(), recipe)
 
@@ -130,8 +132,9 @@ def _listed(value: Any) -> Any:
 def _seeds(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
         raise ValueError(f"found {describe(value)}, expected a number of seeds or a list of them")
-    if isinstance(value, int) and value < 1:
-        raise ValueError(f"found {value}, expected at least 1")
+    count = value if isinstance(value, int) else len(value)
+    if count < 1:
+        raise ValueError(f"found {count}, expected at least 1")
     return range(value) if isinstance(value, int) else value
 
 
@@ -189,9 +192,7 @@ class Suite(Strict):
     losses: _axis("loss", losses.choose_loss)  # type: ignore[valid-type]
     baseline: str = ""
     """Label of the loss that the others are compared with. Default: the first."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(_seeds)] = Field(
-        min_length=1
-    )
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(_seeds)]
     zip: tuple[Literal["datasets", "models", "losses"], ...] = ()
     """Axes that advance together instead of crossing."""
     exclude: Annotated[tuple[Exclusion, ...], BeforeValidator(_listed)] = ()
@@ -311,7 +312,7 @@ class Suite(Strict):
         except ValidationError as error:
             changed = [entry.label for entry in (dataset, model, loss) if entry.recipe]
             where = f"recipe (with what {' and '.join(changed)} change in it)" if changed else "recipe"
-            raise BenchError("; ".join(f"{where}.{line}" for line in explain(error))) from None
+            raise BenchError("; ".join(f"{where}: {line}" for line in explain(error))) from None
 
     def _check_combination(self, dataset: Entry, model: Entry, recipe: Recipe) -> None:
         form = datasets.FORMS.get(dataset.choice.name)

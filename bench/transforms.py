@@ -6,7 +6,7 @@ each as a pass of its own.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
@@ -16,7 +16,6 @@ from bench.choices import Choice, Options, choose
 class Perspective(Options):
     """``RandomPerspective(distortion, p)``: bilinear, black outside."""
 
-    summary: ClassVar[str] = "moves each corner inwards by up to distortion/2 of the side, with probability p"
     distortion: float = Field(0.5, ge=0, le=1)
     p: float = Field(0.5, ge=0, le=1)
 
@@ -24,28 +23,24 @@ class Perspective(Options):
 class Rotation(Options):
     """``RandomRotation(degrees)``: nearest pixel, about the centre, black outside."""
 
-    summary: ClassVar[str] = "rotates by an angle from ±degrees"
     degrees: float = Field(10.0, ge=0, le=180)
 
 
 class Shift(Options):
     """``RandomAffine(0, translate=(pixels/W, pixels/H))``: whole pixels, black outside."""
 
-    summary: ClassVar[str] = "shifts by up to ±pixels along each axis"
     pixels: int = Field(ge=0)
 
 
 class Crop(Options):
     """``RandomCrop((H, W), padding)``: a window of the image's own size in the image padded with black."""
 
-    summary: ClassVar[str] = "crops the image's own size from the image padded with black"
     padding: int = Field(ge=0)
 
 
 class Flip(Options):
     """``RandomHorizontalFlip(p)``."""
 
-    summary: ClassVar[str] = "mirrors left and right with probability p"
     p: float = Field(0.5, ge=0, le=1)
 
 

@@ -1,0 +1,47 @@
+"""What tests share: a small suite on real digits, and how to train it in this process."""
+
+from __future__ import annotations
+
+import os
+
+# One thread, before anything imports torch: what workers do as well.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true")
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench.suite import Suite, load
+
+SMALL: dict[str, Any] = {
+    "question": "Does it run?",
+    "datasets": {"digits": {"train_size": 200, "test_size": 100}},
+    "models": "vgg5-tiny",
+    "losses": ["ce", "mix_ent"],
+    "baseline": "ce",
+    "seeds": 2,
+    "recipe": {"epochs": 2, "batch_size": 32, "optimizer": {"adam": {"lr": 0.003}}},
+    "selection": "last",
+}
+
+
+@pytest.fixture
+def write_suite(tmp_path: Path) -> Callable[..., Path]:
+    """Write a suite file: SMALL, with the given top-level keys replaced (None removes one)."""
+
+    def write(name: str = "small", **changes: Any) -> Path:
+        values = {key: value for key, value in {**SMALL, **changes}.items() if value is not None}
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def make_suite(write_suite: Callable[..., Path]) -> Callable[..., Suite]:
+    """As ``write_suite``, loaded."""
+    return lambda **changes: load(write_suite(**changes))

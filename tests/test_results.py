@@ -1,0 +1,183 @@
+"""The run folder: whole files, honest readings, one owner at a time."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import finish_run
+
+from bench import results
+from bench.errors import BenchError
+from bench.results import Damaged, RunFolder, frame
+from bench.suite import Run, Suite
+
+
+@pytest.fixture
+def run(make_suite: Callable[..., Suite]) -> Run:
+    return make_suite().runs()[0]
+
+
+def test_finished_folder_has_at_most_five_files(run: Run, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, run.id)
+    with folder.claim():
+        folder.write_metrics([{"epoch": 1, "time": 0.0}])
+        (folder.path / "checkpoint.pt").write_bytes(b"x")
+        finish_run(run, tmp_path, correct=90)
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        "metrics.jsonl",
+        "predictions.npy",
+        "result.json",
+        "run.json",
+    ]
+
+
+def test_predictions_take_one_byte_an_image(run: Run, tmp_path: Path) -> None:
+    folder = finish_run(run, tmp_path, correct=90)
+    result = folder.result()
+    assert result is not None
+    predictions = folder.predictions(result)
+    assert predictions.dtype == np.uint8
+    assert (predictions[0] == predictions[1]).sum() == 90
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "complaint"),
+    [
+        ("result.json", b'{"run_id": "', "result.json: .*[Jj][Ss][Oo][Nn]"),
+        ("result.json", b"", "result.json"),
+        ("result.json", b"{}", "result.json: run_id: .*required"),
+        ("predictions.npy", b"\x93NUMPY", "not what the run wrote"),
+        ("predictions.npy", None, "predictions.npy: it is missing"),
+    ],
+)
+def test_damage_is_seen_and_not_counted(
+    run: Run, tmp_path: Path, make_suite: Callable[..., Suite], file: str, content: bytes | None, complaint: str
+) -> None:
+    folder = finish_run(run, tmp_path, correct=90)
+    if content is None:
+        (folder.path / file).unlink()
+    else:
+        (folder.path / file).write_bytes(content)
+    with pytest.raises(Damaged, match=complaint):
+        folder.result(check_predictions=True)
+    row = frame(tmp_path, make_suite().cells).set_index("run_id").loc[run.id]
+    assert row.state == "damaged"
+    assert np.isnan(row.correct)
+
+
+def test_one_flipped_bit_in_the_predictions_is_damage(run: Run, tmp_path: Path) -> None:
+    folder = finish_run(run, tmp_path, correct=90)
+    path = folder.path / "predictions.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Damaged, match="not what the run wrote"):
+        folder.result(check_predictions=True)
+
+
+def test_result_of_another_run_is_damage(tmp_path: Path, make_suite: Callable[..., Suite]) -> None:
+    first, second, *_ = make_suite().runs()
+    finish_run(first, tmp_path, correct=90)
+    (tmp_path / "runs" / first.id).rename(tmp_path / "runs" / second.id)
+    with pytest.raises(Damaged, match=f"belongs to run {first.id}"):
+        RunFolder(tmp_path, second.id).result()
+
+
+def test_result_that_disagrees_with_its_predictions_is_damage(run: Run, tmp_path: Path) -> None:
+    folder = finish_run(run, tmp_path, correct=90)
+    path = folder.path / "result.json"
+    path.write_text(path.read_text().replace('"correct": 90', '"correct": 91'))
+    with pytest.raises(Damaged, match="does not agree"):
+        folder.result(check_predictions=True)
+
+
+def test_set_aside_keeps_the_evidence(run: Run, tmp_path: Path) -> None:
+    folder = finish_run(run, tmp_path, correct=90)
+    kept = folder.set_aside()
+    assert not folder.path.exists()
+    assert (kept / "result.json").exists()
+
+
+def test_half_written_line_of_metrics_is_left_out(run: Run, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, run.id)
+    folder.write_metrics([{"epoch": 1}, {"epoch": 2}])
+    with (folder.path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "tra')
+    assert folder.metrics() == [{"epoch": 1}, {"epoch": 2}]
+
+
+# --------------------------------------------------------------------------------------------- claims
+
+
+def test_claim_is_exclusive_and_ends_with_its_process(run: Run, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, run.id)
+    code = (
+        "import sys, time; from pathlib import Path; from bench.results import RunFolder\n"
+        f"with RunFolder(Path({str(tmp_path)!r}), {run.id!r}).claim() as mine:\n"
+        "    print(mine, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().strip() == "True"
+        assert folder.claimed
+        with folder.claim() as mine:
+            assert not mine
+        other.kill()
+        other.wait()
+    assert not folder.claimed
+    with folder.claim() as mine:
+        assert mine
+
+
+def test_looking_creates_nothing(run: Run, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, run.id)
+    assert not folder.claimed
+    assert not folder.done
+    assert folder.result() is None
+    assert folder.metrics() == []
+    assert list(tmp_path.glob("runs/*")) == []
+
+
+# ------------------------------------------------------------------------------------- file systems
+
+
+def test_interrupted_write_leaves_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "value.json"
+    results.write_json(path, 1)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        results.write_json(path, 2)
+    assert json.loads(path.read_text()) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_full_disk_gets_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BenchError, match="no space left .* Finished runs are safe"):
+        results.check_writable(tmp_path)
+
+
+def test_folder_that_cannot_be_written_gets_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchError, match=r"cannot be written .*--results or BENCH_RESULTS"):
+        results.check_writable(tmp_path / "file")
+
+
+def test_nan_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        results.write_json(tmp_path / "x.json", float("nan"))
