@@ -37,7 +37,9 @@ class Strict(BaseModel):
                 # YAML's `seeds: yes` must not become one seed: pydantic would read True as 1.
                 field = cls.model_fields.get(key)
                 if isinstance(value, bool) and field is not None and not _takes_truth(field.annotation):
-                    raise ValueError(f"{key}: found {str(value).lower()}, expected a value and not a yes or no")
+                    raise ValueError(
+                        f"{key}: found {str(value).lower()}, expected a value and not a yes or no"
+                    )
         elif not isinstance(values, BaseModel):
             raise ValueError(f"found {describe(values)}, expected a mapping of {', '.join(cls.model_fields)}")
         return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic import BaseModel
@@ -32,11 +32,13 @@ Seeds = Annotated[int | None, typer.Option(min=1, help="Use this many seeds inst
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of run folders and tables.")]
 Data = Annotated[Path, typer.Option(envvar="BENCH_DATA", help="Folder of the data sets.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a GPU, or one a core.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where runs are trained.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 TrackingUri = Annotated[
     str | None,
-    typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow store. Default: mlflow.db in the results folder."),
+    typer.Option(
+        envvar="MLFLOW_TRACKING_URI", help="MLflow store. Default: mlflow.db in the results folder."
+    ),
 ]
 
 
@@ -55,24 +57,29 @@ def run(
     """Train what a suite is missing, watch, mirror into MLflow, and report. Run it again to continue."""
     from bench.launch.local import train_here
     from bench.launch.view import View
-    from bench.tracking import BackgroundMirror, Mirror, default_uri
+    from bench.tracking.mirror import BackgroundMirror, Mirror
+    from bench.tracking.store import default_uri
 
     asked = _load(suite, seeds)
     check_writable(results)
     mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
     mirror.start()
-    with View(asked, results) as view:
-        train_here(
-            asked,
-            results,
-            data,
-            search_path=_search_path(suite),
-            watch=view,
-            say=view.say,
-            workers=workers,
-            device=device,
-            retry_failed=retry_failed,
-        )
+    try:
+        with View(asked, results) as view:
+            train_here(
+                asked,
+                results,
+                data,
+                search_path=_search_path(suite),
+                watch=view,
+                say=view.say,
+                workers=workers,
+                device=device,
+                retry_failed=retry_failed,
+            )
+    except KeyboardInterrupt:
+        _say("bench: stopped; what is finished is kept, and the same command goes on from here")
+        raise typer.Exit(130) from None
     made, text, written = _write_report(asked, results)
     mirror.finish(written, text)
     if mirror.warning:
@@ -106,7 +113,9 @@ def plan(
 
 
 @app.command()
-def status(suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False) -> None:
+def status(
+    suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False
+) -> None:
     """How a suite stands: done, running, waiting, failed and why. Changes nothing."""
     from bench.launch.status import status as look
     from bench.launch.text import status_text
@@ -117,7 +126,9 @@ def status(suite: SuiteFile, seeds: Seeds = None, results: Results = Path("resul
 
 
 @app.command()
-def report(suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False) -> None:
+def report(
+    suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False
+) -> None:
     """Tables and verdicts from what is finished, also while the suite is still running."""
     made, text, _ = _write_report(_load(suite, seeds, names=False), results)
     _print(made, text, as_json)
@@ -132,27 +143,37 @@ def track(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
-    from bench.tracking import Mirror, default_uri
+    from bench.tracking.mirror import Mirror
+    from bench.tracking.store import default_uri
 
     asked = _load(suite, seeds, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
     synced = mirror.sync()
     _, text, written = _write_report(asked, results)
     mirror.attach_report(written, text)
-    print(f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged in {mirror.uri}")
+    counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
+    print(f"{counts} in {mirror.uri}")
 
 
 @app.command()
 def ui(
+    suite: Annotated[Path | None, typer.Argument(metavar="[SUITE]", help="Open on this suite's runs.")] = None,
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
     """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it."""
-    from bench.tracking import default_uri, ui_command
+    from bench.tracking.mirror import Mirror
+    from bench.tracking.store import default_uri, ui_command
 
-    command = ui_command(results, tracking_uri or default_uri(results), port)
-    print(f"MLflow: http://127.0.0.1:{port}", file=sys.stderr, flush=True)
+    uri = tracking_uri or default_uri(results)
+    command = ui_command(results, uri, port)
+    page = f"http://127.0.0.1:{port}"
+    if suite is not None:
+        mirror = Mirror(_load(suite, names=False), results, uri)
+        mirror.sync()
+        page = mirror.page(page)
+    _say(f"MLflow opens in some seconds at {page}")
     os.execvp(command[0], command)
 
 
@@ -226,8 +247,6 @@ def main() -> None:
         sys.exit(_fail(str(error), 2))
     except OSError as error:
         sys.exit(_fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 2))
-    except KeyboardInterrupt:
-        sys.exit(_fail("stopped; what is finished is kept, and the same command goes on from here", 130))
 
 
 def _fail(message: str, status: int) -> int:

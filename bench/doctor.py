@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from bench.errors import BenchError
 from bench.results import check_writable
+from bench.tracking.store import TrackingError, check_store, default_uri
 
 LEAST_FREE_GIB = 1.0
 
@@ -38,7 +39,7 @@ def diagnose(results: Path, data: Path, tracking_uri: str | None) -> Diagnosis:
     checks: list[Check] = []
     for examine in (_python, _torch, _timm, _devices, _slurm):
         checks.append(examine())
-    checks += [_results(results), _disk(results), _data(data), _mlflow(results, tracking_uri)]
+    checks += [_results(results), _disk(results), _data(data), _mlflow(tracking_uri or default_uri(results))]
     return Diagnosis(healthy=all(check.ok is not False for check in checks), checks=checks)
 
 
@@ -121,16 +122,15 @@ def _data(data: Path) -> Check:
         name="data folder",
         ok=True if found else None,
         found=f"{data.absolute()}: {listed}",
-        advice="" if found else "digits and synthetic-letters need no files; `bench fetch SUITE` gets the others",
+        advice=""
+        if found
+        else "digits and synthetic-letters need no files; `bench fetch SUITE` gets the others",
     )
 
 
-def _mlflow(results: Path, uri: str | None) -> Check:
-    """The store is looked at, never created: that is the mirror's to do."""
-    from bench.tracking import TrackingError, check_store
-
+def _mlflow(uri: str) -> Check:
     try:
-        return Check(name="mlflow", ok=True, found=check_store(results, uri))
+        return Check(name="mlflow", ok=True, found=check_store(uri))
     except TrackingError as error:
         advice = "runs and tables do not depend on it; `bench track SUITE` catches up later"
         return Check(name="mlflow", ok=False, found=str(error), advice=advice)

@@ -148,7 +148,10 @@ class RunFolder:
         if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
             raise Damaged(f"{path}: its content is not what the run wrote")
         predictions: np.ndarray[Any, Any] = np.load(io.BytesIO(content), allow_pickle=False)
-        if predictions.shape != (2, result.total) or (predictions[0] == predictions[1]).sum() != result.correct:
+        if (
+            predictions.shape != (2, result.total)
+            or (predictions[0] == predictions[1]).sum() != result.correct
+        ):
             raise Damaged(f"{path}: it does not agree with result.json")
         return predictions
 

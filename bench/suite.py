@@ -87,10 +87,11 @@ class Resolved:
 
         Two losses with the same seed thus get the same split, initial weights, order and augmentation.
         """
-        key = [self.dataset.describe(), self.model.describe(), self.seed, *purpose]
-        for part in key[:2]:
+        described = [self.dataset.describe(), self.model.describe()]
+        for part in described:
             part.pop("source", None)  # editing a comment in a user's module must not reshuffle
-        return int.from_bytes(hashlib.sha256(_canonical(key).encode()).digest()[:8], "big") >> 1
+        key = _canonical([*described, self.seed, *purpose])
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
 
 
 # ------------------------------------------------------------------------------------ what a file may say
@@ -118,7 +119,9 @@ def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]
         if label is not None and (not isinstance(label, str) or not label.strip()):
             raise ValueError(f"{name}: label: found {describe(label)}, expected a name")
         if "source" in given:
-            raise ValueError(f"{name}: source: an option cannot be called so, it names the digest of the code")
+            raise ValueError(
+                f"{name}: source: an option cannot be called so, it names the digest of the code"
+            )
         choice = choose({name: given})
         return Entry(choice, label or choice.label(), recipe)
 
@@ -289,8 +292,11 @@ class Suite(Strict):
         Seed by seed within a data set, so that a suite that is still running has pairs in all its cells.
         """
         ordered = sorted(
-            ((cell.dataset, position, number, run) for number, cell in enumerate(self.cells)
-             for position, run in enumerate(cell.runs)),
+            (
+                (cell.dataset, position, number, run)
+                for number, cell in enumerate(self.cells)
+                for position, run in enumerate(cell.runs)
+            ),
             key=lambda item: item[:3],
         )
         return tuple(item[3] for item in ordered)
@@ -356,7 +362,7 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, (str, int, float, bool)) and key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"found the key '{key}' twice", key_node.start_mark
@@ -390,7 +396,9 @@ def load(path: Path, seeds: int | None = None) -> Suite:
     """
     values = read_yaml(path)
     if not isinstance(values, dict):
-        raise BenchError(f"{path}: found {describe(values)}, expected a mapping with {', '.join(_required())}")
+        raise BenchError(
+            f"{path}: found {describe(values)}, expected a mapping with {', '.join(_required())}"
+        )
     values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
     if seeds is not None:
         values["seeds"] = seeds
@@ -414,4 +422,3 @@ def _singular(axis: str) -> str:
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-

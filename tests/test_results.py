@@ -59,7 +59,12 @@ def test_predictions_take_one_byte_an_image(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_damage_is_seen_and_not_counted(
-    run: Run, tmp_path: Path, make_suite: Callable[..., Suite], file: str, content: bytes | None, complaint: str
+    run: Run,
+    tmp_path: Path,
+    make_suite: Callable[..., Suite],
+    file: str,
+    content: bytes | None,
+    complaint: str,
 ) -> None:
     folder = finish_run(run, tmp_path, correct=90)
     if content is None:
@@ -149,7 +154,9 @@ def test_looking_creates_nothing(run: Run, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------- file systems
 
 
-def test_interrupted_write_leaves_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_write_leaves_old_file_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "value.json"
     results.write_json(path, 1)
 
@@ -168,7 +175,7 @@ def test_full_disk_gets_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BenchError, match="no space left .* Finished runs are safe"):
+    with pytest.raises(BenchError, match=r"no space left .* Finished runs are safe"):
         results.check_writable(tmp_path)
 
 

@@ -140,7 +140,14 @@ def test_run_survives_its_description(make_suite: Make) -> None:
 @given(st.permutations(["seed", "loss", "model", "dataset", "recipe", "selection", "recipe_version"]))
 def test_id_does_not_depend_on_key_order(order: list[str]) -> None:
     suite = Suite.model_validate(
-        {"name": "s", "question": "?", "datasets": "digits", "models": "vgg5-tiny", "losses": "ce", "seeds": 1}
+        {
+            "name": "s",
+            "question": "?",
+            "datasets": "digits",
+            "models": "vgg5-tiny",
+            "losses": "ce",
+            "seeds": 1,
+        }
     )
     run = suite.runs()[0]
     assert Run.from_description({key: run.description[key] for key in order}).id == run.id
@@ -188,12 +195,18 @@ def test_a_hundred_thousand_runs_expand_in_seconds_without_torch(write_suite: Wr
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"losses": ["ce", "mixent"]}, "losses.1: unknown loss 'mixent'; allowed: ce, .*did you mean 'mix_ent'"),
+        (
+            {"losses": ["ce", "mixent"]},
+            "losses.1: unknown loss 'mixent'; allowed: ce, .*did you mean 'mix_ent'",
+        ),
         ({"models": "vgg5-tiney"}, "models.0: unknown model 'vgg5-tiney'; .*did you mean 'vgg5-tiny'"),
         ({"datasets": "digit"}, "datasets.0: unknown data set 'digit'; .*did you mean 'digits'"),
         ({"epochs": 3}, "unknown key 'epochs'; allowed: .*"),
         ({"recipe": {"epoch": 3}}, "recipe: unknown key 'epoch'; .*did you mean 'epochs'"),
-        ({"losses": ["ce", {"mix_ent": {"w3": 1}}]}, "losses.1: mix_ent: unknown key 'w3'; allowed: b1, b2, eps,"),
+        (
+            {"losses": ["ce", {"mix_ent": {"w3": 1}}]},
+            "losses.1: mix_ent: unknown key 'w3'; allowed: b1, b2, eps,",
+        ),
         ({"recipe": {"optimizer": "adamm"}}, "recipe: optimizer: unknown optimizer 'adamm'; .*'adamw?'"),
         ({"recipe": {"epochs": 0}}, "recipe: epochs: found 0; .*greater than or equal to 1"),
         ({"recipe": {"precision": "fp16"}}, "recipe: precision: found 'fp16'; .*'fp32' or 'bf16'"),

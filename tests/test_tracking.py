@@ -21,15 +21,9 @@ import pytest
 from bench.errors import BenchError
 from bench.results import RunFolder
 from bench.suite import Run, Suite
-from bench.tracking import (
-    BackgroundMirror,
-    Mirror,
-    Synced,
-    TrackingError,
-    default_uri,
-    read_record,
-    ui_command,
-)
+from bench.tracking.mirror import BackgroundMirror, Mirror, Synced
+from bench.tracking.record import read_record
+from bench.tracking.store import TrackingError, default_uri, ui_command
 
 BEGUN = 1_700_000_000.0
 EPOCHS = 3
@@ -159,7 +153,10 @@ def test_everything_of_a_run_is_shown(results: Path) -> None:
     ]
 
 
-def test_nothing_is_written_twice(results: Path) -> None:
+def test_nothing_is_written_twice(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "bench.tracking.mirror.PAGE", 2
+    )  # so that looking through the runs takes several pages
     suite = make_suite()
     make_results(results, suite)
     uri = default_uri(results)
@@ -252,46 +249,61 @@ def test_a_damaged_result_is_not_finished(results: Path) -> None:
     assert "accuracy" not in runs[folder.run_id].data.metrics
 
 
-@pytest.mark.parametrize("call", ["create_run", "log_batch", "set_terminated", "set_tag"])
+WRITES = (
+    *("create_experiment", "set_experiment_tag", "create_run", "log_batch", "set_tag", "set_terminated"),
+    *("update_run", "delete_run"),
+)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_mirror_killed_at_any_call_is_completed(
-    results: Path, monkeypatch: pytest.MonkeyPatch, call: str, when: str
+def test_a_mirror_killed_at_any_write_is_completed(
+    results: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     import mlflow
 
-    monkeypatch.setattr("bench.tracking.BATCH", 4)  # so that a run needs several calls
-    suite = make_suite()
-    make_results(results, suite)
-    uri = default_uri(results)
-    original = getattr(mlflow.MlflowClient, call)
-    calls = iter(range(100))
+    monkeypatch.setattr("bench.tracking.mirror.BATCH", 4)  # so that a run needs several calls
+    suite = make_suite(losses="ce")
+    done, failed = make_results(results, suite)
+    (failed.path / "result.json").unlink()
+    failed.fail("out of memory")
+    at = writes = -1
+    while at == writes:  # until a mirror got through before it was killed
+        at, writes = at + 1, -1
+        (results / f"{at}.db").write_bytes(empty_store)
+        uri = f"sqlite:///{results}/{at}.db"
 
-    def kill(*args: Any, **kwargs: Any) -> Any:
-        killed = next(calls) == 1
-        if killed and when == "before":
-            raise KeyboardInterrupt
-        answer = original(*args, **kwargs)
-        if killed:
-            raise KeyboardInterrupt
-        return answer
+        def killed_at_a_write(original: Any, at: int = at) -> Any:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                nonlocal writes
+                writes += 1
+                if writes == at and when == "before":
+                    raise KeyboardInterrupt
+                answer = original(*args, **kwargs)
+                if writes == at:
+                    raise KeyboardInterrupt
+                return answer
 
-    with monkeypatch.context() as patch:
-        patch.setattr(mlflow.MlflowClient, call, kill)
-        with pytest.raises(KeyboardInterrupt):
-            Mirror(suite, results, uri).sync()
-    Mirror(suite, results, uri).sync()
+            return call
 
-    parent, runs = mirrored(uri)
-    assert len(runs) == 4
-    assert parent.info.status == "FINISHED"
-    for run in runs.values():
-        assert run.info.status == "FINISHED"
-        assert [step for step, _, _ in history(uri, run, "lr")] == [1, 2, 3]
-        assert len(history(uri, run, "accuracy")) == 1
-        assert run.data.params["epochs"] == str(EPOCHS)
-    before = dump(uri)
-    assert Mirror(suite, results, uri).sync() == Synced(0, 0, 4)
-    assert dump(uri) == before
+        mirror = Mirror(suite, results, uri)
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            for name in WRITES:
+                patch.setattr(
+                    mlflow.MlflowClient, name, killed_at_a_write(getattr(mlflow.MlflowClient, name))
+                )
+            mirror.sync()
+        for again in (mirror, Mirror(suite, results, uri)):
+            again.sync()
+            parent, runs = mirrored(uri)
+            states = {run_id: run.info.status for run_id, run in runs.items()}
+            assert states == {done.run_id: "FINISHED", failed.run_id: "FAILED"}
+            assert parent.info.status == "FAILED"
+            assert parent.data.tags["progress"] == "1 finished, 1 failed, of 2"
+            for run in runs.values():
+                assert [step for step, _, _ in history(uri, run, "lr")] == [1, 2, 3]
+                assert run.data.params["epochs"] == str(EPOCHS)
+            assert len(history(uri, runs[done.run_id], "accuracy")) == 1
+    assert at > 10
 
 
 def test_a_shared_run_is_in_both_experiments(results: Path) -> None:
@@ -369,7 +381,7 @@ def test_two_processes_may_mirror_into_a_fresh_store(tmp_path: Path) -> None:
     uri = default_uri(tmp_path)
     script = (
         "import sys; from pathlib import Path\n"
-        "from bench.suite import Suite; from bench.tracking import Mirror\n"
+        "from bench.suite import Suite; from bench.tracking.mirror import Mirror\n"
         "print(Mirror(Suite.model_validate_json(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]).sync())"
     )
     values = (
@@ -388,15 +400,31 @@ def test_two_processes_may_mirror_into_a_fresh_store(tmp_path: Path) -> None:
     assert len(mirrored(uri)[1]) == 4
 
 
-def test_a_server_that_is_not_there_is_one_message_soon(results: Path) -> None:
+@pytest.mark.parametrize("server", ["absent", "silent"])
+def test_a_server_that_does_not_answer_is_one_message_soon(
+    results: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     suite = make_suite()
     make_results(results, suite)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # in earnest it is twelve
     began = time.monotonic()
-    with pytest.raises(TrackingError, match="does not answer") as caught:
-        Mirror(suite, results, f"http://me:secret@127.0.0.1:{free_port()}").sync()
-    assert time.monotonic() - began < 15
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        if server == "silent":
+            taken.listen()
+        with pytest.raises(TrackingError, match="does not answer") as caught:
+            Mirror(suite, results, f"http://me:secret@127.0.0.1:{taken.getsockname()[1]}").sync()
+    assert time.monotonic() - began < 5
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "mysql+pymysql"])
+def test_a_database_that_is_not_there_is_one_message_soon(results: Path, dialect: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(TrackingError, match="Connection refused"):
+        Mirror(make_suite(), results, f"{dialect}://me:secret@127.0.0.1:{free_port()}/mlflow").sync()
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("trouble", ["not a database", "other schema", "folder", "no such place"])
@@ -431,9 +459,13 @@ def test_in_the_background_it_catches_up_and_keeps_its_warnings(results: Path, c
     background = BackgroundMirror(Mirror(suite, results, uri), seconds=0.05)
     background.start()
     make_results(results, suite)
-    background.finish(timeout=60)
+    report = results / "report.md"
+    report.write_text("superior")
+    background.finish([report], "ce: baseline")
     assert background.warning is None
-    assert len(mirrored(uri)[1]) == 4
+    parent, runs = mirrored(uri)
+    assert len(runs) == 4
+    assert [file.path for file in client_of(uri).list_artifacts(parent.info.run_id)] == ["report.md"]
 
     background = BackgroundMirror(Mirror(suite, results, f"http://127.0.0.1:{free_port()}"), seconds=0.05)
     background.start()
@@ -463,7 +495,7 @@ def test_where_to_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_importing_it_does_not_import_mlflow() -> None:
-    script = "import sys, bench.tracking; print('mlflow' in sys.modules, 'torch' in sys.modules)"
+    script = "import sys, bench.tracking.mirror; print('mlflow' in sys.modules, 'torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["False", "False"]
 

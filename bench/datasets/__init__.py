@@ -7,6 +7,7 @@ Files live under a data folder (``BENCH_DATA``, by default ``data``), in the lay
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,8 +29,9 @@ class Form(NamedTuple):
     """Channels, height and width of an image."""
     classes: int
     mean: tuple[float, ...]
-    """Mean of each channel after division by 255, for normalisation."""
+    """Mean of each channel of the training images after division by 255, for normalisation."""
     std: tuple[float, ...]
+    """Standard deviation of the same."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class DatasetOptions(Options):
     label_noise: float = Field(0.0, ge=0, le=1)
     """Share of training labels replaced by another class, chosen uniformly. Test labels stay."""
     noise_seed: int = Field(0, ge=0)
-    """Which training labels are replaced, and by what; also which images a subset keeps."""
+    """Which training labels are replaced, and by what; also which images a smaller set keeps."""
 
 
 class LettersOptions(DatasetOptions):
@@ -72,7 +74,7 @@ _GREY = ((0.1307,), (0.3081,))  # of MNIST, which the reference uses for EMNIST-
 _EMNIST_CLASSES = {"letters": 26, "balanced": 47, "byclass": 62, "bymerge": 47, "digits": 10, "mnist": 10}
 
 FORMS: dict[str, Form] = {
-    "digits": Form((1, 8, 8), 10, (0.3053,), (0.3761,)),
+    "digits": Form((1, 8, 8), 10, (0.3058,), (0.3761,)),
     "synthetic-letters": Form((1, 28, 28), 26, *_GREY),
     **{f"emnist-{split}": Form((1, 28, 28), n, *_GREY) for split, n in _EMNIST_CLASSES.items()},
     "mnist": Form((1, 28, 28), 10, *_GREY),
@@ -115,9 +117,7 @@ def load(choice: Choice, root: Path) -> Images:
             choice, "test_size", test_images, test_labels, options.test_size, options.noise_seed
         )
     if options.label_noise:
-        noisy = symmetric_noise(
-            train_labels.numpy(), form.classes, options.label_noise, options.noise_seed
-        )
+        noisy = symmetric_noise(train_labels.numpy(), form.classes, options.label_noise, options.noise_seed)
         train_labels = torch.from_numpy(noisy)
     return Images(train_images, train_labels, test_images, test_labels, form)
 
@@ -127,7 +127,7 @@ def _in_files(choice: Choice) -> bool:
 
 
 def present(choice: Choice, root: Path) -> bool:
-    """Whether a data set can be loaded: true for all that do not come as files."""
+    """Whether a data set can be loaded: its files are read to see; those without files always can."""
     if not _in_files(choice):
         return True
     from bench.datasets import files
@@ -136,16 +136,14 @@ def present(choice: Choice, root: Path) -> bool:
 
 
 def fetch(choice: Choice, root: Path) -> None:
-    """Download the files of a data set into ``root``. Raises BenchError where that fails."""
+    """Unpack or download the files of a data set into ``root``. Raises BenchError where that fails."""
     if _in_files(choice):
         from bench.datasets import files
 
         files.fetch(choice.name, root)
 
 
-def _read(
-    choice: Choice, options: DatasetOptions, root: Path
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Form]:
+def _read(choice: Choice, options: DatasetOptions, root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor, Form]:
     if choice.name == "digits":
         return (*_digits(), FORMS["digits"])
     if isinstance(options, LettersOptions):
@@ -173,49 +171,74 @@ def _digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return images[train], labels[train], images[test], labels[test]
 
 
-def _foreign(
-    choice: Choice, options: DatasetOptions
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Form]:
+def _foreign(choice: Choice, options: DatasetOptions) -> tuple[Tensor, Tensor, Tensor, Tensor, Form]:
     """``callable(**options)`` returns train images, train labels, test images and test labels.
 
     Arrays or tensors: uint8 images [N, C, H, W] or [N, H, W], integer labels [N] from 0.
     """
+    where = f"data set '{choice.label()}'"
+    make = load_callable(choice.name)
+    try:
+        parts = make(**(options.model_extra or {}))
+    except Exception as error:  # code of the user's own can raise anything
+        raise BenchError(f"{where}: {type(error).__name__}: {error}") from error
+    if not isinstance(parts, (tuple, list)) or len(parts) != 4:
+        raise BenchError(
+            f"{where}: it returned {describe(parts)}, "
+            "expected train images, train labels, test images, test labels"
+        )
+    train_images, train_labels = _foreign_part(f"{where}: train", parts[0], parts[1])
+    test_images, test_labels = _foreign_part(f"{where}: test", parts[2], parts[3])
+    channels, height, width = train_images.shape[1:]
+    if test_images.shape[1:] != train_images.shape[1:]:
+        raise BenchError(
+            f"{where}: train images are {[channels, height, width]}, "
+            f"test images {list(test_images.shape[1:])}; expected the same shape"
+        )
+    classes = int(max(train_labels.max(), test_labels.max())) + 1
+    if not 2 <= classes <= 65_536:  # a result keeps each predicted class in at most two bytes
+        raise BenchError(f"{where}: labels run up to {classes - 1}, expected 1 to 65535, counted from 0")
+    form = Form((channels, height, width), classes, *_mean_and_std(train_images))
+    return train_images, train_labels, test_images, test_labels, form
+
+
+def _foreign_part(where: str, images: Any, labels: Any) -> tuple[Tensor, Tensor]:
     import torch
 
     try:
-        parts = load_callable(choice.name)(**(options.model_extra or {}))
-    except TypeError as error:
-        raise BenchError(f"data set '{choice.name}' cannot be called with its options: {error}") from error
-    names = ("train images", "train labels", "test images", "test labels")
-    if not isinstance(parts, (tuple, list)) or len(parts) != 4:
-        raise BenchError(f"data set '{choice.name}' returned {describe(parts)}, expected {', '.join(names)}")
-    tensors = [torch.as_tensor(part) for part in parts]
-    for position in (0, 2):
-        images, labels = tensors[position : position + 2]
-        if images.ndim == 3:
-            images = tensors[position] = images.unsqueeze(1)
-        if images.dtype != torch.uint8 or images.ndim != 4:
-            raise BenchError(
-                f"data set '{choice.name}': {names[position]} are {images.dtype} {list(images.shape)}, "
-                "expected uint8 [N, C, H, W] or [N, H, W]"
-            )
-        if labels.is_floating_point() or labels.shape != images.shape[:1] or len(labels) == 0:
-            raise BenchError(
-                f"data set '{choice.name}': {names[position + 1]} are {labels.dtype} {list(labels.shape)}, "
-                f"expected one integer for each of {len(images)} images"
-            )
-        if int(labels.min()) < 0:
-            raise BenchError(f"data set '{choice.name}': {names[position + 1]} are negative; they start at 0")
-        tensors[position + 1] = labels.long()
-    train_images, train_labels, test_images, test_labels = tensors
-    if train_images.shape[1:] != test_images.shape[1:]:
-        raise BenchError(f"data set '{choice.name}': training and test images differ in shape")
-    classes = int(max(train_labels.max(), test_labels.max())) + 1
-    pixels = train_images.double() / 255
-    mean, std = pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
-    shape = (int(train_images.shape[1]), int(train_images.shape[2]), int(train_images.shape[3]))
-    form = Form(shape, classes, tuple(mean.tolist()), tuple(std.tolist()))
-    return train_images, train_labels, test_images, test_labels, form
+        images, labels = torch.as_tensor(images, device="cpu"), torch.as_tensor(labels, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BenchError(f"{where} images or labels are no arrays of numbers: {error}") from error
+    if images.dtype != torch.uint8 or images.ndim not in (3, 4) or images.numel() == 0:
+        raise BenchError(
+            f"{where} images are {images.dtype} {list(images.shape)}, "
+            "expected uint8 [N, C, H, W] or [N, H, W], and at least one image"
+        )
+    if labels.is_floating_point() or labels.is_complex() or labels.shape != images.shape[:1]:
+        raise BenchError(
+            f"{where} labels are {labels.dtype} {list(labels.shape)}, "
+            f"expected one integer for each of {len(images)} images"
+        )
+    labels = labels.long()
+    if labels.min() < 0:
+        raise BenchError(f"{where} labels go down to {labels.min()}, expected classes counted from 0")
+    return images if images.ndim == 4 else images.unsqueeze(1), labels
+
+
+def _mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of each channel of uint8 images [N, C, H, W], divided by 255."""
+    import torch
+
+    # From counts of the 256 levels, in integers: exact, and without a copy of all images as floats.
+    levels = torch.arange(256)
+    means, stds = [], []
+    for channel in images.unbind(dim=1):
+        count = torch.bincount(channel.flatten(), minlength=256)
+        n, total, squares = channel.numel(), int((count * levels).sum()), int((count * levels**2).sum())
+        means.append(total / n / 255)
+        # A channel of one colour has nothing to scale; dividing by 0 would make it NaN.
+        stds.append(math.sqrt(n * squares - total**2) / n / 255 or 1.0)
+    return tuple(means), tuple(stds)
 
 
 def _subset(
@@ -224,7 +247,9 @@ def _subset(
     if size is None or size == len(labels):
         return images, labels
     if size > len(labels):
-        raise BenchError(f"data set '{choice.name}': {option}: found {size}; it has {len(labels)} such images")
+        raise BenchError(
+            f"data set '{choice.name}': {option}: found {size}; it has {len(labels)} such images"
+        )
     keep, _ = stratified_split(labels.numpy(), size, np.random.default_rng([seed, size]))
     return images[keep], labels[keep]
 
@@ -242,12 +267,9 @@ def stratified_split(
     Returns:
         Sorted indices of the first part [first] and of the second [N − first].
     """
-    counts = np.bincount(labels)
-    exact = counts * (first / max(len(labels), 1))
-    take = np.floor(exact).astype(int)
+    take, remainder = np.divmod(np.bincount(labels) * first, max(len(labels), 1))
     # Largest remainders get what rounding down has left over; ties go to the smaller class.
-    for label in np.argsort(take - exact, kind="stable")[: first - take.sum()]:
-        take[label] += 1
+    take[np.argsort(-remainder, kind="stable")[: first - take.sum()]] += 1
     chosen = np.zeros(len(labels), dtype=bool)
     for label, number in enumerate(take):
         members = np.flatnonzero(labels == label)
@@ -258,7 +280,17 @@ def stratified_split(
 def symmetric_noise(
     labels: np.ndarray[Any, Any], classes: int, share: float, seed: int
 ) -> np.ndarray[Any, Any]:
-    """Replace exactly round(share · N) labels by a *different* class, uniformly chosen (1908.06112 §4)."""
+    """Replace exactly round(share · N) labels by a *different* class, uniformly chosen (1908.06112 §4).
+
+    Args:
+        labels: integers [N] from 0 to classes − 1; stay as they are.
+        classes: at least 2.
+        share: 0 to 1.
+        seed: decides which labels are replaced, and by what.
+
+    Returns:
+        The new labels [N].
+    """
     rng = np.random.default_rng([seed, 1])
     noisy = labels.copy()
     hit = rng.permutation(len(labels))[: round(share * len(labels))]

@@ -101,7 +101,9 @@ class Crew:
         self.runs = list(runs)
         self.gpus = _gpus() if device != "cpu" else []
         self.size = min(crew_size(workers, device), len(self.runs))
-        self.folder = results / suite.name / "jobs" / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self.folder = (
+            results / suite.name / "jobs" / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        )
         pack = Pack(
             results=results.absolute(),
             data=data.absolute(),
@@ -153,7 +155,9 @@ class Crew:
 
     def _count_death(self, job: submitit.Job[Any]) -> None:
         """A worker died, not its run's Python code: killed, out of memory, a crash in a library."""
-        victim = next((run for run in unfinished(self.runs, self.results) if self._was_training(job, run)), None)
+        victim = next(
+            (run for run in unfinished(self.runs, self.results) if self._was_training(job, run)), None
+        )
         key = victim.id if victim else "before any run"
         self.deaths[key] += 1
         if self.deaths[key] < MOST_DEATHS:
@@ -166,16 +170,14 @@ class Crew:
         folder = RunFolder(self.results, victim.id)
         with folder.claim() as mine:
             if mine:
-                folder.fail(
-                    f"its worker died {MOST_DEATHS} times while training it (killed for its memory, perhaps); "
-                    f"log: {job.paths.stderr}",
-                    _tail(job.paths.stderr),
-                )
+                log = job.paths.stderr
+                reason = f"its worker died {MOST_DEATHS} times while training it (killed for its memory?)"
+                folder.fail(f"{reason}; log: {log}", _tail(log))
 
     def _was_training(self, job: submitit.Job[Any], run: Run) -> bool:
-        folder = RunFolder(self.results, run.id)
-        attempts = folder.info().get("attempts", [])
-        return bool(attempts) and attempts[-1].get("job") == job.job_id and not folder.claimed
+        # Not the last attempt only: another worker may have taken the run up already.
+        attempts = RunFolder(self.results, run.id).info().get("attempts", [])
+        return any(attempt.get("job") == job.job_id for attempt in attempts)
 
     def stop(self) -> None:
         """Ask the workers that are still there to save and end, and wait until they have.
@@ -198,9 +200,7 @@ class Crew:
 
 
 @contextlib.contextmanager
-def _only_launcher(
-    folder: Path, watch: Callable[[], None], say: Callable[[str], None]
-) -> Iterator[None]:
+def _only_launcher(folder: Path, watch: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
     """Be the one launcher of a suite on this machine; watch while another one is."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".launch")
@@ -232,12 +232,14 @@ def _ignored(number: signal.Signals) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminated_is_interrupted() -> Iterator[None]:
-    """SIGTERM stops the launcher as Ctrl-C does: with every worker's state saved."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM, or a closed terminal, stops the launcher as Ctrl-C does: with every worker's state saved."""
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _gpus() -> list[int]:

@@ -26,7 +26,7 @@ class Plan(BaseModel):
     workers: int
     """Jobs that would share them, one after another, on this machine."""
     device_hours: float | None
-    """Estimated from the measured times of finished runs of the same data set and model. None: no such run."""
+    """Estimated from measured times of finished runs of the same data set and model. None: no such run."""
     estimated_from: int
     """How many finished runs that estimate rests on."""
 

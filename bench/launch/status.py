@@ -79,9 +79,7 @@ def status(suite: Suite, results: Path) -> Status:
             counts[state] += 1
             if reason:
                 names = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
-                problems.append(
-                    Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names)
-                )
+                problems.append(Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names))
         cells.append(CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **counts))
     total = {name: sum(getattr(cell, name) for cell in cells) for name in Counts.model_fields}
     return Status(

@@ -33,7 +33,9 @@ def plan_text(plan: Plan) -> str:
             f"about {plan.device_hours:.3g} device-hours, {_duration(wall * 3600)} of waiting "
             f"(from {plan.estimated_from} measured runs)"
         )
-    todo = f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
+    todo = (
+        f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
+    )
     return "\n".join([plan.question, "", *_cell_table(plan.cells), f"{plan.runs.planned} runs, {todo}"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,7 @@ LINE_SECONDS = 10.0  # between lines where there is no terminal
 
 
 class View:
-    """Cells, runs done, failed and left, and the time left. A context manager; call it to bring it up to date."""
+    """Cells, runs done, failed and left, and the time left. Call it to bring it up to date."""
 
     def __init__(self, suite: Suite, results: Path) -> None:
         self.console = Console(stderr=True)
@@ -87,8 +86,3 @@ class View:
         remaining = self.progress.tasks[0].time_remaining
         estimate = f", about {remaining:.0f} s left" if remaining else ""
         return f"{done} of {self.planned} runs done{failed}, {self.left} to go{estimate}"
-
-
-def warn(message: str) -> None:
-    """One line on standard error."""
-    print(f"warning: {message}", file=sys.stderr)

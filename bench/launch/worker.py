@@ -53,9 +53,11 @@ class StopFlag:
         self.raised = False
         self.launcher = launcher
         self._looked = time.monotonic()
-        # USR2 announces a time limit or preemption; TERM and INT are people, or Slurm without a word.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-            signal.signal(number, self._raise)
+        # USR2 announces a time limit or preemption; TERM and INT are people, or Slurm without a word; HUP is
+        # a terminal that was closed, which nohup says to ignore.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._raise)
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
         # Nothing else: whatever was interrupted may be in the middle of anything.
@@ -70,14 +72,15 @@ class StopFlag:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this machine exists."""
+    """Whether a process of this machine runs. One that ended, and whose parent has not noticed, does not."""
     try:
         os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
-    except PermissionError:
-        pass  # it is somebody else's, so it exists
-    return True
+    except OSError:  # somebody else's, or a system without /proc: it exists
+        return True
+    return state != "Z"
 
 
 def work(pack: Pack, stop: StopFlag) -> None:

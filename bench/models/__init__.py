@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.choices import Choice, ForeignOptions, FreeOptions, Options, choose, describe, load_callable
 from bench.errors import BenchError, nearest
@@ -25,14 +25,28 @@ class TinyVgg(Vgg):
 
     smallest: ClassVar[int] = 8
     dropout: float = Field(0.25, ge=0, lt=1)
-    width: int = Field(16, ge=2, multiple_of=2)
+    width: int = Field(16, ge=1)
 
 
 class LibraryModel(FreeOptions):
-    """A model of timm or torchvision, never pretrained. Further options go to the library as they are."""
+    """A model of timm or torchvision, never pretrained. Further options go to the library as they are.
+
+    torchvision's googlenet and inception_v3 return more than logits unless told ``aux_logits: false``.
+    """
 
     image_size: int | None = Field(None, ge=8, description="images are resized to this many pixels")
-    pretrained: Literal[False] = False
+    pretrained: bool = False
+
+    @model_validator(mode="after")
+    def _starts_from_its_seed(self) -> Self:
+        given = {"pretrained": self.pretrained, **(self.model_extra or {})}
+        for key in ("pretrained", "weights", "checkpoint_path"):
+            if given.get(key):
+                raise ValueError(
+                    f"{key}: found {describe(given[key])}; every run starts from weights that its seed "
+                    "draws, so pretrained ones cannot be used"
+                )
+        return self
 
 
 MODELS: dict[str, type[Options]] = {
@@ -55,9 +69,10 @@ def check_fit(choice: Choice, shape: tuple[int, int, int]) -> None:
     """Raise BenchError where a built-in model cannot take images of ``shape`` (C, H, W)."""
     smallest = getattr(choice.options, "smallest", 1)
     if min(shape[1:]) < smallest:
+        advice = f"; use '{choice.name}-tiny'" if TinyVgg.smallest <= min(shape[1:]) else ""
         raise BenchError(
             f"model '{choice.name}' needs images of at least {smallest}×{smallest} pixels, "
-            f"found {shape[1]}×{shape[2]}; use '{choice.name.removesuffix('-tiny')}-tiny'"
+            f"found {shape[1]}×{shape[2]}{advice}"
         )
 
 
@@ -68,12 +83,10 @@ def check_library_name(choice: Choice) -> None:
         import timm
 
         known = timm.list_models()
-    elif library == "torchvision":
+    else:
         import torchvision
 
         known = torchvision.models.list_models(module=torchvision.models)
-    else:
-        return
     if name not in known:
         raise BenchError(
             f"unknown {library} model '{name}'; allowed: the {len(known)} models of {library}"
@@ -112,7 +125,7 @@ def _build_library_model(
 
     check_library_name(choice)
     library, _, name = choice.name.partition("/")
-    extra = dict(options.model_extra or {})
+    extra = options.model_extra or {}
     try:
         if library == "timm":
             import timm
@@ -124,22 +137,23 @@ def _build_library_model(
             model = torchvision.models.get_model(name, weights=None, num_classes=classes, **extra)
             if channels != 3:
                 first_convolution(model, channels)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        raise BenchError(f"model '{choice.name}' cannot be built: {error}") from error
+    except Exception as error:  # these options reach code that can raise anything
+        raise _not_built(choice, error) from error
     return Resized(model, options.image_size) if options.image_size else model
 
 
 def _build_foreign_model(choice: Choice, channels: int, classes: int) -> torch.nn.Module:
     import torch
 
-    options = dict(choice.options.model_extra or {})
+    make = load_callable(choice.name)
     try:
-        model = load_callable(choice.name)(channels=channels, classes=classes, **options)
-    except TypeError as error:
-        raise BenchError(
-            f"model '{choice.name}' cannot be called with channels, classes and its options: {error}"
-        ) from error
+        model = make(channels=channels, classes=classes, **(choice.options.model_extra or {}))
+    except Exception as error:  # code of the user's own can raise anything
+        raise _not_built(choice, error) from error
     if not isinstance(model, torch.nn.Module):
-        raise BenchError(f"model '{choice.name}' returned {describe(model)}, not a torch.nn.Module")
+        raise BenchError(f"model '{choice.label()}' returned {describe(model)}, not a torch.nn.Module")
     return model
 
+
+def _not_built(choice: Choice, error: Exception) -> BenchError:
+    return BenchError(f"model '{choice.label()}' cannot be built: {type(error).__name__}: {error}")

@@ -24,8 +24,8 @@ class Resized(nn.Module):
 def first_convolution(model: nn.Module, channels: int) -> None:
     """Replace the first convolution of a 3-channel model by one for ``channels``, in place.
 
-    torchvision's models take three channels only; timm has ``in_chans`` for this. Raises ValueError where
-    there is no convolution to replace.
+    torchvision's models take three channels only; timm has ``in_chans`` for this. The new convolution has
+    torch's ordinary initial weights. Raises ValueError where there is none to replace.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):

@@ -1,7 +1,8 @@
 """VGG-5 and Spinal-VGG of dipuk0506/SpinalNet, which arXiv:2501.13709 trains, and tiny versions of both.
 
-Layers carry the names of the reference (``l1`` … ``l4``, ``classifier``), so that its published weights
-can be loaded.
+Layers of VGG-5 carry the names of the reference (``l1`` … ``l4``, ``classifier``), so that its published
+weights can be loaded. Its Spinal-VGG, whose weights are not published, has the layers of the head beside
+``l4``; here they are in ``classifier``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _network(channels: int, stages: Sequence[Sequence[int]], head: nn.Module) ->
     for number, widths in enumerate(stages, start=1):
         layers[f"l{number}"] = _stage(channels, widths)
         channels = widths[-1]
-    # 28×28 images leave 1×1 here, so this changes nothing for them; larger ones are averaged.
+    # 28×28 images leave 1×1 here, so this changes nothing for them; what larger ones leave is averaged.
     layers["pool"] = nn.AdaptiveAvgPool2d(1)
     layers["flatten"] = nn.Flatten()
     layers["classifier"] = head
@@ -75,24 +76,22 @@ class SpinalHead(nn.Module):
 
     def __init__(self, features: int, width: int, classes: int, dropout: float) -> None:
         super().__init__()
-        self.half = features // 2
-        self.fc_spinal_layer1 = _spinal_layer(self.half, width, dropout)
-        self.fc_spinal_layer2 = _spinal_layer(self.half + width, width, dropout)
-        self.fc_spinal_layer3 = _spinal_layer(self.half + width, width, dropout)
-        self.fc_spinal_layer4 = _spinal_layer(self.half + width, width, dropout)
+        self.middle = features // 2
+        self.fc_spinal_layer1 = _spinal_layer(self.middle, width, dropout)
+        self.fc_spinal_layer2 = _spinal_layer(self.middle + width, width, dropout)
+        self.fc_spinal_layer3 = _spinal_layer(self.middle + width, width, dropout)
+        self.fc_spinal_layer4 = _spinal_layer(self.middle + width, width, dropout)
         self.fc_out = nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * width, classes))
 
     def forward(self, features: Tensor) -> Tensor:
         """[N, features] to logits [N, classes]."""
-        first, second = features[:, : self.half], features[:, self.half :]
+        first, second = features[:, : self.middle], features[:, self.middle :]
         x1 = self.fc_spinal_layer1(first)
         x2 = self.fc_spinal_layer2(torch.cat([second, x1], dim=1))
         x3 = self.fc_spinal_layer3(torch.cat([first, x2], dim=1))
         x4 = self.fc_spinal_layer4(torch.cat([second, x3], dim=1))
         logits: Tensor = self.fc_out(torch.cat([x1, x2, x3, x4], dim=1))
         return logits
-
-
 
 
 def _spinal_layer(features: int, width: int, dropout: float) -> nn.Sequential:

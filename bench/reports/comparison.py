@@ -161,7 +161,10 @@ def _compare(
     cell: CellSummary, base: CellSummary, planned: Sequence[int], suite: Suite
 ) -> tuple[Comparison, PairedT | None]:
     """Pair by seed, never by position, and test."""
-    ours, theirs = dict(zip(cell.seeds, cell.counts, strict=True)), dict(zip(base.seeds, base.counts, strict=True))
+    ours, theirs = (
+        dict(zip(cell.seeds, cell.counts, strict=True)),
+        dict(zip(base.seeds, base.counts, strict=True)),
+    )
     paired = sorted(ours.keys() & theirs.keys())
     test: PairedT | None = None
     note = ""
@@ -198,12 +201,10 @@ def _compare(
 def _judge(comparisons: Sequence[Comparison], tests: Sequence[PairedT | None], suite: Suite) -> None:
     """Adjust over the whole family (every loss × model × data set of the suite), then give verdicts."""
     alpha = suite.analysis.alpha
-    raw = np.array([np.nan if c.p is None else c.p for c in comparisons], dtype=float)
-    for comparison, test, adjusted in zip(comparisons, tests, holm(raw), strict=True):
+    family = holm([comparison.p for comparison in comparisons])
+    for comparison, test, adjusted in zip(comparisons, tests, family, strict=True):
         comparison.p_adjusted = None if np.isnan(adjusted) else float(adjusted)
-        comparison.verdict = verdict(
-            comparison.delta, comparison.p_adjusted, comparison.p_equivalence, alpha
-        )
+        comparison.verdict = verdict(comparison.delta, comparison.p_adjusted, comparison.p_equivalence, alpha)
         if comparison.verdict == Verdict.UNDECIDED and test is not None:
             comparison.seeds_to_decide = seeds_to_decide(test, alpha)
 
@@ -211,7 +212,9 @@ def _judge(comparisons: Sequence[Comparison], tests: Sequence[PairedT | None], s
 def _other_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """What a per-loss recipe changes: then the two differ in more than the loss."""
     changed = [key for key, value in ours["recipe"].items() if value != theirs["recipe"][key]]
-    return f"its recipe differs in {', '.join(changed)}, so this compares more than the loss" if changed else ""
+    return (
+        f"its recipe differs in {', '.join(changed)}, so this compares more than the loss" if changed else ""
+    )
 
 
 def _method(suite: Suite, comparisons: int) -> str:
@@ -231,9 +234,7 @@ def _method(suite: Suite, comparisons: int) -> str:
 
 def _notes(runs: pd.DataFrame) -> list[str]:
     notes = []
-    for state in ("failed", "damaged"):
-        for row in runs[runs.state == state].itertuples():
-            notes.append(
-                f"{state}: {row.dataset} × {row.model} × {row.loss}, seed {row.seed} (run {row.run_id}): {row.reason}"
-            )
+    for row in runs[runs.state.isin(["failed", "damaged"])].itertuples():
+        where = f"{row.dataset} × {row.model} × {row.loss}, seed {row.seed} (run {row.run_id})"
+        notes.append(f"{row.state}: {where}: {row.reason}")
     return notes

@@ -13,7 +13,9 @@ from bench.results import write_atomically
 
 def write(report: Report, folder: Path) -> list[Path]:
     """Write ``report.md``, ``report.json``, ``cells.csv`` and ``comparisons.csv``; returns their paths."""
-    cells = pd.DataFrame([cell.model_dump(mode="json") for cell in report.cells], columns=[*CellSummary.model_fields])
+    cells = pd.DataFrame(
+        [cell.model_dump(mode="json") for cell in report.cells], columns=[*CellSummary.model_fields]
+    )
     comparisons = pd.DataFrame(
         [comparison.model_dump(mode="json") for comparison in report.comparisons],
         columns=[*Comparison.model_fields],

@@ -26,7 +26,9 @@ def markdown(report: Report) -> str:
         lines += [f"## {_flat(dataset)} · {_flat(model)}{size}{optimistic}", ""]
         rows = [_row(cell, by_key.get((dataset, model, cell.loss)), images) for cell in cells]
         lines += [*_table(_HEADER, rows), ""]
-    notes = [f"{c.dataset} × {c.model} × {c.loss}: {note}" for c in report.comparisons for note in _remarks(c)]
+    notes = [
+        f"{c.dataset} × {c.model} × {c.loss}: {note}" for c in report.comparisons for note in _remarks(c)
+    ]
     if notes or report.notes:
         lines += [*(f"- {_flat(note)}" for note in [*notes, *report.notes]), ""]
     return "\n".join([*lines, report.method, ""])

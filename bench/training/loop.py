@@ -129,7 +129,9 @@ class Training:
         self.dropout_seed = resolved.derive("dropout")
         # Not torch.manual_seed: that walks over every kind of device, 0.5 ms a call.
         cuda = device.type == "cuda"
-        self.device_generator = torch.cuda.default_generators[device.index or 0] if cuda else torch.default_generator
+        self.device_generator = (
+            torch.cuda.default_generators[device.index or 0] if cuda else torch.default_generator
+        )
 
         self.epoch = 0  # epochs finished
         self.step = 0  # steps taken in the epoch under way

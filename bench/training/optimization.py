@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 
 from bench.choices import Choice
-from bench.recipe import AdamW, Adam, Constant, Cosine, OneCycle, RandomCube, Sgd
+from bench.recipe import Adam, AdamW, Constant, Cosine, OneCycle, RandomCube, Sgd
 
 
 def build_optimizer(choice: Choice, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def test_random_cube_acts_after_epochs_without_a_new_best(make_suite: Make, tmp_
     recipe = {"epochs": 12, "batch_size": 32, "schedule": "random_cube", "optimizer": {"adam": {"lr": 0.02}}}
     metrics = train_run(make_suite(selection="test", recipe=recipe).runs()[0], tmp_path).metrics()
     best = -1.0
-    for line, following in zip(metrics, metrics[1:], strict=False):
+    for line, following in itertools.pairwise(metrics):
         new_best, best = line["test_accuracy"] > best, max(best, line["test_accuracy"])
         if new_best:
             assert following["lr"] == line["lr"]
@@ -151,7 +152,7 @@ def test_random_cube_acts_after_epochs_without_a_new_best(make_suite: Make, tmp_
 def test_diverged_training_ends_early_with_its_reason(make_suite: Make, tmp_path: Path) -> None:
     recipe = {"epochs": 50, "batch_size": 32, "optimizer": {"sgd": {"lr": 1e30}}}
     run = make_suite(recipe=recipe).runs()[0]
-    with pytest.raises(Diverged, match="diverged: the (training|test) loss is (nan|inf)"):
+    with pytest.raises(Diverged, match=r"diverged: the (training|test) loss is (nan|inf)"):
         train_run(run, tmp_path)
     assert len(RunFolder(tmp_path, run.id).metrics()) < 5
 
@@ -173,7 +174,9 @@ def test_damaged_checkpoint_is_set_aside_and_training_starts_again(make_suite: M
     assert list((tmp_path / "parts" / "set-aside").iterdir())
 
 
-def test_checkpoints_follow_the_clock(make_suite: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_follow_the_clock(
+    make_suite: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved = []
     monkeypatch.setattr(checkpoint, "save", lambda path, state: saved.append(state["progress"][:2]))
     train_run(make_suite().runs()[0], tmp_path / "seldom")
@@ -191,7 +194,9 @@ def test_last_batch_of_one_image_is_left_out(make_suite: Make, tmp_path: Path) -
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
-def test_every_recipe_learns(make_suite: Make, tmp_path: Path, precision: str, optimizer: str, schedule: str) -> None:
+def test_every_recipe_learns(
+    make_suite: Make, tmp_path: Path, precision: str, optimizer: str, schedule: str
+) -> None:
     rate = 0.03 if optimizer == "sgd" else 0.01
     recipe = {
         "epochs": 3,

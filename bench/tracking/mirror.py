@@ -7,25 +7,17 @@ take back (a metric, a parameter, an end) is replaced by a new MLflow run, and t
 MLflow has no transactions over several calls, so what makes a run complete is written last: the digest of
 what was mirrored, then the final status. After a kill in between, the next sync finds a run that does not
 match, asks which epochs it holds, and logs the others.
-
-Nothing here imports mlflow at the top: that takes more than a second.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import logging
 import os
-import re
-import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,158 +25,14 @@ from urllib.parse import quote
 import filelock
 
 from bench.errors import BenchError
-from bench.results import Damaged, RunFolder
+from bench.results import RunFolder
 from bench.suite import Cell, Run, Suite
+from bench.tracking.record import LONGEST_TAG, Record, digest, read_record
+from bench.tracking.store import LOCK, TrackingError, connect, foreign_errors, is_server, reason, shown
 
 BATCH = 700  # metrics in one call: MLflow takes 1,000 things, parameters and tags included
-LONGEST_PARAM, LONGEST_TAG, MOST_PARAMS = 6000, 8000, 100  # more is refused
 PAGE = 200  # runs asked for at once: a server needs seconds for more
 SETTLED = 2.0  # seconds: a folder that changed just now may change again under the same time stamp
-
-
-class TrackingError(BenchError):
-    """MLflow cannot be reached, read or written. The runs themselves are not affected."""
-
-
-def default_uri(results: Path) -> str:
-    """Where to mirror: ``MLFLOW_TRACKING_URI``, else a SQLite file in the results folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.absolute() / 'mlflow.db'}"
-
-
-def ui_command(results: Path, uri: str, port: int) -> list[str]:
-    """The command that serves MLflow's own UI of the store, to this machine only.
-
-    It is to inherit this process's environment, where telemetry and MLflow's own job queue are now off.
-
-    Raises:
-        BenchError: the store is a server, which has its own UI, or nothing has been mirrored yet.
-    """
-    if _is_server(uri):
-        raise BenchError(f"{_shown(uri)} is an MLflow server: open that address in a browser")
-    file = _sqlite_file(uri)
-    if file is not None and not file.exists():
-        raise BenchError(f"{file}: nothing has been mirrored yet; run bench track SUITE first")
-    _set_environment()
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight more processes
-    server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    # Our experiments say where their files are. This is for others, which else land in the working directory.
-    files = ["--artifacts-destination", (results.absolute() / "mlartifacts").as_uri()]
-    return [*server, *files, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-
-
-# ------------------------------------------------------------------------------ what to say of a run
-
-
-@dataclass(frozen=True)
-class Record:
-    """A run as MLflow shall show it. Times are in milliseconds."""
-
-    name: str
-    status: str
-    start: int
-    end: int
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    epochs: Mapping[tuple[int, int], Mapping[str, float]]
-    """(epoch, time) → metrics."""
-    scores: Mapping[str, float]
-    """Metrics of the finished run."""
-
-    @cached_property
-    def origin(self) -> str:
-        """Digest of what MLflow takes once and for all."""
-        return _digest(self.name, self.start, self.params)
-
-    @cached_property
-    def digest(self) -> str:
-        """Digest of everything."""
-        epochs = [[*at, metrics] for at, metrics in self.epochs.items()]
-        return _digest(self.origin, self.status, self.end, self.tags, epochs, self.scores)
-
-
-def read_record(folder: RunFolder, run: Run, cell: Cell, name: str) -> Record | None:
-    """What a run folder says; None where the run has not begun."""
-    attempts, lines = folder.info().get("attempts", []), folder.metrics()
-    status, end, said, scores = "RUNNING", 0.0, {}, {}
-    try:
-        if result := folder.result(check_predictions=True):
-            status, end, said["bench.warnings"] = "FINISHED", result.finished, "\n".join(result.warnings)
-            single = ("accuracy", "correct", "total", "nll", "brier", "ece", "epoch", "seconds")
-            scores = {key: float(getattr(result, key)) for key in single}
-            scores["last_accuracy"] = result.last.correct / result.total
-            scores["best_test_accuracy"] = result.best_test.correct / result.total
-        elif failure := folder.failure():
-            status, end, said["bench.failure"] = "FAILED", failure.time, failure.reason
-            said["mlflow.note.content"] = f"{failure.reason[:1000]}\n```\n{failure.trace[-6000:]}\n```"
-    except Damaged as damage:
-        status, said["bench.failure"] = "FAILED", f"damaged: {damage}"
-        said["mlflow.note.content"] = said["bench.failure"]
-    if not attempts and status == "RUNNING":
-        return None
-
-    times = [float(line.get("time", 0)) for line in lines]
-    starts = [float(attempt.get("started", 0)) for attempt in attempts] or [*times[:1], end]
-    # The run begins with the attempt that trained its first epoch: earlier ones left nothing behind.
-    start = max((when for when in starts if not times or when <= times[0]), default=starts[0])
-    attempt = attempts[-1] if attempts else {}
-    git = attempt.get("git") or {}
-    tags = {
-        "bench.run_id": run.id,
-        "dataset": cell.dataset,
-        "model": cell.model,
-        "loss": cell.loss,
-        "seed": run.seed,
-        "cell": f"{cell.dataset} · {cell.model} · {cell.loss}",
-        **{key: attempt.get(key) for key in ("host", "device", "job", "torch", "python", "bench")},
-        "git.commit": f"{git['commit']} and changes" if git.get("dirty") else git.get("commit"),
-        "mlflow.source.git.commit": git.get("commit"),
-        **said,
-    }
-    return Record(
-        name=name,
-        status=status,
-        start=_milliseconds(start),
-        end=_milliseconds(end or max([start, *times])) if status != "RUNNING" else 0,
-        params=_params(run, cell),
-        tags={key: str(value)[:LONGEST_TAG] for key, value in tags.items() if value not in (None, "")},
-        epochs={
-            (int(line["epoch"]), _milliseconds(when)): {
-                key: float(value)
-                for key, value in line.items()
-                if key not in ("epoch", "time") and isinstance(value, (int, float))
-            }
-            for line, when in zip(lines, times, strict=True)
-        },
-        scores=scores,
-    )
-
-
-def _params(run: Run, cell: Cell) -> dict[str, str]:
-    """The resolved description, flat: ``loss``, ``loss.smoothing``, ``optimizer.lr``, ``seed``, …"""
-    description = run.description
-    flat = dict(_flatten({**description, **description.pop("recipe")}))
-    flat |= {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
-    first = sorted(flat.items())[:MOST_PARAMS]
-    return {re.sub(r"[^\w.: /-]", "_", key): str(value)[:LONGEST_PARAM] for key, value in first}
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", json.dumps(value) if isinstance(value, list) else value
-
-
-def _digest(*content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
-# ---------------------------------------------------------------------------------------- the mirror
 
 
 @dataclass(frozen=True)
@@ -270,14 +118,14 @@ class Mirror:
         text = f"{self.suite.question}\n\n{note}"[:LONGEST_TAG]
         with self._store():
             contents = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-            digest = _digest(text, contents)
+            stamp = digest(text, contents)
             parent = self._parent_run(start=0)
-            if parent.tags.get("bench.report") == digest:
+            if parent.tags.get("bench.report") == stamp:
                 return
             self._announce()
             for file in files:
                 self._client.log_artifact(parent.id, str(file))
-            self._set_tags(parent, {"mlflow.note.content": text, "bench.report": digest})
+            self._set_tags(parent, {"mlflow.note.content": text, "bench.report": stamp})
 
     def page(self, server: str) -> str:
         """Where MLflow's UI at ``server`` shows the runs of this suite, best first. Known after a sync.
@@ -325,7 +173,8 @@ class Mirror:
         if record.status != "RUNNING":
             self._client.set_terminated(twin.id, record.status, record.end)
         tags = {**record.tags, "bench.origin": record.origin, "bench.mirrored": record.digest}
-        return _Twin(twin.id, record.status, record.end, tags, set(), set(record.epochs))
+        logged = set(record.epochs) if record.status == "RUNNING" else set()  # ended: asked for no more
+        return _Twin(twin.id, record.status, record.end, tags, set(), logged)
 
     def _can_continue(self, twin: _Twin, record: Record) -> bool:
         """Whether what MLflow holds is a beginning of the record."""
@@ -375,15 +224,15 @@ class Mirror:
         try:
             self.results.mkdir(parents=True, exist_ok=True)
             # Around opening too: a fresh SQLite store does not survive two processes that set it up.
-            with filelock.FileLock(self.results / ".mlflow.lock"):
+            with filelock.FileLock(self.results / LOCK):
                 if self._client is None:
-                    self._client = _connect(self.results, self.uri)
+                    self._client = connect(self.uri)
                 self._find_experiment()
                 yield
         except BaseException as error:
             self._client, self._writer = None, ""  # what was under way may be written or not: look anew
-            if isinstance(error, _foreign_errors()):
-                raise TrackingError(f"MLflow at {_shown(self.uri)}: {_reason(error)}") from error
+            if isinstance(error, foreign_errors()):
+                raise TrackingError(f"MLflow at {shown(self.uri)}: {reason(error)}") from error
             raise
 
     def _find_experiment(self) -> None:
@@ -392,7 +241,7 @@ class Mirror:
         if experiment is None:
             # A server decides itself where its files go.
             folder = self.results.absolute() / "mlartifacts" / self.suite.name
-            location = None if _is_server(self.uri) else folder.as_uri()
+            location = None if is_server(self.uri) else folder.as_uri()
             note = {"mlflow.note.content": self.suite.question}
             made = self._client.create_experiment(self.suite.name, location, note)
             experiment = self._client.get_experiment(made)
@@ -490,79 +339,3 @@ def _signature(folder: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return moved, 0
     return max(moved, metrics.st_mtime_ns), metrics.st_size
-
-
-# ------------------------------------------------------------------------------ mlflow and its ways
-
-
-def _set_environment() -> None:
-    """What MLflow reads from the environment. A setting of the user's own stays."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # A server that does not answer must be known in seconds, not in many minutes. The next sync tries again,
-    # and better: MLflow's own retry makes a second run where only the answer to the first got lost.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "12")
-
-
-def _connect(results: Path, uri: str) -> Any:
-    """An MLflow client that is quiet, fails fast, and does not wait for the disk more than it needs to."""
-    file = _sqlite_file(uri)
-    if file is not None and file.exists():
-        # MLflow would try a broken file ten times, for two minutes.
-        with contextlib.closing(sqlite3.connect(file, timeout=10)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master")
-    _set_environment()
-    import mlflow
-    import sqlalchemy
-
-    # It logs, with its traceback, what it raises too.
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-
-    own = (results / "mlflow.db").resolve()
-
-    def relax(connection: Any, _: Any) -> None:
-        # Seven commits a run that each wait for the disk make a mirror up to six times slower, and ours can
-        # be built again. A store that is not in the results folder stays as safe as it was.
-        if isinstance(connection, sqlite3.Connection):
-            [(_, _, found)] = connection.execute("PRAGMA database_list")
-            if found and Path(found).resolve() == own:
-                connection.execute("PRAGMA synchronous=OFF")
-
-    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", relax)
-    return mlflow.MlflowClient(uri)
-
-
-def _foreign_errors() -> tuple[type[Exception], ...]:
-    from alembic.util import CommandError
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError
-
-
-def _reason(error: BaseException) -> str:
-    """What MLflow, or what lies below it, raised: in one line, with what to do."""
-    text = " ".join(str(error).split())
-    rebuild = "if it is only bench's mirror, move the file away and bench track SUITE makes it anew"
-    if "Max retries exceeded" in text or "timed out" in text:
-        return "the server does not answer; once it does, bench track SUITE catches up"
-    if "schema" in text or "revision" in text:
-        return f"{text[:200]}: another version of MLflow made it; {rebuild}"
-    if "malformed" in text or "not a database" in text:
-        return f"{text[:200]}; {rebuild}"
-    return text[:400]
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
-
-
-def _shown(uri: str) -> str:
-    """An address without the password in it."""
-    return re.sub(r"//[^/@]*@", "//", uri)

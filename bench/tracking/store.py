@@ -1,0 +1,144 @@
+"""Where MLflow keeps what was mirrored, how it is opened, and what it complains about.
+
+Nothing here imports mlflow at the top: that takes more than a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import socket
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.errors import BenchError
+
+LOCK = ".mlflow.lock"
+
+
+class TrackingError(BenchError):
+    """MLflow cannot be reached, read or written. The runs themselves are not affected."""
+
+
+def default_uri(results: Path) -> str:
+    """Where to mirror: ``MLFLOW_TRACKING_URI``, else a SQLite file in the results folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.absolute() / 'mlflow.db'}"
+
+
+def ui_command(results: Path, uri: str, port: int) -> list[str]:
+    """The command that serves MLflow's own UI of the store, to this machine only.
+
+    It is to inherit this process's environment, where telemetry and MLflow's own job queue are now off.
+
+    Raises:
+        BenchError: the store is a server, which has its own UI, or nothing has been mirrored yet.
+    """
+    if is_server(uri):
+        raise BenchError(f"{shown(uri)} is an MLflow server: open that address in a browser")
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        raise BenchError(f"{file}: nothing has been mirrored yet; run bench track SUITE first")
+    set_environment()
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight more processes
+    server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    # Our experiments say where their files are. This is for others, which else land in the working directory.
+    files = ["--artifacts-destination", (results.absolute() / "mlartifacts").as_uri()]
+    return [*server, *files, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+
+
+def set_environment() -> None:
+    """What MLflow reads from the environment. A setting of the user's own stays."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # A server that does not answer must be known in seconds, not in many minutes. The next sync tries again,
+    # and better: MLflow's own retry makes a second run where only the answer to the first got lost.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "12")
+
+
+def connect(uri: str) -> Any:
+    """An MLflow client that is quiet and fails fast."""
+    set_environment()
+    import mlflow
+    from sqlalchemy import Engine, event
+
+    # It logs, with its traceback, what it raises too.
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    # MLflow tries a broken file, or a database that does not answer, ten times: that takes two minutes.
+    file, address = sqlite_file(uri), urlsplit(uri)
+    if file is not None and file.exists():
+        with contextlib.closing(sqlite3.connect(file, timeout=10)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    elif address.hostname and address.port and not is_server(uri):
+        socket.create_connection((address.hostname, address.port), timeout=10).close()
+    if not event.contains(Engine, "connect", _do_not_wait_for_the_disk):
+        event.listen(Engine, "connect", _do_not_wait_for_the_disk)
+    return mlflow.MlflowClient(uri)
+
+
+def _do_not_wait_for_the_disk(connection: Any, _: Any) -> None:
+    """Seven commits a run, each until the disk has it, make a mirror up to six times slower.
+
+    Ours can be built again. A store of the user's own, which does not lie beside our lock, stays safe.
+    """
+    if isinstance(connection, sqlite3.Connection):
+        [(_, _, found)] = connection.execute("PRAGMA database_list")
+        if Path(found).name == "mlflow.db" and Path(found).with_name(LOCK).exists():
+            connection.execute("PRAGMA synchronous=OFF")
+
+
+def foreign_errors() -> tuple[type[Exception], ...]:
+    from alembic.util import CommandError
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # ImportError: a database whose driver is not installed.
+    return MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError
+
+
+def reason(error: BaseException) -> str:
+    """What MLflow, or what lies below it, raised: in one line, with what to do."""
+    text = " ".join(str(error).split())
+    rebuild = "if it is only bench's mirror, move the file away and bench track SUITE makes it anew"
+    if "Max retries exceeded" in text or "timed out" in text:
+        return "the server does not answer; once it does, bench track SUITE catches up"
+    if "schema" in text or "revision" in text:
+        return f"{text[:200]}: another version of MLflow made it; {rebuild}"
+    if "malformed" in text or "not a database" in text:
+        return f"{text[:200]}; {rebuild}"
+    return text[:400]
+
+
+def sqlite_file(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def shown(uri: str) -> str:
+    """An address without the password in it."""
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def check_store(uri: str) -> str:
+    """What there is at ``uri``, in one clause. Makes nothing: the first sync does.
+
+    Raises:
+        TrackingError: it cannot be reached or read.
+    """
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        return f"{file} (not there yet: the first run makes it)"
+    try:
+        connect(uri).search_experiments(max_results=1)
+    except foreign_errors() as error:
+        raise TrackingError(f"MLflow at {shown(uri)}: {reason(error)}") from error
+    return shown(uri)

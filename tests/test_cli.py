@@ -1,0 +1,212 @@
+"""The command: what it prints where, its exit status, and what a wrong request is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import finish_run
+
+from bench import cli
+from bench.doctor import Diagnosis
+from bench.launch.plan import Plan
+from bench.launch.status import Status
+from bench.reports.comparison import Report
+from bench.results import RunFolder
+from bench.suite import load
+
+Write = Callable[..., Path]
+Bench = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Bench:
+    """Run the command in this process: exit status, standard output, standard error."""
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "results"))
+        monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+def test_json_documents_are_what_they_say(bench: Bench, write_suite: Write, tmp_path: Path) -> None:
+    path = write_suite()
+    for run in load(path).runs():
+        finish_run(run, tmp_path / "results", correct=90)
+    for verb, document in (("plan", Plan), ("status", Status), ("report", Report)):
+        status, printed, _ = bench(verb, path, "--json")
+        assert status == 0
+        assert document.model_validate_json(printed).suite == "small"
+
+
+def test_plan_says_what_is_missing_and_how_long_it_takes(
+    bench: Bench, write_suite: Write, tmp_path: Path
+) -> None:
+    path = write_suite(seeds=10)
+    for run in load(path).runs()[:5]:
+        finish_run(run, tmp_path / "results", correct=90, seconds=7.2)
+    _, printed, _ = bench("plan", path, "--json", "--workers", "3")
+    plan = Plan.model_validate_json(printed)
+    assert (plan.runs.planned, plan.runs.done, plan.to_train, plan.workers) == (20, 5, 15, 3)
+    assert plan.device_hours == pytest.approx(15 * 7.2 / 3600)
+    _, text, _ = bench("plan", path, "--workers", "3")
+    assert "15 to train by 3 workers: about 0.03 device-hours, 36 s of waiting (from 5 measured runs)" in text
+
+
+def test_plan_without_a_measured_run_gives_no_number(bench: Bench, write_suite: Write) -> None:
+    status, printed, _ = bench("plan", write_suite())
+    assert status == 0
+    assert "no estimate of the time" in printed
+
+
+def test_resolved_form_has_every_default(bench: Bench, write_suite: Write) -> None:
+    _, printed, _ = bench("plan", write_suite(), "--resolved")
+    for line in ("eps: 1.0e-06", "schedule:", "label_noise: 0.0", "recipe_version: 1"):
+        assert line in printed
+
+
+def test_failed_runs_give_exit_status_1_and_their_reason(
+    bench: Bench, write_suite: Write, tmp_path: Path
+) -> None:
+    path = write_suite()
+    RunFolder(tmp_path / "results", load(path).runs()[0].id).fail("out of memory on cuda: 80 GB")
+    for verb in ("status", "report"):
+        status, printed, _ = bench(verb, path)
+        assert status == 1
+        assert "out of memory on cuda: 80 GB" in printed
+
+
+def test_seeds_on_the_command_line_replace_those_of_the_suite(bench: Bench, write_suite: Write) -> None:
+    _, printed, _ = bench("status", write_suite(), "--seeds", "7", "--json")
+    assert json.loads(printed)["runs"]["planned"] == 14
+
+
+@pytest.mark.parametrize("verb", ["run", "plan", "status", "report", "track", "fetch"])
+def test_wrong_suite_gets_one_message_and_exit_status_2(bench: Bench, write_suite: Write, verb: str) -> None:
+    status, printed, said = bench(verb, write_suite(losses=["ce", "mixent"]))
+    assert (status, printed) == (2, "")
+    assert "losses.1: unknown loss 'mixent'" in said
+    assert "did you mean 'mix_ent'?" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"models": {"timm/resnet19": {"image_size": 32}}},
+            "unknown timm model 'resnet19'; .*did you mean 'resnet1",
+        ),
+        ({"models": "torchvision/resnet19"}, "unknown torchvision model 'resnet19'; .*did you mean"),
+        ({"losses": ["ce", "json:no_such_loss"]}, "'json:no_such_loss' cannot be imported: .*no_such_loss"),
+        ({"datasets": "json:__name__"}, "is 'json', not a callable"),
+    ],
+)
+def test_names_of_libraries_are_checked_before_anything_runs(
+    bench: Bench, write_suite: Write, changes: dict[str, object], message: str
+) -> None:
+    import re
+
+    status, _, said = bench("plan", write_suite(**changes))
+    assert status == 2
+    assert re.search(message, said), said
+
+
+def test_data_set_that_is_nowhere_gets_one_message(
+    bench: Bench, write_suite: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from urllib.error import URLError
+
+    from torchvision.datasets import mnist
+
+    def no_network(*arguments: object, **options: object) -> None:
+        raise URLError("no network here")
+
+    monkeypatch.setattr(mnist, "download_and_extract_archive", no_network)
+    path = write_suite(datasets="emnist-letters", models="vgg5")
+    for verb in ("fetch", "run"):
+        status, printed, said = bench(verb, path)
+        assert (status, printed) == (2, "")
+        assert "data set 'emnist-letters'" in said
+        assert "no network here" in said
+        assert "Traceback" not in said
+
+
+def test_folder_that_cannot_be_written_gets_one_message(
+    bench: Bench, write_suite: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "results").write_text("a file, where a folder should be")
+    status, printed, said = bench("run", write_suite())
+    assert (status, printed) == (2, "")
+    assert "cannot be written" in said
+    assert "--results or BENCH_RESULTS" in said
+
+
+def test_misspelt_verb_and_option_get_no_traceback(bench: Bench) -> None:
+    for arguments in (
+        ["rum", "x.yaml"],
+        ["run"],
+        ["run", "x.yaml", "--sedes", "3"],
+        ["run", "x", "--device", "tpu"],
+    ):
+        status, printed, said = bench(*arguments)
+        assert (status, printed) == (2, "")
+        assert "Traceback" not in said
+
+
+def test_unreachable_tracking_server_is_a_warning(bench: Bench, write_suite: Write, tmp_path: Path) -> None:
+    path = write_suite(seeds=1)
+    for run in load(path).runs():
+        finish_run(run, tmp_path / "results", correct=90)
+    status, printed, said = bench("run", path, "--tracking-uri", "http://127.0.0.1:9")
+    assert status == 0
+    assert "Does it run?" in printed
+    assert "warning: not mirrored: MLflow at http://127.0.0.1:9: the server does not answer" in said
+
+
+def test_doctor_finds_this_machine_fit(bench: Bench) -> None:
+    status, printed, _ = bench("doctor", "--json")
+    diagnosis = Diagnosis.model_validate_json(printed)
+    assert {check.name for check in diagnosis.checks} >= {"torch and torchvision", "slurm", "mlflow", "disk"}
+    assert (status, diagnosis.healthy) == (0, True), diagnosis
+
+
+def test_doctor_says_what_does_not_hold(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    status, printed, _ = bench("doctor")
+    assert status == 1
+    assert "FAIL results folder" in printed
+
+
+def test_ui_without_anything_to_show(bench: Bench) -> None:
+    status, _, said = bench("ui")
+    assert status == 2
+    assert "nothing has been mirrored yet" in said
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plan", "SUITE"], ["status", "SUITE"]])
+def test_quick_verbs_import_nothing_heavy(write_suite: Write, tmp_path: Path, arguments: list[str]) -> None:
+    path = str(write_suite())
+    code = (
+        "import sys; from bench import cli\n"
+        f"sys.argv = ['bench', *{[path if a == 'SUITE' else a for a in arguments]!r}]\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = ('torch', 'mlflow', 'pandas', 'matplotlib', 'scipy', 'sklearn')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,70 @@
+"""Imports run downwards only: a room knows the rooms below it and none above."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import bench
+
+HOUSE = Path(bench.__file__).parent
+
+FLOORS = [
+    ["cli"],
+    ["doctor"],
+    ["reports", "tracking"],
+    ["launch"],
+    ["training"],
+    ["statistics"],
+    ["results"],
+    ["suite"],
+    ["recipe"],
+    ["losses", "models", "datasets", "transforms"],
+    ["choices"],
+    ["errors"],
+]
+LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}
+
+
+def imported_rooms(file: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bench":
+            parts = (node.module or "").split(".")
+            rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            rooms |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("bench.")}
+    return rooms - {"__version__"}
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {path.stem for path in HOUSE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms - {"__init__"} == LEVEL.keys()
+
+
+def test_imports_run_downwards() -> None:
+    upwards = []
+    for file in HOUSE.rglob("*.py"):
+        room = file.relative_to(HOUSE).parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        upwards += [
+            f"{file.relative_to(HOUSE)} imports bench.{other}"
+            for other in imported_rooms(file) - {room}
+            if LEVEL[other] >= LEVEL[room]
+        ]
+    assert not upwards
+
+
+def test_statistics_know_no_files_no_torch_and_no_tables() -> None:
+    for file in (HOUSE / "statistics").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & {
+                "torch",
+                "pandas",
+                "pathlib",
+                "os",
+                "mlflow",
+            }, file
