@@ -291,15 +291,13 @@ class Suite(Strict):
 
         Seed by seed within a data set, so that a suite that is still running has pairs in all its cells.
         """
+        datasets = list(dict.fromkeys(cell.dataset for cell in self.cells))
         ordered = sorted(
-            (
-                (cell.dataset, position, number, run)
-                for number, cell in enumerate(self.cells)
-                for position, run in enumerate(cell.runs)
-            ),
-            key=lambda item: item[:3],
+            (datasets.index(cell.dataset), position, number)
+            for number, cell in enumerate(self.cells)
+            for position in range(len(cell.seeds))
         )
-        return tuple(item[3] for item in ordered)
+        return tuple(self.cells[number].runs[position] for _, position, number in ordered)
 
     def _combinations(self) -> Iterator[tuple[Entry, Entry, Entry]]:
         free = [axis for axis in AXES if axis not in self.zip]

@@ -278,3 +278,9 @@ def test_missing_file_names_those_that_exist(write_suite: Write) -> None:
 
 def test_recipe_defaults_are_complete() -> None:
     assert Recipe().model_dump(mode="json")["optimizer"]["name"] == "adam"
+
+
+def test_runs_keep_the_order_of_the_file(make_suite: Make) -> None:
+    suite = make_suite(datasets=["mnist", "digits"], losses=["mae", "ce"], baseline="ce", seeds=[5, 2])
+    found = [(run.description["dataset"]["name"], run.seed) for run in suite.runs()[::2]]
+    assert found == [("mnist", 5), ("mnist", 2), ("digits", 5), ("digits", 2)]

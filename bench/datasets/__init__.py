@@ -164,7 +164,7 @@ def _digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    # 17 grey levels (0–16) spread over 0–255, exactly.
+    # 17 grey levels (0–16), spread over 0–255 and rounded.
     images = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
     labels = torch.from_numpy(bunch.target.astype(np.int64))
     test, train = stratified_split(bunch.target, 450, np.random.default_rng(0))

@@ -60,8 +60,8 @@ def present(name: str, root: Path) -> bool:
 def fetch(name: str, root: Path) -> None:
     """Make a data set readable: unpack what someone has put into ``root`` by hand, else download it.
 
-    Whichever it is happens in a folder of its own. Only whole files are moved from there to their place, so
-    that being interrupted leaves no half ones.
+    Whichever it is happens in a folder of its own, ``.fetching-…``, and only whole files are moved from there
+    to their place: being interrupted leaves no half ones.
 
     Raises:
         BenchError: an archive is damaged, the download fails, or ``root`` cannot be written.

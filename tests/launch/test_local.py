@@ -27,9 +27,16 @@ def bench(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProces
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    """In a session of its own, as a terminal would: where Ctrl-C is heard even if pytest runs deaf to it."""
     command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
+    pipe = subprocess.PIPE
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
