@@ -157,7 +157,7 @@ def track(
 
 @app.command()
 def ui(
-    suite: Annotated[Path | None, typer.Argument(metavar="[SUITE]", help="Open on this suite's runs.")] = None,
+    suite: Annotated[Path | None, typer.Argument(metavar="[SUITE]", help="Open on its runs.")] = None,
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,

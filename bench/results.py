@@ -39,7 +39,8 @@ from pydantic import BaseModel, ValidationError
 
 from bench.choices import explain
 from bench.errors import BenchError
-from bench.suite import Cell, Run
+from bench.run import Run
+from bench.suite import Cell
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,14 +1,11 @@
 """The suite: one YAML file, validated, expanded to cells and runs.
 
-A suite is a question put to the runs that exist, and an order for those that do not. A :class:`Run` is a
-value: its id is a hash of its resolved description, so that the same run asked for by two suites is one run.
+A suite is a question put to the runs that exist, and an order for those that do not.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,78 +17,12 @@ import yaml
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
 
 from bench import datasets, losses, models
-from bench.choices import Choice, Strict, describe, explain, restore, split_choice
+from bench.choices import Choice, Strict, describe, explain, split_choice
 from bench.errors import BenchError, unknown
 from bench.recipe import Recipe, merge_recipes
+from bench.run import RECIPE_VERSION, Run, Selection, canonical
 
-RECIPE_VERSION = 1
-"""Raised whenever the same description comes to mean another training: old results then count no more."""
-
-Selection = Literal["last", "validation", "test"]
 AXES = ("datasets", "models", "losses")
-
-
-# --------------------------------------------------------------------------------- what one training is
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training: data set × model × loss × recipe × seed."""
-
-    text: str
-    """The resolved description but for the seed, as canonical JSON: one string for all runs of a cell."""
-    seed: int
-
-    @cached_property
-    def id(self) -> str:
-        """16 hexadecimal digits that name this run in every suite."""
-        return hashlib.sha256(f"{self.text}\n{self.seed}".encode()).hexdigest()[:16]
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """Everything that the result depends on, as plain data."""
-        return {**json.loads(self.text), "seed": self.seed}
-
-    @classmethod
-    def from_description(cls, description: Mapping[str, Any]) -> Run:
-        """The run that :attr:`description` describes."""
-        rest = {key: value for key, value in description.items() if key != "seed"}
-        return cls(_canonical(rest), int(description["seed"]))
-
-    def resolve(self) -> Resolved:
-        """The description as checked objects. Raises BenchError where a user's source file has changed."""
-        parts = json.loads(self.text)
-        return Resolved(
-            dataset=restore(parts["dataset"], datasets.DATASETS),
-            model=restore(parts["model"], models.MODELS),
-            loss=restore(parts["loss"], losses.LOSSES),
-            recipe=Recipe.model_validate(parts["recipe"]),
-            selection=parts["selection"],
-            seed=self.seed,
-        )
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A run's description as checked objects."""
-
-    dataset: Choice
-    model: Choice
-    loss: Choice
-    recipe: Recipe
-    selection: Selection
-    seed: int
-
-    def derive(self, *purpose: str | int) -> int:
-        """A 63-bit seed for one purpose, from (data set, model, seed): never from the loss or the recipe.
-
-        Two losses with the same seed thus get the same split, initial weights, order and augmentation.
-        """
-        described = [self.dataset.describe(), self.model.describe()]
-        for part in described:
-            part.pop("source", None)  # editing a comment in a user's module must not reshuffle
-        key = _canonical([*described, self.seed, *purpose])
-        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
 
 
 # ------------------------------------------------------------------------------------ what a file may say
@@ -272,7 +203,7 @@ class Suite(Strict):
                 seeds = tuple(s for s in seeds if not any(e.matches(**names, seed=s) for e in self.exclude))
             if seeds:
                 self._check_combination(dataset, model, recipes[key])
-                text = _canonical(
+                text = canonical(
                     {
                         "recipe_version": RECIPE_VERSION,
                         "dataset": dataset.choice.describe(),
@@ -416,7 +347,3 @@ def _required() -> list[str]:
 
 def _singular(axis: str) -> str:
     return {"datasets": "dataset", "models": "model", "losses": "loss"}[axis]
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.results import RunFolder
-from bench.suite import Run
+from bench.run import Run
 
 
 def train_run(run: Run, results: Path, **settings: Any) -> RunFolder:

@@ -18,6 +18,7 @@ FLOORS = [
     ["statistics"],
     ["results"],
     ["suite"],
+    ["run"],
     ["recipe"],
     ["losses", "models", "datasets", "transforms"],
     ["choices"],

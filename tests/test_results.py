@@ -17,7 +17,8 @@ from helpers import finish_run
 from bench import results
 from bench.errors import BenchError
 from bench.results import Damaged, RunFolder, frame
-from bench.suite import Run, Suite
+from bench.run import Run
+from bench.suite import Suite
 
 
 @pytest.fixture

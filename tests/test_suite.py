@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.recipe import Recipe, merge_recipes
-from bench.suite import Run, Suite, load
+from bench.run import Run
+from bench.suite import Suite, load
 
 Make = Callable[..., Suite]
 Write = Callable[..., Path]

@@ -20,7 +20,8 @@ import pytest
 
 from bench.errors import BenchError
 from bench.results import RunFolder
-from bench.suite import Run, Suite
+from bench.run import Run
+from bench.suite import Suite
 from bench.tracking.mirror import BackgroundMirror, Mirror, Synced
 from bench.tracking.record import read_record
 from bench.tracking.store import TrackingError, default_uri, ui_command

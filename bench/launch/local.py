@@ -20,7 +20,8 @@ from bench.launch.pack import Pack, describe_runs, git_state
 from bench.launch.preflight import check_data, set_aside_damaged, unfinished
 from bench.launch.worker import Worker
 from bench.results import RunFolder, check_writable
-from bench.suite import Run, Suite
+from bench.run import Run
+from bench.suite import Suite
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint

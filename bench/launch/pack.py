@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bench.results import write_atomically
-from bench.suite import Run
+from bench.run import Run
 
 
 class Pack(BaseModel):

@@ -9,7 +9,8 @@ from bench import datasets, models
 from bench.choices import Choice, ForeignOptions, load_callable
 from bench.errors import BenchError
 from bench.results import Damaged, RunFolder
-from bench.suite import Run, Suite
+from bench.run import Run
+from bench.suite import Suite
 
 
 def check_names(suite: Suite) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench.results import Damaged, RunFolder
-from bench.suite import Run, Suite
+from bench.run import Run
+from bench.suite import Suite
 
 STATES = ("done", "running", "waiting", "failed", "damaged")
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError
 from bench.launch.pack import Pack
 from bench.results import RunFolder, is_storage_trouble
-from bench.suite import Run
+from bench.run import Run
 
 if TYPE_CHECKING:
     import torch

@@ -26,7 +26,8 @@ import filelock
 
 from bench.errors import BenchError
 from bench.results import RunFolder
-from bench.suite import Cell, Run, Suite
+from bench.run import Run
+from bench.suite import Cell, Suite
 from bench.tracking.record import LONGEST_TAG, Record, digest, read_record
 from bench.tracking.store import LOCK, TrackingError, connect, foreign_errors, is_server, reason, shown
 

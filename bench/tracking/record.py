@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from bench.results import Damaged, RunFolder
-from bench.suite import Cell, Run
+from bench.run import Run
+from bench.suite import Cell
 
 LONGEST_PARAM, LONGEST_TAG, MOST_PARAMS = 6000, 8000, 100  # MLflow refuses more
 

@@ -1,7 +1,7 @@
 """The training loop: one run, on one device, from its description to its result.
 
 Everything random comes from (data set, model, seed) through generators of their own for each purpose
-(:meth:`bench.suite.Resolved.derive`), drawn anew each epoch or step. So a training that stops after any step
+(:meth:`bench.run.Resolved.derive`), drawn anew each epoch or step. So a training that stops after any step
 goes on from its checkpoint to the same bits, and two losses see the same images in the same order.
 """
 
@@ -22,7 +22,7 @@ from bench import datasets, losses, models
 from bench.choices import Choice
 from bench.errors import BenchError
 from bench.results import Damaged, RunFolder
-from bench.suite import Resolved, Run
+from bench.run import Resolved, Run
 from bench.training import augment, checkpoint, evaluation, optimization
 
 _CHUNK = 512  # images augmented at once: enough to be fast, few enough to stay in the cache

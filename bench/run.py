@@ -1,0 +1,85 @@
+"""What one training is, and how it is named: a value, whose id is a hash of its resolved description."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from bench import datasets, losses, models
+from bench.choices import Choice, restore
+from bench.recipe import Recipe
+
+RECIPE_VERSION = 1
+"""Raised whenever the same description comes to mean another training: old results then count no more."""
+
+Selection = Literal["last", "validation", "test"]
+"""Which epoch counts: the last, or the best on the validation split, or the best on the test set itself."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: data set × model × loss × recipe × seed."""
+
+    text: str
+    """The resolved description but for the seed, as canonical JSON: one string for all runs of a cell."""
+    seed: int
+
+    @cached_property
+    def id(self) -> str:
+        """16 hexadecimal digits that name this run in every suite."""
+        return hashlib.sha256(f"{self.text}\n{self.seed}".encode()).hexdigest()[:16]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Everything that the result depends on, as plain data."""
+        return {**json.loads(self.text), "seed": self.seed}
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> Run:
+        """The run that :attr:`description` describes."""
+        rest = {key: value for key, value in description.items() if key != "seed"}
+        return cls(canonical(rest), int(description["seed"]))
+
+    def resolve(self) -> Resolved:
+        """The description as checked objects. Raises BenchError where a user's source file has changed."""
+        parts = json.loads(self.text)
+        return Resolved(
+            dataset=restore(parts["dataset"], datasets.DATASETS),
+            model=restore(parts["model"], models.MODELS),
+            loss=restore(parts["loss"], losses.LOSSES),
+            recipe=Recipe.model_validate(parts["recipe"]),
+            selection=parts["selection"],
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A run's description as checked objects."""
+
+    dataset: Choice
+    model: Choice
+    loss: Choice
+    recipe: Recipe
+    selection: Selection
+    seed: int
+
+    def derive(self, *purpose: str | int) -> int:
+        """A 63-bit seed for one purpose, from (data set, model, seed): never from the loss or the recipe.
+
+        Two losses with the same seed thus get the same split, initial weights, order and augmentation.
+        """
+        described = [self.dataset.describe(), self.model.describe()]
+        for part in described:
+            part.pop("source", None)  # editing a comment in a user's module must not reshuffle
+        key = canonical([*described, self.seed, *purpose])
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
+
+
+def canonical(value: Any) -> str:
+    """The one way in which equal descriptions are written: JSON with sorted keys and no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
