@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,6 +35,7 @@ Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of r
 Data = Annotated[Path, typer.Option(envvar="BENCH_DATA", help="Folder of the data sets.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a GPU, or one a core.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where runs are trained.")]
+On = Annotated[Path | None, typer.Option("--on", metavar="PROFILE", help="Cluster profile: slurm/*.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 TrackingUri = Annotated[
     str | None,
@@ -45,6 +48,13 @@ TrackingUri = Annotated[
 @app.command()
 def run(
     suite: SuiteFile,
+    on: On = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit to the cluster and return at once.")
+    ] = False,
+    first: Annotated[
+        bool, typer.Option("--first", help="Train the first cell here before all else.")
+    ] = False,
     seeds: Seeds = None,
     results: Results = Path("results"),
     data: Data = Path("data"),
@@ -55,33 +65,51 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Train what a suite is missing, watch, mirror into MLflow, and report. Run it again to continue."""
+    from bench.launch.cluster import Cluster, train_there
     from bench.launch.local import train_here
+    from bench.launch.profile import load_profile
     from bench.launch.view import View
     from bench.tracking.mirror import BackgroundMirror, Mirror
     from bench.tracking.store import default_uri
 
     asked = _load(suite, seeds)
+    if detach and on is None:
+        raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
+    profile = load_profile(on) if on is not None else None
     check_writable(results)
+    path = _search_path(suite)
     mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
     mirror.start()
     try:
         with View(asked, results) as view:
-            train_here(
+            here = partial(
+                train_here,
                 asked,
-                results,
-                data,
-                search_path=_search_path(suite),
+                results=results,
+                data=data,
+                search_path=path,
                 watch=view,
                 say=view.say,
                 workers=workers,
                 device=device,
                 retry_failed=retry_failed,
             )
+            if first:
+                here(asked.cells[0].runs)
+            if on is None or profile is None:
+                here(asked.runs())
+            else:
+                cluster = Cluster(asked, results, data, profile, on, path, view.say)
+                train_there(cluster, view, detach=detach, retry_failed=retry_failed)
     except KeyboardInterrupt:
         _say("bench: stopped; what is finished is kept, and the same command goes on from here")
         raise typer.Exit(130) from None
     made, text, written = _write_report(asked, results)
     mirror.finish(written, text)
+    if detach:
+        _say(
+            f"detached: `bench status {suite}` says how it stands, the same command without --detach watches"
+        )
     if mirror.warning:
         _say(f"warning: not mirrored: {mirror.warning}")
     _print(made, text, as_json)
@@ -91,6 +119,7 @@ def run(
 @app.command()
 def plan(
     suite: SuiteFile,
+    on: On = None,
     seeds: Seeds = None,
     results: Results = Path("results"),
     workers: Workers = None,
@@ -102,6 +131,8 @@ def plan(
 ) -> None:
     """What would run: cells, done and missing runs, workers, and the hours it would take. Changes nothing."""
     from bench.launch.plan import plan as make_plan
+    from bench.launch.plan import plan_jobs
+    from bench.launch.profile import load_profile
     from bench.launch.text import plan_text, resolved_text
 
     asked = _load(suite, seeds)
@@ -109,20 +140,75 @@ def plan(
         print(resolved_text(asked))
         return
     made = make_plan(asked, results, workers, device)
+    if on is not None:
+        made.jobs = plan_jobs(asked, results, load_profile(on), on)
     _print(made, plan_text(made), as_json)
 
 
 @app.command()
 def status(
-    suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False
+    suite: SuiteFile,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
+    ] = False,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    as_json: Json = False,
 ) -> None:
-    """How a suite stands: done, running, waiting, failed and why. Changes nothing."""
+    """How a suite and its jobs stand: done, running, waiting, failed and why. Changes nothing."""
     from bench.launch.status import status as look
     from bench.launch.text import status_text
 
-    found = look(_load(suite, seeds, names=False), results)
+    asked = _load(suite, seeds, names=False)
+    found = look(asked, results)
+    while watch and found.runs.waiting + found.runs.running:
+        clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
+        print(clear + status_text(found), flush=True)
+        time.sleep(5)
+        found = look(asked, results)
     _print(found, status_text(found), as_json)
     _exit_1_if(found.runs.failed or found.runs.damaged)
+
+
+@app.command()
+def logs(
+    suite: SuiteFile,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Id of a run, or how it begins.")] = "",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 30,
+    results: Results = Path("results"),
+) -> None:
+    """The end of a job's log: of the job that trained a run last, or of the job that wrote last."""
+    from bench.launch.logs import find_log, tail
+
+    path = find_log(_load(suite, names=False), results, run)
+    _say(str(path))
+    print(tail(path, lines))
+
+
+@app.command()
+def cancel(
+    suite: SuiteFile,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    unasked: Annotated[
+        bool, typer.Option("--unasked", help="Only jobs with nothing that the suite still asks for.")
+    ] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Cancel a suite's jobs on the cluster, after asking. Finished runs and checkpoints stay."""
+    from bench.launch import slurm
+    from bench.launch.queue import to_cancel
+
+    asked = _load(suite, names=False)
+    ids, runs = to_cancel(asked, results, only_unasked=unasked)
+    if not ids:
+        _say("nothing to cancel: no job of this suite is queued or running")
+        return
+    shown = ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
+    _say(f"to be cancelled: {len(ids)} jobs with {runs} unfinished runs ({shown})")
+    if not yes and not typer.confirm("cancel them?", err=True):
+        raise typer.Exit(1)
+    slurm.cancel(ids)
+    _say("cancelled; `bench run` with the same profile goes on from what is finished")
 
 
 @app.command()
@@ -219,11 +305,11 @@ def _search_path(path: Path) -> list[str]:
 
 def _write_report(asked: Suite, results: Path) -> tuple[Report, str, list[Path]]:
     from bench.reports import files
-    from bench.reports.comparison import report as compare
+    from bench.reports.comparison import report_and_agreement
     from bench.reports.text import markdown
 
-    made = compare(asked, results)
-    return made, markdown(made), files.write(made, results / asked.name)
+    made, agreement = report_and_agreement(asked, results)
+    return made, markdown(made), files.write(made, results / asked.name, agreement)
 
 
 def _print(document: BaseModel, text: str, as_json: bool) -> None:

@@ -166,24 +166,27 @@ class RunFolder:
             return Failure(run_id=self.run_id, reason="failure.json is damaged", time=0.0)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One mapping an epoch; a last line that is still being written is left out."""
+        """One mapping an epoch, up to the first line that is damaged or still being written."""
         try:
-            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (self.path / "metrics.jsonl").read_bytes().splitlines()
         except FileNotFoundError:
             return []
-        epochs = []
+        epochs: list[dict[str, Any]] = []
         for line in lines:
             try:
-                epochs.append(json.loads(line))
-            except json.JSONDecodeError:
+                epoch = json.loads(line)
+            except ValueError:  # not JSON, or not even text
                 break
+            if not isinstance(epoch, dict):
+                break
+            epochs.append(epoch)
         return epochs
 
     def info(self) -> dict[str, Any]:
         """``run.json``: the description and its attempts; empty where there is none (or it is damaged)."""
         try:
             content = json.loads((self.path / "run.json").read_bytes())
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -227,6 +230,12 @@ class RunFolder:
         """Note in ``run.json`` that an attempt begins: host, device, versions, time."""
         attempts = [*self.info().get("attempts", []), dict(attempt)]
         write_json(self.path / "run.json", {"id": run.id, **run.description, "attempts": attempts})
+
+    def end_attempt(self, outcome: str) -> None:
+        """Note in ``run.json`` why the attempt under way ended without a result, where that is no failure."""
+        info = self.info()
+        info["attempts"][-1]["outcome"] = outcome
+        write_json(self.path / "run.json", info)
 
     def write_metrics(self, epochs: Iterable[Mapping[str, Any]]) -> None:
         """Replace ``metrics.jsonl``: what a resumed run starts with."""

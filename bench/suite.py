@@ -292,12 +292,29 @@ class _UniqueKeys(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (str, int, float, bool)) and key in seen:
+            if str(key) in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"found the key '{key}' twice", key_node.start_mark
                 )
             seen.add(str(key))
         return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads 4:00:00 as the number 14400, and 1e-3 as a word. These are the rules of YAML 1.2.
+_UniqueKeys.yaml_implicit_resolvers = {
+    first: [rule for rule in rules if rule[0] not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9][0-9_]*$"), list("-+0123456789")
+)
+_UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+    ),
+    list("-+.0123456789"),
+)
 
 
 def read_yaml(path: Path) -> Any:

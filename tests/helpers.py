@@ -1,14 +1,20 @@
-"""What tests do over and over: train one run in this process, or make up its result."""
+"""What tests do over and over: train one run here, make up its result, call the command."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.results import RunFolder
+from bench.results import RunFolder, frame
 from bench.run import Run
+from bench.suite import Suite
 
 
 def train_run(run: Run, results: Path, **settings: Any) -> RunFolder:
@@ -44,3 +50,43 @@ def finish_run(run: Run, results: Path, correct: int, total: int = 100, **change
     folder.start(run, {"host": "here", "started": 0.0})
     folder.finish(result, np.stack([predicted, truth]))
     return folder
+
+
+def bench(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """The command, in a process of its own."""
+    command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=settings.pop("timeout", 120), **settings
+    )
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    """In a session of its own, as a terminal would: where Ctrl-C is heard even if pytest runs deaf to it."""
+    command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until something holds; an assertion fails if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def attempts(suite: Suite, results: Path) -> list[int]:
+    """How often each run was begun."""
+    return [len(RunFolder(results, run.id).info()["attempts"]) for run in suite.runs()]
+
+
+def states(suite: Suite, results: Path) -> list[str]:
+    """The state of each run."""
+    return list(frame(results, suite.cells).state)

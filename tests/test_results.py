@@ -112,11 +112,12 @@ def test_set_aside_keeps_the_evidence(run: Run, tmp_path: Path) -> None:
     assert (kept / "result.json").exists()
 
 
-def test_half_written_line_of_metrics_is_left_out(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tail", [b'{"epoch": 3, "ti', b"\xff\xfe\n", b"3\n", b"\0\0\0"])
+def test_damaged_or_half_written_line_of_metrics_is_left_out(run: Run, tmp_path: Path, tail: bytes) -> None:
     folder = RunFolder(tmp_path, run.id)
     folder.write_metrics([{"epoch": 1}, {"epoch": 2}])
-    with (folder.path / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 3, "tra')
+    with (folder.path / "metrics.jsonl").open("ab") as file:
+        file.write(tail)
     assert folder.metrics() == [{"epoch": 1}, {"epoch": 2}]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -161,13 +162,17 @@ def _read(choice: Choice, options: DatasetOptions, root: Path) -> tuple[Tensor, 
 def _digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """scikit-learn's 1,797 handwritten digits, split 3 to 1 by class, the same way always."""
     import torch
-    from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    # 17 grey levels (0–16), spread over 0–255 and rounded.
-    images = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
-    labels = torch.from_numpy(bunch.target.astype(np.int64))
-    test, train = stratified_split(bunch.target, 450, np.random.default_rng(0))
+    # scikit-learn's own loader would import all of scikit-learn: over a second in every worker, for one file.
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    table = np.loadtxt(file, delimiter=",", dtype=np.int64)
+    # A row an image: 64 grey levels from 0 to 16, spread over 0–255 here, then the digit.
+    images = torch.from_numpy(np.rint(table[:, :64] * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)
+    labels = torch.from_numpy(table[:, 64])
+    test, train = stratified_split(table[:, 64], 450, np.random.default_rng(0))
     return images[train], labels[train], images[test], labels[test]
 
 

@@ -1,6 +1,10 @@
 """Runs → packs → jobs, and what became of them.
 
-:mod:`bench.launch.pack` is the order that a job gets; :mod:`~bench.launch.worker` carries it out;
-:mod:`~bench.launch.local` submits to this machine and watches; :mod:`~bench.launch.status` says how a suite
-stands, from its files alone.
+:mod:`~bench.launch.packing` decides which runs share a job, :mod:`~bench.launch.pack` is the order that a job
+gets, :mod:`~bench.launch.worker` carries it out.
+
+:mod:`~bench.launch.local` trains on this machine and watches. On a cluster, :mod:`~bench.launch.cluster`
+submits what is missing, by a :mod:`~bench.launch.profile`; :mod:`~bench.launch.submission` is one array of
+jobs on disk, :mod:`~bench.launch.slurm` is what bench asks of Slurm, and :mod:`~bench.launch.queue` is what
+became of it all. :mod:`~bench.launch.status` says how a suite stands.
 """

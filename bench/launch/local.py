@@ -16,8 +16,9 @@ import filelock
 import submitit
 
 from bench.errors import BenchError
+from bench.launch.logs import tail
 from bench.launch.pack import Pack, describe_runs, git_state
-from bench.launch.preflight import check_data, set_aside_damaged, unfinished
+from bench.launch.preflight import prepare, unfinished
 from bench.launch.worker import Worker
 from bench.results import RunFolder, check_writable
 from bench.run import Run
@@ -25,11 +26,13 @@ from bench.suite import Suite
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint
+QUIET_SECONDS = 3.0  # that another launcher may take before a person is told
 MOST_DEATHS = 3  # of workers on the same run, or before any run
 
 
 def train_here(
     suite: Suite,
+    runs: Sequence[Run],
     results: Path,
     data: Path,
     *,
@@ -40,12 +43,13 @@ def train_here(
     device: str = "auto",
     retry_failed: bool = False,
 ) -> None:
-    """Train what a suite is missing, on this machine, and return when nothing is left to train.
+    """Train what is missing of these runs, on this machine, and return when nothing is left to train.
 
     Another ``bench run`` of the same suite on this machine is waited for; what it leaves is trained then.
 
     Args:
-        suite: what to train.
+        suite: what is trained.
+        runs: which of its runs.
         results: the results folder.
         data: the folder of the data sets.
         search_path: where modules of the user's own are.
@@ -59,16 +63,12 @@ def train_here(
         BenchError: workers cannot do their work here: no space, no permission, they die over and over.
         KeyboardInterrupt: someone stopped it. All workers have saved their state by then.
     """
-    with _only_launcher(results / suite.name, watch, say):
-        set_aside_damaged(suite.runs(), results, say)
-        if retry_failed:
-            for run in suite.runs():
-                RunFolder(results, run.id).forget_failure()
-        runs = unfinished(suite.runs(), results)
-        if not runs:
+    with only_launcher(results / suite.name, watch, say):
+        prepare(suite, runs, results, data, say, retry_failed=retry_failed)
+        missing = unfinished(runs, results)
+        if not missing:
             return
-        check_data({entry.choice for entry in suite.datasets}, data, say)
-        crew = Crew(suite, runs, results, data, search_path, workers, device)
+        crew = Crew(suite, missing, results, data, search_path, workers, device)
         try:
             with _terminated_is_interrupted():
                 crew.start()
@@ -100,6 +100,7 @@ class Crew:
     ) -> None:
         self.results = results
         self.runs = list(runs)
+        self.folders = [RunFolder(results, run.id) for run in runs]
         self.gpus = _gpus() if device != "cpu" else []
         self.size = min(crew_size(workers, device), len(self.runs))
         self.folder = (
@@ -143,8 +144,8 @@ class Crew:
             if not job.done():
                 continue
             del self.jobs[place]
-            error = job.exception()
-            if error is None:
+            # Asking a killed job for its outcome would wait 15 s for the file to come through a network.
+            if job.paths.result_pickle.exists() and job.exception() is None:
                 if message := job.result():
                     raise BenchError(message)
                 continue
@@ -156,29 +157,26 @@ class Crew:
 
     def _count_death(self, job: submitit.Job[Any]) -> None:
         """A worker died, not its run's Python code: killed, out of memory, a crash in a library."""
-        victim = next(
-            (run for run in unfinished(self.runs, self.results) if self._was_training(job, run)), None
-        )
-        key = victim.id if victim else "before any run"
+        begun = [folder for folder in self.folders if _has_attempt(folder, job.job_id)]
+        # The run it died of is the one that it left as it was. There is none if it died between two runs,
+        # or if another worker has died of that run meanwhile, and the run has failed.
+        victim = next((folder for folder in begun if not (folder.done or folder.failed)), None)
+        if begun and victim is None:
+            return
+        key = victim.run_id if victim else "before any run"
         self.deaths[key] += 1
         if self.deaths[key] < MOST_DEATHS:
             return
+        log = job.paths.stderr
         if victim is None:
             raise BenchError(
                 f"workers died {MOST_DEATHS} times before they trained anything; the end of the log "
-                f"{job.paths.stderr}:\n{_tail(job.paths.stderr)}"
+                f"{log}:\n{tail(log, 5)}"
             )
-        folder = RunFolder(self.results, victim.id)
-        with folder.claim() as mine:
+        with victim.claim() as mine:
             if mine:
-                log = job.paths.stderr
                 reason = f"its worker died {MOST_DEATHS} times while training it (killed for its memory?)"
-                folder.fail(f"{reason}; log: {log}", _tail(log))
-
-    def _was_training(self, job: submitit.Job[Any], run: Run) -> bool:
-        # Not the last attempt only: another worker may have taken the run up already.
-        attempts = RunFolder(self.results, run.id).info().get("attempts", [])
-        return any(attempt.get("job") == job.job_id for attempt in attempts)
+                victim.fail(f"{reason}; log: {log}", tail(log, 5))
 
     def stop(self) -> None:
         """Ask the workers that are still there to save and end, and wait until they have.
@@ -201,18 +199,19 @@ class Crew:
 
 
 @contextlib.contextmanager
-def _only_launcher(folder: Path, watch: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
+def only_launcher(folder: Path, watch: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
     """Be the one launcher of a suite on this machine; watch while another one is."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".launch")
-    told = False
+    began, told = time.monotonic(), False
     while True:
         try:
             lock.acquire(timeout=0)
             break
         except filelock.Timeout:
-            if not told:
-                say("another `bench run` is training this suite: watching it, and going on when it ends")
+            # One that submits to a cluster holds the lock for moments only: that is not worth a word.
+            if not told and time.monotonic() - began > QUIET_SECONDS:
+                say("another `bench run` is at this suite: watching it, and going on when it ends")
                 told = True
             watch()
             time.sleep(POLL_SECONDS)
@@ -243,16 +242,14 @@ def _terminated_is_interrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _has_attempt(folder: RunFolder, job: str) -> bool:
+    # Not the last attempt only: another worker may have taken the run up already.
+    return any(attempt.get("job") == job for attempt in folder.info().get("attempts", []))
+
+
 def _gpus() -> list[int]:
     """Numbers of the NVIDIA devices that this process may use, without importing torch for it."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [int(number) for number in visible.split(",") if number.strip().isdigit()]
     return sorted(int(path.name.removeprefix("nvidia")) for path in Path("/dev").glob("nvidia[0-9]*"))
-
-
-def _tail(path: Path, lines: int = 5) -> str:
-    try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-    except OSError as error:
-        return f"(cannot be read: {error})"

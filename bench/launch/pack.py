@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,17 @@ class Pack(BaseModel):
     """Commit of the folder that the suite was started in, and whether it had changes."""
     launcher: int | None = None
     """Process on this machine without which the worker stops. None: a job that stands for itself."""
+    versions: dict[str, str] = {}
+    """Of what the launcher would train with: a node that has others must not mix its results in."""
 
-    def write(self, folder: Path) -> Path:
-        """Write ``pack.json`` into a job's folder and return its path."""
-        path = folder / "pack.json"
+    @property
+    def run_ids(self) -> list[str]:
+        """The ids of its runs."""
+        return [Run.from_description(description).id for description in self.runs]
+
+    def write(self, folder: Path, name: str = "pack.json") -> Path:
+        """Write the pack into a job's folder and return its path."""
+        path = folder / name
         write_atomically(path, self.model_dump_json().encode())
         return path
 
@@ -43,6 +52,12 @@ class Pack(BaseModel):
 def describe_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The form in which a pack holds runs."""
     return [run.description for run in runs]
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a result."""
+    names = ("lossbench", "torch", "torchvision", "timm", "numpy")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
+from bench.launch import slurm
 from bench.launch.local import crew_size
+from bench.launch.packing import kinds, measured_seconds, pack, typical_seconds
+from bench.launch.preflight import unfinished
+from bench.launch.profile import Profile
+from bench.launch.queue import look
 from bench.launch.status import CellStatus, Counts, status
-from bench.results import Damaged, RunFolder
 from bench.suite import Suite
+
+
+class JobPlan(BaseModel):
+    """What a ``bench run --on`` would submit now."""
+
+    jobs: int
+    arrays: int
+    """Calls of sbatch."""
+    runs: int
+    gpu_hours: float | None
+    """None: some kind of run was never timed; each such run is counted as a job of its own."""
+    parameters: dict[str, Any]
+    """What submitit gets for sbatch."""
 
 
 class Plan(BaseModel):
@@ -29,12 +47,14 @@ class Plan(BaseModel):
     """Estimated from measured times of finished runs of the same data set and model. None: no such run."""
     estimated_from: int
     """How many finished runs that estimate rests on."""
+    jobs: JobPlan | None = None
+    """What would be submitted; None: no profile was given."""
 
 
 def plan(suite: Suite, results: Path, workers: int | None, device: str) -> Plan:
     """Compare what a suite asks for with what there is."""
     now = status(suite, results)
-    seconds = _measured_seconds(suite, results)
+    seconds = measured_seconds(suite, results)
     hours: float | None = 0.0
     for cell in now.cells:
         left = cell.waiting + cell.damaged
@@ -53,14 +73,28 @@ def plan(suite: Suite, results: Path, workers: int | None, device: str) -> Plan:
     )
 
 
-def _measured_seconds(suite: Suite, results: Path) -> dict[tuple[str, str], list[float]]:
-    seconds: dict[tuple[str, str], list[float]] = {}
-    for cell in suite.cells:
-        for run in cell.runs:
-            try:
-                result = RunFolder(results, run.id).result()
-            except Damaged:
-                continue
-            if result is not None:
-                seconds.setdefault((cell.dataset, cell.model), []).append(result.seconds)
-    return seconds
+def plan_jobs(suite: Suite, results: Path, profile: Profile, file: Path) -> JobPlan:
+    """What would be submitted now; asks Slurm whether it would take it, and submits nothing.
+
+    Raises:
+        BenchError: there is no Slurm here, or it would refuse such jobs.
+    """
+    slurm.require()
+    parameters = profile.parameters(f"bench-{suite.name}", profile.jobs or 0, ())
+    slurm.check_profile(profile, parameters, file)
+    covered = look(results / suite.name / "jobs").covered
+    runs = [run for run in unfinished(suite.runs(), results) if run.id not in covered]
+    seconds = typical_seconds(measured_seconds(suite, results))
+    kind_of = kinds(suite)
+    known = all(kind_of[run.id] in seconds for run in runs)
+    untimed = dict.fromkeys(kind_of.values(), profile.time * 60.0 * profile.tasks)
+    packs = pack(runs, kind_of, {**untimed, **seconds}, profile)
+    size = slurm.limits(profile).array
+    total = sum(seconds[kind_of[run.id]] for run in runs) / profile.tasks if known else 0.0
+    return JobPlan(
+        jobs=len(packs),
+        arrays=-(-len(packs) // size),
+        runs=len(runs),
+        gpu_hours=total * profile.gpus / 3600 if known else None,
+        parameters=parameters,
+    )

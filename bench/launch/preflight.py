@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bench import datasets, models
@@ -42,6 +42,28 @@ def check_data(chosen: Iterable[Choice], data: Path, say: Callable[[str], None])
         if not datasets.present(choice, data):
             say(f"fetching data set {choice.name} into {data}")
             datasets.fetch(choice, data)
+
+
+def prepare(
+    suite: Suite,
+    runs: Sequence[Run],
+    results: Path,
+    data: Path,
+    say: Callable[[str], None],
+    *,
+    retry_failed: bool,
+) -> None:
+    """What every launcher does first: damaged results set aside, failures forgotten if asked, data in place.
+
+    Raises:
+        BenchError: a data set is neither here nor to be had.
+    """
+    set_aside_damaged(runs, results, say)
+    if retry_failed:
+        for run in runs:
+            RunFolder(results, run.id).forget_failure()
+    if unfinished(runs, results):
+        check_data({entry.choice for entry in suite.datasets}, data, say)
 
 
 def set_aside_damaged(runs: Iterable[Run], results: Path, say: Callable[[str], None]) -> None:

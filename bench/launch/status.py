@@ -1,12 +1,16 @@
-"""How a suite stands, from its run folders alone. Looking changes nothing."""
+"""How a suite stands: from its run folders, and from what Slurm says of its jobs. Looking changes nothing."""
 
 from __future__ import annotations
 
+import contextlib
+import statistics
 from collections import Counter
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from bench.launch.preflight import unfinished
+from bench.launch.queue import explain, look
 from bench.results import Damaged, RunFolder
 from bench.run import Run
 from bench.suite import Suite
@@ -46,6 +50,34 @@ class Problem(BaseModel):
     reason: str
 
 
+class JobStatus(BaseModel):
+    """A job of a cluster that has not done all of its runs."""
+
+    id: str
+    state: str
+    """As Slurm calls it; UNKNOWN where Slurm does not answer."""
+    done: int
+    """Runs of its pack that are done or failed."""
+    runs: int
+    node: str
+    why: str
+    """Why it waits, or why it ended."""
+    log: str
+
+
+class Usage(BaseModel):
+    """What a suite has cost on a cluster, over all starts of all its jobs that have ended."""
+
+    jobs: int
+    hours: float
+    """Of jobs."""
+    gpu_hours: float
+    waiting: float
+    """Share of the jobs' time that was spent in the queue."""
+    efficiency: float | None
+    """Share of the jobs' hours that trained what is finished; the rest is starting up and lost work."""
+
+
 class Status(BaseModel):
     """What ``bench status --json`` prints."""
 
@@ -55,6 +87,14 @@ class Status(BaseModel):
     runs: Counts
     cells: list[CellStatus]
     problems: list[Problem]
+    jobs: list[JobStatus] = []
+    """Jobs that wait or run, and the last ones of runs that are waiting for a new one."""
+    queue: dict[str, int] = {}
+    """How many of all the suite's jobs are in each of Slurm's states."""
+    usage: Usage | None = None
+    """None: nothing was submitted to a cluster."""
+    seconds_left: float | None = None
+    """Until the suite is done, at the pace of its running jobs; None: nothing to go by."""
 
 
 def state_of(run: Run, results: Path) -> tuple[str, str]:
@@ -83,7 +123,7 @@ def status(suite: Suite, results: Path) -> Status:
                 problems.append(Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names))
         cells.append(CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **counts))
     total = {name: sum(getattr(cell, name) for cell in cells) for name in Counts.model_fields}
-    return Status(
+    found = Status(
         suite=suite.name,
         question=suite.question,
         results=str(results),
@@ -91,3 +131,58 @@ def status(suite: Suite, results: Path) -> Status:
         cells=cells,
         problems=problems,
     )
+    _add_jobs(found, suite, results)
+    return found
+
+
+def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
+    """What Slurm says, where anything was ever submitted to it."""
+    seen = look(results / suite.name / "jobs")
+    if not seen.jobs:
+        return
+    missing = {run.id for run in unfinished(suite.runs(), results)}
+    finished = {run.id for run in suite.runs()} - missing
+    pending = missing - seen.covered
+    for folder in seen.folders:
+        for runs, name in zip(folder.content.runs, folder.content.ids, strict=False):
+            job = seen.jobs[name]
+            last = any(seen.ended[run][-1][1].id == name for run in runs if run in pending)
+            if not job.alive and not last:
+                continue
+            status.jobs.append(
+                JobStatus(
+                    id=name,
+                    state=job.state,
+                    done=sum(run in finished for run in runs),
+                    runs=len(runs),
+                    node=job.node,
+                    why=job.reason if job.alive else explain(folder, job),
+                    log=str(folder.log(name)),
+                )
+            )
+    status.queue = dict(Counter(job.state for job in seen.jobs.values()))
+    seconds = sum(job.seconds for job in seen.jobs.values())
+    waited = sum(job.waited for job in seen.jobs.values())
+    gpus = sum(f.content.gpus * seen.jobs[name].seconds for f in seen.folders for name in f.content.ids)
+    submitted = {run for folder in seen.folders for runs in folder.content.runs for run in runs}
+    trained = [_seconds(results, run) for run in finished & submitted]
+    status.usage = Usage(
+        jobs=len(seen.jobs),
+        hours=seconds / 3600,
+        gpu_hours=gpus / 3600,
+        waiting=waited / (waited + seconds) if waited + seconds else 0.0,
+        efficiency=min(sum(trained) / seconds, 1.0) if seconds else None,
+    )
+    running = sum(job.state == "RUNNING" for job in seen.jobs.values())
+    timed = [value for value in trained if value]
+    if running and timed:
+        left = status.runs.waiting + status.runs.running
+        status.seconds_left = left * statistics.fmean(timed) / running
+
+
+def _seconds(results: Path, run: str) -> float:
+    with contextlib.suppress(Damaged):
+        result = RunFolder(results, run).result()
+        if result is not None:
+            return result.seconds
+    return 0.0

@@ -11,6 +11,7 @@ from bench.launch.plan import Plan
 from bench.launch.status import CellStatus, Status
 from bench.suite import Suite
 
+_MOST_JOBS = 20  # that are listed one by one
 _STATES = ("planned", "done", "running", "waiting", "failed", "damaged")
 
 
@@ -20,7 +21,31 @@ def status_text(status: Status) -> str:
     for problem in status.problems:
         cell = f"{problem.dataset} × {problem.model} × {problem.loss}"
         lines.append(f"{problem.state}: {cell}, seed {problem.seed} (run {problem.run_id}): {problem.reason}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_job_lines(status)])
+
+
+def _job_lines(status: Status) -> list[str]:
+    """What runs and waits on the cluster, what has ended badly, and what all of it has cost."""
+    if status.usage is None:
+        return []
+    lines = [
+        "jobs: " + ", ".join(f"{count} {state.lower()}" for state, count in sorted(status.queue.items()))
+    ]
+    if status.seconds_left is not None:
+        lines[0] += f"; about {_duration(status.seconds_left)} left"
+    for job in status.jobs[:_MOST_JOBS]:
+        why = f": {job.why}" if job.why else ""
+        node = f" on {job.node}" if job.node and job.node not in job.why else ""
+        lines.append(f"  {job.id} {job.state.lower()}{node}, {job.done} of {job.runs} runs done{why}")
+    if len(status.jobs) > _MOST_JOBS:
+        lines.append(f"  … and {len(status.jobs) - _MOST_JOBS} more (--json lists all)")
+    usage = status.usage
+    trained = "" if usage.efficiency is None else f", {usage.efficiency:.0%} of it training finished runs"
+    lines.append(
+        f"used: {usage.hours:.3g} job-hours, {usage.gpu_hours:.3g} GPU-hours{trained}; "
+        f"{usage.waiting:.0%} of the time in the queue"
+    )
+    return lines
 
 
 def plan_text(plan: Plan) -> str:
@@ -36,7 +61,18 @@ def plan_text(plan: Plan) -> str:
     todo = (
         f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
     )
-    return "\n".join([plan.question, "", *_cell_table(plan.cells), f"{plan.runs.planned} runs, {todo}"])
+    lines = [plan.question, "", *_cell_table(plan.cells)]
+    if (jobs := plan.jobs) is None:
+        return "\n".join([*lines, f"{plan.runs.planned} runs, {todo}"])
+    hours = (
+        "no estimate of the GPU-hours yet" if jobs.gpu_hours is None else f"{jobs.gpu_hours:.3g} GPU-hours"
+    )
+    lines.append(
+        f"{plan.runs.planned} runs, {jobs.runs} to submit in {jobs.jobs} jobs, "
+        f"{jobs.arrays} calls of sbatch: {hours}"
+    )
+    lines += [f"  {name}: {value}" for name, value in jobs.parameters.items()]
+    return "\n".join(lines)
 
 
 def resolved_text(suite: Suite) -> str:

@@ -6,8 +6,10 @@ fast one takes more, and what a dead one leaves behind is taken up by the others
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -17,7 +19,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
-from bench.launch.pack import Pack
+from bench.launch import slurm
+from bench.launch.pack import Pack, installed_versions
 from bench.results import RunFolder, is_storage_trouble
 from bench.run import Run
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     import torch
 
 WAIT_SECONDS = 0.5  # between looks at runs that another worker is training
+END_SECONDS = 600.0  # that Slurm may take to end a job which it was asked to queue again
+OUT_OF_MEMORY = "out of memory"
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,14 @@ class Worker:
         Returns why this machine cannot go on, or None: a pickled exception would need this very version of
         bench to be read again.
         """
+        stop = StopFlag()
         try:
-            work(Pack.read(self.pack), StopFlag())
+            pack = Pack.read(self.pack)
+            finished = work(pack, stop)
         except BenchError as error:
             return str(error)
+        if not finished and pack.launcher is None:
+            queue_again(job_id(pack), stop)
         return None
 
 
@@ -83,13 +92,53 @@ def is_alive(process: int) -> bool:
     return state != "Z"
 
 
-def work(pack: Pack, stop: StopFlag) -> None:
-    """Train the runs of a pack that are neither done nor failed.
+def job_id(pack: Pack) -> str:
+    """The id of the job that this process belongs to, as its launcher knows it: ``123`` or ``123_4``."""
+    if pack.launcher is not None:  # which may run in a job of Slurm's, too
+        return os.environ.get("SUBMITIT_LOCAL_JOB_ID", "")
+    if (array := os.environ.get("SLURM_ARRAY_JOB_ID")) is not None:
+        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID", "")
+
+
+def queue_again(job: str, stop: StopFlag) -> None:
+    """Let Slurm start this job again, now that its state is saved, and wait until Slurm ends it.
+
+    Slurm queues a preempted job again only if it is still there when its grace is over, and a job that
+    reaches its time limit never. But a job that somebody cancels must not come back: Slurm counts it as
+    ending already, and no longer as running.
+    """
+    stop.raised = False
+    with contextlib.suppress(slurm.SlurmTrouble):  # then it is left to Slurm
+        if slurm.ask("squeue", "--noheader", f"--jobs={job}", "--format=%T").strip() == "RUNNING":
+            slurm.ask("scontrol", "requeue", job)
+    deadline = time.monotonic() + END_SECONDS
+    while not stop.raised and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def check_versions(pack: Pack) -> None:
+    """Raise BenchError where this node would train with other packages than the launcher has."""
+    here = installed_versions()
+    for name, version in pack.versions.items():
+        if here.get(name) != version:
+            raise BenchError(
+                f"node {socket.gethostname()} has {name} {here.get(name)} (with {sys.executable}), "
+                f"the machine that submitted has {version}: results of the two must not be mixed; "
+                "put the environment on a file system that all nodes see, and start bench from there"
+            )
+
+
+def work(pack: Pack, stop: StopFlag) -> bool:
+    """Train the runs of a pack that are neither done nor failed. False: it was told to stop before the end.
 
     Raises:
         BenchError: this machine cannot go on (no device, a full disk). The runs stay as they are.
     """
     stop.launcher = pack.launcher
+    check_versions(pack)
+    if pack.launcher is None:
+        _choose_gpu()
     # One thread, set before torch is imported: two would round sums in another order.
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     sys.path[:0] = [folder for folder in pack.search_path if folder not in sys.path]
@@ -97,16 +146,24 @@ def work(pack: Pack, stop: StopFlag) -> None:
 
     device = devices.prepare(pack.device)
     waiting = [Run.from_description(description) for description in pack.runs]
-    while waiting and not stop():
+    while waiting:
         busy = []
         for run in waiting:
             if stop():
-                return
+                return False
             if not _attempt(run, pack, device, stop):
                 busy.append(run)
         if busy and len(busy) == len(waiting):
             time.sleep(WAIT_SECONDS)
         waiting = busy
+    return not stop.raised
+
+
+def _choose_gpu() -> None:
+    """Of a job's GPUs, one for each of its processes in turn; before torch sees any."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if len(visible) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[int(os.environ.get("SLURM_LOCALID", 0)) % len(visible)]
 
 
 def _attempt(run: Run, pack: Pack, device: torch.device, stop: StopFlag) -> bool:
@@ -134,20 +191,35 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
         **devices.fingerprint(device),
         "started": time.time(),
         "pid": os.getpid(),
-        "job": os.environ.get("SUBMITIT_LOCAL_JOB_ID", ""),
+        "job": job_id(pack),
         "git": pack.git,
     }
     folder.start(run, attempt)
-    print(f"{time.strftime('%H:%M:%S')} run {run.id} (seed {run.seed}) begins", flush=True)
+    _note(run, f"(seed {run.seed}) begins")
     try:
         train(run, folder, device=device, data=pack.data, should_stop=stop)
     except OSError as error:
         if is_storage_trouble(pack.results, error):
             raise
-        folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        _fail(run, folder, f"{type(error).__name__}: {error}")
     except BenchError as error:
-        folder.fail(str(error), traceback.format_exc())
+        _fail(run, folder, str(error))
     except (torch.OutOfMemoryError, MemoryError) as error:
-        folder.fail(f"out of memory on {device}: {error}", traceback.format_exc())
+        if pack.launcher is None:  # not this run's fault alone: the launcher tries with fewer side by side
+            folder.end_attempt(OUT_OF_MEMORY)
+            _note(run, f"{OUT_OF_MEMORY}: {error}")
+        else:
+            _fail(run, folder, f"{OUT_OF_MEMORY} on {device}: {error}")
     except Exception as error:
-        folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        _fail(run, folder, f"{type(error).__name__}: {error}")
+
+
+def _fail(run: Run, folder: RunFolder, reason: str) -> None:
+    """The exception under way is the run's failure: its trace goes into the run folder and the log."""
+    trace = traceback.format_exc()
+    folder.fail(reason, trace)
+    _note(run, f"failed\n{trace}")
+
+
+def _note(run: Run, words: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} run {run.id} {words}", file=sys.stderr, flush=True)

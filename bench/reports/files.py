@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.reports.comparison import CellSummary, Comparison, Report
+from bench.reports.documents import CellSummary, Comparison, Report
 from bench.reports.text import markdown
 from bench.results import write_atomically
 
 
-def write(report: Report, folder: Path) -> list[Path]:
-    """Write ``report.md``, ``report.json``, ``cells.csv`` and ``comparisons.csv``; returns their paths."""
+def write(report: Report, folder: Path, agreement: bytes | None = None) -> list[Path]:
+    """Write ``report.md``, ``report.json``, ``cells.csv`` and ``comparisons.csv``; returns their paths.
+
+    ``agreement``: also ``agreement.npz``, of :mod:`bench.reports.agreement`.
+    """
     cells = pd.DataFrame(
         [cell.model_dump(mode="json") for cell in report.cells], columns=[*CellSummary.model_fields]
     )
@@ -24,13 +27,15 @@ def write(report: Report, folder: Path) -> list[Path]:
         for column in listed:
             table[column] = [" ".join(map(str, values)) for values in table[column]]
     contents = {
-        "report.md": markdown(report),
-        "report.json": report.model_dump_json(indent=1) + "\n",
-        "cells.csv": cells.to_csv(index=False),
-        "comparisons.csv": comparisons.to_csv(index=False),
+        "report.md": markdown(report).encode(),
+        "report.json": report.model_dump_json(indent=1).encode() + b"\n",
+        "cells.csv": cells.to_csv(index=False).encode(),
+        "comparisons.csv": comparisons.to_csv(index=False).encode(),
     }
+    if agreement is not None:
+        contents["agreement.npz"] = agreement
     paths = []
     for name, content in contents.items():
-        write_atomically(folder / name, content.encode())
+        write_atomically(folder / name, content)
         paths.append(folder / name)
     return paths

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.reports.comparison import CellSummary, Comparison, Report
+from bench.reports.documents import CellSummary, Compared, Comparison, Report
 
-_HEADER = ("loss", "seeds", "accuracy %", "Δ points", "interval", "p adj.", "verdict")
+_HEADER = ("loss", "seeds", "accuracy %", "Δ", "± here", "± new", "p adj.", "verdict")
 
 
 def markdown(report: Report) -> str:
@@ -17,21 +17,44 @@ def markdown(report: Report) -> str:
     if not report.complete:
         done, planned = sum(c.n for c in report.cells), sum(c.planned for c in report.cells)
         lines += [f"*{done} of {planned} runs are finished: all of this may still change.*", ""]
-    by_key = {(c.dataset, c.model, c.loss): c for c in report.comparisons}
-    for dataset, model in dict.fromkeys((cell.dataset, cell.model) for cell in report.cells):
-        cells = [cell for cell in report.cells if (cell.dataset, cell.model) == (dataset, model)]
-        images = next((cell.test_images for cell in cells if cell.test_images), None)
+    lines += _tables(report.cells, report.comparisons, ", OPTIMISTIC" if report.optimistic else "")
+    return "\n".join([*lines, *_notes(report.comparisons, report.notes), report.method, ""])
+
+
+def compared(document: Compared) -> str:
+    """The same tables, of somebody's own results."""
+    lines = [f"# {_flat(document.source)}, against {_flat(document.baseline)}", ""]
+    if not document.paired:
+        lines += ["**Runs are not paired: the seeds of two columns have nothing in common.**", ""]
+    lines += _tables(document.cells, document.comparisons)
+    return "\n".join([*lines, *_notes(document.comparisons, document.notes), document.method, ""])
+
+
+def _tables(cells: Sequence[CellSummary], comparisons: Sequence[Comparison], remark: str = "") -> list[str]:
+    lines = []
+    by_key = {(c.dataset, c.model, c.loss): c for c in comparisons}
+    groups: dict[tuple[str, str], list[CellSummary]] = {}
+    for cell in cells:
+        groups.setdefault((cell.dataset, cell.model), []).append(cell)
+    for (dataset, model), group in groups.items():
+        images = next((cell.test_images for cell in group if cell.test_images), None)
         size = f" ({images:,} test images)" if images else ""
-        optimistic = ", OPTIMISTIC" if report.optimistic else ""
-        lines += [f"## {_flat(dataset)} · {_flat(model)}{size}{optimistic}", ""]
-        rows = [_row(cell, by_key.get((dataset, model, cell.loss)), images) for cell in cells]
+        name = " · ".join(_flat(word) for word in (dataset, model) if word)
+        if name or size or remark:
+            lines += [f"## {name}{size}{remark}", ""]
+        rows = [_row(cell, by_key.get((dataset, model, cell.loss)), images) for cell in group]
         lines += [*_table(_HEADER, rows), ""]
-    notes = [
-        f"{c.dataset} × {c.model} × {c.loss}: {note}" for c in report.comparisons for note in _remarks(c)
+    return lines
+
+
+def _notes(comparisons: Sequence[Comparison], notes: Sequence[str]) -> list[str]:
+    remarks = [
+        " × ".join(filter(None, (c.dataset, c.model, c.loss))) + f": {remark}"
+        for c in comparisons
+        for remark in _remarks(c)
     ]
-    if notes or report.notes:
-        lines += [*(f"- {_flat(note)}" for note in [*notes, *report.notes]), ""]
-    return "\n".join([*lines, report.method, ""])
+    lines = [f"- {_flat(note)}" for note in [*remarks, *notes]]
+    return [*lines, ""] if lines else []
 
 
 def _row(cell: CellSummary, comparison: Comparison | None, images: int | None) -> tuple[str, ...]:
@@ -41,14 +64,17 @@ def _row(cell: CellSummary, comparison: Comparison | None, images: int | None) -
         accuracy += f" ± {100 * cell.sd:.{digits}f}"
     seeds = f"{cell.n}/{cell.planned}"
     if comparison is None:
-        return f"{_flat(cell.loss)} (baseline)", seeds, accuracy, "", "", "", ""
-    delta, interval = "—", "—"
-    if comparison.delta is not None:
-        delta = f"{100 * comparison.delta:+.{digits}f}"
-    if comparison.low is not None and comparison.high is not None:
-        interval = f"[{100 * comparison.low:+.{digits}f}, {100 * comparison.high:+.{digits}f}]"
+        return f"{_flat(cell.loss)} (baseline)", seeds, accuracy, "", "", "", "", ""
+    delta = "—" if comparison.delta is None else f"{100 * comparison.delta:+.{digits}f}"
+    # Both intervals lie around the same Δ, so half their width says all of them.
+    here = _half(comparison.low, comparison.high, digits)
+    new = _half(comparison.low_new_images, comparison.high_new_images, digits)
     p = _p_value(comparison.p_adjusted)
-    return _flat(cell.loss), seeds, accuracy, delta, interval, p, comparison.verdict.value
+    return _flat(cell.loss), seeds, accuracy, delta, here, new, p, comparison.verdict.value
+
+
+def _half(low: float | None, high: float | None, digits: int) -> str:
+    return "—" if low is None or high is None else f"±{100 * (high - low) / 2:.{digits}f}"
 
 
 def _remarks(comparison: Comparison) -> list[str]:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from scipy import stats
 
-from bench.statistics.paired import PairedT, positive
+from bench.statistics.paired import positive
 
 
-def tost(result: PairedT, margin: float) -> float | None:
+class Estimated(Protocol):
+    """A difference and its standard error: a PairedT, or a Welch."""
+
+    @property
+    def estimate(self) -> float | None: ...
+    @property
+    def se(self) -> float | None: ...
+    @property
+    def df(self) -> float | None: ...
+
+
+def tost(result: Estimated, margin: float) -> float | None:
     """p of two one-sided t-tests: the true difference lies beyond −margin or +margin unless this is small.
 
     Schuirmann, J. Pharmacokinet. Biopharm. 15 (1987). The larger of the two p-values belongs to the margin

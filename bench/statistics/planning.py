@@ -1,13 +1,17 @@
-"""What a number of seeds can find: the power of the paired t-test, read in three directions.
+"""What a number of seeds can find: the power of the paired t-test, and of the two one-sided tests.
 
-Power here is the chance of a significant result *with the right sign*. The chance of one with the wrong sign,
-which two-sided formulas add, is a mistake and no success; at the powers worth planning for it is below 1e-6.
+Effects and spreads are fractions of the test images. Power of the t-test is the chance of a significant
+result *with the right sign*. The chance of one with the wrong sign, which two-sided formulas add, is a
+mistake and no success; at the powers worth planning for it is below 1e-6.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
+from collections.abc import Callable
 
+import numpy as np
 from scipy import optimize, stats
 
 from bench.statistics.paired import PairedT
@@ -44,15 +48,47 @@ def seeds_to_decide(result: PairedT, alpha: float, power: float = 0.8) -> int | 
     _check(alpha, power)
     if not result.estimate or not result.sd:
         return None
-    effect = abs(result.estimate) / result.sd
+    return seeds_for_effect(result.estimate, result.sd, alpha, power)
 
-    def power_at(n: int) -> float:
-        return power_of_t(effect * n**0.5, n - 1, alpha)
 
-    enough = 2
-    while power_at(enough) < power:
-        enough *= 2
-    return bisect_left(range(enough), power, lo=max(enough // 2, 2), key=power_at)
+def seeds_for_effect(
+    effect: float, sd: float, alpha: float = 0.05, power: float = 0.8, comparisons: int = 1
+) -> int | None:
+    """Paired seeds that find a true difference.
+
+    Args:
+        effect: the difference; its sign does not matter.
+        sd: of the differences over seeds: see :func:`spread_of_difference`.
+        alpha: two-sided, for the whole family.
+        comparisons: in the family: each is tested at α/m, which is on the safe side of Holm.
+
+    Returns:
+        The smallest n ≥ 2 with that power, or None where there is no effect or no spread.
+
+    Raises:
+        ValueError: unless 0 < α < power < 1; a spread that is none, no comparison.
+    """
+    _check(alpha, power)
+    if comparisons < 1:
+        raise ValueError(f"comparisons must be at least 1, found {comparisons}")
+    if not (sd >= 0 and math.isfinite(effect)):
+        raise ValueError(f"an effect and a spread of at least 0 are needed, found {effect} and {sd}")
+    if not effect or not sd:
+        return None
+    in_spreads = abs(effect) / sd
+    return _fewest(lambda n: power_of_t(in_spreads * n**0.5, n - 1, alpha / comparisons), power)
+
+
+def spread_of_difference(sd_loss: float, sd_baseline: float, correlation: float) -> float:
+    """sd of the differences of paired arms: √(σ₁² + σ₂² − 2ρσ₁σ₂). What pairing gains is in ρ.
+
+    Raises:
+        ValueError: a spread below 0, or ρ outside [−1, 1].
+    """
+    if not (sd_loss >= 0 and sd_baseline >= 0 and -1 <= correlation <= 1):
+        found = f"{sd_loss}, {sd_baseline} and {correlation}"
+        raise ValueError(f"spreads must be at least 0 and ρ between −1 and 1, found {found}")
+    return math.sqrt(max(sd_loss**2 + sd_baseline**2 - 2 * correlation * sd_loss * sd_baseline, 0))
 
 
 def minimum_detectable_effect(result: PairedT, alpha: float, power: float = 0.8) -> float | None:
@@ -78,6 +114,67 @@ def minimum_detectable_effect(result: PairedT, alpha: float, power: float = 0.8)
     while shortfall(enough) < 0:
         enough *= 2
     return result.se * float(optimize.brentq(shortfall, 0, enough))
+
+
+def power_of_tost(margin: float, df: int, alpha: float = 0.05, effect: float = 0.0) -> float:
+    """P(both one-sided tests at α reject), for a true difference within the margin.
+
+    The bivariate noncentral t of Owen, Biometrika 52 (1965), as one integral over the estimated spread:
+    given that it is s, the estimate must come to lie within ±(margin − t_α·s).
+
+    Args:
+        margin: in standard errors of the estimate, like ``effect``, the true difference.
+
+    Raises:
+        ValueError: a margin below 0, no degrees of freedom, α outside (0, ½).
+    """
+    if not (margin >= 0 and df >= 1 and 0 < alpha < 0.5):
+        raise ValueError(f"margin ≥ 0, df ≥ 1 and 0 < α < ½ must hold, found {margin}, {df} and {alpha}")
+    critical = float(stats.t.isf(alpha, df))
+    lowest, highest = np.sqrt(np.array([stats.chi2.ppf(1e-16, df), stats.chi2.isf(1e-16, df)]) / df)
+    highest = min(float(highest), margin / critical)  # with a larger spread there is no room left
+    if highest <= lowest:
+        return 0.0
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    s = lowest + (highest - lowest) * (nodes + 1) / 2
+    room = margin - critical * s
+    inside = stats.norm.cdf(room - effect) - stats.norm.cdf(-room - effect)
+    density = stats.chi2.pdf(df * s**2, df) * 2 * df * s
+    return min(float(np.sum(weights * inside * density) * (highest - lowest) / 2), 1.0)
+
+
+def seeds_for_equivalence(
+    margin: float, sd: float, alpha: float = 0.05, power: float = 0.8, effect: float = 0.0
+) -> int | None:
+    """Paired seeds that show two losses to be equivalent.
+
+    Args:
+        margin: the largest difference that does not matter.
+        sd: of the differences over seeds.
+        effect: the true difference: 0 is the friendliest.
+
+    Returns:
+        The smallest n ≥ 2 with that power; None where there is no spread, or where the true difference is
+        not within the margin.
+
+    Raises:
+        ValueError: unless 0 < α < power < 1 and α < ½; a margin or a spread below 0.
+    """
+    _check(alpha, power)
+    if not (margin >= 0 and sd >= 0 and alpha < 0.5):
+        raise ValueError(f"margin, sd ≥ 0 and α < ½ must hold, found {margin}, {sd} and {alpha}")
+    if not sd or abs(effect) >= margin:
+        return None
+    room, away = margin / sd, effect / sd
+    return _fewest(lambda n: power_of_tost(room * n**0.5, n - 1, alpha, away * n**0.5), power)
+
+
+def _fewest(power_at: Callable[[int], float], power: float) -> int:
+    """The smallest n ≥ 2 with that power, which grows with n."""
+    enough = 2
+    while power_at(enough) < power:
+        enough *= 2
+    return bisect_left(range(enough), power, lo=max(enough // 2, 2), key=power_at)
 
 
 def _check(alpha: float, power: float) -> None:

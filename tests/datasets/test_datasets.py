@@ -110,6 +110,17 @@ def test_noise_is_for_training_labels_only() -> None:
 # --------------------------------------------------------------------------------------------- built in
 
 
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    data, bunch = load("digits"), load_digits()
+    images = torch.cat([data.train_images, data.test_images]).flatten(1).numpy()
+    labels = torch.cat([data.train_labels, data.test_labels]).numpy()
+    ours = np.column_stack([images, labels])
+    theirs = np.column_stack([np.rint(bunch.data * (255 / 16)), bunch.target]).astype(np.int64)
+    assert sorted(map(tuple, ours)) == sorted(map(tuple, theirs))
+
+
 def test_digits_are_split_the_same_way_always() -> None:
     data = load("digits")
     assert data.train_images.shape == (1347, 1, 8, 8)

@@ -1,15 +1,27 @@
-"""Power, number of seeds and detectable effect against statsmodels, G*Power and simulation."""
+"""Power, number of seeds and detectable effect against statsmodels, G*Power, PowerTOST and simulation."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.power import TTestPower
 
+from bench.statistics.equivalence import tost
 from bench.statistics.paired import PairedT, paired_t
-from bench.statistics.planning import minimum_detectable_effect, power_of_t, seeds_to_decide
+from bench.statistics.planning import (
+    minimum_detectable_effect,
+    power_of_t,
+    power_of_tost,
+    seeds_for_effect,
+    seeds_for_equivalence,
+    seeds_to_decide,
+    spread_of_difference,
+)
 
 TOTAL = 1000
 counts = st.lists(st.integers(-50, 50), min_size=2, max_size=12).filter(lambda d: len(set(d)) > 1)
@@ -94,3 +106,88 @@ def test_power_by_simulation():
     experiments = np.rint(draw.normal(loc=30, scale=30, size=(2000, n))).astype(int)
     found = [(r := paired_t(e, TOTAL)).p < 0.05 and r.t > 0 for e in experiments]
     assert np.mean(found) == pytest.approx(power_of_t(n**0.5, n - 1, 0.05), abs=0.03)
+
+
+def test_a_family_is_planned_at_a_share_of_alpha():
+    assert seeds_for_effect(0.004, 0.01, comparisons=8) == seeds_for_effect(0.004, 0.01, alpha=0.05 / 8)
+    assert seeds_for_effect(-0.004, 0.01, comparisons=8) > seeds_for_effect(0.004, 0.01)
+    assert seeds_for_effect(0.004, 0.01) == seeds_to_decide(result_of(0.4, 9), 0.05)
+
+
+@given(st.floats(-1, 1), st.integers(1, 50), st.integers(1, 50))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_the_spread_of_a_difference(correlation, one, other):
+    want = np.sqrt(
+        np.array([1, -1])
+        @ [[one**2, correlation * one * other], [correlation * one * other, other**2]]
+        @ np.array([1, -1])
+    )
+    assert spread_of_difference(one, other, correlation) == pytest.approx(np.nan_to_num(want), abs=1e-6)
+
+
+def test_pairing_saves_seeds():
+    needed = [seeds_for_effect(0.001, spread_of_difference(0.002, 0.002, r)) for r in (0, 0.5, 0.9)]
+    # Chow's rule of thumb n ≈ 2σ²(1 − ρ)(z_.975 + z_.8)²/Δ², and a few for the t.
+    rule = [2 * 4 * (1 - r) * (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) ** 2 for r in (0, 0.5, 0.9)]
+    assert needed == pytest.approx([r + 2.2 for r in rule], abs=1.3)
+
+
+def test_power_tost():
+    # R package PowerTOST, ?exppower.TOST: power.TOST(CV = 0.3, n = 40) is 0.8158453: a 2 × 2 crossover, so
+    # σ = √log(1 + CV²), se = σ·√(2/40), 38 degrees of freedom; true ratio 0.95 within 0.8 … 1.25.
+    se = math.sqrt(math.log(1 + 0.3**2)) * math.sqrt(2 / 40)
+    power = power_of_tost(math.log(1.25) / se, 38, 0.05, math.log(0.95) / se)
+    assert power == pytest.approx(0.8158453, abs=5e-8)
+
+
+@pytest.mark.parametrize(
+    ("margin", "effect", "df"), [(3.5, 0.0, 4), (3.0, -1.0, 9), (2.5, 0.4, 29), (6, 0, 1)]
+)
+def test_equivalence_by_simulation(margin, effect, df):
+    draw = np.random.default_rng(6)
+    estimate = draw.normal(effect, 1, 200_000)
+    spread = np.sqrt(draw.chisquare(df, 200_000) / df)
+    found = np.mean(margin - np.abs(estimate) > stats.t.isf(0.05, df) * spread)
+    assert power_of_tost(margin, df, 0.05, effect) == pytest.approx(found, abs=0.005)
+    assert power_of_tost(margin, df, 0.05, -effect) == pytest.approx(power_of_tost(margin, df, 0.05, effect))
+
+
+def test_seeds_for_equivalence_are_just_enough():
+    n = seeds_for_equivalence(0.001, 0.002)
+    ratio = 0.001 / 0.002
+    assert power_of_tost(ratio * (n - 1) ** 0.5, n - 2) < 0.8 <= power_of_tost(ratio * n**0.5, n - 1)
+    experiments = np.rint(np.random.default_rng(7).normal(0, 200, size=(1500, n))).astype(int)
+    found = [tost(paired_t(e, 100_000), 0.001) < 0.05 for e in experiments]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.035)
+    assert seeds_for_equivalence(0.001, 0.002, effect=0.0005) > n
+    assert seeds_for_equivalence(0.001, 0.002, effect=-0.0005) == seeds_for_equivalence(
+        0.001, 0.002, effect=0.0005
+    )
+
+
+def test_no_number_of_seeds_will_do():
+    assert seeds_for_equivalence(0.001, 0.002, effect=0.001) is None
+    assert seeds_for_equivalence(0.0, 0.002) is None
+    assert seeds_for_equivalence(0.001, 0.0) is None
+    assert seeds_for_effect(0.0, 0.01) is None
+    assert seeds_for_effect(0.01, 0.0) is None
+    assert power_of_tost(0.0, 5) == 0
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (lambda: seeds_for_effect(0.01, 0.01, comparisons=0), "comparisons must be at least 1, found 0"),
+        (lambda: seeds_for_effect(0.01, -0.01), "spread of at least 0"),
+        (lambda: seeds_for_effect(math.nan, 0.01), "an effect and a spread"),
+        (lambda: seeds_for_equivalence(-0.01, 0.01), "margin, sd ≥ 0"),
+        (lambda: seeds_for_equivalence(0.01, 0.01, alpha=0.5, power=0.8), "margin, sd ≥ 0 and α < ½"),
+        (lambda: power_of_tost(-1, 5), "margin ≥ 0"),
+        (lambda: power_of_tost(1, 0), "df ≥ 1"),
+        (lambda: spread_of_difference(0.1, 0.1, 2), "ρ between −1 and 1"),
+        (lambda: spread_of_difference(-0.1, 0.1, 0), "spreads must be at least 0"),
+    ],
+)
+def test_bad_requests(plan, message):
+    with pytest.raises(ValueError, match=message):
+        plan()

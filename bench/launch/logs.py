@@ -1,0 +1,43 @@
+"""What jobs wrote: on this machine and on a cluster, submitit names their logs alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.results import RunFolder
+from bench.suite import Suite
+
+
+def find_log(suite: Suite, results: Path, run: str = "") -> Path:
+    """The log of the job that trained a run last; without one, the log that was written to last.
+
+    Args:
+        run: id of a run of the suite, or how it begins.
+
+    Raises:
+        BenchError: no such run, or it was never begun; no job has written anything.
+    """
+    jobs = results / suite.name / "jobs"
+    if not run:
+        logs = sorted(jobs.glob("*/*_log.err"), key=lambda path: path.stat().st_mtime)
+        if not logs:
+            raise BenchError(f"{jobs}: no job of this suite has written a log yet")
+        return logs[-1]
+    matching = [planned.id for planned in suite.runs() if planned.id.startswith(run)]
+    if len(matching) != 1:
+        found = f"{len(matching)} runs begin with it" if matching else "the suite has no such run"
+        raise BenchError(f"run '{run}': {found}; `bench status SUITE` and the run folders name them")
+    attempts = RunFolder(results, matching[0]).info().get("attempts", [])
+    for attempt in reversed(attempts):
+        for path in jobs.glob(f"*/{attempt.get('job')}_*_log.err"):
+            return path
+    raise BenchError(f"run {matching[0]}: " + ("its log is gone" if attempts else "no job has begun it yet"))
+
+
+def tail(path: Path, lines: int) -> str:
+    """The last lines of a file."""
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError as error:
+        return f"({path} cannot be read: {error.strerror})"

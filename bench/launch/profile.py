@@ -1,0 +1,116 @@
+"""How a cluster is asked for jobs: a YAML file that a user writes once, `slurm/*.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from bench.choices import Strict, explain
+from bench.errors import BenchError
+from bench.suite import read_yaml
+
+
+def _minutes(value: Any) -> Any:
+    """Slurm's own ways to write a time limit, in minutes: 90, 1:30:00, 2-12 or 2-12:00:00."""
+    if not isinstance(value, str):
+        return value
+    days, _, rest = value.rpartition("-")
+    parts = rest.split(":")
+    if not all(part.isdigit() for part in [days or "0", *parts]) or len(parts) > 3:
+        raise ValueError(f"found '{value}', expected minutes, or a time such as '4:00:00' or '1-12:00:00'")
+    numbers = [int(part) for part in parts]
+    if days:
+        hours, minutes, seconds = [*numbers, 0, 0][:3]
+    elif len(numbers) == 3:
+        hours, minutes, seconds = numbers
+    else:
+        hours, (minutes, seconds) = 0, [*numbers, 0][:2]
+    return int(days or 0) * 1440 + hours * 60 + minutes + (seconds > 0)
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Lines = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class Profile(Strict):
+    """What each job asks for, and how runs are spread over jobs."""
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gpus: int = Field(1, ge=0, le=64)
+    """GPUs of a job; 0: CPU only."""
+    gpu_type: str | None = None
+    """As in ``--gres=gpu:<type>:<number>``."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where the runs of a job are trained. Default: cuda where the job has a GPU, else cpu."""
+    cpus: int = Field(4, ge=1)
+    """Cores of a job."""
+    memory: str | None = Field(None, pattern=r"^\d+[KMGT]?$")
+    """Of a job, as sbatch writes it: 16G."""
+    time: Annotated[int, BeforeValidator(_minutes)] = Field(240, ge=1)
+    """Time limit in minutes. A job that does not get through its runs goes on where it was."""
+    grace: int = Field(120, ge=5)
+    """Seconds before the time limit at which a job saves its state and lets itself be queued again."""
+    workers: int = Field(1, ge=1, le=64)
+    """Processes on each GPU (or in each job, where there is no GPU), side by side."""
+    jobs: int | None = Field(None, ge=1)
+    """Most jobs that may run at once."""
+    fill: float = Field(0.5, gt=0, le=1)
+    """Share of the time limit that the runs of one job should take."""
+    exclude: Lines = ()
+    """Nodes that are not to be used."""
+    setup: Lines = ()
+    """Lines of shell before the work: module load and the like."""
+    sbatch: dict[str, str | int | bool] = Field({})
+    """Any other option of sbatch, without its dashes."""
+
+    @property
+    def tasks(self) -> int:
+        """Worker processes of a job."""
+        return self.workers * max(self.gpus, 1)
+
+    def parameters(self, name: str, parallel: int, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
+        """What submitit's SlurmExecutor gets."""
+        extra: dict[str, Any] = {"requeue": True, **self.sbatch}
+        if self.gpus:
+            extra["gres"] = f"gpu:{f'{self.gpu_type}:' if self.gpu_type else ''}{self.gpus}"
+        nodes = ",".join(dict.fromkeys([*self.exclude, *exclude]))
+        wanted = {
+            "job_name": name,
+            "partition": self.partition,
+            "account": self.account,
+            "qos": self.qos,
+            "constraint": self.constraint,
+            "time": self.time,
+            "nodes": 1,
+            "ntasks_per_node": self.tasks,
+            "cpus_per_task": max(1, self.cpus // self.tasks),
+            "mem": self.memory,
+            "exclude": nodes or None,
+            "signal_delay_s": min(self.grace, 45 * self.time),  # and never before a quarter of it is over
+            "setup": list(self.setup) or None,
+            "array_parallelism": parallel,
+            "additional_parameters": extra,
+        }
+        return {key: value for key, value in wanted.items() if value is not None}
+
+
+def load_profile(path: Path) -> Profile:
+    """Read a profile.
+
+    Raises:
+        BenchError: no such file, no YAML, or a value that cannot be: with file, field, what was found and
+            what is allowed.
+    """
+    values = read_yaml(path)
+    try:
+        return Profile.model_validate(values if values is not None else {})
+    except ValidationError as error:
+        raise BenchError("\n".join(f"{path}: {line}" for line in explain(error))) from None

@@ -1,0 +1,125 @@
+"""What ``bench report --json`` and ``bench compare --json`` print. These documents only grow."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from bench.statistics.verdicts import Verdict
+
+Key = tuple[str, str, str]  # data set, model, loss
+Seed = int | str
+
+
+class CellSummary(BaseModel):
+    """All finished seeds of one data set × model × loss. Accuracies are fractions."""
+
+    dataset: str
+    model: str
+    loss: str
+    n: int
+    """Finished seeds."""
+    planned: int
+    failed: int
+    mean: float | None
+    sd: float | None
+    """Between seeds, with n − 1 in the denominator."""
+    correct: int | None
+    """Correct test images, summed over the finished seeds; None where only accuracies are known."""
+    total: int | None
+    """Test images, summed over the finished seeds; None where only accuracies are known."""
+    seeds: list[Seed]
+    counts: list[int]
+    """Correct test images of each finished seed, in the order of ``seeds``."""
+    test_images: int | None
+
+
+class Comparison(BaseModel):
+    """One loss against the baseline: same data set, same model, same seeds. Differences are fractions."""
+
+    dataset: str
+    model: str
+    loss: str
+    baseline: str
+    n: int
+    """Seeds that both have finished; where runs are not paired, runs of the loss."""
+    missing: list[Seed]
+    """Planned seeds that one of the two lacks."""
+    delta: float | None
+    low: float | None
+    """Of the interval on this test set: Student's t over seeds (Welch's where runs are not paired)."""
+    high: float | None
+    p: float | None
+    """Two-sided, paired t over seeds (Welch's t where runs are not paired)."""
+    p_adjusted: float | None
+    """For all comparisons of the family; ``adjusted_by`` says how."""
+    p_equivalence: float | None
+    """Two one-sided tests against the margin."""
+    verdict: Verdict
+    detectable: float | None
+    """Smallest difference that this many seeds would find with probability .8, before adjustment."""
+    seeds_to_decide: int | None
+    """If undecided: about how many seeds in all would make the difference seen here significant."""
+    note: str
+    """What differs besides the loss, and what could not be computed."""
+    n_baseline: int | None = None
+    """Runs of the baseline, where runs are not paired."""
+    sd: float | None = None
+    """Of the differences over seeds."""
+    adjusted_by: str | None = None
+    """``westfall-young``: sign flips of whole seeds, which do not use ``p``; ``holm``: of ``p``."""
+    p_sign_flip: float | None = None
+    """Exact up to 60 seeds, simulated above."""
+    p_sign_flip_smallest: float | None = None
+    """What sign flips of this many seeds could give at best: no adjusted p by them is smaller."""
+    low_new_images: float | None = None
+    """Of the interval on new images too: seeds × images, crossed analysis of variance."""
+    high_new_images: float | None = None
+    p_new_images: float | None = None
+    floor: float | None = None
+    """Standard deviation of the difference that is left with infinitely many seeds: of the images."""
+    d_z: float | None = None
+    """Mean / sd of the differences."""
+    g_z: float | None = None
+    """Hedges g of d_z: without its bias in small samples."""
+    d_av: float | None = None
+    """Mean difference / sd within the arms."""
+    g_av: float | None = None
+    superiority: float | None = None
+    """P(loss > baseline) + ½P(equal), for two runs with the same new seed (any two where not paired)."""
+    superiority_low: float | None = None
+    superiority_high: float | None = None
+    correlation: float | None = None
+    """ρ of the two arms over seeds: what pairing gains."""
+    discordant: float | None = None
+    """Images that one of a pair gets right and the other does not: mean over seeds."""
+
+
+class Analysed(BaseModel):
+    """Cells, comparisons, and how they came about."""
+
+    baseline: str
+    alpha: float
+    margin: float
+    """In accuracy points."""
+    method: str
+    cells: list[CellSummary]
+    comparisons: list[Comparison]
+    notes: list[str]
+
+
+class Report(Analysed):
+    """What ``bench report --json`` prints."""
+
+    suite: str
+    question: str
+    selection: str
+    optimistic: bool
+    """Whether the epoch was chosen on the test set itself."""
+    complete: bool
+
+
+class Compared(Analysed):
+    """What ``bench compare --json`` prints."""
+
+    source: str
+    paired: bool
