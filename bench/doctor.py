@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench.errors import BenchError
+from bench.launch.slurm import SlurmTrouble, ask
 from bench.results import check_writable
 from bench.tracking.store import TrackingError, check_store, default_uri
 
@@ -88,11 +89,15 @@ def _devices() -> Check:
 def _slurm() -> Check:
     if shutil.which("sbatch") is None:
         return Check(name="slurm", ok=None, found="no sbatch here: suites run on this machine only")
-    done = subprocess.run(["sinfo", "--version"], capture_output=True, text=True)
-    if done.returncode != 0:
+    try:
+        partitions = sorted(set(ask("sinfo", "--noheader", "--format=%R").split()))
+    except SlurmTrouble as trouble:
+        if "configuration source" in str(trouble):  # the packages are installed, and that is all
+            found = "Slurm's commands are here, but no cluster is set up: suites run on this machine only"
+            return Check(name="slurm", ok=None, found=found)
         advice = "is slurmctld running, and does slurm.conf name it?"
-        return Check(name="slurm", ok=False, found=done.stderr.strip() or "sinfo fails", advice=advice)
-    return Check(name="slurm", ok=True, found=done.stdout.strip())
+        return Check(name="slurm", ok=False, found=str(trouble), advice=advice)
+    return Check(name="slurm", ok=True, found=f"partitions: {', '.join(partitions)}")
 
 
 def _results(results: Path) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from helpers import finish_run
 
 from bench import cli
-from bench.doctor import Diagnosis
+from bench.doctor import Diagnosis, _slurm
 from bench.launch.plan import Plan
 from bench.launch.status import Status
 from bench.reports.comparison import Report
@@ -180,6 +181,34 @@ def test_doctor_finds_this_machine_fit(bench: Bench) -> None:
     diagnosis = Diagnosis.model_validate_json(printed)
     assert {check.name for check in diagnosis.checks} >= {"torch and torchvision", "slurm", "mlflow", "disk"}
     assert (status, diagnosis.healthy) == (0, True), diagnosis
+
+
+@pytest.mark.parametrize(
+    ("sinfo", "ok", "found"),
+    [
+        ("echo gpu; echo cpu", True, "partitions: cpu, gpu"),
+        (
+            "echo 'fatal: Could not establish a configuration source' >&2; exit 1",
+            None,
+            "no cluster is set up",
+        ),
+        (
+            "echo 'Unable to contact slurm controller' >&2; exit 1",
+            False,
+            "Unable to contact slurm controller",
+        ),
+    ],
+)
+def test_doctor_tells_a_silent_cluster_from_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sinfo: str, ok: bool | None, found: str
+) -> None:
+    for name in ("sbatch", "sinfo"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{sinfo}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    check = _slurm()
+    assert check.ok is ok
+    assert found in check.found
 
 
 def test_doctor_says_what_does_not_hold(bench: Bench, tmp_path: Path) -> None:

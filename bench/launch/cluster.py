@@ -136,10 +136,11 @@ class Submitter:
                     )
 
     def _give_up(self) -> bool:
-        """Take for lost what the controller has not known for a minute, while the books have it running.
+        """Take for ended what will not begin or end by itself.
 
-        A controller that was killed can lose what it had just taken. Should such a job train on all the same,
-        its claim keeps every other job from its run.
+        Lost is what the controller has not known for a minute, while the books have it running: a controller
+        that was killed can lose what it had just taken. Should such a job train on all the same, its claim
+        keeps every other job from its run. What a node could not start waits for somebody to release it.
         """
         now = time.time()
         disagreed = {name for name, job in self.look.jobs.items() if job.alive and job.contradictory}
@@ -147,14 +148,21 @@ class Submitter:
             del self.contradictory[name]
         for name in disagreed:
             self.contradictory.setdefault(name, now)
-        given_up = {name for name, since in self.contradictory.items() if now - since > LOST_SECONDS}
+        given_up = {
+            name: slurm.LOST for name, since in self.contradictory.items() if now - since > LOST_SECONDS
+        }
+        held = {name: slurm.LAUNCH_FAILED for name, job in self.look.jobs.items() if job.held_by_slurm}
+        try:
+            slurm.cancel(held)
+            given_up |= held
+        except slurm.SlurmTrouble as trouble:
+            self.cluster.say(f"jobs that could not be started are still queued: {trouble}")
         for folder in self.look.folders:
-            if lost := given_up.intersection(folder.content.ids):
-                folder.content.lost += sorted(lost)
+            if names := sorted(given_up.keys() & set(folder.content.ids)):
+                folder.content.given_up |= {name: given_up[name] for name in names}
                 folder.write()
-                self.cluster.say(
-                    f"Slurm has lost {', '.join(sorted(lost))}: what they had left is submitted again"
-                )
+                reasons = ", ".join(f"{name} ({given_up[name].lower().replace('_', ' ')})" for name in names)
+                self.cluster.say(f"given up: {reasons}; what they had left is submitted again")
         return bool(given_up)
 
     def _name_unasked(self) -> None:

@@ -48,8 +48,8 @@ def look(jobs: Path) -> Look:
         if folder.content.job is None and not folder.content.void:
             found.covered.update(run for runs in folder.content.runs for run in runs)
         for runs, name in zip(folder.content.runs, folder.content.ids, strict=False):
-            if name in folder.content.lost:
-                states[name] = replace(states[name], state=slurm.LOST)
+            if name in folder.content.given_up:
+                states[name] = replace(states[name], state=folder.content.given_up[name])
             if states[name].alive:
                 found.covered.update(runs)
             else:
@@ -68,6 +68,7 @@ def explain(folder: SubmissionFolder, job: slurm.Job) -> str:
         "PREEMPTED": "was preempted and not queued again",
         "CANCELLED": "was cancelled by a person",
         slurm.LOST: "is gone: Slurm's books have it running, but its controller does not know it",
+        slurm.LAUNCH_FAILED: "could not be started by its node",
         "BOOT_FAIL": "never started: its node did not boot",
         "DEADLINE": "never started: its deadline passed",
     }

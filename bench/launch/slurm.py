@@ -20,9 +20,10 @@ from bench.launch.profile import Profile
 
 TIMEOUT = 20.0  # seconds that one of Slurm's commands may take
 LOST = "LOST"  # not Slurm's word: its controller no longer knows the job
+LAUNCH_FAILED = "LAUNCH_FAILED"  # nor this: Slurm holds the job back because a node could not start it
 ENDED = {
-    LOST, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
-    "PREEMPTED", "REVOKED", "TIMEOUT",
+    LOST, LAUNCH_FAILED, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL",
+    "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
 }  # fmt: skip
 UNKNOWN = "UNKNOWN"
 
@@ -53,6 +54,12 @@ class Job:
     contradictory: bool = False
     """The controller answers and does not have it, accounting answers and has no end of it: accounting lags
     behind, or the controller has lost the job."""
+
+    @property
+    def held_by_slurm(self) -> bool:
+        """Whether a node could not start it, so that it waits until somebody releases or cancels it."""
+        # With underscores in later versions.
+        return self.state == "PENDING" and "launch failed" in self.reason.replace("_", " ")
 
     @property
     def alive(self) -> bool:

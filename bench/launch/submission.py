@@ -41,8 +41,8 @@ class Submission(BaseModel):
     """Slurm's number; None: not known yet, or never submitted."""
     void: bool = False
     """Slurm has no job of this name: it was never submitted."""
-    lost: list[str] = []
-    """Jobs that a launcher has given up: they run in Slurm's books, and its controller does not know them."""
+    given_up: dict[str, str] = {}
+    """Jobs that a launcher has given up, and why: ``LOST`` or ``LAUNCH_FAILED``."""
 
     @property
     def ids(self) -> list[str]:

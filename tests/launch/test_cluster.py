@@ -41,14 +41,33 @@ def test_job_that_the_controller_has_lost_is_given_up_after_a_while(submitter: S
     job = slurm.Job("7", slurm.UNKNOWN, contradictory=True)
     submitted(submitter, job)
     assert not submitter._give_up()
-    assert read_all(submitter.cluster.jobs)[0].content.lost == []
+    assert read_all(submitter.cluster.jobs)[0].content.given_up == {}
     submitter.contradictory["7"] -= LOST_SECONDS + 1
     assert submitter._give_up()
     [folder] = read_all(submitter.cluster.jobs)
-    assert folder.content.lost == ["7"]
+    assert folder.content.given_up == {"7": slurm.LOST}
     lost = slurm.Job("7", slurm.LOST)
     assert not lost.alive
     assert "its controller does not know it" in explain(folder, lost)
+
+
+@pytest.mark.parametrize("reason", ["launch failed requeued held", "launch_failed_requeued_held"])
+def test_job_that_a_node_could_not_start_is_given_up(
+    submitter: Submitter, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    cancelled: list[str] = []
+    monkeypatch.setattr(slurm, "cancel", cancelled.extend)
+    submitted(submitter, slurm.Job("7", "PENDING", reason=reason))
+    assert submitter._give_up()
+    assert cancelled == ["7"]
+    [folder] = read_all(submitter.cluster.jobs)
+    assert folder.content.given_up == {"7": slurm.LAUNCH_FAILED}
+    assert "could not be started by its node" in explain(folder, slurm.Job("7", slurm.LAUNCH_FAILED))
+
+
+def test_job_that_its_owner_holds_is_left_alone(submitter: Submitter) -> None:
+    submitted(submitter, slurm.Job("7", "PENDING", reason="JobHeldUser"))
+    assert not submitter._give_up()
 
 
 @pytest.mark.parametrize("job", [slurm.Job("7", slurm.UNKNOWN), slurm.Job("7", "RUNNING")])
