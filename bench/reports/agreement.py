@@ -86,11 +86,12 @@ def to_bytes(runs: pd.DataFrame, joints: Joints, question: Question) -> bytes:
     """``agreement.npz``: the same bytes for the same runs."""
     blocks = {key: number for number, key in enumerate(joints)}
     block, row = [], []
-    for run in runs.itertuples():
-        joint = joints.get((str(run.dataset), str(run.model)))
-        place = joint.rows.get((str(run.loss), int(run.seed)), -1) if joint else -1
-        row.append(place if run.state == "done" else -1)
-        block.append(blocks[str(run.dataset), str(run.model)] if row[-1] >= 0 else -1)
+    keys = zip(runs.dataset, runs.model, runs.loss, runs.seed, runs.state, strict=True)
+    for dataset, model, loss, seed, state in keys:
+        joint = joints.get((dataset, model)) if state == "done" else None
+        place = joint.rows.get((loss, int(seed)), -1) if joint else -1
+        row.append(place)
+        block.append(blocks[dataset, model] if place >= 0 else -1)
     counts = {
         name: np.where(runs.state == "done", runs[name].astype(float).fillna(-1), -1).astype(np.int64)
         for name in ("correct", "total")

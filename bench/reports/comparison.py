@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.reports.agreement import read_joints, sole, to_bytes
 from bench.reports.analysis import Analysis, Question, Scores, analyse, summarise
-from bench.reports.documents import CellSummary, Comparison, Key, Report
+from bench.reports.documents import CellSummary, Comparison, Key, Report, Seed
 from bench.results import frame
 from bench.suite import Cell, Suite
 
@@ -83,7 +83,9 @@ def _rows(runs: pd.DataFrame, cell: Cell) -> pd.DataFrame:
 
 def _scores(cell: Cell, rows: pd.DataFrame) -> Scores:
     done = rows[rows.state == "done"]
-    counts = {int(seed): int(count) for seed, count in zip(done.seed, done.correct, strict=True)}
+    counts: dict[Seed, int] = {
+        int(seed): int(count) for seed, count in zip(done.seed, done.correct, strict=True)
+    }
     total = sole({int(size) for size in done.total})
     return Scores(counts, total, [*cell.seeds], int((rows.state == "failed").sum()))
 
