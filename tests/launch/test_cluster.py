@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.launch import slurm
 from bench.launch.cluster import LOST_SECONDS, Cluster, Submitter
+from bench.launch.pack import Pack, installed_versions
 from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
 from bench.launch.queue import Look, explain
 from bench.launch.submission import Submission, SubmissionFolder, read_all
+from bench.launch.worker import OUT_OF_MEMORY, check_versions
+from bench.results import RunFolder
+from bench.run import Run
 from bench.suite import Suite
 
 Make = Callable[..., Suite]
@@ -129,3 +137,157 @@ def test_no_slurm_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BenchError, match="there is no Slurm on this machine"):
         slurm.require()
+
+
+def ended(submitter: Submitter, *jobs: slurm.Job, began: bool = True, outcome: str | None = None) -> Run:
+    """A run that these jobs had, one after another, and did not finish."""
+    run = submitter.cluster.suite.runs()[0]
+    folder = RunFolder(submitter.cluster.results, run.id)
+    for job in jobs:
+        content = Submission(
+            name=job.id, created=time.time(), parallel=1, runs=[[run.id]], gpus=1, job=job.id
+        )
+        submission = SubmissionFolder(submitter.cluster.jobs / job.id, content)
+        submitter.look.ended[run.id].append((submission, job))
+        if began:
+            folder.start(run, {"job": job.id})
+            if outcome:
+                folder.end_attempt(outcome)
+    return run
+
+
+LONG_AGO = 1_000_000.0
+
+
+@pytest.mark.parametrize("killed_by", ["Slurm", "CUDA"])
+@pytest.mark.parametrize(("times", "crowding"), [(1, 1), (2, 2), (3, None)])
+def test_run_that_runs_out_of_memory_gets_more_room_twice(
+    submitter: Submitter, killed_by: str, times: int, crowding: int | None
+) -> None:
+    state = "OUT_OF_MEMORY" if killed_by == "Slurm" else "COMPLETED"
+    jobs = [slurm.Job(str(k), state, ended=LONG_AGO) for k in range(times)]
+    run = ended(submitter, *jobs, outcome=OUT_OF_MEMORY if killed_by == "CUDA" else None)
+    assert submitter._judge(run) == crowding
+    failure = RunFolder(submitter.cluster.results, run.id).failure()
+    assert (failure is None) == (crowding is not None)
+    if failure:
+        assert "out of memory, also with fewer runs side by side" in failure.reason
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_run_whose_jobs_die_is_failed_at_the_third(submitter: Submitter, began: bool) -> None:
+    jobs = [slurm.Job(str(k), "FAILED", exit_code="1:0", ended=LONG_AGO) for k in range(3)]
+    run = ended(submitter, *jobs[:2], began=began)
+    assert submitter._judge(run) == 0
+    ended(submitter, jobs[2], began=began)
+    assert submitter._judge(run) is None
+    failure = RunFolder(submitter.cluster.results, run.id).failure()
+    assert failure is not None
+    assert failure.reason.startswith("3 jobs ended without finishing it: job 2 never started")
+
+
+def test_job_that_was_busy_with_others_is_not_held_against_a_run(submitter: Submitter) -> None:
+    run, other = submitter.cluster.suite.runs()[:2]
+    jobs = [slurm.Job(str(k), "FAILED", ended=LONG_AGO) for k in range(5)]
+    ended(submitter, *jobs, began=False)
+    for job in jobs:
+        RunFolder(submitter.cluster.results, other.id).start(other, {"job": job.id})
+    for submission, _ in submitter.look.ended[run.id]:
+        submission.content.runs[0].append(other.id)
+    assert submitter._judge(run) == 0
+
+
+def test_after_trouble_a_run_waits(submitter: Submitter) -> None:
+    run = ended(submitter, slurm.Job("1", "NODE_FAIL", ended=time.time()))
+    assert submitter._judge(run) is None
+    assert submitter.later
+
+
+def test_what_a_person_cancelled_waits_for_the_next_bench_run(submitter: Submitter) -> None:
+    run = ended(submitter, slurm.Job("1", "CANCELLED", ended=time.time() + 1))
+    assert submitter._judge(run) == 0  # this launcher has just been asked for it
+    submitter.first = False
+    assert submitter._judge(run) is None
+
+
+@pytest.fixture
+def accepted(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
+    """A Slurm that takes everything: (jobs, at once, workers a GPU) of each array."""
+    taken: list[tuple[int, int, int]] = []
+
+    def submit(folder: SubmissionFolder, profile: Profile, exclude: tuple[str, ...]) -> None:
+        folder.content.job = str(len(taken))
+        taken.append((len(folder.content.runs), folder.content.parallel, profile.workers))
+
+    monkeypatch.setattr(SubmissionFolder, "submit", submit)
+    monkeypatch.setattr(slurm, "check_profile", lambda *_: None)
+    monkeypatch.setattr(slurm, "limits", lambda _: slurm.Limits(array=3, queued=None))
+    monkeypatch.setattr(Submitter, "_guess", lambda *_: 1e9)  # packs of one run
+    return taken
+
+
+Taken = list[tuple[int, int, int]]
+
+
+def changed(submitter: Submitter, **profile: int) -> Submitter:
+    submitter.cluster = replace(
+        submitter.cluster, profile=submitter.cluster.profile.model_copy(update=profile)
+    )
+    return submitter
+
+
+def test_arrays_are_no_larger_than_slurm_takes(submitter: Submitter, accepted: Taken) -> None:
+    submitter._submit({0: submitter.cluster.suite.runs()})
+    assert accepted == [(3, 3, 1), (1, 1, 1)]
+
+
+def test_cap_on_jobs_is_shared_out(submitter: Submitter, accepted: Taken) -> None:
+    changed(submitter, jobs=2)._submit({0: submitter.cluster.suite.runs()})
+    # Packs of two, so that two jobs have all of it.
+    assert sum(parallel for _, parallel, _ in accepted) == 2
+
+
+def test_nothing_is_submitted_over_the_cap(submitter: Submitter, accepted: Taken) -> None:
+    submitted(submitter, slurm.Job("7", "RUNNING"))
+    changed(submitter, jobs=1)._submit({0: submitter.cluster.suite.runs()})
+    assert accepted == []
+    assert submitter.later
+
+
+@pytest.mark.parametrize("room", [0, 2])
+def test_full_queue_gets_what_it_has_room_for(
+    submitter: Submitter, accepted: Taken, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(slurm, "limits", lambda _: slurm.Limits(array=3, queued=room))
+    submitter._submit({0: submitter.cluster.suite.runs()})
+    assert sum(jobs for jobs, *_ in accepted) == room
+    assert submitter.later
+
+
+def test_those_that_ran_out_of_memory_get_fewer_neighbours(submitter: Submitter, accepted: Taken) -> None:
+    runs = submitter.cluster.suite.runs()
+    changed(submitter, workers=4)._submit({0: runs[:1], 1: runs[1:2], 3: runs[2:3]})
+    assert [workers for *_, workers in accepted] == [4, 2, 1]
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.lists(st.integers(1, 9), max_size=5), st.integers(1, 20))
+def test_shares_use_the_cap_and_no_more(sizes: list[int], cap: int) -> None:
+    cluster = SimpleNamespace(profile=Profile(jobs=cap))
+    shares = Submitter(cluster, 0.0, {}, first=True)._shares([[None] * size for size in sizes])  # type: ignore[arg-type]
+    assert sum(shares) == min(cap, sum(sizes))
+    assert all(share <= size for share, size in zip(shares, sizes, strict=True))
+
+
+def test_other_versions_on_a_node_are_refused(tmp_path: Path) -> None:
+    pack = Pack(
+        runs=[],
+        results=tmp_path,
+        data=tmp_path,
+        device="cpu",
+        search_path=[],
+        git=None,
+        versions={**installed_versions(), "torch": "1.0.0"},
+    )
+    with pytest.raises(BenchError, match=r"node .* has torch .*, the machine that submitted has 1\.0\.0"):
+        check_versions(pack)
