@@ -69,7 +69,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The answer. ``adjusted_by`` is a phrase for the method, ``notes`` what cannot happen."""
+    """The answer. ``adjusted_by`` is a phrase for the method, ``notes`` what cannot be said and why."""
 
     comparisons: list[Comparison]
     adjusted_by: str
@@ -89,10 +89,16 @@ def analyse(
     joints: Mapping[tuple[str, str], Joint] | None = None,
 ) -> Analysis:
     """Every cell against the baseline's cell of the same data set and model; one family of comparisons."""
-    pairs = []
+    pairs, alone = [], []
     for (dataset, model, loss), scores in cells.items():
         base = cells.get((dataset, model, question.baseline))
-        if loss == question.baseline or base is None:
+        if loss == question.baseline:
+            continue
+        if base is None:
+            where = " × ".join(filter(None, (dataset, model, loss)))
+            alone.append(
+                f"{where}: not compared: there is no {question.baseline} with the same data set and model"
+            )
             continue
         compare = _paired if question.paired else _unpaired
         joint = (joints or {}).get((dataset, model))
@@ -100,7 +106,9 @@ def analyse(
     adjusted_by = _adjust(pairs, question)
     for pair in pairs:
         _judge(pair, question, len(pairs))
-    return Analysis([pair.comparison for pair in pairs], adjusted_by, _cannot_happen(pairs, question))
+    return Analysis(
+        [pair.comparison for pair in pairs], adjusted_by, [*alone, *_cannot_happen(pairs, question)]
+    )
 
 
 def summarise(key: Key, scores: Scores, *, images: bool = True) -> CellSummary:
@@ -123,6 +131,26 @@ def summarise(key: Key, scores: Scores, *, images: bool = True) -> CellSummary:
         seeds=seeds,
         counts=counts if images else [],
         test_images=scores.total if images else None,
+    )
+
+
+def method(found: Analysis, question: Question) -> str:
+    """How the numbers of a table were computed."""
+    count = len(found.comparisons)
+    percent = f"{100 * (1 - question.alpha):g}"
+    over = (
+        f"p is adjusted over {count} comparison{'s' * (count != 1)} by {found.adjusted_by}; equivalent means "
+        f"within ±{100 * question.margin:g} points by two one-sided tests; α = {question.alpha:g}."
+    )
+    if not question.paired:
+        return (
+            "Δ is the difference of the means of runs that are NOT paired; “± here” is half its "
+            f"{percent} % interval on this test set (Welch's t); {over}"
+        )
+    return (
+        f"Δ is the mean difference over seeds, paired by seed; “± here” is half its {percent} % interval on "
+        "this test set (Student's t over seeds), “± new” the same on new images too (seeds × images, crossed "
+        f"analysis of variance); {over}"
     )
 
 

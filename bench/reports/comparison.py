@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.reports.agreement import read_joints, sole, to_bytes
-from bench.reports.analysis import Analysis, Question, Scores, analyse, summarise
+from bench.reports.analysis import Question, Scores, analyse, method, summarise
 from bench.reports.documents import CellSummary, Comparison, Key, Report, Seed
 from bench.results import frame
 from bench.suite import Cell, Suite
@@ -51,26 +51,6 @@ def report_and_agreement(suite: Suite, results: Path) -> tuple[Report, bytes]:
         notes=[*_failures(runs), *missing, *found.notes],
     )
     return made, to_bytes(runs, joints, question)
-
-
-def method(found: Analysis, question: Question) -> str:
-    """How the numbers of a table were computed."""
-    count = len(found.comparisons)
-    percent = f"{100 * (1 - question.alpha):g}"
-    over = (
-        f"p is adjusted over {count} comparison{'s' * (count != 1)} by {found.adjusted_by}; equivalent means "
-        f"within ±{100 * question.margin:g} points by two one-sided tests; α = {question.alpha:g}."
-    )
-    if not question.paired:
-        return (
-            "Δ is the difference of the means of runs that are NOT paired; “± here” is half its "
-            f"{percent} % interval on this test set (Welch's t); {over}"
-        )
-    return (
-        f"Δ is the mean difference over seeds, paired by seed; “± here” is half its {percent} % interval on "
-        "this test set (Student's t over seeds), “± new” the same on new images too (seeds × images, crossed "
-        f"analysis of variance); {over}"
-    )
 
 
 def _key(cell: Cell) -> Key:

@@ -122,4 +122,6 @@ class Compared(Analysed):
     """What ``bench compare --json`` prints."""
 
     source: str
+    reading: str
+    """How the source was understood: form, columns, units; and what of it was guessed."""
     paired: bool

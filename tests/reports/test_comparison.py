@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -162,18 +163,46 @@ def test_files_agree_with_each_other(filled: Report, tmp_path: Path) -> None:
     assert next(csv.DictReader(io.StringIO(paths["cells.csv"])))["counts"] == "900 910 905 915 890 905 899"
 
 
-def test_the_table_fits_a_terminal_of_100_columns(make_suite: Make, tmp_path: Path) -> None:
-    losses = [
-        "ce",
-        "confidence_penalty",
-        {"label_smoothing": {"smoothing": 0.1, "label": "label_smoothing(0.1)"}},
-    ]
-    suite = make_suite(losses=losses, seeds=2)
-    fill(suite, tmp_path, {label: [19950, 19957] for label in suite.labels("losses")}, total=20_800)
-    lines = markdown(report(suite, tmp_path)).splitlines()
-    table = [line for line in lines if line.startswith("|")]
-    assert max(map(len, table)) <= 100
-    assert len(set(map(len, table))) == 1
+LONG = [f"label_smoothing(smoothing=0.{k}, temperature=2)" for k in (1, 2)]
+
+
+@pytest.mark.parametrize("labels", [["confidence_penalty", "label_smoothing(0.1)"], LONG])
+def test_the_tables_fit_a_terminal_of_100_columns(
+    make_suite: Make, tmp_path: Path, labels: list[str]
+) -> None:
+    losses = ["ce", {"mae": {"label": labels[0]}}, {"gce": {"label": labels[1]}}]
+    suite = make_suite(losses=losses, seeds=20)
+    draw = np.random.default_rng(1)
+    counts = {label: draw.integers(19_900, 20_000, 20).tolist() for label in ("ce", *labels)}
+    fill(suite, tmp_path, counts, total=20_800)
+    made = report(suite, tmp_path)
+    tables = [line for line in markdown(made).splitlines() if line.startswith("|")]
+    for width, lines in groupby(tables, key=len):
+        shown = list(lines)
+        assert width <= 100
+        names = [line.split("|")[1].strip() for line in shown]
+        assert len(set(names)) == len(names) >= 4  # told apart, however short
+    text = "\n".join(tables)
+    for comparison in made.comparisons:  # numbers are never cut
+        assert f"{100 * comparison.delta:+.3f} |" in text
+        assert f"{comparison.p_adjusted:.4f} |" in text
+    assert "confidence_penalty  " in text or labels == LONG
+
+
+def test_the_evidence_is_printed(filled: Report) -> None:
+    mae = filled.comparisons[0]
+    lines = [line for line in markdown(filled).splitlines() if line.startswith("| mae")]
+    cells = [cell.strip() for cell in lines[1].split("|")]
+    assert cells[2:4] == ["<.001", f"{mae.p_sign_flip:.3f}".lstrip("0")]
+    assert cells[5] == f"{mae.d_z:.2f}"
+    assert cells[7] == "0 [0,41]"  # Clopper–Pearson, 0 of 7: 1 − .025^(1/7)
+    assert "(finds)" in markdown(filled)
+
+
+def test_the_baseline_is_marked_and_what_has_none_is_not(filled: Report) -> None:
+    rows = [line for line in markdown(filled).splitlines() if "baseline   |" in line]
+    assert len(rows) == 1
+    assert rows[0].startswith("| ce ")
 
 
 def test_a_label_cannot_break_the_table(make_suite: Make, tmp_path: Path) -> None:
