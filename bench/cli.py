@@ -332,7 +332,8 @@ def main() -> None:
     except BenchError as error:
         sys.exit(_fail(str(error), 2))
     except OSError as error:
-        sys.exit(_fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 2))
+        where = error.filename or "a file could not be read or written"
+        sys.exit(_fail(f"{where}: {error.strerror or error}", 2))
 
 
 def _fail(message: str, status: int) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import BenchError
 from bench.launch import slurm
 from bench.launch.local import only_launcher
 from bench.launch.pack import Pack, describe_runs, git_state, installed_versions
@@ -230,7 +231,15 @@ class Submitter:
             profile = cluster.profile.model_copy(
                 update={"workers": max(1, cluster.profile.workers >> crowding)}
             )
-            slurm.check_profile(profile, profile.parameters("test", 1, self.look.bad_nodes), cluster.file)
+            try:
+                slurm.check_profile(profile, profile.parameters("test", 1, self.look.bad_nodes), cluster.file)
+            except BenchError as refusal:
+                if self.first:
+                    raise
+                # It took such jobs before: nodes that are down may come back.
+                cluster.say(f"{refusal}; asked again later")
+                self.later = True
+                return
             fewer = {kind: value * 2**crowding for kind, value in seconds.items()}
             packs = pack(runs, kind_of, fewer, profile)
             if room is not None and len(packs) > room:

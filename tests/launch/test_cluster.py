@@ -236,6 +236,21 @@ def changed(submitter: Submitter, **profile: int) -> Submitter:
     return submitter
 
 
+def test_refusal_ends_the_first_submission_and_delays_later_ones(
+    submitter: Submitter, accepted: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BenchError("nodes are down")
+
+    monkeypatch.setattr(slurm, "check_profile", refuse)
+    with pytest.raises(BenchError, match="nodes are down"):
+        submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter.first = False
+    submitter._submit({0: submitter.cluster.suite.runs()})
+    assert accepted == []
+    assert submitter.later
+
+
 def test_arrays_are_no_larger_than_slurm_takes(submitter: Submitter, accepted: Taken) -> None:
     submitter._submit({0: submitter.cluster.suite.runs()})
     assert accepted == [(3, 3, 1), (1, 1, 1)]

@@ -320,16 +320,8 @@ def test_unknown_is_alive_when_slurm_is_silent(
 
 
 def test_faults_of_every_kind_lose_nothing(cluster: Any) -> None:
-    command = [
-        sys.executable,
-        str(BENCHMARKS / "slurm_chaos.py"),
-        "--seeds",
-        "8",
-        "--faults",
-        "5",
-        "--seed",
-        "1",
-    ]
+    numbers = ["--seeds", "8", "--faults", "5", "--seed", "1"]
+    command = [sys.executable, str(BENCHMARKS / "slurm_chaos.py"), *numbers]
     began = time.monotonic()
     done = subprocess.run(
         [*command, "--cluster", str(cluster.folder)], capture_output=True, text=True, timeout=600
