@@ -30,8 +30,10 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
         raise BenchError(f"run '{run}': {found}; `bench status SUITE` and the run folders name them")
     attempts = RunFolder(results, matching[0]).info().get("attempts", [])
     for attempt in reversed(attempts):
-        for path in jobs.glob(f"*/{attempt.get('job')}_*_log.err"):
-            return path
+        # The processes of a job have a log each.
+        for path in sorted(jobs.glob(f"*/{attempt.get('job')}_*_log.err")):
+            if f"run {matching[0]} " in path.read_text(errors="replace"):
+                return path
     raise BenchError(f"run {matching[0]}: " + ("its log is gone" if attempts else "no job has begun it yet"))
 
 
