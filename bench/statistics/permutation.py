@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from bench.statistics.counts import signed_counts
 from bench.statistics.paired import positive
 
+EXACT = 60
+"""Seeds up to which all flips are counted."""
 LARGEST_TABLE = 2**25
-"""Entries of the table of sums (256 MB); beyond it, or with more than 60 seeds, p is simulated."""
+"""Entries of the table of sums (256 MB) up to which they are."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,20 @@ def sign_flip(differences: ArrayLike, resamples: int = 100_000, seed: int = 0) -
     # The sum of what is signed the other way must stay at or below half of what is missing to the total.
     step = int(np.gcd.reduce(sizes))
     most = (total - reach) // (2 * step)
-    if len(sizes) <= 60 and most < LARGEST_TABLE:
+    if len(sizes) <= EXACT and most < LARGEST_TABLE:
         ways = 2 * _subsets_up_to(sizes // step, most)  # and as many with all signs swapped
         return SignFlip(n, ways / 2 ** len(sizes), smallest)
     draw = np.random.default_rng(seed)
+    # Eight seeds at a time: a random byte says which of them change sign, and a table what they sum to.
+    eights = np.pad(sizes, (0, -len(sizes) % 8)).reshape(-1, 8)
+    sums = eights @ np.unpackbits(np.arange(256, dtype=np.uint8)[None], axis=0).astype(int)
     hits = 0
     for start in range(0, resamples, 10_000):
-        flips = draw.integers(0, 2, size=(min(10_000, resamples - start), len(sizes)), dtype=np.int8)
-        hits += int(np.count_nonzero(np.abs((2 * flips.astype(np.int64) - 1) @ sizes) >= reach))
+        size = min(10_000, resamples - start)
+        flipped = np.zeros(size, dtype=np.int64)
+        for of_byte in sums:
+            flipped += of_byte.take(draw.integers(0, 256, size=size, dtype=np.uint8))
+        hits += int(np.count_nonzero(np.abs(total - 2 * flipped) >= reach))
     p = (1 + hits) / (1 + resamples)
     return SignFlip(n, p, smallest, exact=False, p_error=math.sqrt(p * (1 - p) / (1 + resamples)))
 
@@ -110,5 +118,5 @@ def sign_test(differences: ArrayLike) -> SignTest:
     wins, losses = int(np.count_nonzero(counts > 0)), int(np.count_nonzero(counts < 0))
     if len(counts) == 0:
         return SignTest(0, 0, 0, None)
-    p = positive(float(stats.binomtest(wins, wins + losses).pvalue)) if wins + losses else 1.0
-    return SignTest(wins, losses, len(counts) - wins - losses, min(p, 1.0))
+    p = min(positive(2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5))), 1.0)  # symmetric
+    return SignTest(wins, losses, len(counts) - wins - losses, p)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from scipy import optimize, stats
@@ -105,7 +106,12 @@ def minimum_detectable_effect(result: PairedT, alpha: float, power: float = 0.8)
     _check(alpha, power)
     if not result.se or result.df is None:
         return None
-    df = result.df
+    return result.se * _noncentrality(result.df, alpha, power)
+
+
+@cache
+def _noncentrality(df: int, alpha: float, power: float) -> float:
+    """The δ with that power. Comparisons mostly share their number of seeds, and so this."""
 
     def shortfall(noncentrality: float) -> float:
         return power_of_t(noncentrality, df, alpha) - power
@@ -113,7 +119,7 @@ def minimum_detectable_effect(result: PairedT, alpha: float, power: float = 0.8)
     enough = 1.0
     while shortfall(enough) < 0:
         enough *= 2
-    return result.se * float(optimize.brentq(shortfall, 0, enough))
+    return float(optimize.brentq(shortfall, 0, enough))
 
 
 def power_of_tost(margin: float, df: int, alpha: float = 0.05, effect: float = 0.0) -> float:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 from bench.statistics.counts import check_confidence, signed_counts
 from bench.statistics.paired import positive
@@ -102,6 +102,6 @@ def paired_superiority(differences: ArrayLike, confidence: float = 0.95) -> Supe
     twice = 2 * test.wins + test.ties
     few, many = twice // 2, -(-twice // 2)
     tail = (1 - confidence) / 2
-    low = float(stats.beta.ppf(tail, few, n - few + 1)) if few else 0.0
-    high = float(stats.beta.isf(tail, many + 1, n - many)) if many < n else 1.0
+    low = float(special.betaincinv(few, n - few + 1, tail)) if few else 0.0
+    high = float(special.betainccinv(many + 1, n - many, tail)) if many < n else 1.0
     return Superiority(n, twice / (2 * n), low, high)
