@@ -45,6 +45,9 @@ TrackingUri = Annotated[
 ]
 
 
+Column = Annotated[str | None, typer.Option(metavar="NAME", help="Default: guessed.", show_default=False)]
+
+
 @app.command()
 def run(
     suite: SuiteFile,
@@ -219,6 +222,57 @@ def report(
     made, text, _ = _write_report(_load(suite, seeds, names=False), results)
     _print(made, text, as_json)
     _exit_1_if(any(cell.failed for cell in made.cells))
+
+
+@app.command()
+def compare(
+    source: Annotated[str, typer.Argument(metavar="[FILE]", help="Or mlflow:EXPERIMENT.")] = "",
+    baseline: Annotated[str | None, typer.Option(help="The method that all others meet.")] = None,
+    alpha: Annotated[float, typer.Option(help="Chance of a false alarm among all comparisons.")] = 0.05,
+    margin: Annotated[float, typer.Option(help="Accuracy points that do not matter.")] = 0.1,
+    unpaired: Annotated[bool, typer.Option("--unpaired", help="Seeds have nothing in common.")] = False,
+    total_images: Annotated[int | None, typer.Option(min=1, help="Test images of every run.")] = None,
+    percent: Annotated[bool | None, typer.Option("--percent/--fraction", help="Default: by size.")] = None,
+    claim: Annotated[tuple[float, float] | None, typer.Option(help="Two accuracies; no file.")] = None,
+    method_column: Column = None,
+    seed_column: Column = None,
+    accuracy_column: Column = None,
+    correct_column: Column = None,
+    total_column: Column = None,
+    dataset_column: Column = None,
+    model_column: Column = None,
+    image_column: Column = None,
+    results: Results = Path("results"),
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """The statistics of a report on anybody's results: CSV, Parquet, JSON Lines or an MLflow experiment.
+
+    Long form: a row a run, with its method, seed, and accuracy or correct and total; optionally dataset and
+    model; with image, a row for each image of a run, correct being 0 or 1. Wide form: a column a method.
+    """
+    from bench.reports.claim import claim_text, judge_claim
+    from bench.reports.compare import Request, compare_table
+    from bench.reports.tables import read_table
+    from bench.reports.text import compared
+    from bench.tracking.experiment import read_experiment
+    from bench.tracking.store import default_uri
+
+    if (claim is None) == (not source):
+        raise BenchError("compare what? Give a FILE, or mlflow:EXPERIMENT, or --claim with two accuracies")
+    if claim is not None:
+        judged = judge_claim(*claim, total_images, alpha)
+        return _print(judged, claim_text(judged), as_json)
+    columns = {
+        **{"method": method_column, "seed": seed_column, "dataset": dataset_column, "model": model_column},
+        **{"accuracy": accuracy_column, "correct": correct_column, "total": total_column},
+        "image": image_column,
+    }
+    request = Request(baseline, alpha, margin, not unpaired, total_images, percent, columns)
+    uri = tracking_uri or default_uri(results)
+    table = read_experiment(source, uri) if source.startswith("mlflow:") else read_table(Path(source))
+    made = compare_table(source, table, request)
+    _print(made, compared(made), as_json)
 
 
 @app.command()

@@ -16,7 +16,9 @@ from bench import cli
 from bench.doctor import Diagnosis, _slurm
 from bench.launch.plan import Plan
 from bench.launch.status import Status
+from bench.reports.claim import Claimed
 from bench.reports.comparison import Report
+from bench.reports.documents import Compared
 from bench.results import RunFolder
 from bench.suite import load
 
@@ -154,12 +156,63 @@ def test_folder_that_cannot_be_written_gets_one_message(
     assert "--results or BENCH_RESULTS" in said
 
 
+TABLE = "loss,seed,acc\nce,0,95.1\nce,1,95.3\nmae,0,95.2\nmae,1,95.5\n"
+
+
+def test_compare_prints_tables_or_one_document(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.csv"
+    file.write_text(TABLE)
+    status, printed, said = bench("compare", file)
+    assert (status, said) == (0, "")
+    assert "| mae  |   2/2 |" in printed
+    assert "accuracy = 'acc' (guessed)" in printed
+    status, printed, _ = bench("compare", file, "--json", "--unpaired", "--baseline", "mae")
+    made = Compared.model_validate_json(printed)
+    assert (made.baseline, made.paired, made.source) == ("mae", False, str(file))
+    status, printed, _ = bench("compare", "--claim", "95.933", "95.86", "--total-images", "20800", "--json")
+    assert Claimed.model_validate_json(printed).correct == (19_954, 19_939)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (TABLE, ["--seed-column", "sed"], "--seed-column: unknown column 'sed'; .*did you mean 'seed'"),
+        (TABLE, ["--method-column", "x"], "--method-column: unknown column 'x'; allowed: acc, loss, seed"),
+        (TABLE, ["--accuracy-column", "ac"], "--accuracy-column: unknown column 'ac'"),
+        (TABLE, ["--image-column", "i"], "--image-column: unknown column 'i'"),
+        (TABLE, ["--model-column", "i"], "--model-column: unknown column 'i'"),
+        (TABLE, ["--dataset-column", "i"], "--dataset-column: unknown column 'i'"),
+        (TABLE, ["--correct-column", "i"], "--correct-column: unknown column 'i'"),
+        (TABLE, ["--total-column", "i"], "--total-column: unknown column 'i'"),
+        (TABLE, ["--baseline", "cee"], "unknown method 'cee'; allowed: ce, mae; did you mean 'ce'"),
+        (TABLE, ["--fraction"], "data row 1: found 95.1, expected an accuracy from 0 to 1"),
+        (TABLE, ["--claim", "0.9", "0.8"], "compare what"),
+        ("", [], "the file is empty"),
+    ],
+)
+def test_compare_gives_one_message_and_exit_status_2(
+    bench: Bench, tmp_path: Path, content: str, options: list[str], message: str
+) -> None:
+    import re
+
+    file = tmp_path / "theirs.csv"
+    file.write_text(content)
+    status, printed, said = bench("compare", file, *options)
+    assert (status, printed) == (2, "")
+    assert re.search(message, said), said
+    assert len(said.splitlines()) == 1
+
+
 def test_misspelt_verb_and_option_get_no_traceback(bench: Bench) -> None:
     for arguments in (
         ["rum", "x.yaml"],
         ["run"],
         ["run", "x.yaml", "--sedes", "3"],
         ["run", "x", "--device", "tpu"],
+        ["compare", "x.csv", "--method-colum", "a"],
+        ["compare", "nowhere.csv"],
+        ["compare", "mlflow:nothing"],
+        ["compare"],
     ):
         status, printed, said = bench(*arguments)
         assert (status, printed) == (2, "")
@@ -224,7 +277,9 @@ def test_ui_without_anything_to_show(bench: Bench) -> None:
     assert "nothing has been mirrored yet" in said
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plan", "SUITE"], ["status", "SUITE"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["compare", "--help"], ["plan", "SUITE"], ["status", "SUITE"]]
+)
 def test_quick_verbs_import_nothing_heavy(write_suite: Write, tmp_path: Path, arguments: list[str]) -> None:
     path = str(write_suite())
     code = (

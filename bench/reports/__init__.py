@@ -1,7 +1,12 @@
 """Comparisons of cells with their baseline, and how they are shown.
 
-:mod:`bench.reports.analysis` turns counts into comparisons (:mod:`~bench.reports.documents`);
-:mod:`~bench.reports.comparison` feeds it from a suite's run folders, with what
-:mod:`~bench.reports.agreement` says about single images; :mod:`~bench.reports.text` writes the tables as
-Markdown; :mod:`~bench.reports.files` puts them on disk.
+``bench report``: :mod:`~bench.reports.comparison` reads a suite's run folders, and with
+:mod:`~bench.reports.agreement` the answers to single images. ``bench compare``: :mod:`~bench.reports.tables`
+reads anybody's file, :mod:`~bench.reports.columns` finds out which column is which,
+:mod:`~bench.reports.rows` and :mod:`~bench.reports.scores` make counts of it, and
+:mod:`~bench.reports.compare` asks the question; :mod:`~bench.reports.claim` needs but two numbers.
+
+Both meet in :mod:`~bench.reports.analysis`, which turns counts into comparisons
+(:mod:`~bench.reports.documents`); :mod:`~bench.reports.text` writes them as Markdown, and
+:mod:`~bench.reports.files` puts a suite's tables on disk.
 """

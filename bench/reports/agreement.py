@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.reports.analysis import Joint, Question, Scores
+from bench.reports.analysis import Joint, Question, Scores, sole
 from bench.reports.documents import Key, Seed
 from bench.results import Damaged, RunFolder
 from bench.statistics.agreement import joint_correct, pack
@@ -140,8 +140,3 @@ def load(path: Path) -> tuple[dict[Key, Scores], Question, Joints]:
         pair: Joint(rows[block], saved[f"joint_{block}"], images) for block, (pair, images) in where.items()
     }
     return cells, Question(**json.loads(str(saved["question"]))), joints
-
-
-def sole(values: set[int]) -> int | None:
-    """The one value of a set; None where there are several, or none."""
-    return next(iter(values)) if len(values) == 1 else None

@@ -20,7 +20,7 @@ from bench.statistics.effects import effects
 from bench.statistics.equivalence import tost
 from bench.statistics.multiplicity import holm
 from bench.statistics.paired import PairedT, paired_t
-from bench.statistics.permutation import sign_flip
+from bench.statistics.permutation import EXACT, sign_flip
 from bench.statistics.planning import minimum_detectable_effect, seeds_to_decide
 from bench.statistics.ranks import paired_superiority
 from bench.statistics.unpaired import brunner_munzel, welch
@@ -31,6 +31,8 @@ MOST_FLIPPED = 2_000
 """Seeds (and comparisons) up to which signs are flipped: beyond, Student's t is as good and much faster."""
 MOST_DIFFERENCES = 1_000_000
 """Seeds × comparisons up to which they are flipped together."""
+MOST_SIMULATED = 100_000
+"""The same for each comparison by itself, where it has too many seeds for all flips: ten seconds' work."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,14 @@ def analyse(
         compare = _paired if question.paired else _unpaired
         joint = (joints or {}).get((dataset, model))
         pairs.append(compare((dataset, model, loss), scores, base, question, joint))
+    unflipped = _flip_signs(pairs)
     adjusted_by = _adjust(pairs, question)
     for pair in pairs:
         _judge(pair, question, len(pairs))
     return Analysis(
-        [pair.comparison for pair in pairs], adjusted_by, [*alone, *_cannot_happen(pairs, question)]
+        [pair.comparison for pair in pairs],
+        adjusted_by,
+        [*alone, *unflipped, *_cannot_happen(pairs, question)],
     )
 
 
@@ -152,6 +157,11 @@ def method(found: Analysis, question: Question) -> str:
         "this test set (Student's t over seeds), “± new” the same on new images too (seeds × images, crossed "
         f"analysis of variance); {over}"
     )
+
+
+def sole(values: set[int]) -> int | None:
+    """The one value of a set; None where there are several, or none."""
+    return next(iter(values)) if len(values) == 1 else None
 
 
 def in_order(seeds: Iterable[Seed]) -> list[Seed]:
@@ -199,11 +209,6 @@ def _paired(key: Key, ours: Scores, base: Scores, question: Question, joint: Joi
     elif test.p is None:
         equal = f"all {len(seeds)} differences are equal"
         comparison.note = f"{equal}, so there is no variance to test them against"
-    if len(seeds) <= MOST_FLIPPED:
-        flips = sign_flip(d)
-        comparison.p_sign_flip, comparison.p_sign_flip_smallest = flips.p, flips.p_smallest
-    else:
-        comparison.note = f"more than {MOST_FLIPPED:,} seeds: signs are not flipped"
     size = effects(a, b, total)
     comparison.correlation, comparison.d_z, comparison.g_z = size.correlation, size.d_z, size.g_z
     comparison.d_av, comparison.g_av = size.d_av, size.g_av
@@ -213,6 +218,20 @@ def _paired(key: Key, ours: Scores, base: Scores, question: Question, joint: Joi
     if joint is not None:
         _new_images(comparison, joint, seeds, d, confidence)
     return _Pair(comparison, test, dict(zip(seeds, d.tolist(), strict=True)))
+
+
+def _flip_signs(pairs: Sequence[_Pair]) -> list[str]:
+    """Exactly where that can be done; and a note where it takes too long even by chance."""
+    many = sum(len(pair.differences) for pair in pairs if len(pair.differences) > EXACT)
+    for pair in pairs:
+        if pair.differences and (len(pair.differences) <= EXACT or many <= MOST_SIMULATED):
+            flips = sign_flip(np.array([*pair.differences.values()]))
+            pair.comparison.p_sign_flip, pair.comparison.p_sign_flip_smallest = flips.p, flips.p_smallest
+    if many <= MOST_SIMULATED:
+        return []
+    return [
+        f"p of sign flips (flip) is left out for more than {EXACT} seeds: {many:,} differences take too long"
+    ]
 
 
 def _new_images(

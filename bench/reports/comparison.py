@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.reports.agreement import read_joints, sole, to_bytes
-from bench.reports.analysis import Question, Scores, analyse, method, summarise
+from bench.reports.agreement import read_joints, to_bytes
+from bench.reports.analysis import Question, Scores, analyse, method, sole, summarise
 from bench.reports.documents import CellSummary, Comparison, Key, Report, Seed
 from bench.results import frame
 from bench.suite import Cell, Suite

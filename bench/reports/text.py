@@ -47,11 +47,10 @@ def _body(document: Analysed, remark: str = "") -> list[str]:
     lines = []
     for (dataset, model), group in groups.items():
         images = next((cell.test_images for cell in group if cell.test_images), None)
-        digits = 3 if images is not None and images >= 5000 else 2  # one image is worth 1/images
+        digits = 2 if images is not None and images < 5000 else 3  # one image is worth 1/images
+        name = " · ".join(_flat(word) for word in (dataset, model) if word) or "All runs"
         size = f" ({images:,} test images)" if images else ""
-        name = " · ".join(_flat(word) for word in (dataset, model) if word)
-        if name or size or remark:
-            lines += [f"## {f'{name}{size}{remark}'.strip(' ,')}", ""]
+        lines += [f"## {name}{size}{remark}", ""]
         compared = {cell.loss: by_key.get((dataset, model, cell.loss)) for cell in group}
         rows = [_verdict(cell, compared[cell.loss], document.baseline, digits) for cell in group]
         lines += [*_table(_VERDICTS, rows, words=(0, 7)), ""]

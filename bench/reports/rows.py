@@ -1,0 +1,123 @@
+"""Somebody's table, long: one row a run (or an image of a run), with its keys checked and its numbers read.
+
+Messages name data rows, counted from 1 behind the header.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.reports.columns import Layout, Role
+
+MISSING = ("", "nan", "na", "n/a", "none", "null", "-")
+"""What stands for a number that is not there, in any case."""
+
+KEY = ["dataset", "model", "method", "seed"]
+
+
+def long_rows(
+    source: str, table: pd.DataFrame, layout: Layout, score: Role, *, paired: bool = True
+) -> pd.DataFrame:
+    """Columns ``dataset``, ``model``, ``method``, ``seed``; ``found``, a score as it stands in the table, and
+    ``column`` and ``row``, where; and ``image`` and ``total`` where the table has them.
+
+    Without a column of seeds a row of the wide form is a seed. In the long form that would pair by position,
+    so there each row is a run of its own, which only unpaired comparisons allow.
+
+    Args:
+        source: what messages call the table.
+        score: which column holds the scores of the long form.
+
+    Raises:
+        BenchError: a key that is missing, or that comes twice.
+    """
+    columns = layout.columns
+    rows = pd.DataFrame({"row": np.arange(1, len(table) + 1)})
+    for role in ("dataset", "model"):
+        rows[role] = _filled(source, table, columns[role]).astype(str) if role in columns else ""
+    if "method" in columns:
+        rows["method"] = _filled(source, table, columns["method"]).astype(str)
+    if "seed" in columns:
+        rows["seed"] = _seeds(_filled(source, table, columns["seed"]))
+    elif layout.methods or not paired:
+        rows["seed"] = rows.groupby([key for key in KEY if key in rows]).cumcount() + 1
+    else:
+        raise BenchError(
+            f"{source}: no column of seeds among {', '.join(table.columns)}, and without seeds nothing is "
+            "paired; name it with --seed-column, or say --unpaired"
+        )
+    if "image" in columns:
+        rows["image"] = _filled(source, table, columns["image"])
+    if "total" in columns:
+        rows["total"] = table[columns["total"]].to_numpy()
+    parts = [
+        rows.assign(method=name, column=name, found=table[name].to_numpy()) for name in layout.methods
+    ] or [rows.assign(column=columns[score], found=table[columns[score]].to_numpy())]
+    made = pd.concat(parts, ignore_index=True)
+    _refuse_duplicates(source, made, [*KEY, *(["image"] if "image" in made else [])])
+    return made
+
+
+def numbers(source: str, rows: pd.DataFrame) -> pd.Series[float]:
+    """``found`` as numbers, NaN where there is none.
+
+    Raises:
+        BenchError: words, or infinity.
+    """
+    if pd.api.types.is_numeric_dtype(rows.found):
+        values = rows.found.astype(float)
+    else:
+        values = pd.to_numeric(rows.found, errors="coerce").astype(float)
+        absent = rows.found.isna() | rows.found.astype(str).str.strip().str.casefold().isin(MISSING)
+        refuse(source, rows, values.isna() & ~absent, "a number")
+    refuse(source, rows, values.abs() == np.inf, "a finite number")
+    return values
+
+
+def refuse(source: str, rows: pd.DataFrame, bad: pd.Series[bool], expected: str) -> None:
+    """Raise BenchError for the first row that is bad, if there is one."""
+    if bad.any():
+        first = rows[bad].iloc[0]
+        found = "nothing" if pd.isna(first.found) else first.found
+        raise BenchError(
+            f"{source}: column '{first.column}', data row {first.row}: found {found}, expected {expected}"
+        )
+
+
+def named(run: Any) -> str:
+    """A row in words: ``digits × vgg × ce, seed 3``."""
+    return " × ".join(filter(None, (run.dataset, run.model, run.method))) + f", seed {run.seed}"
+
+
+def _filled(source: str, table: pd.DataFrame, name: str) -> pd.Series[Any]:
+    """A column in which nothing may be missing."""
+    column = table[name].reset_index(drop=True)
+    if not pd.api.types.is_numeric_dtype(column):
+        column = column.where(column.isna(), column.astype(str).str.strip())
+    rows = pd.DataFrame({"row": np.arange(1, len(table) + 1), "column": name, "found": column})
+    refuse(source, rows, column.isna() | (column == ""), "a name or number")
+    return column
+
+
+def _seeds(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Whole numbers where all are, else words."""
+    values = pd.to_numeric(column, errors="coerce")
+    if bool((values.notna() & (values % 1 == 0)).all()):
+        return values.astype(np.int64)
+    return column.astype(str)
+
+
+def _refuse_duplicates(source: str, rows: pd.DataFrame, keys: list[str]) -> None:
+    again = rows.duplicated(keys)
+    if again.any():
+        second = rows[again].iloc[0]
+        first = rows[(rows[keys] == second[keys]).all(axis=1)].iloc[0]
+        what = named(second) + (f", image {second.image}" if "image" in keys else "")
+        raise BenchError(
+            f"{source}: {what} is there twice, in data rows {first.row} and {second.row}; expected one row "
+            "each: are data set, model or another setting in a column that is not used?"
+        )

@@ -1,0 +1,50 @@
+"""A published claim of two numbers: what ``bench compare --claim`` says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.errors import BenchError
+from bench.reports.claim import Claimed, claim_text, judge_claim
+
+
+def test_the_paper() -> None:
+    # arXiv:2501.13709: MIN-ENT 95.933 %, cross entropy 95.86 %, EMNIST-Letters has 20,800 test images.
+    found = judge_claim(95.933, 95.86, 20_800)
+    assert found.correct == (19_954, 19_939)
+    assert round(found.unpaired_p, 3) == 0.711
+    assert found.significant_up_to == 57
+    assert (found.discordant_lowest, found.discordant_highest) == (15, 1707)
+    p = [row.p for row in found.disagreements]
+    assert p == sorted(p)  # the more they disagree, the less the difference means
+    assert (p[0], p[-1]) == (found.p_lowest, found.p_highest)
+    assert {(row.seed_sd, row.correlation): row.seeds for row in found.settling}[0.001, 0.0] == 33
+    text = claim_text(found)
+    for said in ("p = 0.711", "+15 images", "no more than 57", "0.717"):
+        assert said in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert judge_claim(0.95933, 0.9586, 20_800) == found
+    assert Claimed.model_validate_json(found.model_dump_json()) == found
+
+
+def test_no_difference_is_never_significant() -> None:
+    found = judge_claim(90.0, 90.0, 100)
+    assert found.significant_up_to is None
+    assert {row.seeds for row in found.settling} == {None}
+    assert "more than any such number" in claim_text(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((95.9, 95.8, None), "how many test images.*--total-images"),
+        ((101.0, 95.8, 100), "found 101 and 95.8, expected two percentages"),
+        ((95.9, 0.958, 100), "found 95.9 and 0.958, expected two percentages"),
+        ((-0.1, 0.958, 100), "found -0.1 and 0.958"),
+        ((float("nan"), 0.958, 100), "found nan and 0.958"),
+        ((0.9, 0.8, 100, 0.7), "--alpha: found 0.7"),
+    ],
+)
+def test_bad_claims_get_one_message(arguments: tuple[float, ...], message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        judge_claim(*arguments)  # type: ignore[arg-type]
