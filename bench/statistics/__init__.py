@@ -1,14 +1,39 @@
 """The verdict and its evidence: pure functions on arrays, from integer counts of correct answers.
 
-A comparison runs through these rooms in this order:
+==============================  ===========================================================================
+a comparison, in this order
+-----------------------------------------------------------------------------------------------------------
+``agreement``                   which images two runs both get right: the matrix that all else follows from
+``paired``                      the difference between two losses over seeds, on this test set (Student's t)
+``crossed``                     the same on new images too (seeds × images, analysis of variance)
+``permutation``, ``ranks``      sign flips and sign test; Wilcoxon's signed ranks and P(A > B)
+``effects``                     d_z and d_av, Hedges g of both, correlation between the arms
+``equivalence``                 is the difference surely smaller than a margin? (two one-sided tests)
+``multiplicity``                p adjusted for many comparisons (Holm, Hochberg, Hommel, Benjamini–Hochberg)
+``westfall_young``              the same with the dependence that the data show (step-down maxT)
+``verdicts``                    superior, inferior, equivalent or undecided
+``planning``                    what this many seeds could have found, and how many would decide it
+------------------------------  ---------------------------------------------------------------------------
+other questions
+-----------------------------------------------------------------------------------------------------------
+``unpaired``                    seeds that do not match (Welch, Brunner–Munzel)
+``proportions``                 two checkpoints (McNemar), two proportions (Wilson, Newcombe)
+``claims``                      a published difference, from two accuracies alone
+``selection``                   what choosing the best run or epoch adds to its accuracy
+``ranking``                     several data sets: Friedman, Nemenyi, Conover, critical differences
+``bayes``, ``dominance``        the Bayesian signed-rank test; almost stochastic order
+``aggregate``                   interquartile mean, performance profiles, stratified bootstrap
+------------------------------  ---------------------------------------------------------------------------
+adding seeds until decided
+-----------------------------------------------------------------------------------------------------------
+``sequential``                  e-values and confidence sequence: look after every seed
+``group_sequential``            a few planned looks (O'Brien–Fleming and Pocock spending)
+``futility``                    is it worth going on?
+``operating_characteristics``   what such a rule does, simulated: errors, power, seeds taken
+==============================  ===========================================================================
 
-====================  =====================================================================================
-``paired``            the difference between two losses over seeds, its interval and its p (Student's t)
-``equivalence``       is the difference surely smaller than a margin that matters? (two one-sided tests)
-``multiplicity``      p adjusted for having made many comparisons (Holm)
-``verdicts``          superior, inferior, equivalent or undecided
-``planning``          what this many seeds could have found, and how many would decide it
-====================  =====================================================================================
+``counts`` checks what the others accept. ``docs/statistics.md`` says which method answers which question,
+with sources and measured error rates.
 
 Accuracies and differences are fractions of the test images, never percentages. What cannot be computed is
 None (NaN in arrays), never a made-up number. No files, no pandas, no torch in here.
