@@ -82,7 +82,7 @@ def refuse(source: str, rows: pd.DataFrame, bad: pd.Series[bool], expected: str)
     """Raise BenchError for the first row that is bad, if there is one."""
     if bad.any():
         first = rows[bad].iloc[0]
-        found = "nothing" if pd.isna(first.found) else first.found
+        found = first.found if str(first.found).casefold() not in MISSING else "nothing"
         raise BenchError(
             f"{source}: column '{first.column}', data row {first.row}: found {found}, expected {expected}"
         )
@@ -97,7 +97,7 @@ def _filled(source: str, table: pd.DataFrame, name: str) -> pd.Series[Any]:
     """A column in which nothing may be missing."""
     column = table[name].reset_index(drop=True)
     if not pd.api.types.is_numeric_dtype(column):
-        column = column.where(column.isna(), column.astype(str).str.strip())
+        column = column.astype(object).where(column.isna(), column.astype(str).str.strip())
     rows = pd.DataFrame({"row": np.arange(1, len(table) + 1), "column": name, "found": column})
     refuse(source, rows, column.isna() | (column == ""), "a name or number")
     return column

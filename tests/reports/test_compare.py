@@ -74,6 +74,7 @@ def test_every_form_of_a_table_gives_the_same(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "semicolon.csv", index=False, sep=";")
     table.to_json(tmp_path / "lines.jsonl", orient="records", lines=True)
     table.to_parquet(tmp_path / "table.parquet")
+    table.astype({"method": "category", "correct": "Int64"}).to_parquet(tmp_path / "types.parquet")
     table.set_index(["method", "seed"]).to_parquet(tmp_path / "indexed.parquet")
     for path in tmp_path.iterdir():
         assert numbers(compare(read_table(path))) == expected, path
