@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 from bench.reports.documents import Analysed, CellSummary, Compared, Comparison, Report
 
@@ -22,7 +24,7 @@ _LEGEND = (
 
 def markdown(report: Report) -> str:
     """Question, tables for each data set × model, notes, and how it was computed."""
-    lines = [f"# {_flat(report.question)}", ""]
+    lines = [f"# {escaped(report.question)}", ""]
     if report.optimistic:
         lines += ["**OPTIMISTIC: the epoch was chosen on the test set itself.**", ""]
     if not report.complete:
@@ -33,54 +35,69 @@ def markdown(report: Report) -> str:
 
 def compared(document: Compared) -> str:
     """The same tables, of somebody's own results."""
-    lines = [f"# {_flat(document.source)}, against {_flat(document.baseline)}", "", document.reading, ""]
+    lines = [f"# {escaped(document.source)}, against {escaped(document.baseline)}", ""]
+    lines += [escaped(document.reading), ""]
     if not document.paired:
         lines += ["**NOT PAIRED: runs with the same seed are taken to have nothing in common.**", ""]
     return "\n".join([*lines, *_body(document)])
 
 
-def _body(document: Analysed, remark: str = "") -> list[str]:
-    by_key = {(c.dataset, c.model, c.loss): c for c in document.comparisons}
-    groups: dict[tuple[str, str], list[CellSummary]] = {}
+def groups(document: Analysed) -> Iterator[tuple[str, str, list[CellSummary], int | None, int]]:
+    """Data set, model, their cells, test images (None: not known) and the digits that percentages deserve."""
+    cells: dict[tuple[str, str], list[CellSummary]] = {}
     for cell in document.cells:
-        groups.setdefault((cell.dataset, cell.model), []).append(cell)
-    lines = []
-    for (dataset, model), group in groups.items():
+        cells.setdefault((cell.dataset, cell.model), []).append(cell)
+    for (dataset, model), group in cells.items():
         images = next((cell.test_images for cell in group if cell.test_images), None)
         digits = 2 if images is not None and images < 5000 else 3  # one image is worth 1/images
-        name = " · ".join(_flat(word) for word in (dataset, model) if word) or "All runs"
-        size = f" ({images:,} test images)" if images else ""
-        lines += [f"## {name}{size}{remark}", ""]
-        compared = {cell.loss: by_key.get((dataset, model, cell.loss)) for cell in group}
-        rows = [_verdict(cell, compared[cell.loss], document.baseline, digits) for cell in group]
-        lines += [*_table(_VERDICTS, rows, words=(0, 7)), ""]
-        evidence = [_evidence(found, digits) for found in compared.values() if found and found.p is not None]
-        if evidence:
-            lines += [*_table(_EVIDENCE, evidence), ""]
-    remarks = [
+        yield dataset, model, group, images, digits
+
+
+def remarks(document: Analysed) -> list[str]:
+    """What is missing, what could not be computed and why, what failed: one line each, not escaped."""
+    said = [
         " × ".join(filter(None, (c.dataset, c.model, c.loss))) + f": {remark}"
         for c in document.comparisons
         for remark in _remarks(c)
     ]
-    notes = [f"- {_flat(note)}" for note in [*remarks, *document.notes]]
-    legend = [_LEGEND, ""] if any(c.p is not None for c in document.comparisons) else []
-    return [*lines, *notes, *([""] if notes else []), document.method, "", *legend]
+    return [*said, *document.notes]
 
 
-def _verdict(cell: CellSummary, comparison: Comparison | None, baseline: str, digits: int) -> tuple[str, ...]:
-    accuracy = _points(cell.mean, digits)
+def verdict_row(
+    cell: CellSummary, comparison: Comparison | None, baseline: str, digits: int
+) -> tuple[str, ...]:
+    """A cell as the table of verdicts shows it."""
+    accuracy = points(cell.mean, digits)
     if cell.sd is not None:
-        accuracy += f" ± {_points(cell.sd, digits)}"
+        accuracy += f" ± {points(cell.sd, digits)}"
     seeds = f"{cell.n}/{cell.planned}"
     if comparison is None:
         said = "baseline" if cell.loss == baseline else "—"
         return cell.loss, seeds, accuracy, "", "", "", "", said
-    delta = "—" if comparison.delta is None else f"{100 * comparison.delta:+.{digits}f}"
+    delta = points(comparison.delta, digits, "+")
     # Both intervals lie around the same Δ, so half their width says all of them.
     here = _half(comparison.low, comparison.high, digits)
     new = _half(comparison.low_new_images, comparison.high_new_images, digits)
     p = _p_value(comparison.p_adjusted, 4)
     return cell.loss, seeds, accuracy, delta, here, new, p, comparison.verdict.value
+
+
+def _body(document: Analysed, remark: str = "") -> list[str]:
+    by_key = {(c.dataset, c.model, c.loss): c for c in document.comparisons}
+    lines = []
+    for dataset, model, group, images, digits in groups(document):
+        name = " · ".join(escaped(word) for word in (dataset, model) if word) or "All runs"
+        size = f" ({images:,} test images)" if images else ""
+        lines += [f"## {name}{size}{remark}", ""]
+        compared = {cell.loss: by_key.get((dataset, model, cell.loss)) for cell in group}
+        rows = [verdict_row(cell, compared[cell.loss], document.baseline, digits) for cell in group]
+        lines += [*table(_VERDICTS, rows, words=(0, 7)), ""]
+        evidence = [_evidence(found, digits) for found in compared.values() if found and found.p is not None]
+        if evidence:
+            lines += [*table(_EVIDENCE, evidence), ""]
+    notes = [f"- {escaped(note)}" for note in remarks(document)]
+    legend = [_LEGEND, ""] if any(c.p is not None for c in document.comparisons) else []
+    return [*lines, *notes, *([""] if notes else []), document.method, "", *legend]
 
 
 def _evidence(comparison: Comparison, digits: int) -> tuple[str, ...]:
@@ -92,10 +109,10 @@ def _evidence(comparison: Comparison, digits: int) -> tuple[str, ...]:
             wins += f" [{100 * c.superiority_low:.0f},{100 * c.superiority_high:.0f}]"
     p_values = (_bare(_p_value(p, 3)) for p in (c.p, c.p_sign_flip, c.p_equivalence))
     sizes = (_number(size, ".2f") for size in (c.d_z, c.g_z))
-    points = (_points(value, digits) for value in (c.detectable, c.floor))
+    limits = (points(value, digits) for value in (c.detectable, c.floor))
     return (
         *(c.loss, *p_values, *sizes),
-        *(wins, _bare(_number(c.correlation, ".2f")), _number(c.discordant, ".1f"), *points),
+        *(wins, _bare(_number(c.correlation, ".2f")), _number(c.discordant, ".1f"), *limits),
     )
 
 
@@ -103,8 +120,9 @@ def _half(low: float | None, high: float | None, digits: int) -> str:
     return "—" if low is None or high is None else f"±{100 * (high - low) / 2:.{digits}f}"
 
 
-def _points(fraction: float | None, digits: int) -> str:
-    return "—" if fraction is None else f"{100 * fraction:.{digits}f}"
+def points(fraction: float | None, digits: int, sign: str = "") -> str:
+    """A fraction in percent (or accuracy points); ``sign``: "+" for one that is always there."""
+    return "—" if fraction is None else f"{100 * fraction:{sign}.{digits}f}"
 
 
 def _number(value: float | None, digits: str) -> str:
@@ -123,18 +141,18 @@ def _bare(number: str) -> str:
 
 
 def _remarks(comparison: Comparison) -> list[str]:
-    remarks = [comparison.note] if comparison.note else []
+    said = [comparison.note] if comparison.note else []
     if comparison.missing:
         shown = ", ".join(map(str, comparison.missing[:10])) + (" …" if len(comparison.missing) > 10 else "")
-        remarks.append(f"no pair for seed {shown}")
+        said.append(f"no pair for seed {shown}")
     if comparison.seeds_to_decide is not None:
-        remarks.append(
+        said.append(
             f"undecided; about {comparison.seeds_to_decide:,} seeds would settle a difference of this size"
         )
-    return remarks
+    return said
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: tuple[int, ...] = (0,)) -> list[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], words: tuple[int, ...] = (0,)) -> list[str]:
     """Markdown. The first column holds names and has what the others leave of the line.
 
     Args:
@@ -142,8 +160,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: tuple[in
     """
     widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
     room = max(WIDTH - sum(widths[1:]) - 3 * len(widths) - 1, 6)
-    names = _shortened([" ".join(row[0].split()) for row in rows], room)
-    rows = [(_flat(name), *row[1:]) for name, row in zip(names, rows, strict=True)]
+    names = shortened([flat(row[0]) for row in rows], room)
+    rows = [(escaped(name), *row[1:]) for name, row in zip(names, rows, strict=True)]
     widths[0] = max(len(row[0]) for row in (header, *rows))
 
     def line(row: Sequence[str]) -> str:
@@ -159,7 +177,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: tuple[in
     return [line(header), f"|{rule}|", *map(line, rows)]
 
 
-def _shortened(names: Sequence[str], room: int) -> list[str]:
+def shortened(names: Sequence[str], room: int) -> list[str]:
     """Names of at most ``room`` letters, still told apart: what is left out of the middle is an ellipsis."""
     for tail in range(room // 3, room - 1):
         short = [n if len(n) <= room else f"{n[: room - 1 - tail]}…{n[-tail:]}" for n in names]
@@ -168,6 +186,26 @@ def _shortened(names: Sequence[str], room: int) -> list[str]:
     return [n if len(n) <= room else f"{n[: room - 4]}…{k}" for k, n in enumerate(names, start=1)]
 
 
-def _flat(text: str) -> str:
-    """Text from a suite as one line that breaks no table."""
-    return " ".join(text.split()).replace("|", "\\|")
+# What Markdown would take for markup. An underscore within a word is none, and looks better as it is.
+_MARKUP = re.compile(
+    r"[*`~$|<\[]|\\(?=[!-/:-@\[-`{-~])|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^[#+-]|(?<=^\d)[.)]"
+)
+_REVERSING = {*"\u061c\u200e\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
+
+
+def flat(text: str) -> str:
+    """Text from outside as one line. What would steer a terminal or reverse the line is spelled out."""
+    return "".join(
+        f"<U+{ord(c):04X}>" if unicodedata.category(c) in ("Cc", "Cs") or c in _REVERSING else c
+        for c in " ".join(text.split())
+    )
+
+
+def escaped(text: str) -> str:
+    """Text from outside as one line of Markdown that shows it as it is, in a table as well."""
+    return _MARKUP.sub(r"\\\g<0>", flat(text))
+
+
+def unescaped(text: str) -> str:
+    """What Markdown shows for text without markup: undoes :func:`escaped`."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
