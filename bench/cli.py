@@ -115,7 +115,7 @@ def run(
         )
     if mirror.warning:
         _say(f"warning: not mirrored: {mirror.warning}")
-    _print(made, text, as_json)
+    _print_report(made, text, as_json)
     _exit_1_if(any(cell.failed for cell in made.cells))
 
 
@@ -216,11 +216,46 @@ def cancel(
 
 @app.command()
 def report(
-    suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False
+    suite: SuiteFile,
+    other: Annotated[
+        str, typer.Argument(metavar="[OTHER]", help="A second suite, a results folder, or a report.json.")
+    ] = "",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
+    ] = False,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    as_json: Json = False,
 ) -> None:
-    """Tables and verdicts from what is finished, also while the suite is still running."""
-    made, text, _ = _write_report(_load(suite, seeds, names=False), results)
-    _print(made, text, as_json)
+    """Tables and verdicts from what is finished, also while the suite is still running.
+
+    With OTHER, both side by side: which cells changed, verdict and difference in each. Two suites stand in
+    the order given. A results folder or a saved report.json is the suite as it was then, and comes first.
+    """
+    from bench.reports.beside import beside, lay_beside
+    from bench.reports.terminal import clear, show
+
+    asked = _load(suite, seeds, names=False)
+    if other and watch:
+        raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
+    if other:
+        pairs = lay_beside(asked, str(suite), other, partial(_load, names=False), results)
+        return _print_report(pairs, beside(pairs), as_json)
+    try:
+        made, text, going_on = _look(asked, results)
+        shown = ""
+        while watch and going_on:
+            if not as_json and text != shown:
+                clear()
+                show(text)
+            shown = text
+            time.sleep(5)
+            made, text, going_on = _look(asked, results)
+        if shown and not as_json:
+            clear()
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    _print_report(made, text, as_json)
     _exit_1_if(any(cell.failed for cell in made.cells))
 
 
@@ -272,7 +307,7 @@ def compare(
     uri = tracking_uri or default_uri(results)
     table = read_experiment(source, uri) if source.startswith("mlflow:") else read_table(Path(source))
     made = compare_table(source, table, request)
-    _print(made, compared(made), as_json)
+    _print_report(made, compared(made), as_json)
 
 
 @app.command()
@@ -360,10 +395,31 @@ def _search_path(path: Path) -> list[str]:
 def _write_report(asked: Suite, results: Path) -> tuple[Report, str, list[Path]]:
     from bench.reports import files
     from bench.reports.comparison import report_and_agreement
+    from bench.reports.methods import paper
     from bench.reports.text import markdown
 
     made, agreement = report_and_agreement(asked, results)
-    return made, markdown(made), files.write(made, results / asked.name, agreement)
+    written = files.write(made, results / asked.name, agreement, paper(asked, results, made))
+    return made, markdown(made), written
+
+
+def _look(asked: Suite, results: Path) -> tuple[Report, str, bool]:
+    """The report, its text with what is still to come, and whether anything is."""
+    from bench.launch.status import status
+    from bench.reports.terminal import still_to_come
+
+    made, text, _ = _write_report(asked, results)
+    coming = [] if made.complete else still_to_come(status(asked, results))
+    return made, "\n".join([text, *coming, *([""] if coming else [])]), bool(coming)
+
+
+def _print_report(document: BaseModel, text: str, as_json: bool) -> None:
+    """As :func:`_print`, drawn where there is a terminal."""
+    from bench.reports.terminal import show
+
+    if as_json:
+        return _print(document, text, as_json)
+    show(text)
 
 
 def _print(document: BaseModel, text: str, as_json: bool) -> None:

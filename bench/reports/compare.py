@@ -74,6 +74,7 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         cells=[summarise(key, scores, images=found.images) for key, scores in cells.items()],
         comparisons=analysis.comparisons,
         notes=notes,
+        adjusted_by=analysis.adjusted_by,
     )
 
 

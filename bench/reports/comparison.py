@@ -49,6 +49,7 @@ def report_and_agreement(suite: Suite, results: Path) -> tuple[Report, bytes]:
         cells=summaries,
         comparisons=found.comparisons,
         notes=[*_failures(runs), *missing, *found.notes],
+        adjusted_by=found.adjusted_by,
     )
     return made, to_bytes(runs, joints, question)
 

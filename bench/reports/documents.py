@@ -105,6 +105,8 @@ class Analysed(BaseModel):
     cells: list[CellSummary]
     comparisons: list[Comparison]
     notes: list[str]
+    adjusted_by: str = ""
+    """The method of adjustment, in words."""
 
 
 class Report(Analysed):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from bench.reports.documents import CellSummary, Comparison, Report
+from bench.reports.latex import latex
 from bench.reports.text import markdown
 from bench.results import write_atomically
 
 
-def write(report: Report, folder: Path, agreement: bytes | None = None) -> list[Path]:
-    """Write ``report.md``, ``report.json``, ``cells.csv`` and ``comparisons.csv``; returns their paths.
+def write(
+    report: Report, folder: Path, agreement: bytes | None = None, paper: Mapping[str, str] | None = None
+) -> list[Path]:
+    """Write the report as Markdown, JSON, LaTeX and two tables of CSV; returns the paths.
 
     ``agreement``: also ``agreement.npz``, of :mod:`bench.reports.agreement`.
+    ``paper``: also these texts by file name, of :mod:`bench.reports.methods`.
     """
     cells = pd.DataFrame(
         [cell.model_dump(mode="json") for cell in report.cells], columns=[*CellSummary.model_fields]
@@ -26,12 +32,16 @@ def write(report: Report, folder: Path, agreement: bytes | None = None) -> list[
     for table, listed in ((cells, ("seeds", "counts")), (comparisons, ("missing",))):
         for column in listed:
             table[column] = [" ".join(map(str, values)) for values in table[column]]
+    for table in (cells, comparisons):
+        table[:] = table.map(lambda value: inert(value) if isinstance(value, str) else value)
     contents = {
         "report.md": markdown(report).encode(),
+        "report.tex": latex(report).encode(),
         "report.json": report.model_dump_json(indent=1).encode() + b"\n",
         "cells.csv": cells.to_csv(index=False).encode(),
         "comparisons.csv": comparisons.to_csv(index=False).encode(),
     }
+    contents |= {name: text.encode() for name, text in (paper or {}).items()}
     if agreement is not None:
         contents["agreement.npz"] = agreement
     paths = []
@@ -39,3 +49,12 @@ def write(report: Report, folder: Path, agreement: bytes | None = None) -> list[
         write_atomically(folder / name, content)
         paths.append(folder / name)
     return paths
+
+
+def inert(text: str) -> str:
+    """A cell of text that no spreadsheet takes for a formula: an apostrophe comes before one that begins so.
+
+    What is a plain number stays one.
+    """
+    formula = re.match(r"[=+\-@\t\r\n＝＋－＠]", text) and not re.fullmatch(r"[+-]?\d+(\.\d+)?", text)
+    return f"'{text}" if formula else text

@@ -40,7 +40,9 @@ _HEAD = r"""% The tables of this suite: \input them, or run pdflatex on this fil
 \providecommand{\midrule}{\hline}
 \providecommand{\bottomrule}{\hline}
 """
-_COLUMNS = "Loss & Seeds & Accuracy (\\%) & $\\Delta$ (points) & $\\pm$ here & $\\pm$ new & $p$ adj.\\ & Verdict \\\\"
+_COLUMNS = (
+    r"Loss & Seeds & Accuracy (\%) & $\Delta$ (points) & $\pm$ here & $\pm$ new & $p$ adj.\ & Verdict \\"
+)
 _WIDTH = _COLUMNS.count("&") + 1
 _BOLD = (
     "Bold is the highest mean of a data set and model, and only where the verdicts say that it is the better "

@@ -1,0 +1,221 @@
+"""What a methods paragraph cites. Text holds citations as ``[@key]``; here they become BibTeX and words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+_BIB = r"""
+@article{clopper1934,
+  author = {Clopper, C. J. and Pearson, E. S.},
+  title = {The use of confidence or fiducial limits illustrated in the case of the binomial},
+  journal = {Biometrika},
+  volume = {26},
+  number = {4},
+  pages = {404--413},
+  year = {1934},
+  doi = {10.1093/biomet/26.4.404},
+}
+
+@article{dorfman1992,
+  author = {Dorfman, Donald D. and Berbaum, Kevin S. and Metz, Charles E.},
+  title = {Receiver operating characteristic rating analysis: Generalization to the population of readers
+    and patients with the jackknife method},
+  journal = {Investigative Radiology},
+  volume = {27},
+  number = {9},
+  pages = {723--731},
+  year = {1992},
+}
+
+@book{fisher1935,
+  author = {Fisher, Ronald A.},
+  title = {The Design of Experiments},
+  publisher = {Oliver and Boyd},
+  address = {Edinburgh},
+  year = {1935},
+}
+
+@article{hedges1981,
+  author = {Hedges, Larry V.},
+  title = {Distribution theory for {Glass's} estimator of effect size and related estimators},
+  journal = {Journal of Educational Statistics},
+  volume = {6},
+  number = {2},
+  pages = {107--128},
+  year = {1981},
+  doi = {10.3102/10769986006002107},
+}
+
+@article{hillis2007,
+  author = {Hillis, Stephen L.},
+  title = {A comparison of denominator degrees of freedom methods for multiple observer {ROC} analysis},
+  journal = {Statistics in Medicine},
+  volume = {26},
+  number = {3},
+  pages = {596--619},
+  year = {2007},
+  doi = {10.1002/sim.2532},
+}
+
+@article{holm1979,
+  author = {Holm, Sture},
+  title = {A simple sequentially rejective multiple test procedure},
+  journal = {Scandinavian Journal of Statistics},
+  volume = {6},
+  number = {2},
+  pages = {65--70},
+  year = {1979},
+}
+
+@article{obuchowski1995,
+  author = {Obuchowski, Nancy A. and Rockette, Howard E.},
+  title = {Hypothesis testing of diagnostic accuracy for multiple readers and multiple tests: An {ANOVA}
+    approach with dependent observations},
+  journal = {Communications in Statistics -- Simulation and Computation},
+  volume = {24},
+  number = {2},
+  pages = {285--308},
+  year = {1995},
+  doi = {10.1080/03610919508813243},
+}
+
+@article{pagano1983,
+  author = {Pagano, Marcello and Tritchler, David},
+  title = {On obtaining permutation distributions in polynomial time},
+  journal = {Journal of the American Statistical Association},
+  volume = {78},
+  number = {382},
+  pages = {435--440},
+  year = {1983},
+  doi = {10.1080/01621459.1983.10477990},
+}
+
+@inproceedings{paszke2019,
+  author = {Paszke, Adam and Gross, Sam and Massa, Francisco and Lerer, Adam and Bradbury, James and Chanan,
+    Gregory and Killeen, Trevor and Lin, Zeming and Gimelshein, Natalia and Antiga, Luca and Desmaison,
+    Alban and K{\"o}pf, Andreas and Yang, Edward and DeVito, Zachary and Raison, Martin and Tejani, Alykhan
+    and Chilamkurthy, Sasank and Steiner, Benoit and Fang, Lu and Bai, Junjie and Chintala, Soumith},
+  title = {{PyTorch}: An imperative style, high-performance deep learning library},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {32},
+  pages = {8024--8035},
+  year = {2019},
+}
+
+@article{schuirmann1987,
+  author = {Schuirmann, Donald J.},
+  title = {A comparison of the two one-sided tests procedure and the power approach for assessing the
+    equivalence of average bioavailability},
+  journal = {Journal of Pharmacokinetics and Biopharmaceutics},
+  volume = {15},
+  number = {6},
+  pages = {657--680},
+  year = {1987},
+  doi = {10.1007/BF01068419},
+}
+
+@article{student1908,
+  author = {{Student}},
+  title = {The probable error of a mean},
+  journal = {Biometrika},
+  volume = {6},
+  number = {1},
+  pages = {1--25},
+  year = {1908},
+  doi = {10.1093/biomet/6.1.1},
+}
+
+@misc{submitit,
+  author = {{Facebook, Inc.}},
+  title = {submitit: Python toolbox for submitting jobs to {Slurm}},
+  howpublished = {https://github.com/facebookincubator/submitit},
+  year = {2020},
+}
+
+@book{westfall1993,
+  author = {Westfall, Peter H. and Young, S. Stanley},
+  title = {Resampling-Based Multiple Testing: Examples and Methods for p-Value Adjustment},
+  publisher = {Wiley},
+  address = {New York},
+  year = {1993},
+}
+
+@inproceedings{yoo2003,
+  author = {Yoo, Andy B. and Jette, Morris A. and Grondona, Mark},
+  title = {{SLURM}: Simple {Linux} utility for resource management},
+  booktitle = {Job Scheduling Strategies for Parallel Processing},
+  series = {Lecture Notes in Computer Science},
+  volume = {2862},
+  pages = {44--60},
+  publisher = {Springer},
+  year = {2003},
+}
+"""
+_FIELDS = {
+    key: {
+        name: " ".join(value.split())
+        for name, value in re.findall(r"^  (\w+) = \{(.*?)\},$", fields, re.M | re.S)
+    }
+    for key, fields in re.findall(r"^@\w+\{(\w+),\n(.*?)\n\}$", _BIB, re.M | re.S)
+}
+_CITATION = re.compile(rf"\[@(?:{'|'.join(_FIELDS)})(?:; @(?:{'|'.join(_FIELDS)}))*\]")
+
+
+def cited(text: str) -> list[str]:
+    """The keys that a text cites, each once, in the order of the alphabet."""
+    return sorted({key for found in _CITATION.findall(text) for key in _keys(found)})
+
+
+def render(text: str, cite: Callable[[list[str]], str], words: Callable[[str], str]) -> str:
+    """A text with ``cite`` of the keys where there is a citation, and ``words`` of everything between."""
+    parts = []
+    for part in re.split(f"({_CITATION.pattern})", text):
+        if _CITATION.fullmatch(part):
+            parts.append(cite(_keys(part)))
+        else:  # ``words`` may drop spaces at the ends
+            before, inner, after = re.fullmatch(r"(\s*)(.*?)(\s*)", part, re.S).groups()  # type: ignore[union-attr]
+            parts += [before, words(inner), after]
+    return "".join(parts)
+
+
+def bibtex(keys: Iterable[str]) -> str:
+    """The entries of these keys, as a ``.bib`` file."""
+    entries = {entry.partition("{")[2].partition(",")[0]: entry for entry in _BIB.split("\n\n")}
+    return "\n\n".join(entries[key].strip() for key in keys) + "\n"
+
+
+def in_words(key: str) -> str:
+    """Short, as within a sentence: ``Westfall and Young 1993``."""
+    fields = _FIELDS[key]
+    names = [_plain(name.partition(",")[0]) for name in fields["author"].split(" and ")]
+    if fields["author"].startswith("{"):
+        names = [_plain(fields["author"])]
+    who = names[0] + (" et al." if len(names) > 3 else "")
+    if 1 < len(names) <= 3:
+        who = f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{who} {fields['year']}"
+
+
+def in_full(key: str) -> str:
+    """One line of a list of references, as plain text."""
+    fields = {name: _plain(value) for name, value in _FIELDS[key].items()}
+    authors = fields["author"].split(" and ")
+    who = "; ".join(authors if len(authors) <= 3 else [authors[0], "et al."])
+    where = [fields[name] for name in ("journal", "booktitle", "series", "publisher") if name in fields]
+    if "volume" in fields:
+        where[0] += f" {fields['volume']}" + (f"({fields['number']})" if "number" in fields else "")
+    if "pages" in fields:
+        where[0] += f": {fields['pages']}"
+    link = f"https://doi.org/{fields['doi']}" if "doi" in fields else fields.get("howpublished", "")
+    return (
+        f"{who} ({fields['year']}). {fields['title']}. {', '.join(where)}{'.' * bool(where)} {link}".rstrip()
+    )
+
+
+def _keys(citation: str) -> list[str]:
+    return citation.strip("[]@").split("; @")
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"[{}]", "", value.replace('{\\"o}', "ö").replace("--", "–"))
