@@ -146,14 +146,15 @@ def _notes(report: Report) -> list[str]:
         done, planned = (sum(getattr(cell, of) for cell in report.cells) for of in ("n", "planned"))
         notes.append(f"{done} of {planned} runs are finished: all of this may still change.")
     said = remarks(report)
-    notes += [_breakable(remark) for remark in said[:NOTES]]
+    notes += [breakable(remark) for remark in said[:NOTES]]
     if len(said) > NOTES:
         notes.append(f"{len(said) - NOTES} more remarks are in \\texttt{{report.md}}.")
     names = dict.fromkeys(
         [n for cell in report.cells for n in (cell.dataset, cell.model) if len(spelled(n)) > HEADING]
         + [cell.loss for cell in report.cells if len(spelled(cell.loss)) > NAME]
     )
-    return [*notes, *(f"Shortened: {_breakable(name)}" for name in [*names][:NOTES])]
+    full = ", ".join(map(breakable, [*names][:NOTES]))
+    return [*notes, f"Names in full: {full}."] if full else notes
 
 
 # ------------------------------------------------------------------------------------------ text from outside
@@ -214,7 +215,7 @@ def _typeset(c: str) -> str | None:
     return base
 
 
-def _breakable(text: str) -> str:
+def breakable(text: str) -> str:
     """As :func:`escape`, with places to break long words at."""
     words = (re.findall(".{1,12}", word) for word in spelled(text).split(" "))
     return " ".join("\\allowbreak{}".join(map(escape, pieces)) for pieces in words)

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.launch.submission import read_all
 from bench.reports.documents import Report
-from bench.reports.latex import escape
+from bench.reports.latex import breakable
 from bench.reports.references import bibtex, cited, in_full, in_words, render
 from bench.reports.text import escaped
 from bench.results import RunFolder
@@ -39,7 +39,7 @@ def paper(suite: Suite, results: Path, report: Report) -> dict[str, str]:
     latex = []
     for heading, text in written.items():
         markdown.append(f"**{heading}.** {render(text, _in_brackets, escaped)}")
-        latex.append(f"\\paragraph{{{heading}.}} {render(text, _command, escape)}")
+        latex.append(f"\\paragraph{{{heading}.}} {render(text, _command, breakable)}")
     if keys:
         markdown += ["## References", "\n".join(f"- {escaped(in_full(key))}" for key in keys)]
     return {
@@ -185,16 +185,18 @@ def _verdicts(report: Report) -> list[str]:
     source = {"westfall-young": " [@westfall1993]", "holm": " [@holm1979]"}
     adjusted = [source[name] for name in source if name in methods]
     family = _number(len(report.comparisons), "comparison")
+    one = len(report.comparisons) == 1
     said = [
-        f"All {family} of a loss with the baseline, over all models and data sets, are one family."
-        if len(report.comparisons) > 1
-        else "There is one comparison, so p needs no adjustment for others."
+        "There is one comparison, so p is adjusted for no others."
+        if one
+        else f"All {family} of a loss with the baseline, over all models and data sets, are one family."
     ]
     if adjusted:
-        said.append(f"Adjusted p are by {report.adjusted_by or 'a step-down procedure'}{adjusted[0]}.")
+        resting = "The p that its verdict rests on is" if one else "The adjusted p that verdicts rest on are"
+        said.append(f"{resting} by {report.adjusted_by or 'a step-down procedure'}{adjusted[0]}.")
     return [
         *said,
-        "We call a loss superior or inferior to the baseline where the adjusted p is below "
+        "We call a loss superior or inferior to the baseline where that p is below "
         f"{report.alpha:g}; otherwise equivalent where two one-sided tests at {report.alpha:g}, not "
         f"adjusted, place the difference within ±{report.margin:g} points [@schuirmann1987]; otherwise "
         "undecided.",
