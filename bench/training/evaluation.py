@@ -23,7 +23,7 @@ class Scores(NamedTuple):
     ece: float
     """Expected calibration error, 15 equally wide bins of confidence (Guo et al., 1706.04599 §2)."""
     reliability: dict[str, list[Any]]
-    """The bins that ``ece`` is made of: see :func:`reliability`. Plain data, so that a checkpoint can hold it."""
+    """The bins that ``ece`` is made of: see :func:`reliability`. Plain data, for checkpoints."""
 
 
 def score(logits: Tensor, labels: Tensor) -> Scores:
@@ -70,5 +70,5 @@ def reliability(confidence: Tensor, right: Tensor, bins: int = CALIBRATION_BINS)
 def calibration_error(bins: dict[str, list[Any]]) -> float:
     """Σ over bins of (share of images) · |accuracy − mean confidence|, from :func:`reliability`."""
     filled = [row for row in zip(bins["count"], bins["confidence"], bins["correct"], strict=True) if row[0]]
-    images = sum(count for count, _, _ in filled)
+    images: int = sum(count for count, _, _ in filled)
     return math.fsum(abs(correct - count * confidence) for count, confidence, correct in filled) / images
