@@ -74,8 +74,15 @@ def _scale(axes: Axes) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(numticks=7))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def _power_of_ten(value: float, _: int) -> str:
+    exponent = round(np.log10(value))
+    if -3 <= exponent <= 4:
+        return f"{value:g}"
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _in_words(

@@ -83,7 +83,7 @@ def _sheet(group: Sequence[Panel], columns: int, height: float) -> Sheet:
     width = style.SINGLE if columns == 1 else style.DOUBLE
     figure = style.sheet(width, HEAD + rows * height)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    room = width / columns - 0.3
+    room = style.room_above(width, columns)
     names = [panel.losses[-1] if panel.alone else "" for panel in group]
     shown = style.fitted(names, room, style.SMALL) if any(names) else names
     for axis, panel, name in zip(axes.flat, group, shown, strict=False):
@@ -108,12 +108,12 @@ def head(sheet: Sheet, report: Report, extra: Sequence[tuple[Any, str]] = ()) ->
     losses = list(dict.fromkeys(loss for panel in shown for loss in panel.losses))
     looks = dict.fromkeys(losses, style.LOOKS[0]) if alone else style.looks(losses, report.baseline)
     looks |= {report.baseline: style.BASELINE}
-    listed = [report.baseline] if alone else losses
-    names = style.fitted(listed, sheet.figure.get_figwidth() - 0.7)
+    listed = [loss for loss in losses if loss == report.baseline or not alone]
+    names = style.fitted(listed, sheet.figure.get_figwidth() - 0.7) if listed else []
     handles = [style.entry(**looks[loss].line(marker=looks[loss].marker, markersize=3)) for loss in listed]
     if alone:
         handles.append(style.entry(**style.LOOKS[0].line(marker=style.LOOKS[0].marker, markersize=3)))
-        names = [f"{names[0]} (baseline)", "the loss named above the panel"]
+        names = [*(f"{name} (baseline)" for name in names), "the loss named above the panel"]
     handles += [handle for handle, _ in extra]
     names += [name for _, name in extra]
     title = style.heading(*shown[0].pair, sheet.figure.get_figwidth() - 0.5) if alone else ""

@@ -87,7 +87,7 @@ def _page(
     figure = style.sheet(width, HEAD + rows * HEIGHT)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel, (pair, compared) in zip(axes.flat, found.items(), strict=False):
-        panel.set_title(style.heading(*pair, width / columns - 0.3), pad=3)
+        panel.set_title(style.heading(*pair, style.room_above(width, columns)), pad=3)
         _draw_panel(panel, compared, seeds, 100 * per_sd, material.report.margin)
     for empty in axes.flat[len(found) :]:
         empty.remove()

@@ -207,6 +207,11 @@ def heading(dataset: str, model: str, inches: float, size: float = NORMAL) -> st
     return " · ".join(fitted([word], inches / 2, size)[0] for word in (dataset, model) if word)
 
 
+def room_above(width: float, columns: int) -> float:
+    """Inches that the title of a panel may take, where panels side by side share the axis of y."""
+    return (width - 0.6) / columns - 0.1
+
+
 def head(
     figure: Figure,
     report: Analysed,
