@@ -168,7 +168,7 @@ def test_nothing_is_cut_off(
 
 
 @pytest.mark.parametrize("story", STORIES)
-@pytest.mark.parametrize("name", ["two", "sets", "seven"])
+@pytest.mark.parametrize("name", ["two", "sets", "seven", "long"])
 def test_no_text_lies_on_another(
     materials: dict[str, Material], name: str, story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

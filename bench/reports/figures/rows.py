@@ -40,7 +40,7 @@ def sheet(
     shown = dict(zip(known, style.fitted(known, NAMES, style.NORMAL), strict=True))
     offsets = _offsets([columns, *(texts for table in tables.values() for _, texts in table)])
     for panel, (pair, table) in zip(axes, tables.items(), strict=True):
-        panel.set_title(style.heading(*pair, 3.2), loc="left", pad=3)
+        panel.set_title(style.heading(*pair, 2.8), loc="left", pad=3)
         panel.set_xlim(*limits)
         panel.set_ylim(len(table) - 0.5, -0.5)
         panel.set_yticks(range(len(table)), [shown[name] for name, _ in table], fontsize=style.NORMAL)
