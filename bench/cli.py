@@ -216,10 +216,17 @@ def cancel(
 
 @app.command()
 def report(
-    suite: SuiteFile, seeds: Seeds = None, results: Results = Path("results"), as_json: Json = False
+    suite: SuiteFile,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    figures: Annotated[bool, typer.Option("--figures", help="Also draw figures: PDF, SVG, PNG.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Tables and verdicts from what is finished, also while the suite is still running."""
-    made, text, _ = _write_report(_load(suite, seeds, names=False), results)
+    asked = _load(suite, seeds, names=False)
+    made, text, _ = _write_report(asked, results)
+    if figures:
+        _draw_figures(asked, results, made)
     _print(made, text, as_json)
     _exit_1_if(any(cell.failed for cell in made.cells))
 
@@ -364,6 +371,15 @@ def _write_report(asked: Suite, results: Path) -> tuple[Report, str, list[Path]]
 
     made, agreement = report_and_agreement(asked, results)
     return made, markdown(made), files.write(made, results / asked.name, agreement)
+
+
+def _draw_figures(asked: Suite, results: Path, made: Report) -> None:
+    from bench.reports.figures import draw
+
+    folder = results / asked.name / "figures"
+    _say(f"drawing figures into {folder}")
+    for story, reason in draw(made, asked, results, folder).skipped.items():
+        _say(f"not drawn: {story}: {reason}")
 
 
 def _print(document: BaseModel, text: str, as_json: bool) -> None:

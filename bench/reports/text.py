@@ -142,7 +142,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: tuple[in
     """
     widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
     room = max(WIDTH - sum(widths[1:]) - 3 * len(widths) - 1, 6)
-    names = _shortened([" ".join(row[0].split()) for row in rows], room)
+    names = shortened([" ".join(row[0].split()) for row in rows], room)
     rows = [(_flat(name), *row[1:]) for name, row in zip(names, rows, strict=True)]
     widths[0] = max(len(row[0]) for row in (header, *rows))
 
@@ -159,7 +159,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: tuple[in
     return [line(header), f"|{rule}|", *map(line, rows)]
 
 
-def _shortened(names: Sequence[str], room: int) -> list[str]:
+def shortened(names: Sequence[str], room: int) -> list[str]:
     """Names of at most ``room`` letters, still told apart: what is left out of the middle is an ellipsis."""
     for tail in range(room // 3, room - 1):
         short = [n if len(n) <= room else f"{n[: room - 1 - tail]}…{n[-tail:]}" for n in names]
