@@ -104,7 +104,7 @@ def run(
     except KeyboardInterrupt:
         _say("bench: stopped; what is finished is kept, and the same command goes on from here")
         raise typer.Exit(130) from None
-    made, text, written = _write_report(asked, results)
+    made, text, written = _write_report(asked, results, tracking_uri)
     mirror.finish(written, text)
     if detach:
         _say(
@@ -235,7 +235,7 @@ def track(
     asked = _load(suite, seeds, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
     synced = mirror.sync()
-    _, text, written = _write_report(asked, results)
+    _, text, written = _write_report(asked, results, tracking_uri)
     mirror.attach_report(written, text)
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
     print(f"{counts} in {mirror.uri}")
@@ -303,13 +303,23 @@ def _search_path(path: Path) -> list[str]:
     return [str(path.parent.absolute()), str(Path.cwd())]
 
 
-def _write_report(asked: Suite, results: Path) -> tuple[Report, str, list[Path]]:
+def _write_report(
+    asked: Suite, results: Path, tracking_uri: str | None = None
+) -> tuple[Report, str, list[Path]]:
     from bench.reports import files
     from bench.reports.comparison import report_and_agreement
+    from bench.reports.html import page
+    from bench.reports.html.runs import list_runs
     from bench.reports.text import markdown
+    from bench.results import frame
+    from bench.tracking.links import link_to_runs
+    from bench.tracking.store import default_uri
 
-    made, agreement = report_and_agreement(asked, results)
-    return made, markdown(made), files.write(made, results / asked.name, agreement)
+    runs = frame(results, asked.cells)
+    made, agreement = report_and_agreement(asked, results, runs)
+    link = link_to_runs(asked, tracking_uri or default_uri(results))
+    shown = page(made, list_runs(asked, results, runs, link))
+    return made, markdown(made), files.write(made, results / asked.name, agreement, shown)
 
 
 def _print(document: BaseModel, text: str, as_json: bool) -> None:
