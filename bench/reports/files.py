@@ -16,8 +16,8 @@ def write(
 ) -> list[Path]:
     """Write ``report.md``, ``report.json``, ``cells.csv`` and ``comparisons.csv``; returns their paths.
 
-    ``agreement``: also ``agreement.npz``, of :mod:`bench.reports.agreement`; ``page``: also ``report.html``, of
-    :mod:`bench.reports.html`.
+    ``agreement``: also ``agreement.npz``, of :mod:`bench.reports.agreement`.
+    ``page``: also ``report.html``, of :mod:`bench.reports.html`.
     """
     cells = pd.DataFrame(
         [cell.model_dump(mode="json") for cell in report.cells], columns=[*CellSummary.model_fields]

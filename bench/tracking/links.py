@@ -22,6 +22,7 @@ def link_to_runs(suite: Suite, uri: str) -> str:
         return ""
     if experiment is None:
         return ""
-    wanted = quote("tags.`bench.run_id` = '{run}'", safe="{}")
+    # Ordered by anything but its time, a run stands for itself: else it is folded away below the suite's own.
+    wanted = "searchFilter=tags.`bench.run_id` = '{run}'&orderByKey=metrics.`accuracy`"
     page = f"{shown(uri).rstrip('/')}/#/experiments/{experiment.experiment_id}/runs"
-    return f"{page}?workflowType=machine_learning&searchFilter={wanted}"
+    return f"{page}?workflowType=machine_learning&{quote(wanted, safe='=&{}')}"

@@ -4,8 +4,8 @@ Question and answer, then evidence, then every run. :mod:`~bench.reports.html.an
 the comparisons, :mod:`~bench.reports.html.runs` what of the runs; ``page.html``, ``page.css`` and ``page.js``
 say how.
 
-Whatever comes from outside (labels, reasons, host names) is text and never markup: the template escapes all of
-it, figures are images, runs are JSON from which the script makes text nodes. The page's own policy lets
+Whatever comes from outside (labels, reasons, host names) is text and never markup: the template escapes all
+of it, figures are images, runs are JSON from which the script makes text nodes. The page's own policy lets
 nothing run but its script, and nothing be loaded.
 """
 

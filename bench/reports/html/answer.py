@@ -28,7 +28,7 @@ EVIDENCE = {
     "g_av": ("g_av", "Hedges g of d_av"),
     "superiority": (
         "P(A>B) %",
-        "chance that the loss beats its baseline with the same new seed, ties counting half, and its interval",
+        "chance that the loss beats its baseline with the same new seed, ties counting half",
     ),
     "correlation": ("ρ", "correlation of the two over seeds: what pairing gains"),
     "discordant": ("≠", "images that one of a pair gets right and the other does not, on average"),

@@ -110,7 +110,7 @@
   });
   for (const cell of data.cells) {
     cell.flat = flat(cell.parameters);
-    cell.text = [cell.dataset, cell.model, cell.loss, ...cell.flat.map((pair) => pair.join(" "))].join("\n");
+    cell.text = [cell.dataset, cell.model, cell.loss, ...cell.flat.map((pair) => pair.join("="))].join("\n");
   }
 
   const panel = byId("run-table");
@@ -128,11 +128,11 @@
     return Object.entries(value).flatMap(([key, inner]) => flat(inner, name ? `${name}.${key}` : key));
   }
 
-  /** What is searched, made when somebody first does. */
-  function text(run) {
-    run.text ??= [run.id, `seed ${run.seed}`, run.state, run.reason, run.trained, run.log, run.cell.text]
-      .join("\n").toLowerCase();
-    return run.text;
+  /** Whether a run mentions a word. `seed=1` is not `seed=12`; what is searched is made when it is needed. */
+  function mentions(run, word) {
+    run.text ??= [run.id, `seed=${run.seed}`, run.state, run.reason, run.trained, run.log, run.cell.text, ""]
+      .join("\n").toLowerCase().replace(/\s+/g, "\n");
+    return run.text.includes(/^[\w.]+=[\w.+-]+$/.test(word) ? `${word}\n` : word);
   }
 
   function filterRuns() {
@@ -140,7 +140,7 @@
     const chosen = choices.filter(([, select]) => select.value !== "");
     found = runs.filter((run) =>
       chosen.every(([axis, select]) => run[axis] === select.value)
-      && wanted.every((word) => text(run).includes(word)));
+      && wanted.every((word) => mentions(run, word)));
     first = 0;
     show();
   }

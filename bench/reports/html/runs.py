@@ -20,7 +20,7 @@ FIELDS = ("cell", "seed", "id", "state", "reason", "correct", "total", "epoch", 
 
 
 class RunList(BaseModel):
-    """What the page knows of runs. Thousands of them: rows without names, and what a cell's share only once."""
+    """What the page knows of runs. There may be thousands: what those of a cell share is there once."""
 
     cells: list[dict[str, Any]]
     """Data set, model and loss as tables call them, and ``parameters``: the resolved description."""
