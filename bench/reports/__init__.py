@@ -7,6 +7,7 @@ reads anybody's file, :mod:`~bench.reports.columns` finds out which column is wh
 :mod:`~bench.reports.compare` asks the question; :mod:`~bench.reports.claim` needs but two numbers.
 
 Both meet in :mod:`~bench.reports.analysis`, which turns counts into comparisons
-(:mod:`~bench.reports.documents`); :mod:`~bench.reports.text` writes them as Markdown, and
+(:mod:`~bench.reports.documents`); :mod:`~bench.reports.text` writes them as Markdown,
+:mod:`~bench.reports.html` as one page, :mod:`~bench.reports.figures` draws them, and
 :mod:`~bench.reports.files` puts a suite's tables on disk.
 """

@@ -11,10 +11,13 @@ from bench.reports.text import markdown
 from bench.results import write_atomically
 
 
-def write(report: Report, folder: Path, agreement: bytes | None = None) -> list[Path]:
+def write(
+    report: Report, folder: Path, agreement: bytes | None = None, page: str | None = None
+) -> list[Path]:
     """Write ``report.md``, ``report.json``, ``cells.csv`` and ``comparisons.csv``; returns their paths.
 
     ``agreement``: also ``agreement.npz``, of :mod:`bench.reports.agreement`.
+    ``page``: also ``report.html``, of :mod:`bench.reports.html`.
     """
     cells = pd.DataFrame(
         [cell.model_dump(mode="json") for cell in report.cells], columns=[*CellSummary.model_fields]
@@ -34,6 +37,8 @@ def write(report: Report, folder: Path, agreement: bytes | None = None) -> list[
     }
     if agreement is not None:
         contents["agreement.npz"] = agreement
+    if page is not None:
+        contents["report.html"] = page.encode(errors="replace")
     paths = []
     for name, content in contents.items():
         write_atomically(folder / name, content)
