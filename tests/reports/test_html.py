@@ -280,7 +280,12 @@ def test_the_theme_can_be_changed_and_is_kept(browser: Chrome, nasty: tuple[Suit
 
 def test_paper_shows_what_is_folded_away(browser: Chrome, nasty: tuple[Suite, Report, Path]) -> None:
     open_page(browser, nasty[2], dark=True)
+    browser.execute_script(
+        "onbeforeprint = () => { window.printed = document.querySelector('table.runs').rows.length }"
+    )
     browser.execute_cdp_cmd("Page.printToPDF", {})
+    assert browser.execute_script("return window.printed") == 1 + 160  # all runs, and not the first of them
+    assert len(texts(browser, ".runs tbody tr")) == 50
     folded = "return [...document.querySelectorAll('details')].filter(one => !one.open).length"
     assert browser.execute_script(folded) == 0
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})

@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const PAGE = 50; // rows of the run table at once: to lay out thousands takes a browser seconds
+  const SHEET = 500; // rows that are printed: more would be pages that nobody reads
   const byId = (id) => document.getElementById(id);
   const words = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
   const count = (number) => number.toLocaleString("en");
@@ -145,10 +146,10 @@
     show();
   }
 
-  function show() {
-    const shown = found.slice(first, first + PAGE);
+  function show(rows = PAGE) {
+    const shown = found.slice(first, first + rows);
     body.replaceChildren(...shown.map(rowOf));
-    const range = found.length > PAGE ? `, ${count(first + 1)} to ${count(first + shown.length)} shown` : "";
+    const range = found.length > rows ? `, ${count(first + 1)} to ${count(first + shown.length)} shown` : "";
     const of = found.length < runs.length ? ` of ${count(runs.length)}` : "";
     byId("run-count").textContent = `${count(found.length)}${of} runs${range}`;
     byId("run-previous").disabled = first === 0;
@@ -229,5 +230,8 @@
 
   addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("details")) details.open = true;
+    first = 0;
+    show(SHEET);
   });
+  addEventListener("afterprint", () => show());
 })();
