@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.xdist_group("browser")  # one browser for all of them
 
 Make = Callable[..., Suite]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><circle id="a" r="4" cx="4" cy="4"/></svg>'
