@@ -10,7 +10,7 @@ quickstart: install
 
 # Style, types, then every test.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 lint: install
 	$(BIN)/ruff check .

@@ -107,7 +107,7 @@ def run(
     except KeyboardInterrupt:
         _say("bench: stopped; what is finished is kept, and the same command goes on from here")
         raise typer.Exit(130) from None
-    made, text, written = _write_report(asked, results)
+    made, text, written = _write_report(asked, results, tracking_uri)
     mirror.finish(written, text)
     if detach:
         _say(
@@ -225,6 +225,9 @@ def report(
     ] = False,
     seeds: Seeds = None,
     results: Results = Path("results"),
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also draw figures: PDF, SVG, PNG, and on the page.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Tables and verdicts from what is finished, also while the suite is still running.
@@ -242,7 +245,7 @@ def report(
         pairs = lay_beside(asked, str(suite), other, partial(_load, names=False), results)
         return _print_report(pairs, beside(pairs), as_json)
     try:
-        made, text, going_on = _look(asked, results)
+        made, text, going_on = _look(asked, results, figures)
         shown = ""
         while watch and going_on:
             if not as_json and text != shown:
@@ -250,7 +253,7 @@ def report(
                 show(text)
             shown = text
             time.sleep(5)
-            made, text, going_on = _look(asked, results)
+            made, text, going_on = _look(asked, results, figures)
         if shown and not as_json:
             clear()
     except KeyboardInterrupt:
@@ -324,7 +327,7 @@ def track(
     asked = _load(suite, seeds, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
     synced = mirror.sync()
-    _, text, written = _write_report(asked, results)
+    _, text, written = _write_report(asked, results, tracking_uri)
     mirror.attach_report(written, text)
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
     print(f"{counts} in {mirror.uri}")
@@ -392,23 +395,46 @@ def _search_path(path: Path) -> list[str]:
     return [str(path.parent.absolute()), str(Path.cwd())]
 
 
-def _write_report(asked: Suite, results: Path) -> tuple[Report, str, list[Path]]:
+def _write_report(
+    asked: Suite, results: Path, tracking_uri: str | None = None, *, figures: bool = False
+) -> tuple[Report, str, list[Path]]:
     from bench.reports import files
     from bench.reports.comparison import report_and_agreement
+    from bench.reports.html import page
+    from bench.reports.html.runs import list_runs
     from bench.reports.methods import paper
     from bench.reports.text import markdown
+    from bench.results import frame
+    from bench.tracking.links import link_to_runs
+    from bench.tracking.store import default_uri
 
-    made, agreement = report_and_agreement(asked, results)
-    written = files.write(made, results / asked.name, agreement, paper(asked, results, made))
-    return made, markdown(made), written
+    runs = frame(results, asked.cells)
+    made, agreement = report_and_agreement(asked, results, runs)
+    link = link_to_runs(asked, tracking_uri or default_uri(results))
+    drawn = _draw_figures(asked, results, made) if figures else []
+    shown = page(made, list_runs(asked, results, runs, link), drawn)
+    texts = paper(asked, results, made)
+    return made, markdown(made), files.write(made, results / asked.name, agreement, shown, texts)
 
 
-def _look(asked: Suite, results: Path) -> tuple[Report, str, bool]:
+def _draw_figures(asked: Suite, results: Path, made: Report) -> list[tuple[str, str, str]]:
+    """Title, text for those who do not see it, and SVG of each figure."""
+    from bench.reports.figures import draw
+
+    folder = results / asked.name / "figures"
+    _say(f"drawing figures into {folder}")
+    drawn = draw(made, asked, results, folder)
+    for story, reason in drawn.skipped.items():
+        _say(f"not drawn: {story}: {reason}")
+    return [(made.title, made.alt, made.paths["svg"].read_text("utf-8")) for made in drawn.drawings]
+
+
+def _look(asked: Suite, results: Path, figures: bool) -> tuple[Report, str, bool]:
     """The report, its text with what is still to come, and whether anything is."""
     from bench.launch.status import status
     from bench.reports.terminal import still_to_come
 
-    made, text, _ = _write_report(asked, results)
+    made, text, _ = _write_report(asked, results, figures=figures)
     coming = [] if made.complete else still_to_come(status(asked, results))
     return made, "\n".join([text, *coming, *([""] if coming else [])]), bool(coming)
 

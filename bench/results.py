@@ -57,6 +57,15 @@ class Score(BaseModel):
     correct: int
 
 
+class Reliability(BaseModel):
+    """Test images by the confidence of their prediction: equally wide bins from 0 to 1, one number a bin."""
+
+    count: list[int]
+    confidence: list[float | None]
+    """Mean probability of the predicted class; None in an empty bin."""
+    correct: list[int]
+
+
 class Result(BaseModel):
     """What a finished run says. Losses and scores are means over the test images."""
 
@@ -79,6 +88,8 @@ class Result(BaseModel):
     """Unix time."""
     predictions_sha256: str
     warnings: list[str] = []
+    reliability: Reliability | None = None
+    """What `ece` is made of, at the epoch that counts; None in results from before this was recorded."""
 
     @property
     def accuracy(self) -> float:

@@ -49,6 +49,17 @@ def test_predictions_take_one_byte_an_image(run: Run, tmp_path: Path) -> None:
     assert (predictions[0] == predictions[1]).sum() == 90
 
 
+def test_results_from_before_reliability_was_recorded_still_count(run: Run, tmp_path: Path) -> None:
+    folder = finish_run(run, tmp_path, correct=90)
+    path = folder.path / "result.json"
+    content = json.loads(path.read_text())
+    del content["reliability"]
+    path.write_text(json.dumps(content))
+    result = folder.result(check_predictions=True)
+    assert result is not None
+    assert result.reliability is None
+
+
 @pytest.mark.parametrize(
     ("file", "content", "complaint"),
     [

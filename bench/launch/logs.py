@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -35,6 +36,16 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
             if f"run {matching[0]} " in path.read_text(errors="replace"):
                 return path
     raise BenchError(f"run {matching[0]}: " + ("its log is gone" if attempts else "no job has begun it yet"))
+
+
+def logs_of_runs(suite: Suite, results: Path) -> dict[tuple[str, str], Path]:
+    """The log of each (job, run) of a suite: one look at every log, where :func:`find_log` seeks one run."""
+    found: dict[tuple[str, str], Path] = {}
+    for path in sorted((results / suite.name / "jobs").glob("*/*_log.err")):
+        job = path.name.removesuffix("_log.err").rpartition("_")[0]
+        for run in re.findall(r"run ([0-9a-f]{16}) ", path.read_text(errors="replace")):
+            found.setdefault((job, run), path)
+    return found
 
 
 def tail(path: Path, lines: int) -> str:

@@ -8,7 +8,8 @@ reads anybody's file, :mod:`~bench.reports.columns` finds out which column is wh
 
 Both meet in :mod:`~bench.reports.analysis`, which turns counts into comparisons
 (:mod:`~bench.reports.documents`); :mod:`~bench.reports.text` writes them as Markdown,
-:mod:`~bench.reports.terminal` draws that, and :mod:`~bench.reports.beside` lays two reports side by side.
-For a paper, :mod:`~bench.reports.latex` has tables and :mod:`~bench.reports.methods` prose, which cites
-:mod:`~bench.reports.references`. :mod:`~bench.reports.files` puts what belongs to a suite on disk.
+:mod:`~bench.reports.terminal` draws that, :mod:`~bench.reports.html` makes one page of all, and
+:mod:`~bench.reports.figures` the figures; :mod:`~bench.reports.beside` lays two reports side by side. For a
+paper, :mod:`~bench.reports.latex` has tables and :mod:`~bench.reports.methods` prose, which cites
+:mod:`~bench.reports.references`. :mod:`~bench.reports.files` puts a suite's tables on disk.
 """

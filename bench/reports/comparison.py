@@ -23,9 +23,15 @@ def report(suite: Suite, results: Path) -> Report:
     return report_and_agreement(suite, results)[0]
 
 
-def report_and_agreement(suite: Suite, results: Path) -> tuple[Report, bytes]:
-    """The report, and the ``agreement.npz`` that belongs to it."""
-    runs = frame(results, suite.cells)
+def report_and_agreement(
+    suite: Suite, results: Path, runs: pd.DataFrame | None = None
+) -> tuple[Report, bytes]:
+    """The report, and the ``agreement.npz`` that belongs to it.
+
+    Args:
+        runs: of :func:`bench.results.frame`, where it has been read already.
+    """
+    runs = frame(results, suite.cells) if runs is None else runs
     cells = {_key(cell): _scores(cell, _rows(runs, cell)) for cell in suite.cells}
     question = Question(suite.baseline_label, suite.analysis.alpha, suite.analysis.margin / 100)
     joints, missing = read_joints(runs, results)

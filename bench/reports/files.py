@@ -15,11 +15,16 @@ from bench.results import write_atomically
 
 
 def write(
-    report: Report, folder: Path, agreement: bytes | None = None, paper: Mapping[str, str] | None = None
+    report: Report,
+    folder: Path,
+    agreement: bytes | None = None,
+    page: str | None = None,
+    paper: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write the report as Markdown, JSON, LaTeX and two tables of CSV; returns the paths.
 
     ``agreement``: also ``agreement.npz``, of :mod:`bench.reports.agreement`.
+    ``page``: also ``report.html``, of :mod:`bench.reports.html`.
     ``paper``: also these texts by file name, of :mod:`bench.reports.methods`.
     """
     cells = pd.DataFrame(
@@ -44,6 +49,8 @@ def write(
     contents |= {name: text.encode() for name, text in (paper or {}).items()}
     if agreement is not None:
         contents["agreement.npz"] = agreement
+    if page is not None:
+        contents["report.html"] = page.encode(errors="replace")
     paths = []
     for name, content in contents.items():
         write_atomically(folder / name, content)

@@ -1,4 +1,4 @@
-"""One real Slurm for all tests of this folder: slurm/local-cluster, started and ended here."""
+"""A real Slurm for the tests of this folder, one for each process of pytest: slurm/local-cluster."""
 
 from __future__ import annotations
 
@@ -26,13 +26,6 @@ def _module() -> ModuleType:
     sys.modules["local_cluster"] = module
     spec.loader.exec_module(module)
     return module
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of these tests in one process, so that one cluster is started."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("slurm"))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss
 
-from bench.training.evaluation import calibration_error, score
+from bench.training.evaluation import calibration_error, reliability, score
 
 
 def test_scores_agree_with_independent_ones() -> None:
@@ -26,6 +26,10 @@ def test_scores_agree_with_independent_ones() -> None:
         inside = (confidence > k / 15) & (confidence <= (k + 1) / 15)
         if inside.any():
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+        in_bin = (ours.reliability["count"][k], ours.reliability["correct"][k])
+        assert in_bin == (inside.sum(), right[inside].sum())
+        mean = ours.reliability["confidence"][k]
+        assert mean == (pytest.approx(confidence[inside].mean()) if inside.any() else None)
     assert ours.ece == pytest.approx(expected)
 
 
@@ -38,4 +42,6 @@ def test_scores_stay_finite_at_extreme_logits() -> None:
 
 
 def test_always_sure_and_half_right_is_half_miscalibrated() -> None:
-    assert calibration_error(torch.ones(10), torch.arange(10) < 5) == pytest.approx(0.5)
+    bins = reliability(torch.ones(10), torch.arange(10) < 5)
+    assert (bins["count"][-1], bins["confidence"][-1], bins["correct"][-1]) == (10, 1.0, 5)
+    assert calibration_error(bins) == pytest.approx(0.5)

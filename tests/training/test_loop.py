@@ -130,6 +130,12 @@ def test_the_epoch_that_counts(make_suite: Make, tmp_path: Path, selection: str)
     assert result.last.correct == metrics[-1]["test_correct"]
     assert result.best_test.correct == max(line["test_correct"] for line in metrics)
     assert ("validation_accuracy" in metrics[0]) == (selection == "validation")
+    bins = result.reliability
+    assert bins is not None
+    assert (sum(bins.count), sum(bins.correct)) == (result.total, result.correct)
+    filled = [k for k in range(15) if bins.count[k]]
+    gaps = [abs(bins.correct[k] - bins.count[k] * (bins.confidence[k] or 0)) for k in filled]
+    assert result.ece == pytest.approx(sum(gaps) / result.total, abs=1e-15)
 
 
 def test_random_cube_acts_after_epochs_without_a_new_best(make_suite: Make, tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Figures for a paper and for a page: PDF, SVG and PNG, each with a title and its content in words.
+
+One module a story; :mod:`~bench.reports.figures.style` is how all of them look. Importing this package costs
+nothing: matplotlib is imported when something is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from bench.errors import BenchError, unknown
+from bench.reports.documents import Report
+from bench.suite import Suite
+
+Format = Literal["pdf", "svg", "png"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that has been written."""
+
+    name: str
+    """Of its files, without the ending: ``intervals``, or ``curves-2`` where one sheet was not enough."""
+    title: str
+    alt: str
+    """What it shows, with the numbers that matter: for those who do not see it."""
+    paths: dict[str, Path]
+    """Format → file."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """All figures of a suite."""
+
+    drawings: list[Drawing]
+    """In the order in which to look at them."""
+    skipped: dict[str, str]
+    """Story → why there is nothing to draw."""
+
+
+def draw(
+    report: Report, suite: Suite, results: Path, folder: Path, formats: Iterable[str] = FORMATS
+) -> Drawn:
+    """Draw all that the finished runs of a suite allow. The same runs give the same bytes.
+
+    Args:
+        report: of :func:`bench.reports.comparison.report`, made from the same ``results``.
+        folder: where the files go. Figures from before that are not drawn any more are removed from it.
+        formats: of ``pdf``, ``svg`` and ``png``.
+
+    Raises:
+        BenchError: another format.
+        OSError: the folder cannot be written.
+    """
+    wanted = list(dict.fromkeys(formats))
+    for kind in wanted:
+        if kind not in FORMATS:
+            raise BenchError(f"figures: {unknown('format', kind, FORMATS)}")
+
+    from bench.reports.figures import (
+        agreement,
+        curves,
+        intervals,
+        power,
+        ranks,
+        reliability,
+        seeds,
+        selection,
+    )
+    from bench.reports.figures.material import Material, NothingToDraw
+    from bench.reports.figures.style import paper, save
+
+    stories = {
+        "intervals": intervals.draw,
+        "seeds": seeds.draw,
+        "ranks": ranks.draw,
+        "power": power.draw,
+        "selection": selection.draw,
+        "curves": curves.draw,
+        "reliability": reliability.draw,
+        "agreement": agreement.draw,
+    }
+    material = Material(report, suite, results)
+    drawings, skipped = [], {}
+    for story, sketch in stories.items():
+        with paper():
+            try:
+                sketches = sketch(material)
+            except NothingToDraw as reason:
+                skipped[story] = str(reason)
+                continue
+            for made in sketches:
+                paths = save(made.figure, folder, made.name, wanted, made.title, made.alt)
+                drawings.append(Drawing(made.name, made.title, made.alt, paths))
+    _remove_others(folder, stories, {path for made in drawings for path in made.paths.values()})
+    return Drawn(drawings, skipped)
+
+
+def _remove_others(folder: Path, stories: Iterable[str], kept: set[Path]) -> None:
+    """Figures from when there was more to draw would be taken for today's."""
+    for story in stories:
+        for path in [*folder.glob(f"{story}.*"), *folder.glob(f"{story}-[0-9]*.*")]:
+            if path.suffix[1:] in FORMATS and path not in kept:
+                path.unlink()

@@ -1,0 +1,301 @@
+"""How all figures look: a paper's widths and fonts, marks that survive a grey printer, names that fit.
+
+Everything here and in the stories is drawn inside :func:`paper`, which sets all of matplotlib's settings, so
+that neither somebody's ``matplotlibrc`` nor an earlier figure can change a byte of the output.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.ft2font import FT2Font
+from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
+from numpy.typing import ArrayLike, NDArray
+
+from bench.reports.documents import Analysed, Report
+from bench.reports.text import shortened
+from bench.results import write_atomically
+
+SINGLE, DOUBLE = 3.25, 6.75
+"""Widths in inches: one column of a paper, and both."""
+TALLEST = 8.75
+"""Inches. What needs more goes on a second figure."""
+SMALL, NORMAL = 6.5, 7.5
+"""Font sizes in points, as they are printed."""
+
+# Times is what most papers are set in; STIX is its like, and comes with matplotlib, so it is the same
+# everywhere. DejaVu has the letters that STIX lacks.
+FONTS = ("STIXGeneral", "DejaVu Sans")
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": list(FONTS),
+    "font.size": NORMAL,
+    "axes.titlesize": NORMAL,
+    "axes.labelsize": NORMAL,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "text.parse_math": False,  # a loss may be called $x_1$
+    "axes.unicode_minus": True,
+    "axes.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4.0,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "legend.columnspacing": 1.4,
+    "legend.borderaxespad": 0.2,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "figure.dpi": 300,  # laid out as it is written
+    "savefig.dpi": 300,
+    "text.hinting": "none",  # letters are as wide in every format
+    "pdf.fonttype": 42,  # TrueType, embedded: what publishers ask for
+    "svg.fonttype": "path",  # letters as shapes: looks alike whatever fonts the reader has
+    "svg.hashsalt": "bench",
+}
+
+BLACK, GREY, PALE = "#000000", "#767676", "#e4e4e4"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one loss is told from another: by colour, and without colour by dashes and marker."""
+
+    colour: str
+    dashes: Any
+    marker: str
+
+    def line(self, **more: Any) -> dict[str, Any]:
+        """Arguments of a line."""
+        return {"color": self.colour, "linestyle": self.dashes, **more}
+
+
+# Okabe & Ito's colours ("Color universal design", 2008), the yellow left out: it is too pale to print. Light
+# and dark alternate.
+BASELINE = Look(BLACK, "-", "o")
+LOOKS = (
+    Look("#0072b2", (0, (5, 1.2)), "s"),
+    Look("#d55e00", (0, (1.2, 1)), "^"),
+    Look("#009e73", (0, (5, 1, 1.2, 1)), "D"),
+    Look("#cc79a7", "-", "v"),
+    Look("#56b4e9", (0, (3, 1, 1, 1, 1, 1)), "P"),
+    Look("#e69f00", (0, (8, 2)), "X"),
+)
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Draw with these settings, and put back those of before."""
+    with matplotlib.style.context(["default", _SETTINGS]):
+        yield
+
+
+def sheet(width: float, height: float) -> Figure:
+    """An empty figure, in inches, whose layout keeps everything inside."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def lay_out(figure: Figure) -> None:
+    """Decide where everything goes, once, for all formats alike."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+
+
+def save(
+    figure: Figure, folder: Path, name: str, formats: Iterable[str], title: str, alt: str
+) -> dict[str, Path]:
+    """Write a figure, whole, once a format; the same figure gives the same bytes, whenever it is written.
+
+    Returns:
+        format → path.
+    """
+    lay_out(figure)
+    metadata: dict[str, dict[str, str | None]] = {
+        "pdf": {"Title": title, "Subject": alt, "Creator": "bench", "CreationDate": None},
+        "svg": {"Title": title, "Description": alt, "Creator": "bench", "Date": None},
+        "png": {"Title": title, "Description": alt, "Software": "bench"},
+    }
+    paths = {}
+    for kind in formats:
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, metadata=metadata[kind])
+        paths[kind] = folder / f"{name}.{kind}"
+        write_atomically(paths[kind], content.getvalue())
+    return paths
+
+
+# ------------------------------------------------------------------------------------------------- names
+
+
+@cache
+def _letters() -> frozenset[int]:
+    fonts = (FT2Font(findfont(FontProperties(family=[family]))) for family in FONTS)
+    return frozenset(code for font in fonts for code in font.get_charmap())
+
+
+def printable(text: str) -> str:
+    """Text from a suite as one line of letters that the fonts have: emoji and the like by their names."""
+    parts = []
+    for letter in " ".join(text.split()):
+        kind = unicodedata.category(letter)
+        if ord(letter) in _letters() and kind[0] != "C":
+            parts.append(letter)
+        elif kind[0] == "S":
+            parts.append(f"[{unicodedata.name(letter, f'U+{ord(letter):04X}').lower()}]")
+        elif kind[0] not in "CM":  # controls, joiners and accents have no width of their own
+            parts.append(f"[U+{ord(letter):04X}]")
+    return "".join(parts) or "?"
+
+
+@cache
+def width_of(text: str, size: float = SMALL) -> float:
+    """Inches that a line of text takes."""
+    width, _, _ = text_to_path.get_text_width_height_descent(
+        text, FontProperties(family=list(FONTS), size=size), ismath=False
+    )
+    return float(width) / 72
+
+
+def fitted(names: Sequence[str], inches: float, size: float = SMALL) -> list[str]:
+    """Names that take at most so many inches each and are still told apart; … stands for what is left out."""
+    whole = [printable(name) for name in names]
+
+    def excess(room: int) -> float:
+        return max(width_of(name, size) for name in shortened(whole, room)) - inches
+
+    rooms = range(6, max(6, min(max(map(len, whole)), 100)) + 1)
+    return shortened(whole, rooms[max(bisect_right(rooms, 0.0, key=excess) - 1, 0)])
+
+
+# -------------------------------------------------------------------------------- what figures have in common
+
+
+def said(name: str) -> str:
+    """A name as part of a sentence: one line, and no longer than somebody listens to."""
+    return shortened([" ".join(name.split())], 40)[0]
+
+
+def heading(dataset: str, model: str, inches: float, size: float = NORMAL) -> str:
+    """``data set · model``, shortened to fit."""
+    return " · ".join(fitted([word], inches / 2, size)[0] for word in (dataset, model) if word)
+
+
+def room_above(width: float, columns: int) -> float:
+    """Inches that the title of a panel may take, where panels side by side share the axis of y."""
+    return (width - 0.6) / columns - 0.1
+
+
+def head(
+    figure: Figure,
+    report: Analysed,
+    handles: Sequence[Any] = (),
+    names: Sequence[str] = (),
+    title: str = "",
+) -> None:
+    """What stands above all panels: a title, what nobody may overlook, and the legend.
+
+    The legend has as many columns as the width allows. Cautions are on the figure itself, because it will be
+    shown where its caption is not.
+    """
+    said = " ".join(cautions(report))
+    if not (said or title or names):
+        return
+    lines = "\n".join(filter(None, (title, said)))
+    # Matplotlib leaves out names that begin with an underscore; not those that begin with a word joiner.
+    shown = [f"\u2060{name}" if name.startswith("_") else name for name in names]
+    widest = max(map(width_of, names), default=0.0) + 0.5
+    made = figure.legend(
+        handles,
+        shown,
+        title=lines or None,
+        loc="outside upper center",
+        ncols=min(max(len(names), 1), max(1, int(figure.get_figwidth() // widest))),
+    )
+    made.get_title().set(fontsize=SMALL, multialignment="center", fontweight="bold" if said else "normal")
+
+
+def entry(**line: Any) -> Line2D:
+    """A line or a marker as an entry of a legend."""
+    return Line2D([], [], **line)
+
+
+def looks(losses: Sequence[str], baseline: str) -> dict[str, Look]:
+    """One look a loss: the baseline is black, and the others have their own as long as there are any."""
+    others = [loss for loss in losses if loss != baseline]
+    assigned = {loss: LOOKS[k % len(LOOKS)] for k, loss in enumerate(others)}
+    return assigned | {baseline: BASELINE}
+
+
+def cautions(report: Analysed) -> list[str]:
+    """OPTIMISTIC and unfinished, in a sentence each."""
+    said = []
+    if isinstance(report, Report) and report.optimistic:
+        said.append("OPTIMISTIC: the epoch was chosen on the test set.")
+    done, planned = sum(cell.n for cell in report.cells), sum(cell.planned for cell in report.cells)
+    if done < planned:
+        said.append(f"Unfinished: {done} of {planned} runs.")
+    return said
+
+
+def window(values: ArrayLike, rows: int, always: Sequence[float] = ()) -> tuple[float, float]:
+    """Limits of an axis that one loss gone wrong does not squeeze for all others.
+
+    Values more than ten times as far from the median as the median one is are left outside, if there are
+    several rows; the caller draws an arrow there. ``always`` is inside.
+    """
+    known = np.asarray(values, dtype=np.float64).ravel()
+    known = np.concatenate([known[np.isfinite(known)], np.asarray(always, dtype=np.float64)])
+    if not known.size:
+        return -1.0, 1.0
+    inside: NDArray[np.float64] = known
+    if rows > 1:
+        away = np.abs(known - np.median(known))
+        inside = np.concatenate([known[away <= 10 * max(np.median(away), 1e-9)], np.asarray(always)])
+    low, high = float(inside.min()), float(inside.max())
+    room = 0.06 * (high - low) or 0.5
+    return low - room, high + room
+
+
+def pages(heights: Mapping[Any, float], room: float = TALLEST) -> list[list[Any]]:
+    """What goes on which figure: in order, as much as is no taller than ``room`` (inches)."""
+    made: list[list[Any]] = []
+    used = math.inf
+    for item, height in heights.items():
+        if used + height > room:
+            made.append([])
+            used = 0.0
+        made[-1].append(item)
+        used += height
+    return made
+
+
+def numbered(name: str, page: int, of: int) -> str:
+    """A file's name: with its page, if there are several."""
+    return name if of == 1 else f"{name}-{page + 1}"
