@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -463,6 +464,9 @@ def _exit_1_if(trouble: object) -> None:
 
 def main() -> None:
     """Entry point: a wrong request gets one message and exit status 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # which may speak less than Unicode
+            stream.reconfigure(errors="replace")
     try:
         app()
     except BenchError as error:

@@ -58,6 +58,8 @@ def lay_beside(
         BenchError: ``other`` is none of these, or has nothing in common with the suite.
     """
     path, made = Path(other), report(asked, results)
+    if (path / "report.json").is_file():
+        path = path / "report.json"
     if path.is_dir():
         then = report(asked, path)
         if not any(cell.n or cell.failed for cell in then.cells):

@@ -59,12 +59,12 @@ def test_then_and_now(suite: Suite, tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("saved", [True, False])
-def test_nothing_changed(suite: Suite, tmp_path: Path, saved: bool) -> None:
+@pytest.mark.parametrize("other", [".", "small", "small/report.json"])
+def test_nothing_changed(suite: Suite, tmp_path: Path, other: str) -> None:
     fill(suite, tmp_path, 8)
-    other = tmp_path / "report.json"
-    other.write_text(report(suite, tmp_path).model_dump_json())
-    document = lay(suite, other if saved else tmp_path, tmp_path)
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "report.json").write_text(report(suite, tmp_path).model_dump_json())
+    document = lay(suite, tmp_path / other, tmp_path)
     assert not any(cell.changed for cell in document.cells)
     assert "All 3 cells are the same in both." in beside(document)
     assert "→" not in beside(document).partition("\n")[2]

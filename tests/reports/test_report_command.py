@@ -74,6 +74,13 @@ def test_a_terminal_gets_colours_and_a_pipe_gets_markdown(suite: Path, tmp_path:
         assert b"\x1b" not in path.read_bytes() or path.suffix == ".npz"
 
 
+def test_a_pipe_that_knows_only_ascii_gets_what_it_can_take(suite: Path, tmp_path: Path) -> None:
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = bench("report", suite, "--results", tmp_path / "results", env=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "| inferior " in done.stdout
+
+
 def test_the_folder_of_a_suite_holds_what_a_paper_needs(suite: Path, tmp_path: Path) -> None:
     assert bench("report", suite, "--results", tmp_path / "results").returncode == 0
     written = {path.name for path in (tmp_path / "results" / "small").iterdir()}
