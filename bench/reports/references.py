@@ -127,10 +127,10 @@ _BIB = r"""
 }
 
 @misc{submitit,
-  author = {{Facebook, Inc.}},
+  author = {{Facebook AI Research}},
   title = {submitit: Python toolbox for submitting jobs to {Slurm}},
   howpublished = {https://github.com/facebookincubator/submitit},
-  year = {2020},
+  year = {n.d.},
 }
 
 @book{westfall1993,
