@@ -1,0 +1,36 @@
+"""The command: one short function a verb.
+
+:mod:`~bench.cli.training` has the verbs that train, :mod:`~bench.cli.reporting` those that show what was
+found; :mod:`~bench.cli.app`, :mod:`~bench.cli.options` and :mod:`~bench.cli.shared` are what they share.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+
+from bench.cli import training, reporting  # noqa: F401 # isort: skip - they add their verbs, in the order of --help
+from bench.cli.app import app
+from bench.cli.shared import say
+from bench.errors import BenchError
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Entry point: a wrong request gets one message and exit status 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # which may speak less than Unicode
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except BenchError as error:
+        sys.exit(_fail(str(error), 2))
+    except OSError as error:
+        where = error.filename or "a file could not be read or written"
+        sys.exit(_fail(f"{where}: {error.strerror or error}", 2))
+
+
+def _fail(message: str, status: int) -> int:
+    say(f"bench: {message}")
+    return status

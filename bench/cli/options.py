@@ -1,0 +1,24 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite's YAML file.")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Use this many seeds instead of the suite's.")]
+Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of run folders and tables.")]
+Data = Annotated[Path, typer.Option(envvar="BENCH_DATA", help="Folder of the data sets.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a GPU, or one a core.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where runs are trained.")]
+On = Annotated[Path | None, typer.Option("--on", metavar="PROFILE", help="Cluster profile: slurm/*.yaml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MLFLOW_TRACKING_URI", help="MLflow store. Default: mlflow.db in the results folder."
+    ),
+]
+Column = Annotated[str | None, typer.Option(metavar="NAME", help="Default: guessed.", show_default=False)]

@@ -1,0 +1,157 @@
+"""Verbs that show what was found: tables, pages, MLflow."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.app import app
+from bench.cli.options import Column, Json, Results, Seeds, SuiteFile, TrackingUri
+from bench.cli.shared import exit_1_if, load, look, print_document, print_report, say, write_report
+from bench.errors import BenchError
+
+
+@app.command()
+def report(
+    suite: SuiteFile,
+    other: Annotated[
+        str, typer.Argument(metavar="[OTHER]", help="A second suite, a results folder, or a report.json.")
+    ] = "",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
+    ] = False,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also draw figures: PDF, SVG, PNG, and on the page.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Tables and verdicts from what is finished, also while the suite is still running.
+
+    With OTHER, both side by side: which cells changed, verdict and difference in each. Two suites stand in
+    the order given. A results folder or a saved report.json is the suite as it was then, and comes first.
+    """
+    from bench.reports.beside import beside, lay_beside
+    from bench.reports.terminal import clear, show
+
+    asked = load(suite, seeds, names=False)
+    if other and watch:
+        raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
+    if other:
+        pairs = lay_beside(asked, str(suite), other, partial(load, names=False), results)
+        return print_report(pairs, beside(pairs), as_json)
+    try:
+        made, text, going_on = look(asked, results, figures)
+        shown = ""
+        while watch and going_on:
+            if not as_json and text != shown:
+                clear()
+                show(text)
+            shown = text
+            time.sleep(5)
+            made, text, going_on = look(asked, results, figures)
+        if shown and not as_json:
+            clear()
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    print_report(made, text, as_json)
+    exit_1_if(any(cell.failed for cell in made.cells))
+
+
+@app.command()
+def compare(
+    source: Annotated[str, typer.Argument(metavar="[FILE]", help="Or mlflow:EXPERIMENT.")] = "",
+    baseline: Annotated[str | None, typer.Option(help="The method that all others meet.")] = None,
+    alpha: Annotated[float, typer.Option(help="Chance of a false alarm among all comparisons.")] = 0.05,
+    margin: Annotated[float, typer.Option(help="Accuracy points that do not matter.")] = 0.1,
+    unpaired: Annotated[bool, typer.Option("--unpaired", help="Seeds have nothing in common.")] = False,
+    total_images: Annotated[int | None, typer.Option(min=1, help="Test images of every run.")] = None,
+    percent: Annotated[bool | None, typer.Option("--percent/--fraction", help="Default: by size.")] = None,
+    claim: Annotated[tuple[float, float] | None, typer.Option(help="Two accuracies; no file.")] = None,
+    method_column: Column = None,
+    seed_column: Column = None,
+    accuracy_column: Column = None,
+    correct_column: Column = None,
+    total_column: Column = None,
+    dataset_column: Column = None,
+    model_column: Column = None,
+    image_column: Column = None,
+    results: Results = Path("results"),
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """The statistics of a report on anybody's results: CSV, Parquet, JSON Lines or an MLflow experiment.
+
+    Long form: a row a run, with its method, seed, and accuracy or correct and total; optionally dataset and
+    model; with image, a row for each image of a run, correct being 0 or 1. Wide form: a column a method.
+    """
+    from bench.reports.claim import claim_text, judge_claim
+    from bench.reports.compare import Request, compare_table
+    from bench.reports.tables import read_table
+    from bench.reports.text import compared
+    from bench.tracking.experiment import read_experiment
+    from bench.tracking.store import default_uri
+
+    if (claim is None) == (not source):
+        raise BenchError("compare what? Give a FILE, or mlflow:EXPERIMENT, or --claim with two accuracies")
+    if claim is not None:
+        judged = judge_claim(*claim, total_images, alpha)
+        return print_document(judged, claim_text(judged), as_json)
+    columns = {
+        **{"method": method_column, "seed": seed_column, "dataset": dataset_column, "model": model_column},
+        **{"accuracy": accuracy_column, "correct": correct_column, "total": total_column},
+        "image": image_column,
+    }
+    request = Request(baseline, alpha, margin, not unpaired, total_images, percent, columns)
+    uri = tracking_uri or default_uri(results)
+    table = read_experiment(source, uri) if source.startswith("mlflow:") else read_table(Path(source))
+    made = compare_table(source, table, request)
+    print_report(made, compared(made), as_json)
+
+
+@app.command()
+def track(
+    suite: SuiteFile,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
+    from bench.tracking.mirror import Mirror
+    from bench.tracking.store import default_uri
+
+    asked = load(suite, seeds, names=False)
+    mirror = Mirror(asked, results, tracking_uri or default_uri(results))
+    synced = mirror.sync()
+    _, text, written = write_report(asked, results, tracking_uri)
+    mirror.attach_report(written, text)
+    counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
+    print(f"{counts} in {mirror.uri}")
+
+
+@app.command()
+def ui(
+    suite: Annotated[Path | None, typer.Argument(metavar="[SUITE]", help="Open on its runs.")] = None,
+    results: Results = Path("results"),
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it."""
+    from bench.tracking.mirror import Mirror
+    from bench.tracking.store import default_uri, ui_command
+
+    uri = tracking_uri or default_uri(results)
+    command = ui_command(results, uri, port)
+    page = f"http://127.0.0.1:{port}"
+    if suite is not None:
+        mirror = Mirror(load(suite, names=False), results, uri)
+        mirror.sync()
+        page = mirror.page(page)
+    say(f"MLflow opens in some seconds at {page}")
+    os.execvp(command[0], command)

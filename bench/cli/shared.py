@@ -1,0 +1,101 @@
+"""What the verbs share: reading a suite, writing its report, printing, exit status."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from pydantic import BaseModel
+
+from bench import suite as suites
+from bench.launch.preflight import check_names
+from bench.suite import Suite
+
+if TYPE_CHECKING:
+    from bench.reports.comparison import Report
+
+
+def load(path: Path, seeds: int | None = None, *, names: bool = True) -> Suite:
+    """Read a suite; ``names``: also ask libraries and the user's modules whether they have what it names."""
+    sys.path[:0] = search_path(path)
+    asked = suites.load(path, seeds)
+    if names:
+        check_names(asked)
+    return asked
+
+
+def search_path(path: Path) -> list[str]:
+    """A user's own modules lie beside the suite, or in the folder where the command was given."""
+    return [str(path.parent.absolute()), str(Path.cwd())]
+
+
+def write_report(
+    asked: Suite, results: Path, tracking_uri: str | None = None, *, figures: bool = False
+) -> tuple[Report, str, list[Path]]:
+    """Write all that a report has into the suite's folder: the report, its text, and the files."""
+    from bench.reports import files
+    from bench.reports.comparison import report_and_agreement
+    from bench.reports.html import page
+    from bench.reports.html.runs import list_runs
+    from bench.reports.methods import paper
+    from bench.reports.text import markdown
+    from bench.results import frame
+    from bench.tracking.links import link_to_runs
+    from bench.tracking.store import default_uri
+
+    runs = frame(results, asked.cells)
+    made, agreement = report_and_agreement(asked, results, runs)
+    link = link_to_runs(asked, tracking_uri or default_uri(results))
+    drawn = _draw_figures(asked, results, made) if figures else []
+    shown = page(made, list_runs(asked, results, runs, link), drawn)
+    texts = paper(asked, results, made)
+    return made, markdown(made), files.write(made, results / asked.name, agreement, shown, texts)
+
+
+def _draw_figures(asked: Suite, results: Path, made: Report) -> list[tuple[str, str, str]]:
+    """Title, text for those who do not see it, and SVG of each figure."""
+    from bench.reports.figures import draw
+
+    folder = results / asked.name / "figures"
+    say(f"drawing figures into {folder}")
+    drawn = draw(made, asked, results, folder)
+    for story, reason in drawn.skipped.items():
+        say(f"not drawn: {story}: {reason}")
+    return [(made.title, made.alt, made.paths["svg"].read_text("utf-8")) for made in drawn.drawings]
+
+
+def look(asked: Suite, results: Path, figures: bool) -> tuple[Report, str, bool]:
+    """The report, its text with what is still to come, and whether anything is."""
+    from bench.launch.status import status
+    from bench.reports.terminal import still_to_come
+
+    made, text, _ = write_report(asked, results, figures=figures)
+    coming = [] if made.complete else still_to_come(status(asked, results))
+    return made, "\n".join([text, *coming, *([""] if coming else [])]), bool(coming)
+
+
+def print_report(document: BaseModel, text: str, as_json: bool) -> None:
+    """As :func:`print_document`, drawn where there is a terminal."""
+    from bench.reports.terminal import show
+
+    if as_json:
+        return print_document(document, text, as_json)
+    show(text)
+
+
+def print_document(document: BaseModel, text: str, as_json: bool) -> None:
+    """One JSON document, or the text for a person."""
+    print(document.model_dump_json(indent=1) if as_json else text)
+
+
+def say(message: str) -> None:
+    """Tell a person, on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def exit_1_if(trouble: object) -> None:
+    """Exit status 1: some runs failed, or a check did not hold."""
+    if trouble:
+        raise typer.Exit(1)

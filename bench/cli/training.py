@@ -1,0 +1,205 @@
+"""Verbs that train, and that look at what is being trained."""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.app import app
+from bench.cli.options import Data, Device, Json, On, Results, Seeds, SuiteFile, TrackingUri, Workers
+from bench.cli.shared import exit_1_if, load, print_document, print_report, say, search_path, write_report
+from bench.errors import BenchError
+from bench.launch.preflight import check_data
+from bench.results import check_writable
+
+
+@app.command()
+def run(
+    suite: SuiteFile,
+    on: On = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit to the cluster and return at once.")
+    ] = False,
+    first: Annotated[
+        bool, typer.Option("--first", help="Train the first cell here before all else.")
+    ] = False,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    data: Data = Path("data"),
+    workers: Workers = None,
+    device: Device = "auto",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Train what a suite is missing, watch, mirror into MLflow, and report. Run it again to continue."""
+    from bench.launch.cluster import Cluster, train_there
+    from bench.launch.local import train_here
+    from bench.launch.profile import load_profile
+    from bench.launch.view import View
+    from bench.tracking.mirror import BackgroundMirror, Mirror
+    from bench.tracking.store import default_uri
+
+    asked = load(suite, seeds)
+    if detach and on is None:
+        raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
+    profile = load_profile(on) if on is not None else None
+    check_writable(results)
+    path = search_path(suite)
+    mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
+    mirror.start()
+    try:
+        with View(asked, results) as view:
+            here = partial(
+                train_here,
+                asked,
+                results=results,
+                data=data,
+                search_path=path,
+                watch=view,
+                say=view.say,
+                workers=workers,
+                device=device,
+                retry_failed=retry_failed,
+            )
+            if first:
+                here(asked.cells[0].runs)
+            if on is None or profile is None:
+                here(asked.runs())
+            else:
+                cluster = Cluster(asked, results, data, profile, on, path, view.say)
+                train_there(cluster, view, detach=detach, retry_failed=retry_failed)
+    except KeyboardInterrupt:
+        say("bench: stopped; what is finished is kept, and the same command goes on from here")
+        raise typer.Exit(130) from None
+    made, text, written = write_report(asked, results, tracking_uri)
+    mirror.finish(written, text)
+    if detach:
+        say(f"detached: `bench status {suite}` says how it stands, the same command without --detach watches")
+    if mirror.warning:
+        say(f"warning: not mirrored: {mirror.warning}")
+    print_report(made, text, as_json)
+    exit_1_if(any(cell.failed for cell in made.cells))
+
+
+@app.command()
+def plan(
+    suite: SuiteFile,
+    on: On = None,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    workers: Workers = None,
+    device: Device = "auto",
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Print each cell's complete description instead, as YAML.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What would run: cells, done and missing runs, workers, and the hours it would take. Changes nothing."""
+    from bench.launch.plan import plan as make_plan
+    from bench.launch.plan import plan_jobs
+    from bench.launch.profile import load_profile
+    from bench.launch.text import plan_text, resolved_text
+
+    asked = load(suite, seeds)
+    if resolved:
+        print(resolved_text(asked))
+        return
+    made = make_plan(asked, results, workers, device)
+    if on is not None:
+        made.jobs = plan_jobs(asked, results, load_profile(on), on)
+    print_document(made, plan_text(made), as_json)
+
+
+@app.command()
+def status(
+    suite: SuiteFile,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
+    ] = False,
+    seeds: Seeds = None,
+    results: Results = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """How a suite and its jobs stand: done, running, waiting, failed and why. Changes nothing."""
+    from bench.launch.status import status as look
+    from bench.launch.text import status_text
+
+    asked = load(suite, seeds, names=False)
+    found = look(asked, results)
+    while watch and found.runs.waiting + found.runs.running:
+        clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
+        print(clear + status_text(found), flush=True)
+        time.sleep(5)
+        found = look(asked, results)
+    print_document(found, status_text(found), as_json)
+    exit_1_if(found.runs.failed or found.runs.damaged)
+
+
+@app.command()
+def logs(
+    suite: SuiteFile,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Id of a run, or how it begins.")] = "",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 30,
+    results: Results = Path("results"),
+) -> None:
+    """The end of a job's log: of the job that trained a run last, or of the job that wrote last."""
+    from bench.launch.logs import find_log, tail
+
+    path = find_log(load(suite, names=False), results, run)
+    say(str(path))
+    print(tail(path, lines))
+
+
+@app.command()
+def cancel(
+    suite: SuiteFile,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    unasked: Annotated[
+        bool, typer.Option("--unasked", help="Only jobs with nothing that the suite still asks for.")
+    ] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Cancel a suite's jobs on the cluster, after asking. Finished runs and checkpoints stay."""
+    from bench.launch import slurm
+    from bench.launch.queue import to_cancel
+
+    asked = load(suite, names=False)
+    ids, runs = to_cancel(asked, results, only_unasked=unasked)
+    if not ids:
+        say("nothing to cancel: no job of this suite is queued or running")
+        return
+    shown = ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
+    say(f"to be cancelled: {len(ids)} jobs with {runs} unfinished runs ({shown})")
+    if not yes and not typer.confirm("cancel them?", err=True):
+        raise typer.Exit(1)
+    slurm.cancel(ids)
+    say("cancelled; `bench run` with the same profile goes on from what is finished")
+
+
+@app.command()
+def fetch(suite: SuiteFile, data: Data = Path("data")) -> None:
+    """Download a suite's data sets, on a machine that has a network, before the nodes need them."""
+    chosen = {entry.choice for entry in load(suite).datasets}
+    check_data(chosen, data, say)
+    say(f"in place: {', '.join(sorted(choice.name for choice in chosen))}")
+
+
+@app.command()
+def doctor(
+    results: Results = Path("results"),
+    data: Data = Path("data"),
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Can this machine run it: torch and torchvision, devices, Slurm, MLflow, data sets."""
+    from bench.doctor import diagnose, diagnosis_text
+
+    diagnosis = diagnose(results, data, tracking_uri)
+    print_document(diagnosis, diagnosis_text(diagnosis), as_json)
+    exit_1_if(not diagnosis.healthy)
