@@ -1,0 +1,239 @@
+"""When to stop adding seeds to a comparison: the rule, stated before the first seed, and what it says.
+
+At each planned look a comparison is closed, in this order, because
+
+* there is a **difference**: the e-value has reached K/α (:mod:`bench.statistics.sequential`);
+* the two are **equivalent**: two one-sided t-tests place the difference within the margin. Each of the two
+  spends its α over the looks as O'Brien and Fleming's bounds do (:mod:`bench.statistics.group_sequential`),
+  so that the chance of *ever* calling a difference as large as the margin equivalent is α, and the last look
+  has nearly the power of a single one. Asking for both costs no α (Berger, Technometrics 24, 1982);
+* going on is **futile**: neither of the two is likely at the largest number of seeds, however friendly the
+  true difference (:mod:`bench.statistics.futility`). That can only lower the rates of error;
+* the **largest** number of seeds has been reached.
+
+:func:`outcomes` applies the rule to means and standard errors, of one comparison or of thousands simulated
+ones at a time: what a suite does, and what :mod:`bench.statistics.operating_characteristics` says that it
+does, is the same code. :func:`standing` applies it to counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from bench.statistics import group_sequential, sequential
+from bench.statistics.futility import equivalence_power, prospects
+from bench.statistics.paired import paired_t
+
+FUTILITY = 0.2
+"""Chance of deciding, at best, below which it is not worth going on: one minus the usual power."""
+
+Seed = TypeVar("Seed", bound=int | str)
+
+
+class Rule(StrEnum):
+    """When to stop and call it a difference."""
+
+    E_VALUE = "e-value"
+    OBRIEN_FLEMING = "obrien-fleming"
+    POCOCK = "pocock"
+    FIXED = "fixed"  # one t-test at the largest n
+    NAIVE = "naive"  # a t-test at every look, as if it were the only one: not valid, to show what it does
+
+
+class Outcome(StrEnum):
+    """How a comparison stands."""
+
+    OPEN = "open"
+    DIFFERENCE = "difference"
+    EQUIVALENT = "equivalent"
+    FUTILE = "futile"
+    LARGEST = "largest"
+
+
+OUTCOMES = tuple(Outcome)
+"""Outcome k of :func:`outcomes` is the k-th of these."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Looks at ``start`` seeds, then every ``step`` more, up to ``largest``.
+
+    Raises:
+        ValueError: unless 2 ≤ start ≤ largest and step ≥ 1, 0 < alpha < 1 (½ with a margin), comparisons ≥ 1,
+            margin ≥ 0 and 0 ≤ futility < 1.
+    """
+
+    start: int
+    step: int
+    largest: int
+    rule: Rule = Rule.E_VALUE
+    alpha: float = 0.05
+    comparisons: int = 1  # of the family, each planned so; α/K for each
+    g: float = 1.0  # of the e-value
+    futility: float = 0.0  # stop where even the favourable chance of deciding is below this; 0: never
+    margin: float = 0.0  # in the unit of the differences; 0: equivalence is never called
+
+    def __post_init__(self) -> None:
+        sequential.threshold(self.alpha, self.comparisons)
+        if not (2 <= self.start <= self.largest and self.step >= 1 and 0 <= self.futility < 1):
+            raise ValueError(
+                "2 ≤ start ≤ largest, step ≥ 1 and 0 ≤ futility < 1 must hold, "
+                f"found {self.start}, {self.largest}, {self.step} and {self.futility}"
+            )
+        if not (self.margin >= 0 and (self.alpha < 0.5 or not self.margin)):
+            raise ValueError(
+                f"a margin of at least 0, and α < ½, are needed, found {self.margin} and {self.alpha}"
+            )
+
+    @property
+    def looks(self) -> NDArray[np.int64]:
+        """Seeds at each look; the last one is at the largest n, whatever the step."""
+        looks = [self.largest] if self.rule is Rule.FIXED else [*range(self.start, self.largest, self.step)]
+        return np.array(looks if looks[-1:] == [self.largest] else [*looks, self.largest])
+
+    @property
+    def bar(self) -> float:
+        """The e-value that decides: K/α."""
+        return sequential.threshold(self.alpha, self.comparisons)
+
+    def critical_t(self, n: ArrayLike | None = None) -> NDArray[np.float64]:
+        """|t| that decides at each look.
+
+        Args:
+            n: seeds at each look, where not all that were planned gave a pair.
+        """
+        seeds = self.looks if n is None else np.asarray(n)
+        alpha = self.alpha / self.comparisons
+        match self.rule:
+            case Rule.E_VALUE:
+                return sequential.critical_t(seeds, self.bar, self.g)
+            case Rule.OBRIEN_FLEMING | Rule.POCOCK:
+                spending = group_sequential.Spending(self.rule.value)
+                levels = _levels(tuple(self.looks.tolist()), alpha, spending)
+                return np.asarray(stats.t.isf(levels, seeds - 1), dtype=np.float64)
+            case Rule.FIXED | Rule.NAIVE:
+                return np.asarray(stats.t.isf(alpha / 2, seeds - 1), dtype=np.float64)
+
+    def equivalence_levels(self) -> NDArray[np.float64]:
+        """p of either one-sided test from which down to call equivalence, at each look."""
+        # A two-sided 2α is α on either side.
+        looks = tuple(self.looks.tolist())
+        return _levels(looks, 2 * self.alpha, group_sequential.Spending.OBRIEN_FLEMING)
+
+
+@cache
+def _levels(looks: tuple[int, ...], alpha: float, spending: group_sequential.Spending) -> NDArray[np.float64]:
+    """One-sided tail probability at each look, which carries z bounds over to t."""
+    z = group_sequential.bounds(np.array(looks) / looks[-1], alpha, spending)
+    return np.asarray(stats.norm.sf(z), dtype=np.float64)
+
+
+def outcomes(plan: Plan, mean: ArrayLike, se: ArrayLike, n: ArrayLike | None = None) -> NDArray[np.int8]:
+    """What each look says by itself, as places in :data:`OUTCOMES`: [..., looks].
+
+    The first look that is not ``open`` closes a comparison; what later ones say does not matter then.
+
+    Args:
+        mean, se: of the differences at each look [..., looks], in the unit of the plan's margin. Where they
+            are no numbers, or ``se`` is 0, nothing can be said.
+        n: seeds at each look [looks], where not all that were planned gave a pair.
+    """
+    mean, se = np.asarray(mean, dtype=np.float64), np.asarray(se, dtype=np.float64)
+    seeds = plan.looks if n is None else np.asarray(n)
+    known = (se > 0) & np.isfinite(mean) & (seeds >= 2)
+    seeds = np.maximum(seeds, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(known, mean / se, 0.0)
+        room = np.where(known, (plan.margin - np.abs(mean)) / se, -np.inf)
+    critical = plan.critical_t(seeds)
+    found = np.zeros(t.shape, dtype=np.int8)
+    found[..., -1] = OUTCOMES.index(Outcome.LARGEST)
+    if plan.futility > 0:
+        futile = known & (_best_chance(plan, t, mean, se, seeds, float(critical[-1])) < plan.futility)
+        futile[..., -1] = False
+        found[futile] = OUTCOMES.index(Outcome.FUTILE)
+    if plan.margin > 0:
+        equivalent = stats.t.sf(room, seeds - 1) <= plan.equivalence_levels()
+        found[equivalent] = OUTCOMES.index(Outcome.EQUIVALENT)
+    found[known & (np.abs(t) >= critical)] = OUTCOMES.index(Outcome.DIFFERENCE)
+    return found
+
+
+def _best_chance(
+    plan: Plan,
+    t: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    se: NDArray[np.float64],
+    seeds: NDArray[np.int64],
+    critical: float,
+) -> NDArray[np.float64]:
+    """Of being decided at the last look, one way or the other, at the looks before it (1 at the last)."""
+    chance = np.ones(t.shape)
+    # With pairs missing, a look can have as many seeds as the last one was to have, or more.
+    ahead = np.flatnonzero(seeds < plan.largest)
+    if not len(ahead):
+        return chance
+    n = seeds[ahead]
+    best = prospects(t[..., ahead], n, plan.largest, critical).favourable
+    if plan.margin > 0:
+        sd = se[..., ahead] * np.sqrt(n)
+        level = float(plan.equivalence_levels()[-1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            margin = plan.margin / sd
+        best = np.maximum(best, equivalence_power(t[..., ahead], n, plan.largest, margin, level))
+    chance[..., ahead] = best
+    return chance
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a comparison stands after the looks that could be taken."""
+
+    outcome: Outcome
+    looks: int
+    """Looks taken."""
+    seeds: int
+    """Planned seeds at the last of them, whether they gave a pair or not; 0 before the first."""
+    wanted: int
+    """Seeds to train: those of the last look, or of the next one where it is open."""
+
+
+def standing(
+    plan: Plan,
+    seeds: Sequence[Seed],
+    differences: Mapping[Seed, int],
+    settled: Collection[Seed],
+    total: int,
+) -> Standing:
+    """Apply the rule to what has finished.
+
+    Args:
+        seeds: all that there may be, in the order in which they are trained.
+        differences: correct answers of the loss − those of the baseline, of every seed that has both.
+        settled: seeds of which neither run is still to come: both are done, or one has failed for good.
+        total: test images that each count is out of.
+    """
+    looks = plan.looks.tolist()
+    taken = next((k for k, n in enumerate(looks) if any(s not in settled for s in seeds[:n])), len(looks))
+    if taken:
+        pairs = [[differences[s] for s in seeds[:n] if s in differences] for n in looks[:taken]]
+        tests = [paired_t(np.array(pair, dtype=np.int64), total) for pair in pairs]
+        # Looks that are still to come say nothing yet: they are as if nothing was known there.
+        blank = [np.nan] * (len(looks) - taken)
+        mean = [np.nan if test.estimate is None else test.estimate for test in tests]
+        se = [test.se or 0.0 for test in tests]
+        said = outcomes(
+            plan, [*mean, *blank], [*se, *blank], [*(len(pair) for pair in pairs), *looks[taken:]]
+        )
+        for look, code in enumerate(said[:taken].tolist()):
+            if OUTCOMES[code] is not Outcome.OPEN:
+                return Standing(OUTCOMES[code], look + 1, looks[look], looks[look])
+    return Standing(Outcome.OPEN, taken, looks[taken - 1] if taken else 0, looks[taken])
