@@ -15,6 +15,7 @@ FLOORS = [
     ["reports", "tracking"],
     ["launch"],
     ["training"],
+    ["design"],
     ["statistics"],
     ["results"],
     ["suite"],

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bench.design import stopping_plan
 from bench.reports.agreement import read_joints, to_bytes
 from bench.reports.analysis import Question, Scores, analyse, method, sole, summarise
-from bench.reports.documents import CellSummary, Comparison, Key, Report, Seed
+from bench.reports.documents import CellSummary, Comparison, Report, Seed, Sequential
 from bench.results import frame
+from bench.statistics.stopping import Outcome, Plan
 from bench.suite import Cell, Suite
 
 __all__ = ["CellSummary", "Comparison", "Report", "report", "report_and_agreement"]
@@ -29,14 +32,18 @@ def report_and_agreement(
     """The report, and the ``agreement.npz`` that belongs to it.
 
     Args:
+        suite: as it stands (:func:`bench.design.as_it_stands`), where seeds are added until decided.
         runs: of :func:`bench.results.frame`, where it has been read already.
     """
     runs = frame(results, suite.cells) if runs is None else runs
-    cells = {_key(cell): _scores(cell, _rows(runs, cell)) for cell in suite.cells}
-    question = Question(suite.baseline_label, suite.analysis.alpha, suite.analysis.margin / 100)
+    cells = {cell.key: _scores(cell, _rows(runs, cell)) for cell in suite.cells}
+    plan = stopping_plan(suite)
+    order = suite.seeds if plan else ()
+    margin = suite.analysis.margin / 100
+    question = Question(suite.baseline_label, suite.analysis.alpha, margin, plan=plan, order=order)
     joints, missing = read_joints(runs, results)
     found = analyse(cells, question, joints)
-    descriptions = {_key(cell): json.loads(cell.text) for cell in suite.cells}
+    descriptions = {cell.key: json.loads(cell.text) for cell in suite.cells}
     for comparison in found.comparisons:
         ours = descriptions[comparison.dataset, comparison.model, comparison.loss]
         theirs = descriptions[comparison.dataset, comparison.model, comparison.baseline]
@@ -56,12 +63,9 @@ def report_and_agreement(
         comparisons=found.comparisons,
         notes=[*_failures(runs), *missing, *found.notes],
         adjusted_by=found.adjusted_by,
+        sequential=_sequential(plan, found.comparisons, runs) if plan else None,
     )
     return made, to_bytes(runs, joints, question)
-
-
-def _key(cell: Cell) -> Key:
-    return cell.dataset, cell.model, cell.loss
 
 
 def _rows(runs: pd.DataFrame, cell: Cell) -> pd.DataFrame:
@@ -74,7 +78,30 @@ def _scores(cell: Cell, rows: pd.DataFrame) -> Scores:
         int(seed): int(count) for seed, count in zip(done.seed, done.correct, strict=True)
     }
     total = sole({int(size) for size in done.total})
-    return Scores(counts, total, [*cell.seeds], int((rows.state == "failed").sum()))
+    lost = frozenset(int(seed) for seed in rows[rows.state == "failed"].seed)
+    return Scores(counts, total, [*cell.seeds], lost)
+
+
+def _sequential(plan: Plan, comparisons: Sequence[Comparison], runs: pd.DataFrame) -> Sequential:
+    """What was trained, and what never will be, as things stand."""
+    still_open = {c.key for c in comparisons if c.stopped is Outcome.OPEN}
+    still_open |= {(c.dataset, c.model, c.baseline) for c in comparisons if c.key in still_open}
+    saved, hours = 0, 0.0
+    for key, cell in runs.groupby(["dataset", "model", "loss"], sort=False):
+        if key not in still_open:
+            saved += plan.largest - len(cell)
+            hours += (plan.largest - len(cell)) * cell.seconds.mean() / 3600  # NaN where none has finished
+    return Sequential(
+        looks=plan.looks.tolist(),
+        bar=plan.bar,
+        futility=plan.futility,
+        closed=sum(c.stopped is not Outcome.OPEN for c in comparisons),
+        runs=int(runs.state.isin(["done", "failed"]).sum()),
+        runs_fixed=plan.largest * runs.groupby(["dataset", "model", "loss"]).ngroups,
+        runs_saved=saved,
+        device_hours=float(runs.seconds.sum()) / 3600,
+        device_hours_saved=hours if math.isfinite(hours) else None,
+    )
 
 
 def _other_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

@@ -18,11 +18,12 @@ does, is the same code. :func:`standing` applies it to counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +36,7 @@ from bench.statistics.paired import paired_t
 FUTILITY = 0.2
 """Chance of deciding, at best, below which it is not worth going on: one minus the usual power."""
 
-Seed = TypeVar("Seed", bound=int | str)
+Seed = int | str
 
 
 class Rule(StrEnum):
@@ -193,6 +194,25 @@ def _best_chance(
     return chance
 
 
+# --------------------------------------------------------------------------------------- from counts
+
+
+class Arm(Protocol):
+    """The runs of one loss, as far as they have ended."""
+
+    @property
+    def counts(self) -> Mapping[Seed, int]:
+        """Correct answers of each finished seed."""
+
+    @property
+    def lost(self) -> Collection[Seed]:
+        """Seeds whose run has failed."""
+
+    @property
+    def total(self) -> int | None:
+        """Test images of each run; None where they differ, or nothing has finished."""
+
+
 @dataclass(frozen=True)
 class Standing:
     """How a comparison stands after the looks that could be taken."""
@@ -200,40 +220,38 @@ class Standing:
     outcome: Outcome
     looks: int
     """Looks taken."""
-    seeds: int
-    """Planned seeds at the last of them, whether they gave a pair or not; 0 before the first."""
     wanted: int
-    """Seeds to train: those of the last look, or of the next one where it is open."""
+    """Seeds to train: those of the look that closed it, or of the next one where it is open."""
 
 
-def standing(
-    plan: Plan,
-    seeds: Sequence[Seed],
-    differences: Mapping[Seed, int],
-    settled: Collection[Seed],
-    total: int,
-) -> Standing:
-    """Apply the rule to what has finished.
+def standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm) -> Standing:
+    """Apply the rule to what has ended. A look is taken once both runs of all its seeds have.
+
+    A seed whose run has failed is missing from its look, and holds up no other.
 
     Args:
         seeds: all that there may be, in the order in which they are trained.
-        differences: correct answers of the loss − those of the baseline, of every seed that has both.
-        settled: seeds of which neither run is still to come: both are done, or one has failed for good.
-        total: test images that each count is out of.
     """
     looks = plan.looks.tolist()
-    taken = next((k for k, n in enumerate(looks) if any(s not in settled for s in seeds[:n])), len(looks))
-    if taken:
-        pairs = [[differences[s] for s in seeds[:n] if s in differences] for n in looks[:taken]]
-        tests = [paired_t(np.array(pair, dtype=np.int64), total) for pair in pairs]
-        # Looks that are still to come say nothing yet: they are as if nothing was known there.
-        blank = [np.nan] * (len(looks) - taken)
-        mean = [np.nan if test.estimate is None else test.estimate for test in tests]
-        se = [test.se or 0.0 for test in tests]
-        said = outcomes(
-            plan, [*mean, *blank], [*se, *blank], [*(len(pair) for pair in pairs), *looks[taken:]]
-        )
-        for look, code in enumerate(said[:taken].tolist()):
-            if OUTCOMES[code] is not Outcome.OPEN:
-                return Standing(OUTCOMES[code], look + 1, looks[look], looks[look])
-    return Standing(Outcome.OPEN, taken, looks[taken - 1] if taken else 0, looks[taken])
+    settled = {seed for seed in seeds if all(seed in arm.counts or seed in arm.lost for arm in (ours, base))}
+    taken = next((k for k, n in enumerate(looks) if not settled.issuperset(seeds[:n])), len(looks))
+    if not taken or ours.total is None or ours.total != base.total:
+        return Standing(Outcome.OPEN, 0, looks[0])
+    tests = []
+    for n in looks[:taken]:
+        both = [seed for seed in seeds[:n] if seed in ours.counts and seed in base.counts]
+        differences = [ours.counts[seed] - base.counts[seed] for seed in both]
+        tests.append(paired_t(np.array(differences, dtype=np.int64), ours.total))
+    # Nothing is known of looks that are still to come.
+    unknown = [math.nan] * (len(looks) - taken)
+    mean = [math.nan if test.estimate is None else test.estimate for test in tests]
+    said = outcomes(
+        plan,
+        [*mean, *unknown],
+        [*(test.se or math.nan for test in tests), *unknown],
+        [*(test.n for test in tests), *looks[taken:]],
+    )
+    for look, code in enumerate(said[:taken].tolist()):
+        if OUTCOMES[code] is not Outcome.OPEN:
+            return Standing(OUTCOMES[code], look + 1, looks[look])
+    return Standing(Outcome.OPEN, taken, looks[taken])
