@@ -13,6 +13,7 @@ import typer
 from bench.cli.app import app
 from bench.cli.options import Column, Json, Results, Seeds, SuiteFile, TrackingUri
 from bench.cli.shared import exit_1_if, load, look, print_document, print_report, say, write_report
+from bench.design import as_it_stands
 from bench.errors import BenchError
 
 
@@ -129,7 +130,7 @@ def track(
     asked = load(suite, seeds, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
     synced = mirror.sync()
-    _, text, written = write_report(asked, results, tracking_uri)
+    _, text, written = write_report(as_it_stands(asked, results), results, tracking_uri)
     mirror.attach_report(written, text)
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
     print(f"{counts} in {mirror.uri}")

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from bench.launch import slurm
 from bench.launch.preflight import unfinished
 from bench.launch.queue import explain, look
+from bench.launch.submission import SubmissionFolder
 from bench.results import Damaged, RunFolder
 from bench.run import Run
 from bench.suite import Suite
@@ -156,7 +158,7 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
                     done=sum(run in finished for run in runs),
                     runs=len(runs),
                     node=job.node,
-                    why=job.reason if job.alive else explain(folder, job),
+                    why=_why(folder, job),
                     log=str(folder.log(name)),
                 )
             )
@@ -178,6 +180,12 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
     if running and timed:
         left = status.runs.waiting + status.runs.running
         status.seconds_left = left * statistics.fmean(timed) / running
+
+
+def _why(folder: SubmissionFolder, job: slurm.Job) -> str:
+    if folder.content.continuation is not None and job.alive:
+        return "adds seeds, where comparisons are still open, when the jobs before it have ended"
+    return job.reason if job.alive else explain(folder, job)
 
 
 def _seconds(results: Path, run: str) -> float:

@@ -20,9 +20,7 @@ class View:
 
     def __init__(self, suite: Suite, results: Path) -> None:
         self.console = Console(stderr=True)
-        self.cells = [[RunFolder(results, run.id) for run in cell.runs] for cell in suite.cells]
-        self.planned = sum(len(cell) for cell in self.cells)
-        self.failed = 0
+        self.results = results
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -32,9 +30,9 @@ class View:
             TimeRemainingColumn(),
             console=self.console,
         )
-        self.task = self.progress.add_task(suite.name, total=self.planned, failed="")
+        self.task = self.progress.add_task(suite.name, failed="")
         self._last_line = time.monotonic()
-        self._look()
+        self.ask(suite)
 
     def __enter__(self) -> View:
         if self.console.is_terminal:
@@ -53,6 +51,13 @@ class View:
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
             self.say(self._summary())
+
+    def ask(self, suite: Suite) -> None:
+        """Show how these runs stand: more than before, where seeds are added until decided."""
+        self.cells = [[RunFolder(self.results, run.id) for run in cell.runs] for cell in suite.cells]
+        self.planned = sum(len(cell) for cell in self.cells)
+        self.failed = 0
+        self._look()
 
     def say(self, message: str) -> None:
         """One line for the person, above the live view."""
@@ -77,6 +82,7 @@ class View:
             self.task,
             description=f"cells {complete}/{len(self.cells)}",
             completed=self.planned - self.left,
+            total=self.planned,
             failed=failed,
         )
 

@@ -147,4 +147,5 @@ def load(path: Path) -> tuple[dict[Key, Scores], Question, Joints]:
         pair: Joint(rows[block], saved[f"joint_{block}"], images) for block, (pair, images) in where.items()
     }
     asked = json.loads(str(saved["question"]))
-    return cells, Question(**{**asked, "plan": asked["plan"] and Plan(**asked["plan"])}), joints
+    asked |= {"plan": asked["plan"] and Plan(**asked["plan"]), "order": tuple(asked["order"])}
+    return cells, Question(**asked), joints
