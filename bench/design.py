@@ -8,6 +8,7 @@ for the seeds of the next one, of its own loss and of its baseline; one that is 
 from __future__ import annotations
 
 import contextlib
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,17 @@ class Design:
             for key, arm in ended.items()
             if key[2] != baseline
         }
+
+    def typical_sd(self) -> float | None:
+        """Median over comparisons of the sd of their paired differences, a fraction; None: too few pairs."""
+        spreads = []
+        ended = {cell.key: self._ended(cell) for cell in self.suite.cells}
+        for key, arm in ended.items():
+            base = ended[(*key[:2], self.suite.baseline_label)]
+            pairs = arm.counts.keys() & base.counts.keys()
+            if arm is not base and len(pairs) > 2 and arm.total and arm.total == base.total:
+                spreads.append(statistics.stdev(arm.counts[s] - base.counts[s] for s in pairs) / arm.total)
+        return statistics.median(spreads) if spreads else None
 
     def _ended(self, cell: Cell) -> Ended:
         found = Ended()

@@ -63,7 +63,6 @@ def groups(document: Analysed) -> Iterator[tuple[str, str, list[CellSummary], in
 
 
 _STOPPED = {
-    Outcome.OPEN: "still open: it gets more seeds",
     Outcome.FUTILE: "no more seeds: the largest number would hardly decide it",
     Outcome.LARGEST: "the largest number of seeds has not decided it",
 }
