@@ -22,7 +22,7 @@ FLOORS = [
     ["run"],
     ["recipe"],
     ["losses", "models", "datasets", "transforms"],
-    ["choices"],
+    ["choices", "yaml_file"],
     ["errors"],
 ]
 LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}

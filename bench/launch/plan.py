@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,8 @@ class Added(BaseModel):
 
     looks: list[int]
     """Seeds at each look."""
+    first_difference: int | None
+    """Seeds at the first look at which a difference can be called at all, however large it is."""
     most: int
     """Runs, if every comparison got the largest number of seeds."""
     margin: float | None
@@ -120,6 +123,9 @@ def _simulate(design: Design) -> Added:
     rule = replace(rule, margin=margin or 0.0)
     return Added(
         looks=rule.looks.tolist(),
+        first_difference=next(
+            (n for n, t in zip(rule.looks.tolist(), rule.critical_t(), strict=True) if math.isfinite(t)), None
+        ),
         most=len(design.suite.runs()),
         margin=margin,
         experiments=EXPERIMENTS,

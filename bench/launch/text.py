@@ -83,6 +83,12 @@ def _added_lines(added: Added, planned: int) -> list[str]:
     looks = ", ".join(map(str, added.looks))
     lines = [
         f"seeds are added until decided, looking at {looks} seeds: {planned} runs now, {added.most} at most",
+        "a difference can be called "
+        + (
+            f"from {added.first_difference} seeds on"
+            if added.first_difference
+            else "at none of these looks, however large it is: raise max"
+        ),
         f"simulated, {added.experiments:,} comparisons a line; "
         + (
             "equivalence is left out: what the margin is in sd is not known before there are results"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.reports import sequential
 from bench.reports.documents import CellSummary, Comparison, Key, Seed
 from bench.statistics.agreement import difference_products
 from bench.statistics.crossed import crossed_anova
@@ -23,7 +24,6 @@ from bench.statistics.paired import PairedT, paired_t
 from bench.statistics.permutation import EXACT, sign_flip
 from bench.statistics.planning import minimum_detectable_effect, seeds_to_decide
 from bench.statistics.ranks import paired_superiority
-from bench.statistics.sequential import evidence
 from bench.statistics.stopping import Outcome, Plan, Standing, standing
 from bench.statistics.unpaired import brunner_munzel, welch
 from bench.statistics.verdicts import Verdict, verdict
@@ -162,27 +162,11 @@ def method(found: Analysis, question: Question) -> str:
             f"{percent} % interval on this test set (Welch's t); {over}"
         )
     if question.plan is not None:
-        return _sequential_method(question.plan, question, percent)
+        return sequential.method(question.plan)
     return (
         f"Δ is the mean difference over seeds, paired by seed; “± here” is half its {percent} % interval on "
         "this test set (Student's t over seeds), “± new” the same on new images too (seeds × images, crossed "
         f"analysis of variance); {over}"
-    )
-
-
-def _sequential_method(plan: Plan, question: Question, percent: str) -> str:
-    looks = ", ".join(map(str, plan.looks.tolist()))
-    return (
-        "Δ is the mean difference over seeds, paired by seed. Seeds were added until decided, with looks at "
-        f"{looks} seeds. A comparison is closed by a difference where the e-value (e) of its seeds reaches "
-        f"{plan.bar:g}, which is K/α for K = {plan.comparisons} comparisons and α = {question.alpha:g}: the "
-        "chance of even one false alarm, at any look, is at most α; by equivalence, within "
-        f"±{100 * question.margin:g} points, where two one-sided tests at the planned looks say so, their α "
-        "spent over the looks after O'Brien and Fleming; or, without a decision, where even the most "
-        f"favourable true difference would be decided by {plan.largest} seeds with a chance below "
-        f"{plan.futility:g}. “± here” is half the {percent} % confidence sequence on this test set, which "
-        "holds whenever one stops; “± new” is that of a fixed number of seeds, on new images too (seeds × "
-        "images, crossed analysis of variance), and not corrected for stopping. p adj. is K/e."
     )
 
 
@@ -237,13 +221,8 @@ def _paired(key: Key, ours: Scores, base: Scores, question: Question, joint: Joi
     d = a - b
     test = paired_t(d, total, confidence)
     _note_test(comparison, test, question)
-    if now is not None:
-        _note_evidence(
-            comparison,
-            [ours.counts[s] - base.counts[s] for s in question.order if s in {*seeds}],
-            total,
-            question,
-        )
+    if question.plan is not None:
+        sequential.note_evidence(comparison, d, total, question.plan)
     if len(seeds) == 1:
         comparison.note = "one seed: no variance between seeds, so nothing can be tested"
     elif test.p is None:
@@ -256,7 +235,7 @@ def _paired(key: Key, ours: Scores, base: Scores, question: Question, joint: Joi
     comparison.superiority, comparison.superiority_low = wins.estimate, wins.low
     comparison.superiority_high = wins.high
     if joint is not None:
-        _new_images(comparison, joint, seeds, d, confidence)
+        _new_images(comparison, joint, seeds, d, question)
     return _Pair(comparison, test, dict(zip(seeds, d.tolist(), strict=True)), now)
 
 
@@ -275,7 +254,7 @@ def _flip_signs(pairs: Sequence[_Pair]) -> list[str]:
 
 
 def _new_images(
-    comparison: Comparison, joint: Joint, seeds: Sequence[Seed], d: NDArray[np.int64], confidence: float
+    comparison: Comparison, joint: Joint, seeds: Sequence[Seed], d: NDArray[np.int64], question: Question
 ) -> None:
     """Are the differences still there for other test images? From the answers to each image, if kept."""
     ours, theirs = (
@@ -285,10 +264,14 @@ def _new_images(
     if len(rows) < 2 * len(seeds):
         return
     products = difference_products(joint.matrix, rows[: len(seeds)], rows[len(seeds) :])
-    crossed = crossed_anova(products, d, joint.images, confidence)
+    crossed = crossed_anova(products, d, joint.images, 1 - question.alpha)
     comparison.discordant = float(np.trace(products)) / len(seeds)
-    comparison.low_new_images, comparison.high_new_images = crossed.low, crossed.high
-    comparison.p_new_images, comparison.floor = crossed.p, crossed.floor
+    comparison.floor = crossed.floor
+    if question.plan is None:
+        comparison.low_new_images, comparison.high_new_images = crossed.low, crossed.high
+        comparison.p_new_images = crossed.p
+    else:
+        sequential.note_new_images(comparison, crossed, question.plan)
 
 
 def _unpaired(key: Key, ours: Scores, base: Scores, question: Question, joint: Joint | None) -> _Pair:
@@ -322,15 +305,6 @@ def _note_test(comparison: Comparison, test: PairedT, question: Question) -> Non
     comparison.p, comparison.sd = test.p, test.sd
     comparison.p_equivalence = tost(test, question.margin)
     comparison.detectable = minimum_detectable_effect(test, question.alpha)
-
-
-def _note_evidence(comparison: Comparison, d: Sequence[int], total: int, question: Question) -> None:
-    """What stays valid although one stops when it suits: in place of Student's interval and p."""
-    assert question.plan is not None
-    path = evidence(np.array(d, dtype=np.int64), total, question.alpha, question.plan.g)
-    last = [float(values[-1]) for values in (path.e, path.low, path.high)]
-    comparison.e, comparison.low, comparison.high = (x if math.isfinite(x) else None for x in last)
-    comparison.p = None if comparison.e is None or len(d) == 1 else min(1 / comparison.e, 1.0)
 
 
 # --------------------------------------------------------------------------------------------- the family
@@ -371,7 +345,7 @@ def _adjust(pairs: Sequence[_Pair], question: Question) -> str:
 def _judge(pair: _Pair, question: Question, comparisons: int) -> None:
     comparison, alpha = pair.comparison, question.alpha
     if pair.standing is not None:
-        comparison.verdict = _sequential_verdict(comparison, pair.standing)
+        comparison.verdict = sequential.verdict_of(comparison, pair.standing)
         if pair.standing.outcome is Outcome.OPEN:
             return
     else:
@@ -382,16 +356,6 @@ def _judge(pair: _Pair, question: Question, comparisons: int) -> None:
             # The number counts all seeds: those at hand did not do, and flips need some to reach α at all.
             least = fewest_seeds(alpha) if comparison.adjusted_by == "westfall-young" else 2
             comparison.seeds_to_decide = max(enough, least, comparison.n + 1)
-
-
-def _sequential_verdict(comparison: Comparison, now: Standing) -> Verdict:
-    """What the look that closed a comparison said, and not what the rule of fixed seeds would say."""
-    match now.outcome:
-        case Outcome.DIFFERENCE:
-            return Verdict.SUPERIOR if (comparison.delta or 0) > 0 else Verdict.INFERIOR
-        case Outcome.EQUIVALENT:
-            return Verdict.EQUIVALENT
-    return Verdict.UNDECIDED
 
 
 def fewest_seeds(alpha: float) -> int:

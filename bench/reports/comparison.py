@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.design import stopping_plan
+from bench.reports import sequential
 from bench.reports.agreement import read_joints, to_bytes
 from bench.reports.analysis import Question, Scores, analyse, method, sole, summarise
-from bench.reports.documents import CellSummary, Comparison, Report, Seed, Sequential
+from bench.reports.documents import CellSummary, Comparison, Report, Seed
 from bench.results import frame
-from bench.statistics.stopping import Outcome, Plan
 from bench.suite import Cell, Suite
 
 __all__ = ["CellSummary", "Comparison", "Report", "report", "report_and_agreement"]
@@ -48,6 +47,7 @@ def report_and_agreement(
         ours = descriptions[comparison.dataset, comparison.model, comparison.loss]
         theirs = descriptions[comparison.dataset, comparison.model, comparison.baseline]
         comparison.note = "; ".join(filter(None, [_other_differences(ours, theirs), comparison.note]))
+    added = sequential.summary(plan, found.comparisons, runs) if plan else None
     summaries = [summarise(key, scores) for key, scores in cells.items()]
     made = Report(
         suite=suite.name,
@@ -61,9 +61,9 @@ def report_and_agreement(
         complete=all(cell.n == cell.planned for cell in summaries),
         cells=summaries,
         comparisons=found.comparisons,
-        notes=[*_failures(runs), *missing, *found.notes],
+        notes=[*_failures(runs), *missing, *found.notes, *([sequential.savings(added)] if added else [])],
         adjusted_by=found.adjusted_by,
-        sequential=_sequential(plan, found.comparisons, runs) if plan else None,
+        sequential=added,
     )
     return made, to_bytes(runs, joints, question)
 
@@ -80,28 +80,6 @@ def _scores(cell: Cell, rows: pd.DataFrame) -> Scores:
     total = sole({int(size) for size in done.total})
     lost = frozenset(int(seed) for seed in rows[rows.state == "failed"].seed)
     return Scores(counts, total, [*cell.seeds], lost)
-
-
-def _sequential(plan: Plan, comparisons: Sequence[Comparison], runs: pd.DataFrame) -> Sequential:
-    """What was trained, and what never will be, as things stand."""
-    still_open = {c.key for c in comparisons if c.stopped is Outcome.OPEN}
-    still_open |= {(c.dataset, c.model, c.baseline) for c in comparisons if c.key in still_open}
-    saved, hours = 0, 0.0
-    for key, cell in runs.groupby(["dataset", "model", "loss"], sort=False):
-        if key not in still_open:
-            saved += plan.largest - len(cell)
-            hours += (plan.largest - len(cell)) * cell.seconds.mean() / 3600  # NaN where none has finished
-    return Sequential(
-        looks=plan.looks.tolist(),
-        bar=plan.bar,
-        futility=plan.futility,
-        closed=sum(c.stopped is not Outcome.OPEN for c in comparisons),
-        runs=int(runs.state.isin(["done", "failed"]).sum()),
-        runs_fixed=plan.largest * runs.groupby(["dataset", "model", "loss"]).ngroups,
-        runs_saved=saved,
-        device_hours=float(runs.seconds.sum()) / 3600,
-        device_hours_saved=hours if math.isfinite(hours) else None,
-    )
 
 
 def _other_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from bench.reports.documents import Analysed, CellSummary, Compared, Comparison, Report, Sequential
+from bench.reports.documents import Analysed, CellSummary, Compared, Comparison, Report
 from bench.statistics.stopping import Outcome
 
 WIDTH = 100
@@ -62,10 +62,11 @@ def groups(document: Analysed) -> Iterator[tuple[str, str, list[CellSummary], in
         yield dataset, model, group, images, digits
 
 
-_STOPPED = {
+STOPPED = {
     Outcome.FUTILE: "no more seeds: the largest number would hardly decide it",
     Outcome.LARGEST: "the largest number of seeds has not decided it",
 }
+"""What is said of comparisons that ended without a decision."""
 
 
 def remarks(document: Analysed) -> list[str]:
@@ -75,23 +76,7 @@ def remarks(document: Analysed) -> list[str]:
         for c in document.comparisons
         for remark in _remarks(c)
     ]
-    if isinstance(document, Report) and document.sequential is not None:
-        said.append(savings(document.sequential))
     return [*said, *document.notes]
-
-
-def savings(made: Sequential) -> str:
-    """What adding seeds until decided took, beside the largest number of seeds everywhere."""
-    hours = f" in {made.device_hours:.3g} device-hours" if made.device_hours else ""
-    spared = ""
-    if made.runs_saved:
-        spared = f"; {made.runs_saved:,} are saved"
-        if made.device_hours_saved is not None:
-            spared += f", about {made.device_hours_saved:.3g} device-hours"
-    return (
-        f"seeds added until decided: {made.runs:,} runs have ended{hours}, of the {made.runs_fixed:,} of a "
-        f"fixed design with {made.looks[-1]} seeds{spared}"
-    )
 
 
 def verdict_row(
@@ -193,8 +178,8 @@ def _remarks(comparison: Comparison) -> list[str]:
     if comparison.missing:
         shown = ", ".join(map(str, comparison.missing[:10])) + (" …" if len(comparison.missing) > 10 else "")
         said.append(f"no pair for seed {shown}")
-    if comparison.stopped in _STOPPED:
-        said.append(_STOPPED[comparison.stopped])
+    if comparison.stopped in STOPPED:
+        said.append(STOPPED[comparison.stopped])
     if comparison.seeds_to_decide is not None:
         said.append(
             f"undecided; about {comparison.seeds_to_decide:,} seeds would settle a difference of this size"

@@ -158,7 +158,7 @@ def outcomes(plan: Plan, mean: ArrayLike, se: ArrayLike, n: ArrayLike | None = N
     found = np.zeros(t.shape, dtype=np.int8)
     found[..., -1] = OUTCOMES.index(Outcome.LARGEST)
     if plan.futility > 0:
-        futile = known & (_best_chance(plan, t, mean, se, seeds, float(critical[-1])) < plan.futility)
+        futile = known & (_best_chance(plan, t, se, seeds) < plan.futility)
         futile[..., -1] = False
         found[futile] = OUTCOMES.index(Outcome.FUTILE)
     if plan.margin > 0:
@@ -169,28 +169,22 @@ def outcomes(plan: Plan, mean: ArrayLike, se: ArrayLike, n: ArrayLike | None = N
 
 
 def _best_chance(
-    plan: Plan,
-    t: NDArray[np.float64],
-    mean: NDArray[np.float64],
-    se: NDArray[np.float64],
-    seeds: NDArray[np.int64],
-    critical: float,
+    plan: Plan, t: NDArray[np.float64], se: NDArray[np.float64], seeds: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Of being decided at the last look, one way or the other, at the looks before it (1 at the last)."""
+    """Of being decided at the last look, one way or the other, at the looks before it; 1 at the last."""
     chance = np.ones(t.shape)
-    # With pairs missing, a look can have as many seeds as the last one was to have, or more.
     ahead = np.flatnonzero(seeds < plan.largest)
-    if not len(ahead):
-        return chance
-    n = seeds[ahead]
-    best = prospects(t[..., ahead], n, plan.largest, critical).favourable
-    if plan.margin > 0:
-        sd = se[..., ahead] * np.sqrt(n)
-        level = float(plan.equivalence_levels()[-1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            margin = plan.margin / sd
-        best = np.maximum(best, equivalence_power(t[..., ahead], n, plan.largest, margin, level))
-    chance[..., ahead] = best
+    if len(ahead):
+        n = seeds[ahead]
+        # As the last look is planned: what becomes of its pairs must not change what earlier looks said.
+        critical = float(plan.critical_t()[-1])
+        best = prospects(t[..., ahead], n, plan.largest, critical).favourable
+        if plan.margin > 0:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                margin = plan.margin / (se[..., ahead] * np.sqrt(n))
+            level = float(plan.equivalence_levels()[-1])
+            best = np.maximum(best, equivalence_power(t[..., ahead], n, plan.largest, margin, level))
+        chance[..., ahead] = best
     return chance
 
 
