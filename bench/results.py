@@ -33,8 +33,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from bench.choices import explain
@@ -43,6 +41,7 @@ from bench.run import Run
 from bench.suite import Cell
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -152,6 +151,8 @@ class RunFolder:
         Raises:
             Damaged: the file is missing, is not what was written, or does not agree with the result.
         """
+        import numpy as np
+
         path = self.path / "predictions.npy"
         try:
             content = path.read_bytes()
@@ -222,6 +223,8 @@ class RunFolder:
 
         The claim is a lock of the operating system: it ends with the process, however that ends.
         """
+        import filelock
+
         self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / ".claim", timeout=0)
         try:
@@ -259,6 +262,8 @@ class RunFolder:
 
     def finish(self, result: Mapping[str, Any], predictions: np.ndarray[Any, Any]) -> None:
         """Write predictions, then the result; the run is done with the last of these moves."""
+        import numpy as np
+
         content = io.BytesIO()
         np.save(content, predictions, allow_pickle=False)
         digest = hashlib.sha256(content.getvalue()).hexdigest()
