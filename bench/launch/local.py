@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.launch.logs import tail
-from bench.launch.pack import Pack, describe_runs, git_state
+from bench.launch.pack import Pack, git_state
 from bench.launch.preflight import prepare, unfinished
 from bench.launch.worker import Worker
 from bench.results import RunFolder, check_writable
@@ -110,7 +110,7 @@ class Crew:
             results=results.absolute(),
             data=data.absolute(),
             device=device,
-            runs=describe_runs(runs),
+            runs=self.runs,
             search_path=list(search_path),
             git=git_state(Path.cwd()),
             launcher=os.getpid(),
