@@ -38,6 +38,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench.choices import explain
 from bench.errors import BenchError
+from bench.progress import watched
 from bench.run import Run
 from bench.suite import Cell
 
@@ -322,21 +323,21 @@ def frame(results: Path, cells: Iterable[Cell]) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for cell in cells:
-        for run in cell.runs:
-            row: dict[str, Any] = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
-            row |= {"seed": run.seed, "run_id": run.id, "state": "missing", "reason": ""}
-            folder = RunFolder(results, run.id)
-            try:
-                result = folder.result(check_predictions=True)
-            except Damaged as damage:
-                row |= {"state": "damaged", "reason": str(damage)}
-            else:
-                if result is not None:
-                    row |= {"state": "done", **result.model_dump(exclude={"run_id"})}
-                elif (failure := folder.failure()) is not None:
-                    row |= {"state": "failed", "reason": failure.reason}
-            rows.append(row)
+    planned = [(cell, run) for cell in cells for run in cell.runs]
+    for cell, run in watched(planned, "reading results"):
+        row: dict[str, Any] = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
+        row |= {"seed": run.seed, "run_id": run.id, "state": "missing", "reason": ""}
+        folder = RunFolder(results, run.id)
+        try:
+            result = folder.result(check_predictions=True)
+        except Damaged as damage:
+            row |= {"state": "damaged", "reason": str(damage)}
+        else:
+            if result is not None:
+                row |= {"state": "done", **result.model_dump(exclude={"run_id"})}
+            elif (failure := folder.failure()) is not None:
+                row |= {"state": "failed", "reason": failure.reason}
+        rows.append(row)
     wanted = ["dataset", "model", "loss", "seed", "run_id", "state", "reason"]
     columns = wanted + [name for name in Result.model_fields if name not in wanted]
     return pd.DataFrame(rows, columns=columns)

@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.progress import watched
 from bench.reports.analysis import Joint, Question, Scores, sole
 from bench.reports.documents import Key, Seed
 from bench.results import Damaged, RunFolder
@@ -51,7 +52,8 @@ def read_joints(runs: pd.DataFrame, results: Path) -> tuple[Joints, list[str]]:
     joints: Joints = {}
     notes = []
     done = runs[runs.state == "done"]
-    for (dataset, model), group in done.groupby(["dataset", "model"], sort=False):
+    groups = list(done.groupby(["dataset", "model"], sort=False))
+    for (dataset, model), group in watched(groups, "comparing answers"):
         if len(group) < 2:
             continue
         where = f"{dataset} × {model}: no intervals for new images: "
