@@ -129,12 +129,12 @@ class RunFolder:
     @property
     def done(self) -> bool:
         """Whether there is a result."""
-        return os.path.exists(self.file("result.json"))
+        return _exists(self.file("result.json"))
 
     @property
     def failed(self) -> bool:
         """Whether the run failed (and has not been retried to success)."""
-        return not self.done and os.path.exists(self.file("failure.json"))
+        return not self.done and _exists(self.file("failure.json"))
 
     def result(self, *, check_predictions: bool = False) -> Result | None:
         """The result, or None where there is none yet.
@@ -394,6 +394,15 @@ def explain_os_error(results: Path, error: OSError) -> str:
         f"{results}: cannot be written ({error.strerror or error}: {error.filename}); "
         "choose another folder with --results or BENCH_RESULTS"
     )
+
+
+def _exists(path: str) -> bool:
+    """Raises OSError where that cannot be told: os.path.exists takes a file server in trouble for a no."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _read(path: str) -> bytes:

@@ -150,6 +150,20 @@ def test_predictions_are_read_as_they_were_written(
     assert np.array_equal(read, written)
 
 
+def test_a_file_system_in_trouble_is_no_missing_result(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(path: str, **options: object) -> os.stat_result:
+        raise OSError(errno.ESTALE, "stale file handle", path)
+
+    folder = finish_run(run, tmp_path, correct=90)
+    monkeypatch.setattr(results.os, "stat", stale)
+    with pytest.raises(OSError, match="stale"):
+        folder.done  # noqa: B018
+    with pytest.raises(OSError, match="stale"):
+        folder.failed  # noqa: B018
+
+
 def test_set_aside_keeps_the_evidence(run: Run, tmp_path: Path) -> None:
     folder = finish_run(run, tmp_path, correct=90)
     kept = folder.set_aside()
