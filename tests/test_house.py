@@ -23,7 +23,7 @@ FLOORS = [
     ["recipe"],
     ["losses", "models", "datasets", "transforms"],
     ["choices", "yaml_file"],
-    ["errors"],
+    ["errors", "progress"],
 ]
 LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}
 

@@ -13,6 +13,7 @@ from bench.launch import slurm
 from bench.launch.preflight import unfinished
 from bench.launch.queue import explain, look
 from bench.launch.submission import SubmissionFolder
+from bench.progress import watched
 from bench.results import Damaged, RunFolder
 from bench.run import Run
 from bench.suite import Suite
@@ -114,16 +115,19 @@ def state_of(run: Run, results: Path) -> tuple[str, str]:
 
 def status(suite: Suite, results: Path) -> Status:
     """Look at every run folder of a suite."""
-    cells, problems = [], []
-    for cell in suite.cells:
-        counts: Counter[str] = Counter(planned=len(cell.runs))
-        for run in cell.runs:
-            state, reason = state_of(run, results)
-            counts[state] += 1
-            if reason:
-                names = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
-                problems.append(Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names))
-        cells.append(CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **counts))
+    counts = {cell.key: Counter(planned=len(cell.runs)) for cell in suite.cells}
+    problems = []
+    planned = [(cell, run) for cell in suite.cells for run in cell.runs]
+    for cell, run in watched(planned, "looking at runs"):
+        state, reason = state_of(run, results)
+        counts[cell.key][state] += 1
+        if reason:
+            names = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
+            problems.append(Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names))
+    cells = [
+        CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **counts[cell.key])
+        for cell in suite.cells
+    ]
     total = {name: sum(getattr(cell, name) for cell in cells) for name in Counts.model_fields}
     found = Status(
         suite=suite.name,

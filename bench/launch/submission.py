@@ -13,9 +13,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-import submitit
 from pydantic import BaseModel, ValidationError
-from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError, JobPaths
 
 from bench.launch import slurm
 from bench.launch.continuation import Continuation, Continue
@@ -107,6 +105,9 @@ class SubmissionFolder:
         Raises:
             SlurmTrouble: Slurm refused, or nobody knows whether it took it: the name will tell.
         """
+        import submitit
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
         executor = submitit.SlurmExecutor(folder=self.path)
         parameters = profile.parameters(self.content.name, self.content.parallel, exclude)
         if after:
@@ -126,6 +127,8 @@ class SubmissionFolder:
         Raises:
             SlurmTrouble: Slurm does not answer.
         """
+        from submitit.core.utils import DelayedSubmission, JobPaths
+
         self.content.job = slurm.find(self.content.name, self.content.created)
         self.content.void = self.content.job is None
         # submitit gives each job its pickle after sbatch: whoever died in between did not come to that.
@@ -138,10 +141,14 @@ class SubmissionFolder:
 
     def log(self, job: str, task: int = 0) -> Path:
         """Where a job writes its log."""
+        from submitit.core.utils import JobPaths
+
         return Path(JobPaths(self.path, job, task).stderr)
 
     def message(self, job: str) -> str | None:
         """Why a job could not do its work, if it said so; its last line if it raised."""
+        from submitit.core.utils import JobPaths
+
         path = JobPaths(self.path, job, 0).result_pickle
         try:
             outcome, value = pickle.loads(path.read_bytes())

@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.launch import slurm
 from bench.launch.continuation import Continuation
-from bench.launch.pack import Pack, describe_runs, git_state, installed_versions
+from bench.launch.pack import Pack, git_state, installed_versions
 from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import unfinished
 from bench.launch.profile import Profile
@@ -282,7 +282,7 @@ class Submitter:
             "git": git_state(Path.cwd()),
             "versions": installed_versions(),
         }
-        packs = [Pack(runs=describe_runs(runs), **common) for runs in array]
+        packs = [Pack(runs=[*runs], **common) for runs in array]
         nodes = self.look.bad_nodes
         folder = SubmissionFolder.intend(cluster.jobs, cluster.suite.name, packs, parallel, profile.gpus)
         folder.submit(profile, nodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from bench.results import RunFolder
 from bench.suite import Suite
 
 LINE_SECONDS = 10.0  # between lines where there is no terminal
+MOST_LOOKING = 0.05  # share of the time that may go into looking at run folders, however many there are
 
 
 class View:
@@ -42,12 +44,17 @@ class View:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._look()
         self()
         self.progress.stop()
 
     def __call__(self) -> None:
-        """Look at the runs that were not finished at the last look, and show how things stand."""
-        self._look()
+        """Look at the runs that were not finished at the last look, and show how things stand.
+
+        It may be called as often as one likes: it looks so often only that other work is not held up.
+        """
+        if time.monotonic() >= self._next_look:
+            self._look()
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
             self.say(self._summary())
@@ -64,13 +71,20 @@ class View:
         self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def _look(self) -> None:
+        began = time.monotonic()
+        try:
+            begun = set(os.listdir(self.results / "runs"))
+        except FileNotFoundError:
+            begun = set()
         # Failed runs are counted once; a run that is done or failed needs no second look.
         for position, cell in enumerate(self.cells):
             still = []
             for folder in cell:
-                if folder.done:
+                if folder.run_id not in begun:
+                    still.append(folder)
+                elif folder.done:
                     continue
-                if folder.failed:
+                elif folder.failed:
                     self.failed += 1
                 else:
                     still.append(folder)
@@ -85,6 +99,8 @@ class View:
             total=self.planned,
             failed=failed,
         )
+        now = time.monotonic()
+        self._next_look = now + (now - began) * (1 / MOST_LOOKING - 1)
 
     def _summary(self) -> str:
         done = self.planned - self.left - self.failed

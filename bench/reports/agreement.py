@@ -9,7 +9,8 @@
 ``block``, ``row``
     [R] where the run is found in a matrix; −1 where it is in none.
 ``joint_0``, ``joint_1``, …
-    G of one data set × model each: images that two runs both get right. Models are not compared.
+    G of one data set × model each: images that two runs both get right. Models are not compared. Unsigned
+    integers of as few bytes as the number of images needs: convert before subtracting.
 ``failed``
     [R] whether the run has failed.
 ``question``
@@ -28,6 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.progress import watched
 from bench.reports.analysis import Joint, Question, Scores, sole
 from bench.reports.documents import Key, Seed
 from bench.results import Damaged, RunFolder
@@ -35,7 +37,8 @@ from bench.statistics.agreement import joint_correct, pack
 from bench.statistics.stopping import Plan
 
 LARGEST = 4_000
-"""Runs of one data set × model up to which their matrix is made: it takes 128 MB and some seconds then."""
+"""Runs of one data set × model up to which their matrix is made: it takes 128 MB and some seconds then, and
+32 MB are kept."""
 
 Joints = dict[tuple[str, str], Joint]
 
@@ -49,7 +52,8 @@ def read_joints(runs: pd.DataFrame, results: Path) -> tuple[Joints, list[str]]:
     joints: Joints = {}
     notes = []
     done = runs[runs.state == "done"]
-    for (dataset, model), group in done.groupby(["dataset", "model"], sort=False):
+    groups = list(done.groupby(["dataset", "model"], sort=False))
+    for (dataset, model), group in watched(groups, "comparing answers"):
         if len(group) < 2:
             continue
         where = f"{dataset} × {model}: no intervals for new images: "
@@ -63,7 +67,9 @@ def read_joints(runs: pd.DataFrame, results: Path) -> tuple[Joints, list[str]]:
             continue
         keys = zip(group.loss, (int(seed) for seed in group.seed), strict=True)
         rows: dict[tuple[str, Seed], int] = {key: row for row, key in enumerate(keys)}
-        joints[str(dataset), str(model)] = Joint(rows, joint_correct(packed), images)
+        # In two bytes a number, up to 65,535 images: there may be a matrix for each of fifty models.
+        matrix = joint_correct(packed).astype(np.min_scalar_type(images))
+        joints[str(dataset), str(model)] = Joint(rows, matrix, images)
     return joints, notes
 
 
@@ -112,7 +118,7 @@ def to_bytes(runs: pd.DataFrame, joints: Joints, question: Question) -> bytes:
         failed=failed,
         **words,
         **counts,
-        **{f"joint_{blocks[key]}": joint.matrix.astype(np.int32) for key, joint in joints.items()},
+        **{f"joint_{blocks[key]}": joint.matrix for key, joint in joints.items()},
     )
     return content.getvalue()
 

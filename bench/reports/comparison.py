@@ -13,9 +13,9 @@ from bench.design import stopping_plan
 from bench.reports import sequential
 from bench.reports.agreement import read_joints, to_bytes
 from bench.reports.analysis import Question, Scores, analyse, method, sole, summarise
-from bench.reports.documents import CellSummary, Comparison, Report, Seed
+from bench.reports.documents import CellSummary, Comparison, Key, Report, Seed
 from bench.results import frame
-from bench.suite import Cell, Suite
+from bench.suite import Suite
 
 __all__ = ["CellSummary", "Comparison", "Report", "report", "report_and_agreement"]
 
@@ -35,7 +35,7 @@ def report_and_agreement(
         runs: of :func:`bench.results.frame`, where it has been read already.
     """
     runs = frame(results, suite.cells) if runs is None else runs
-    cells = {cell.key: _scores(cell, _rows(runs, cell)) for cell in suite.cells}
+    cells = _scores(suite, runs)
     plan = stopping_plan(suite)
     order = suite.seeds if plan else ()
     margin = suite.analysis.margin / 100
@@ -68,18 +68,23 @@ def report_and_agreement(
     return made, to_bytes(runs, joints, question)
 
 
-def _rows(runs: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    return runs[(runs.dataset == cell.dataset) & (runs.model == cell.model) & (runs.loss == cell.loss)]
-
-
-def _scores(cell: Cell, rows: pd.DataFrame) -> Scores:
-    done = rows[rows.state == "done"]
-    counts: dict[Seed, int] = {
-        int(seed): int(count) for seed, count in zip(done.seed, done.correct, strict=True)
+def _scores(suite: Suite, runs: pd.DataFrame) -> dict[Key, Scores]:
+    """The runs of each cell that have ended. In one pass: rows are slow to pick out cell by cell."""
+    counts: dict[Key, dict[Seed, int]] = {cell.key: {} for cell in suite.cells}
+    totals: dict[Key, set[int]] = {cell.key: set() for cell in suite.cells}
+    lost: dict[Key, set[Seed]] = {cell.key: set() for cell in suite.cells}
+    columns = ("dataset", "model", "loss", "seed", "state", "correct", "total")
+    for *names, seed, state, correct, total in zip(*(runs[name].tolist() for name in columns), strict=True):
+        key: Key = tuple(names)
+        if state == "done":
+            counts[key][seed] = int(correct)
+            totals[key].add(int(total))
+        elif state == "failed":
+            lost[key].add(seed)
+    return {
+        cell.key: Scores(counts[cell.key], sole(totals[cell.key]), [*cell.seeds], frozenset(lost[cell.key]))
+        for cell in suite.cells
     }
-    total = sole({int(size) for size in done.total})
-    lost = frozenset(int(seed) for seed in rows[rows.state == "failed"].seed)
-    return Scores(counts, total, [*cell.seeds], lost)
 
 
 def _other_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch.submission import read_all
+from bench.progress import watched
 from bench.reports.documents import Report, Sequential
 from bench.reports.latex import breakable
 from bench.reports.references import bibtex, cited, in_full, in_words, render
@@ -240,9 +241,9 @@ def _verdicts(report: Report) -> list[str]:
 
 def _software(suite: Suite, results: Path) -> list[str]:
     """From what each finished run noted when it was begun for the last time."""
-    folders = [RunFolder(results, run.id) for cell in suite.cells for run in cell.runs]
-    attempts = [folder.info().get("attempts") or [{}] for folder in folders if folder.done]
-    last = [made[-1] for made in attempts]
+    folders = (RunFolder(results, run.id) for cell in suite.cells for run in cell.runs)
+    done = [folder for folder in folders if folder.done]
+    last = [(folder.info().get("attempts") or [{}])[-1] for folder in watched(done, "reading versions")]
     names = {"torch": "PyTorch", "python": "Python", "bench": "bench"}
     versions = {key: _versions(names[key], [attempt.get(key) for attempt in last]) for key in names}
     if versions["torch"]:
@@ -256,7 +257,7 @@ def _software(suite: Suite, results: Path) -> list[str]:
     if device := _versions("", [attempt.get("device") for attempt in last]):
         said.append(f"They ran on {device}.")
     submitted = _submitted(results / suite.name / "jobs")
-    if any(folder.done and folder.run_id in submitted for folder in folders):
+    if any(folder.run_id in submitted for folder in done):
         said.append("Slurm [@yoo2003] queued them, submitted through submitit [@submitit].")
     return said
 
