@@ -17,6 +17,7 @@ FLOORS = [
     ["training"],
     ["statistics"],
     ["results"],
+    ["scale"],
     ["suite"],
     ["run"],
     ["recipe"],

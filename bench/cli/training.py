@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.app import app
-from bench.cli.options import Data, Device, Json, On, Results, Seeds, SuiteFile, TrackingUri, Workers
+from bench.cli.options import Data, Device, Json, On, Results, ScaleTo, Seeds, SuiteFile, TrackingUri, Workers
 from bench.cli.shared import exit_1_if, load, print_document, print_report, say, search_path, write_report
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
@@ -29,6 +29,7 @@ def run(
         bool, typer.Option("--first", help="Train the first cell here before all else.")
     ] = False,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     data: Data = Path("data"),
     workers: Workers = None,
@@ -45,7 +46,7 @@ def run(
     from bench.tracking.mirror import BackgroundMirror, Mirror
     from bench.tracking.store import default_uri
 
-    asked = load(suite, seeds)
+    asked = load(suite, seeds, scale)
     if detach and on is None:
         raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
     profile = load_profile(on) if on is not None else None
@@ -80,7 +81,8 @@ def run(
     made, text, written = write_report(asked, results, tracking_uri)
     mirror.finish(written, text)
     if detach:
-        say(f"detached: `bench status {suite}` says how it stands, the same command without --detach watches")
+        again = f"{suite} --scale {scale}" if scale != "full" else suite
+        say(f"detached: `bench status {again}` says how it stands, the same command without --detach watches")
     if mirror.warning:
         say(f"warning: not mirrored: {mirror.warning}")
     print_report(made, text, as_json)
@@ -92,6 +94,7 @@ def plan(
     suite: SuiteFile,
     on: On = None,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     workers: Workers = None,
     device: Device = "auto",
@@ -106,7 +109,7 @@ def plan(
     from bench.launch.profile import load_profile
     from bench.launch.text import plan_text, resolved_text
 
-    asked = load(suite, seeds)
+    asked = load(suite, seeds, scale)
     if resolved:
         print(resolved_text(asked))
         return
@@ -123,6 +126,7 @@ def status(
         bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
     ] = False,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     as_json: Json = False,
 ) -> None:
@@ -130,7 +134,7 @@ def status(
     from bench.launch.status import status as look
     from bench.launch.text import status_text
 
-    asked = load(suite, seeds, names=False)
+    asked = load(suite, seeds, scale, names=False)
     found = look(asked, results)
     while watch and found.runs.waiting + found.runs.running:
         clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
@@ -146,12 +150,13 @@ def logs(
     suite: SuiteFile,
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="Id of a run, or how it begins.")] = "",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 30,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
 ) -> None:
     """The end of a job's log: of the job that trained a run last, or of the job that wrote last."""
     from bench.launch.logs import find_log, tail
 
-    path = find_log(load(suite, names=False), results, run)
+    path = find_log(load(suite, scale=scale, names=False), results, run)
     say(str(path))
     print(tail(path, lines))
 
@@ -163,13 +168,14 @@ def cancel(
     unasked: Annotated[
         bool, typer.Option("--unasked", help="Only jobs with nothing that the suite still asks for.")
     ] = False,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
 ) -> None:
     """Cancel a suite's jobs on the cluster, after asking. Finished runs and checkpoints stay."""
     from bench.launch import slurm
     from bench.launch.queue import to_cancel
 
-    asked = load(suite, names=False)
+    asked = load(suite, scale=scale, names=False)
     ids, runs = to_cancel(asked, results, only_unasked=unasked)
     if not ids:
         say("nothing to cancel: no job of this suite is queued or running")

@@ -56,6 +56,7 @@ def report_and_agreement(
         comparisons=found.comparisons,
         notes=[*_failures(runs), *missing, *found.notes],
         adjusted_by=found.adjusted_by,
+        scaled_down=suite.scaled_down,
     )
     return made, to_bytes(runs, joints, question)
 

@@ -118,6 +118,8 @@ class Report(Analysed):
     optimistic: bool
     """Whether the epoch was chosen on the test set itself."""
     complete: bool
+    scaled_down: bool = False
+    """Whether this is a miniature of a suite (``--scale tiny``): then no number of it means anything."""
 
 
 class Compared(Analysed):

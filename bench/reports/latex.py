@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.reports.documents import CellSummary, Comparison, Report
-from bench.reports.text import flat, groups, remarks, shortened, verdict_row
+from bench.reports.text import SCALED_DOWN, flat, groups, remarks, shortened, verdict_row
 from bench.statistics.verdicts import Verdict
 
 ROWS = 36
@@ -114,6 +114,8 @@ def _pages(blocks: Sequence[tuple[str, list[str]]]) -> Iterator[list[str]]:
 
 def _table(report: Report, rows: Sequence[str], number: int, *, last: bool) -> str:
     caption = f"{escape(report.question)}{' (continued)' if number > 1 else ''}"
+    if report.scaled_down:
+        caption += f" \\textbf{{{SCALED_DOWN}}}"
     if report.optimistic:
         caption += " \\textbf{OPTIMISTIC: the epoch was chosen on the test set itself.}"
     label = f"tab:{report.suite}{f'-{number}' if number > 1 else ''}"

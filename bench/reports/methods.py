@@ -16,7 +16,7 @@ from bench.launch.submission import read_all
 from bench.reports.documents import Report
 from bench.reports.latex import breakable
 from bench.reports.references import bibtex, cited, in_full, in_words, render
-from bench.reports.text import escaped
+from bench.reports.text import SCALED_DOWN, escaped
 from bench.results import RunFolder
 from bench.suite import Suite
 
@@ -66,7 +66,8 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
     seeds = _number(min(counts), "random seed")
     if len(counts) > 1:
         seeds = f"{min(counts)} to {max(counts)} random seeds"
-    said = [
+    said = [SCALED_DOWN] if report.scaled_down else []
+    said += [
         f"We trained {_listed('model', suite.labels('models'), [c['model'] for c in cells])} "
         f"on {_listed('data set', suite.labels('datasets'), [c['dataset'] for c in cells])} "
         f"with {_listed('loss', suite.labels('losses'), [c['loss'] for c in cells])}, "

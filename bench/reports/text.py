@@ -10,6 +10,7 @@ from bench.reports.documents import Analysed, CellSummary, Compared, Comparison,
 
 WIDTH = 100
 """Columns of a terminal. Names are shortened to fit, numbers never."""
+SCALED_DOWN = "SCALED DOWN: a trial with tiny models, few images and two epochs, which answers nothing."
 
 _VERDICTS = ("loss", "seeds", "accuracy %", "Δ", "± here", "± new", "p adj.", "verdict")
 _EVIDENCE = ("loss", "p t", "flip", "eq.", "d_z", "g_z", "P(A>B) %", "ρ", "≠", "finds", "floor")
@@ -25,12 +26,15 @@ _LEGEND = (
 def markdown(report: Report) -> str:
     """Question, tables for each data set × model, notes, and how it was computed."""
     lines = [f"# {escaped(report.question)}", ""]
+    if report.scaled_down:
+        lines += [f"**{SCALED_DOWN}**", ""]
     if report.optimistic:
         lines += ["**OPTIMISTIC: the epoch was chosen on the test set itself.**", ""]
     if not report.complete:
         done, planned = sum(c.n for c in report.cells), sum(c.planned for c in report.cells)
         lines += [f"*{done} of {planned} runs are finished: all of this may still change.*", ""]
-    return "\n".join([*lines, *_body(report, ", OPTIMISTIC" if report.optimistic else "")])
+    marks = ", SCALED DOWN" * report.scaled_down + ", OPTIMISTIC" * report.optimistic
+    return "\n".join([*lines, *_body(report, marks)])
 
 
 def compared(document: Compared) -> str:
