@@ -11,7 +11,10 @@ import pandas as pd
 
 from bench.reports.agreement import read_joints, to_bytes
 from bench.reports.analysis import Question, Scores, analyse, method, sole, summarise
+from bench.reports.choosing import add_other_epochs
 from bench.reports.documents import CellSummary, Comparison, Key, Report, Seed
+from bench.reports.ranks import rank
+from bench.reports.weights import final_weights
 from bench.results import frame
 from bench.suite import Cell, Suite
 
@@ -42,6 +45,7 @@ def report_and_agreement(
         theirs = descriptions[comparison.dataset, comparison.model, comparison.baseline]
         comparison.note = "; ".join(filter(None, [_other_differences(ours, theirs), comparison.note]))
     summaries = [summarise(key, scores) for key, scores in cells.items()]
+    add_other_epochs(summaries, found.comparisons, cells, runs, question)
     made = Report(
         suite=suite.name,
         question=suite.question,
@@ -54,9 +58,10 @@ def report_and_agreement(
         complete=all(cell.n == cell.planned for cell in summaries),
         cells=summaries,
         comparisons=found.comparisons,
-        notes=[*_failures(runs), *missing, *found.notes],
+        notes=[*_failures(runs), *missing, *found.notes, *final_weights(suite, results, runs)],
         adjusted_by=found.adjusted_by,
         scaled_down=suite.scaled_down,
+        rankings=rank(suite, summaries),
     )
     return made, to_bytes(runs, joints, question)
 

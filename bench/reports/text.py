@@ -6,7 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from bench.reports.documents import Analysed, CellSummary, Compared, Comparison, Report
+from bench.reports.documents import Analysed, CellSummary, Compared, Comparison, Ranking, Report
+from bench.reports.ranks import letters
 
 WIDTH = 100
 """Columns of a terminal. Names are shortened to fit, numbers never."""
@@ -14,6 +15,12 @@ SCALED_DOWN = "SCALED DOWN: a trial with tiny models, few images and two epochs,
 
 _VERDICTS = ("loss", "seeds", "accuracy %", "Δ", "± here", "± new", "p adj.", "verdict")
 _EVIDENCE = ("loss", "p t", "flip", "eq.", "d_z", "g_z", "P(A>B) %", "ρ", "≠", "finds", "floor")
+_EPOCHS = ("loss", "chosen", "last", "best on test", "Δ then", "p then", "verdict then")
+_EPOCHS_LEGEND = (
+    "Mean accuracy in percent of the epoch chosen on validation images, of the last, and of the best on the "
+    "test set, which is OPTIMISTIC; then the difference, the adjusted p and the verdict that a report of the "
+    "best epochs on the test set would have had."
+)
 _LEGEND = (
     "The second table: unadjusted p of the t-test (p t), of sign flips (flip) and of the two one-sided tests "
     "(eq.); the mean in standard deviations of the differences (d_z) and its Hedges g (g_z); the chance that "
@@ -34,7 +41,7 @@ def markdown(report: Report) -> str:
         done, planned = sum(c.n for c in report.cells), sum(c.planned for c in report.cells)
         lines += [f"*{done} of {planned} runs are finished: all of this may still change.*", ""]
     marks = ", SCALED DOWN" * report.scaled_down + ", OPTIMISTIC" * report.optimistic
-    return "\n".join([*lines, *_body(report, marks)])
+    return "\n".join([*lines, *_body(report, marks), *_epochs(report, marks), *_rankings(report, marks)])
 
 
 def compared(document: Compared) -> str:
@@ -84,6 +91,73 @@ def verdict_row(
     new = _half(comparison.low_new_images, comparison.high_new_images, digits)
     p = _p_value(comparison.p_adjusted, 4)
     return cell.loss, seeds, accuracy, delta, here, new, p, comparison.verdict.value
+
+
+def _epochs(report: Report, remark: str) -> list[str]:
+    """What the epochs not chosen would have shown; nothing where the last one counts, and none is chosen."""
+    if report.selection != "validation" or not any(cell.n for cell in report.cells):
+        return []
+    by_key = {(c.dataset, c.model, c.loss): c for c in report.comparisons}
+    lines = []
+    for dataset, model, group, _, digits in groups(report):
+        rows = []
+        for cell in group:
+            means = (points(mean, digits) for mean in (cell.mean, cell.mean_last, cell.mean_best_test))
+            found = by_key.get((dataset, model, cell.loss))
+            then = ("", "", "baseline" if cell.loss == report.baseline else "—")
+            if found is not None and found.verdict_best_test is not None:
+                delta = points(found.delta_best_test, digits, "+")
+                then = delta, _p_value(found.p_adjusted_best_test, 4), found.verdict_best_test.value
+            rows.append((cell.loss, *means, *then))
+        name = " · ".join(map(escaped, (dataset, model)))
+        lines += [f"## Had other epochs counted: {name}{remark}", ""]
+        lines += [*table(_EPOCHS, rows, words=(0, 6)), ""]
+    return [*lines, _EPOCHS_LEGEND, ""]
+
+
+RANKS = ("loss", "rank", "p adj.", "alike")
+
+
+def rank_rows(ranking: Ranking, baseline: str) -> list[tuple[str, ...]]:
+    """A ranking's table: best first."""
+    alike = letters(ranking)
+    return [
+        (
+            ranked.loss,
+            f"{ranked.average_rank:.2f}",
+            "baseline" if ranked.loss == baseline else _p_value(ranked.p_adjusted, 4),
+            alike[ranked.loss],
+        )
+        for ranked in ranking.losses
+    ]
+
+
+def rank_words(ranking: Ranking, alpha: float) -> str:
+    """What the table of ranks rests on, and how far it can be trusted."""
+    r, tests = ranking, []
+    if r.chi2 is not None:
+        tests.append(f"Friedman χ²({r.chi2_df}) = {r.chi2:.2f}, p = {_p_value(r.chi2_p, 4)}")
+    if r.f_df is not None:
+        f = "∞" if r.f is None else f"{r.f:.2f}"
+        tests.append(f"Iman–Davenport F({r.f_df[0]}, {r.f_df[1]}) = {f}, p = {_p_value(r.f_p, 4)}")
+    said = [
+        f"{'; '.join(tests) or 'All losses tie on all data sets'}.".replace("= <", "< "),
+        f"p adj. is of z of a rank against the baseline's, by Holm; ranks {r.critical_difference:.2f} apart "
+        f"differ (Nemenyi, α = {alpha:g}), and losses with no letter in common (alike) do.",
+        *([f"Left out, for lack of results: {', '.join(r.left_out)}."] if r.left_out else []),
+        *([f"{r.note}."] if r.note else []),
+    ]
+    return " ".join(said)
+
+
+def _rankings(report: Report, remark: str) -> list[str]:
+    lines = []
+    for ranking in report.rankings:
+        over = f"{len(ranking.datasets)} data sets"
+        lines += [f"## Average ranks over {over} · {escaped(ranking.model)}{remark}", ""]
+        lines += [*table(RANKS, rank_rows(ranking, report.baseline), words=(0, 3)), ""]
+        lines += [escaped(rank_words(ranking, report.alpha)), ""]
+    return lines
 
 
 def _body(document: Analysed, remark: str = "") -> list[str]:

@@ -65,7 +65,7 @@ NASTY = [
     "label_smoothing(smoothing=0.1, temperature=2)",
     "label_smoothing(smoothing=0.2, temperature=2)",
 ]
-DATASETS = [{"digits": {"label": f"set_{k}", "label_noise": k / 20}} for k in range(4)]
+DATASETS = [{name: {"label": f"set_{k}"}} for k, name in enumerate(["mnist", "kmnist", "qmnist", "cifar10"])]
 
 
 def named(labels: list[str]) -> list[Any]:

@@ -70,6 +70,7 @@ def draw(
         reliability,
         seeds,
         selection,
+        weights,
     )
     from bench.reports.figures.material import Material, NothingToDraw
     from bench.reports.figures.style import paper, save
@@ -81,6 +82,7 @@ def draw(
         "power": power.draw,
         "selection": selection.draw,
         "curves": curves.draw,
+        "weights": weights.draw,
         "reliability": reliability.draw,
         "agreement": agreement.draw,
     }

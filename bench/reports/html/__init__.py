@@ -25,6 +25,7 @@ from markupsafe import Markup
 from bench.reports.documents import Report
 from bench.reports.html.answer import EVIDENCE, VERDICTS, groups, headline, p_value, signed
 from bench.reports.html.runs import RunList
+from bench.reports.text import rank_rows, rank_words
 
 FOLDER = Path(__file__).parent
 
@@ -58,6 +59,10 @@ def page(report: Report, runs: RunList, figures: Sequence[tuple[str, str, str]] 
         report=report,
         headline=headline(report),
         groups=groups(report),
+        rankings=[
+            (ranking, rank_rows(ranking, report.baseline), rank_words(ranking, report.alpha))
+            for ranking in report.rankings
+        ],
         verdicts={verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
         columns=EVIDENCE,
         runs=runs,
