@@ -12,38 +12,34 @@ from dataclasses import replace
 import pandas as pd
 
 from bench.reports.analysis import Question, Scores, analyse
-from bench.reports.documents import CellSummary, Comparison, Key, Seed
+from bench.reports.documents import CellSummary, Key, Seed
 
 
 def add_other_epochs(
-    summaries: Sequence[CellSummary],
-    comparisons: Sequence[Comparison],
-    cells: Mapping[Key, Scores],
-    runs: pd.DataFrame,
-    question: Question,
+    summaries: Sequence[CellSummary], cells: Mapping[Key, Scores], runs: pd.DataFrame, question: Question
 ) -> None:
-    """Fill in what the summaries and comparisons say of the last and of the best test epoch.
+    """Fill in what the summaries say of the last and of the best test epoch.
 
     Args:
-        cells: the scores that both were made from.
+        cells: the scores that the summaries were made from.
         runs: of :func:`bench.results.frame`.
     """
-    counts: dict[str, dict[Key, dict[Seed, int]]] = {"last": {}, "best_test": {}}
+    last: dict[Key, dict[Seed, int]] = {key: {} for key in cells}
+    best: dict[Key, dict[Seed, int]] = {key: {} for key in cells}
     for row in runs[runs.state == "done"].to_dict("records"):
-        for epoch, found in counts.items():
-            key = row["dataset"], row["model"], row["loss"]
-            found.setdefault(key, {})[int(row["seed"])] = int(row[epoch]["correct"])
+        key = row["dataset"], row["model"], row["loss"]
+        last[key][int(row["seed"])] = int(row["last"]["correct"])
+        best[key][int(row["seed"])] = int(row["best_test"]["correct"])
+    there = {key: replace(scores, counts=best[key]) for key, scores in cells.items()}
+    compared = {(c.dataset, c.model, c.loss): c for c in analyse(there, question).comparisons}
     for cell in summaries:
         key = cell.dataset, cell.model, cell.loss
         if cell.n and cell.test_images:
+            images = cell.n * cell.test_images
             cell.mean_last, cell.mean_best_test = (
-                sum(found[key].values()) / (cell.n * cell.test_images) for found in counts.values()
+                sum(last[key].values()) / images,
+                sum(best[key].values()) / images,
             )
-    if not comparisons:
-        return
-    best = {key: replace(scores, counts=counts["best_test"].get(key, {})) for key, scores in cells.items()}
-    then = {(c.dataset, c.model, c.loss): c for c in analyse(best, question).comparisons}
-    for comparison in comparisons:
-        other = then[comparison.dataset, comparison.model, comparison.loss]
-        comparison.delta_best_test, comparison.p_adjusted_best_test = other.delta, other.p_adjusted
-        comparison.verdict_best_test = other.verdict
+        if (found := compared.get(key)) is not None:
+            cell.delta_best_test, cell.p_adjusted_best_test = found.delta, found.p_adjusted
+            cell.verdict_best_test = found.verdict

@@ -45,7 +45,7 @@ def report_and_agreement(
         theirs = descriptions[comparison.dataset, comparison.model, comparison.baseline]
         comparison.note = "; ".join(filter(None, [_other_differences(ours, theirs), comparison.note]))
     summaries = [summarise(key, scores) for key, scores in cells.items()]
-    add_other_epochs(summaries, found.comparisons, cells, runs, question)
+    add_other_epochs(summaries, cells, runs, question)
     made = Report(
         suite=suite.name,
         question=suite.question,

@@ -34,7 +34,11 @@ class CellSummary(BaseModel):
     mean_last: float | None = None
     """``mean``, had the last epoch counted."""
     mean_best_test: float | None = None
-    """``mean``, had each run reported its best epoch on the test set: OPTIMISTIC."""
+    """``mean``, had runs reported their best epoch on the test set: OPTIMISTIC, as the three that follow."""
+    delta_best_test: float | None = None
+    """Of those means, to the baseline's; None of the baseline."""
+    p_adjusted_best_test: float | None = None
+    verdict_best_test: Verdict | None = None
 
 
 class Comparison(BaseModel):
@@ -96,10 +100,6 @@ class Comparison(BaseModel):
     """ρ of the two arms over seeds: what pairing gains."""
     discordant: float | None = None
     """Images that one of a pair gets right and the other does not: mean over seeds."""
-    delta_best_test: float | None = None
-    """``delta``, had each run reported its best epoch on the test set: OPTIMISTIC, as the two that follow."""
-    p_adjusted_best_test: float | None = None
-    verdict_best_test: Verdict | None = None
 
 
 class RankedLoss(BaseModel):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.datasets import DatasetOptions
 from bench.launch.submission import read_all
 from bench.reports.documents import Report
 from bench.reports.latex import breakable
@@ -31,6 +32,7 @@ def paper(suite: Suite, results: Path, report: Report) -> dict[str, str]:
         "Accuracy": " ".join(_accuracy(suite, report)),
         "Differences": " ".join(_differences(report)),
         "Verdicts": " ".join(_verdicts(report)),
+        "Ranks": " ".join(_ranks(report)),
         "Software": " ".join(_software(suite, results)),
     }
     written = {heading: text for heading, text in sections.items() if text}
@@ -75,6 +77,7 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
         f"{_number(sum(c.planned for c in report.cells), 'training')} in all.",
         "Trainings with the same data set, model and seed share the split of the data, the initial weights, "
         "the order of the batches, augmentation and dropout, and differ in the loss alone.",
+        *_noise(suite),
         _recipe([cell["recipe"] for cell in cells]),
     ]
     done = sum(cell.n for cell in report.cells)
@@ -87,6 +90,24 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
             "those that had not are missing from all numbers, and numbers may still change."
         )
     return said
+
+
+def _noise(suite: Suite) -> list[str]:
+    """Which labels are wrong on purpose, and what was drawn for that."""
+    noisy = [
+        (entry.label, options)
+        for entry in suite.datasets
+        if isinstance(options := entry.choice.options, DatasetOptions) and options.label_noise
+    ]
+    if not noisy:
+        return []
+    shares = _and(f"{100 * o.label_noise:g} % of {label} (noise seed {o.noise_seed})" for label, o in noisy)
+    held_out = ", those of the held-out validation images among them" * (suite.selection == "validation")
+    return [
+        f"Training labels were replaced by another class, chosen uniformly: {shares}{held_out}. Which ones, "
+        "and by what, depends on the data set and its noise seed alone, and is the same for every loss, "
+        "model and seed of a training; test labels stay as they are."
+    ]
 
 
 def _recipe(recipes: Sequence[Mapping[str, Any]]) -> str:
@@ -177,6 +198,18 @@ def _differences(report: Report) -> list[str]:
             "interval [@clopper1934]."
         )
     return said
+
+
+def _ranks(report: Report) -> list[str]:
+    if not report.rankings:
+        return []
+    most = max(len(ranking.datasets) for ranking in report.rankings)
+    return [
+        f"Over {_number(most, 'data set')}, which are the sample there, the losses were ranked by their "
+        "correct answers on each, and average ranks compared by Friedman's test with Iman and Davenport's "
+        "correction, with the baseline's by z with Holm's adjustment, and with each other by Nemenyi's "
+        "critical difference [@demsar2006]."
+    ]
 
 
 def _verdicts(report: Report) -> list[str]:

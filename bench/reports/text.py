@@ -15,12 +15,6 @@ SCALED_DOWN = "SCALED DOWN: a trial with tiny models, few images and two epochs,
 
 _VERDICTS = ("loss", "seeds", "accuracy %", "Δ", "± here", "± new", "p adj.", "verdict")
 _EVIDENCE = ("loss", "p t", "flip", "eq.", "d_z", "g_z", "P(A>B) %", "ρ", "≠", "finds", "floor")
-_EPOCHS = ("loss", "chosen", "last", "best on test", "Δ then", "p then", "verdict then")
-_EPOCHS_LEGEND = (
-    "Mean accuracy in percent of the epoch chosen on validation images, of the last, and of the best on the "
-    "test set, which is OPTIMISTIC; then the difference, the adjusted p and the verdict that a report of the "
-    "best epochs on the test set would have had."
-)
 _LEGEND = (
     "The second table: unadjusted p of the t-test (p t), of sign flips (flip) and of the two one-sided tests "
     "(eq.); the mean in standard deviations of the differences (d_z) and its Hedges g (g_z); the chance that "
@@ -41,7 +35,7 @@ def markdown(report: Report) -> str:
         done, planned = sum(c.n for c in report.cells), sum(c.planned for c in report.cells)
         lines += [f"*{done} of {planned} runs are finished: all of this may still change.*", ""]
     marks = ", SCALED DOWN" * report.scaled_down + ", OPTIMISTIC" * report.optimistic
-    return "\n".join([*lines, *_body(report, marks), *_epochs(report, marks), *_rankings(report, marks)])
+    return "\n".join([*lines, *_body(report, marks, [*_epochs(report, marks), *_rankings(report, marks)])])
 
 
 def compared(document: Compared) -> str:
@@ -93,26 +87,37 @@ def verdict_row(
     return cell.loss, seeds, accuracy, delta, here, new, p, comparison.verdict.value
 
 
+EPOCHS = ("loss", "chosen", "last", "best on test", "Δ then", "p then", "verdict then")
+EPOCHS_LEGEND = (
+    "Mean accuracy in percent of the epoch chosen on validation images, of the last, and of the best on the "
+    "test set, which is OPTIMISTIC; then the difference, the adjusted p and the verdict that a report of the "
+    "best epochs on the test set would have had."
+)
+
+
+def epoch_row(cell: CellSummary, baseline: str, digits: int) -> tuple[str, ...]:
+    """What the epochs that were not chosen would have shown of a cell."""
+    means = (points(mean, digits) for mean in (cell.mean, cell.mean_last, cell.mean_best_test))
+    if cell.verdict_best_test is None:
+        return (cell.loss, *means, "", "", "baseline" if cell.loss == baseline else "—")
+    delta = points(cell.delta_best_test, digits, "+")
+    return (cell.loss, *means, delta, _p_value(cell.p_adjusted_best_test, 4), cell.verdict_best_test.value)
+
+
+def shows_epochs(report: Report) -> bool:
+    """Whether other epochs are worth a table: not where the last one counts, and none is chosen."""
+    return report.selection == "validation" and any(cell.n for cell in report.cells)
+
+
 def _epochs(report: Report, remark: str) -> list[str]:
-    """What the epochs not chosen would have shown; nothing where the last one counts, and none is chosen."""
-    if report.selection != "validation" or not any(cell.n for cell in report.cells):
+    if not shows_epochs(report):
         return []
-    by_key = {(c.dataset, c.model, c.loss): c for c in report.comparisons}
     lines = []
     for dataset, model, group, _, digits in groups(report):
-        rows = []
-        for cell in group:
-            means = (points(mean, digits) for mean in (cell.mean, cell.mean_last, cell.mean_best_test))
-            found = by_key.get((dataset, model, cell.loss))
-            then = ("", "", "baseline" if cell.loss == report.baseline else "—")
-            if found is not None and found.verdict_best_test is not None:
-                delta = points(found.delta_best_test, digits, "+")
-                then = delta, _p_value(found.p_adjusted_best_test, 4), found.verdict_best_test.value
-            rows.append((cell.loss, *means, *then))
         name = " · ".join(map(escaped, (dataset, model)))
-        lines += [f"## Had other epochs counted: {name}{remark}", ""]
-        lines += [*table(_EPOCHS, rows, words=(0, 6)), ""]
-    return [*lines, _EPOCHS_LEGEND, ""]
+        rows = [epoch_row(cell, report.baseline, digits) for cell in group]
+        lines += [f"## Had other epochs counted: {name}{remark}", "", *table(EPOCHS, rows, words=(0, 6)), ""]
+    return [*lines, EPOCHS_LEGEND, ""]
 
 
 RANKS = ("loss", "rank", "p adj.", "alike")
@@ -160,7 +165,7 @@ def _rankings(report: Report, remark: str) -> list[str]:
     return lines
 
 
-def _body(document: Analysed, remark: str = "") -> list[str]:
+def _body(document: Analysed, remark: str = "", asides: Sequence[str] = ()) -> list[str]:
     by_key = {(c.dataset, c.model, c.loss): c for c in document.comparisons}
     lines = []
     for dataset, model, group, images, digits in groups(document):
@@ -175,7 +180,7 @@ def _body(document: Analysed, remark: str = "") -> list[str]:
             lines += [*table(_EVIDENCE, evidence), ""]
     notes = [f"- {escaped(note)}" for note in remarks(document)]
     legend = [_LEGEND, ""] if any(c.p is not None for c in document.comparisons) else []
-    return [*lines, *notes, *([""] if notes else []), document.method, "", *legend]
+    return [*lines, *asides, *notes, *([""] if notes else []), document.method, "", *legend]
 
 
 def _evidence(comparison: Comparison, digits: int) -> tuple[str, ...]:

@@ -33,8 +33,6 @@ EVIDENCE = {
     "correlation": ("ρ", "correlation of the two over seeds: what pairing gains"),
     "discordant": ("≠", "images that one of a pair gets right and the other does not, on average"),
     "detectable": ("finds", "difference in points that so many seeds would find with power .8"),
-    "delta_best_test": ("Δ best", "OPTIMISTIC: Δ, had each run reported its best epoch on the test set"),
-    "verdict_best_test": ("verdict best", "OPTIMISTIC: the verdict that this would have had"),
     "floor": ("floor", "standard error in points on new images that no number of seeds gets below"),
 }
 """Columns of the second table: field of a comparison → heading, and what it is."""
@@ -223,10 +221,6 @@ def _interval(low: float | None, high: float | None, digits: int) -> str:
 def _shown(name: str, value: Any, digits: int) -> str:
     if value is None:
         return "—"
-    if name.startswith("delta"):
-        return signed(value, digits)
-    if name.startswith("verdict"):
-        return str(value.value)
     if name.startswith("p"):
         return p_value(value)
     if name in ("sd", "detectable", "floor"):
