@@ -64,5 +64,5 @@ def final_weights(suite: Suite, results: Path, runs: pd.DataFrame) -> list[str]:
 
 
 def _mean_and_sd(values: NDArray[np.float64]) -> str:
-    spread = f" ± {values.std(ddof=1):.2g}" if len(values) > 1 else ""
+    spread = f" ± {round(float(values.std(ddof=1)), 9):.2g}" if len(values) > 1 else ""
     return f"{values.mean():.3g}{spread}"
