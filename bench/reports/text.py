@@ -112,11 +112,11 @@ def shows_epochs(report: Report) -> bool:
 def _epochs(report: Report, remark: str) -> list[str]:
     if not shows_epochs(report):
         return []
-    lines = []
+    lines = [f"## Had other epochs counted{remark}", ""]
     for dataset, model, group, _, digits in groups(report):
         name = " · ".join(map(escaped, (dataset, model)))
         rows = [epoch_row(cell, report.baseline, digits) for cell in group]
-        lines += [f"## Had other epochs counted: {name}{remark}", "", *table(EPOCHS, rows, words=(0, 6)), ""]
+        lines += [f"### {name}", "", *table(EPOCHS, rows, words=(0, 6)), ""]
     return [*lines, EPOCHS_LEGEND, ""]
 
 

@@ -42,7 +42,7 @@ def paths(results: Path, run_ids: Iterable[str]) -> NDArray[np.float64] | None:
 
 
 def final_weights(suite: Suite, results: Path, runs: pd.DataFrame) -> list[str]:
-    """Where the weights of each cell ended, one line each.
+    """Where the weights of each cell ended, one line each, and what they are not.
 
     Args:
         runs: of :func:`bench.results.frame`.
@@ -57,10 +57,8 @@ def final_weights(suite: Suite, results: Path, runs: pd.DataFrame) -> list[str]:
                 f"{name} = {_mean_and_sd(values)}" for name, values in zip(("w1", "w2"), last.T, strict=True)
             )
             over = f"over {len(last)} seed{'s' * (len(last) > 1)}"
-            notes.append(
-                f"{dataset} × {model} × {loss}: learned weights ended at {ends} {over}; {NO_REPRODUCTION}"
-            )
-    return notes
+            notes.append(f"{dataset} × {model} × {loss}: learned weights ended at {ends} {over}")
+    return [*notes, *([f"learned weights: {NO_REPRODUCTION}"] if notes else [])]
 
 
 def _mean_and_sd(values: NDArray[np.float64]) -> str:
