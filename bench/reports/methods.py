@@ -7,7 +7,7 @@ and LaTeX alike. Versions come from the run folders, so whoever writes the repor
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
         "Trainings with the same data set, model and seed share the split of the data, the initial weights, "
         "the order of the batches, augmentation and dropout, and differ in the loss alone.",
         *_noise(suite),
-        _recipe([cell["recipe"] for cell in cells]),
+        _recipe([cell["recipe"] for cell in cells], _same_for_losses(suite)),
     ]
     done = sum(cell.n for cell in report.cells)
     failed = sum(cell.failed for cell in report.cells)
@@ -110,7 +110,15 @@ def _noise(suite: Suite) -> list[str]:
     ]
 
 
-def _recipe(recipes: Sequence[Mapping[str, Any]]) -> str:
+def _same_for_losses(suite: Suite) -> bool:
+    """Whether recipes differ between data sets or models at most."""
+    recipes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for cell in suite.cells:
+        recipes[cell.dataset, cell.model].add(json.dumps(json.loads(cell.text)["recipe"], sort_keys=True))
+    return all(len(found) == 1 for found in recipes.values())
+
+
+def _recipe(recipes: Sequence[Mapping[str, Any]], same_for_losses: bool) -> str:
     shared = {key: value for key, value in recipes[0].items() if all(r[key] == value for r in recipes)}
     other = [key.replace("_", " ") for key in recipes[0] if key not in shared]
     parts = []
@@ -129,8 +137,11 @@ def _recipe(recipes: Sequence[Mapping[str, Any]]) -> str:
         parts.append(f"in {shared['precision']}")
     said = f"Each was trained {', '.join(parts)}." if parts else ""
     if other:
+        what = _and(other)
         said += (
-            f" The trainings did not share {_and(other)}, so a difference may be due to more than the loss."
+            f" Data sets or models differ in {what}, which all losses of each share."
+            if same_for_losses
+            else f" The trainings did not share {what}, so a difference may be due to more than the loss."
         )
     return said.strip()
 

@@ -110,3 +110,14 @@ def test_methods_state_the_noise(make_suite: Make, tmp_path: Path) -> None:
         assert "test labels stay as they are" in text
     suite = make_suite()
     assert "noise seed" not in paper(suite, tmp_path, report(suite, tmp_path))["methods.md"].split("Each")[0]
+
+
+def test_a_recipe_of_each_model_is_no_reason_to_doubt_a_loss(make_suite: Make, tmp_path: Path) -> None:
+    own = {"recipe": {"epochs": 3}}
+    models = ["vgg5-tiny", {"spinal-vgg5-tiny": own}]
+    for changes, said in (
+        ({"models": models}, "Data sets or models differ in epochs, which all losses of each share."),
+        ({"losses": ["ce", {"mae": own}]}, "did not share epochs, so a difference may be due to more"),
+    ):
+        suite = make_suite(**changes)
+        assert said in paper(suite, tmp_path, report(suite, tmp_path))["methods.md"]
