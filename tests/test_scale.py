@@ -53,7 +53,7 @@ def test_our_suites_start_with_a_question_and_say_what_they_cost(name: str) -> N
 def test_the_command_keeps_a_miniature_apart(write_suite: Callable[..., Path], tmp_path: Path) -> None:
     path, results = write_suite(datasets="mnist", models="vgg5", losses=["ce", "mae"]), tmp_path / "results"
     scaled = (path, "--scale", "tiny", "--results", results)
-    ran = bench("run", *scaled, "--data", tmp_path / "none")
+    ran = bench("run", *scaled, "--data", tmp_path / "none", timeout=400)
     assert ran.returncode == 0, ran.stderr
     assert WORDS in ran.stdout
     assert [*status_of(*scaled).values()] == ["small-tiny", 4, 4]
