@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -152,6 +152,8 @@ class Cell:
 class Suite(Strict):
     """What is compared, on what, with how many seeds, against which baseline."""
 
+    scaled_down: ClassVar[bool] = False
+    """Whether this is a miniature made by :mod:`bench.scale`, which answers nothing."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Names the folder of its tables and its MLflow experiment. Default: the file's name."""
     question: str = Field(min_length=1)

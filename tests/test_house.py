@@ -18,6 +18,7 @@ FLOORS = [
     ["design"],
     ["statistics"],
     ["results"],
+    ["scale"],
     ["suite"],
     ["run"],
     ["recipe"],

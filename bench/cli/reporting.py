@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.app import app
-from bench.cli.options import Column, Json, Results, Seeds, SuiteFile, TrackingUri
+from bench.cli.options import Column, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
 from bench.cli.shared import exit_1_if, load, look, print_document, print_report, say, write_report
 from bench.design import as_it_stands
 from bench.errors import BenchError
@@ -27,6 +27,7 @@ def report(
         bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
     ] = False,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures: PDF, SVG, PNG, and on the page.")
@@ -41,11 +42,11 @@ def report(
     from bench.reports.beside import beside, lay_beside
     from bench.reports.terminal import clear, show
 
-    asked = load(suite, seeds, names=False)
+    asked = load(suite, seeds, scale, names=False)
     if other and watch:
         raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
     if other:
-        pairs = lay_beside(asked, str(suite), other, partial(load, names=False), results)
+        pairs = lay_beside(asked, str(suite), other, partial(load, scale=scale, names=False), results)
         return print_report(pairs, beside(pairs), as_json)
     try:
         made, text, going_on = look(asked, results, figures)
@@ -120,6 +121,7 @@ def compare(
 def track(
     suite: SuiteFile,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -127,7 +129,7 @@ def track(
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri
 
-    asked = load(suite, seeds, names=False)
+    asked = load(suite, seeds, scale, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
     synced = mirror.sync()
     _, text, written = write_report(as_it_stands(asked, results), results, tracking_uri)
@@ -139,6 +141,7 @@ def track(
 @app.command()
 def ui(
     suite: Annotated[Path | None, typer.Argument(metavar="[SUITE]", help="Open on its runs.")] = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
@@ -151,7 +154,7 @@ def ui(
     command = ui_command(results, uri, port)
     page = f"http://127.0.0.1:{port}"
     if suite is not None:
-        mirror = Mirror(load(suite, names=False), results, uri)
+        mirror = Mirror(load(suite, scale=scale, names=False), results, uri)
         mirror.sync()
         page = mirror.page(page)
     say(f"MLflow opens in some seconds at {page}")

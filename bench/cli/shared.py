@@ -12,16 +12,19 @@ from pydantic import BaseModel
 from bench import suite as suites
 from bench.design import as_it_stands
 from bench.launch.preflight import check_names
+from bench.scale import Scale, tiny
 from bench.suite import Suite
 
 if TYPE_CHECKING:
     from bench.reports.comparison import Report
 
 
-def load(path: Path, seeds: int | None = None, *, names: bool = True) -> Suite:
+def load(path: Path, seeds: int | None = None, scale: Scale = "full", *, names: bool = True) -> Suite:
     """Read a suite; ``names``: also ask libraries and the user's modules whether they have what it names."""
     sys.path[:0] = search_path(path)
     asked = suites.load(path, seeds)
+    if scale == "tiny":
+        asked = tiny(asked, seeds)
     if names:
         check_names(asked)
     return asked

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.app import app
-from bench.cli.options import Data, Device, Json, On, Results, Seeds, SuiteFile, TrackingUri, Workers
+from bench.cli.options import Data, Device, Json, On, Results, ScaleTo, Seeds, SuiteFile, TrackingUri, Workers
 from bench.cli.shared import exit_1_if, load, print_document, print_report, say, search_path, write_report
 from bench.design import Design, as_it_stands
 from bench.errors import BenchError
@@ -32,6 +32,7 @@ def run(
         bool, typer.Option("--first", help="Train the first cell here before all else.")
     ] = False,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     data: Data = Path("data"),
     workers: Workers = None,
@@ -49,7 +50,7 @@ def run(
     from bench.tracking.mirror import BackgroundMirror, Mirror
     from bench.tracking.store import default_uri
 
-    asked = load(suite, seeds)
+    asked = load(suite, seeds, scale)
     design = Design(asked, results)
     if detach and on is None:
         raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
@@ -88,7 +89,8 @@ def run(
     made, text, written = write_report(design.now(), results, tracking_uri)
     mirror.finish(written, text)
     if detach:
-        say(f"detached: `bench status {suite}` says how it stands, the same command without --detach watches")
+        again = f"{suite} --scale {scale}" if scale != "full" else suite
+        say(f"detached: `bench status {again}` says how it stands, the same command without --detach watches")
     if mirror.warning:
         say(f"warning: not mirrored: {mirror.warning}")
     print_report(made, text, as_json)
@@ -100,6 +102,7 @@ def plan(
     suite: SuiteFile,
     on: On = None,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     workers: Workers = None,
     device: Device = "auto",
@@ -114,7 +117,7 @@ def plan(
     from bench.launch.profile import load_profile
     from bench.launch.text import plan_text, resolved_text
 
-    asked = load(suite, seeds)
+    asked = load(suite, seeds, scale)
     if resolved:
         print(resolved_text(asked))
         return
@@ -131,6 +134,7 @@ def status(
         bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
     ] = False,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     as_json: Json = False,
 ) -> None:
@@ -138,7 +142,7 @@ def status(
     from bench.launch.status import status as look
     from bench.launch.text import status_text
 
-    asked = load(suite, seeds, names=False)
+    asked = load(suite, seeds, scale, names=False)
     found = look(as_it_stands(asked, results), results)
     while watch and found.runs.waiting + found.runs.running:
         clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
@@ -154,12 +158,13 @@ def logs(
     suite: SuiteFile,
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="Id of a run, or how it begins.")] = "",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 30,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
 ) -> None:
     """The end of a job's log: of the job that trained a run last, or of the job that wrote last."""
     from bench.launch.logs import find_log, tail
 
-    path = find_log(load(suite, names=False), results, run)
+    path = find_log(load(suite, scale=scale, names=False), results, run)
     say(str(path))
     print(tail(path, lines))
 
@@ -171,13 +176,14 @@ def cancel(
     unasked: Annotated[
         bool, typer.Option("--unasked", help="Only jobs with nothing that the suite still asks for.")
     ] = False,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
 ) -> None:
     """Cancel a suite's jobs on the cluster, after asking. Finished runs and checkpoints stay."""
     from bench.launch import slurm
     from bench.launch.queue import to_cancel
 
-    asked = load(suite, names=False)
+    asked = load(suite, scale=scale, names=False)
     ids, runs = to_cancel(asked, results, only_unasked=unasked)
     if not ids:
         say("nothing to cancel: no job of this suite is queued or running")

@@ -54,9 +54,11 @@ class DatasetOptions(Options):
     test_size: int | None = Field(None, ge=1)
     """Keep this many test images, the same share of every class. Default: all."""
     label_noise: float = Field(0.0, ge=0, le=1)
-    """Share of training labels replaced by another class, chosen uniformly. Test labels stay."""
+    """Share of training labels replaced by another class, chosen uniformly. Test labels stay; labels of a
+    validation split, which is held out of the training images, are replaced as well."""
     noise_seed: int = Field(0, ge=0)
-    """Which training labels are replaced, and by what; also which images a smaller set keeps."""
+    """Which training labels are replaced, and by what: a property of the data set, the same for every loss,
+    model and seed of a run. Also which images a smaller set keeps."""
 
 
 class LettersOptions(DatasetOptions):

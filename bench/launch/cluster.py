@@ -13,6 +13,7 @@ from bench.launch.local import only_launcher
 from bench.launch.preflight import prepare, unfinished
 from bench.launch.profile import load_profile
 from bench.launch.submitter import Cluster, Submitter
+from bench.scale import tiny
 from bench.suite import Suite, load
 
 POLL = (2.0, 30.0)  # seconds between looks: after a change, and when nothing has changed for long
@@ -84,6 +85,7 @@ def go_on(told: Continuation, since: float) -> None:
         print(message, file=sys.stderr, flush=True)
 
     suite, profile = load(told.suite), load_profile(told.profile)
+    suite = tiny(suite) if told.scale == "tiny" else suite
     cluster = Cluster(
         suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
     )

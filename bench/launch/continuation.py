@@ -15,12 +15,14 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench.errors import BenchError
+from bench.scale import Scale
 
 
 class Continuation(BaseModel):
     """What such a job needs to know: what its launcher was told."""
 
     suite: Path
+    scale: Scale
     results: Path
     data: Path
     profile: Path

@@ -103,6 +103,7 @@ class Submitter:
             return True
         told = Continuation(
             suite=cluster.suite_file.absolute(),
+            scale="tiny" if cluster.suite.scaled_down else "full",
             results=cluster.results.absolute(),
             data=cluster.data.absolute(),
             profile=cluster.file.absolute(),

@@ -13,7 +13,10 @@ from bench.design import stopping_plan
 from bench.reports import sequential
 from bench.reports.agreement import read_joints, to_bytes
 from bench.reports.analysis import Question, Scores, analyse, method, sole, summarise
+from bench.reports.choosing import add_other_epochs
 from bench.reports.documents import CellSummary, Comparison, Key, Report, Seed
+from bench.reports.ranks import rank
+from bench.reports.weights import final_weights
 from bench.results import frame
 from bench.suite import Suite
 
@@ -49,6 +52,7 @@ def report_and_agreement(
         comparison.note = "; ".join(filter(None, [_other_differences(ours, theirs), comparison.note]))
     added = sequential.summary(plan, found.comparisons, runs) if plan else None
     summaries = [summarise(key, scores) for key, scores in cells.items()]
+    add_other_epochs(summaries, cells, runs, question)
     made = Report(
         suite=suite.name,
         question=suite.question,
@@ -61,8 +65,16 @@ def report_and_agreement(
         complete=all(cell.n == cell.planned for cell in summaries),
         cells=summaries,
         comparisons=found.comparisons,
-        notes=[*_failures(runs), *missing, *found.notes, *([sequential.savings(added)] if added else [])],
+        notes=[
+            *_failures(runs),
+            *missing,
+            *found.notes,
+            *final_weights(suite, results, runs),
+            *([sequential.savings(added)] if added else []),
+        ],
         adjusted_by=found.adjusted_by,
+        scaled_down=suite.scaled_down,
+        rankings=rank(suite, summaries),
         sequential=added,
     )
     return made, to_bytes(runs, joints, question)

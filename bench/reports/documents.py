@@ -32,6 +32,14 @@ class CellSummary(BaseModel):
     counts: list[int]
     """Correct test images of each finished seed, in the order of ``seeds``."""
     test_images: int | None
+    mean_last: float | None = None
+    """``mean``, had the last epoch counted."""
+    mean_best_test: float | None = None
+    """``mean``, had runs reported their best epoch on the test set: OPTIMISTIC, as the three that follow."""
+    delta_best_test: float | None = None
+    """Of those means, to the baseline's; None of the baseline."""
+    p_adjusted_best_test: float | None = None
+    verdict_best_test: Verdict | None = None
 
 
 class Comparison(BaseModel):
@@ -108,6 +116,40 @@ class Comparison(BaseModel):
         return self.dataset, self.model, self.loss
 
 
+class RankedLoss(BaseModel):
+    """A loss in a :class:`Ranking`."""
+
+    loss: str
+    average_rank: float
+    """1 is best."""
+    p_adjusted: float | None
+    """Two-sided z of the average rank against the baseline's, Holm's adjustment; None of the baseline."""
+
+
+class Ranking(BaseModel):
+    """How the losses rank over several data sets, with one model."""
+
+    model: str
+    datasets: list[str]
+    left_out: list[str]
+    """Data sets without a seed that all losses have finished."""
+    losses: list[RankedLoss]
+    """Best first."""
+    chi2: float | None
+    """Friedman's; None where all tie everywhere."""
+    chi2_df: int | None
+    chi2_p: float | None
+    f: float | None
+    """Iman and Davenport's; None also where all data sets rank alike, and it is infinite."""
+    f_df: tuple[int, int] | None
+    f_p: float | None
+    critical_difference: float
+    """Nemenyi's: average ranks so far apart differ."""
+    alike: list[list[str]]
+    """Losses that are not shown to differ, best first; a loss may be in several of these."""
+    note: str
+
+
 class Analysed(BaseModel):
     """Cells, comparisons, and how they came about."""
 
@@ -157,6 +199,10 @@ class Report(Analysed):
     complete: bool
     sequential: Sequential | None = None
     """None: the number of seeds is fixed."""
+    scaled_down: bool = False
+    """Whether this is a miniature of a suite (``--scale tiny``): then no number of it means anything."""
+    rankings: list[Ranking] = []
+    """One a model, where there are several data sets."""
 
 
 class Compared(Analysed):

@@ -7,17 +7,18 @@ and LaTeX alike. Versions come from the run folders, so whoever writes the repor
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.datasets import DatasetOptions
 from bench.launch.submission import read_all
 from bench.progress import watched
 from bench.reports.documents import Report, Sequential
 from bench.reports.latex import breakable
 from bench.reports.references import bibtex, cited, in_full, in_words, render
-from bench.reports.text import escaped
+from bench.reports.text import SCALED_DOWN, escaped
 from bench.results import RunFolder
 from bench.statistics.stopping import Outcome
 from bench.suite import Suite
@@ -33,6 +34,7 @@ def paper(suite: Suite, results: Path, report: Report) -> dict[str, str]:
         "Accuracy": " ".join(_accuracy(suite, report)),
         "Differences": " ".join(_differences(report)),
         "Verdicts": " ".join(_verdicts(report)),
+        "Ranks": " ".join(_ranks(report)),
         "Software": " ".join(_software(suite, results)),
     }
     written = {heading: text for heading, text in sections.items() if text}
@@ -68,7 +70,8 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
     seeds = _number(min(counts), "random seed")
     if len(counts) > 1:
         seeds = f"{min(counts)} to {max(counts)} random seeds"
-    said = [
+    said = [SCALED_DOWN] if report.scaled_down else []
+    said += [
         f"We trained {_listed('model', suite.labels('models'), [c['model'] for c in cells])} "
         f"on {_listed('data set', suite.labels('datasets'), [c['dataset'] for c in cells])} "
         f"with {_listed('loss', suite.labels('losses'), [c['loss'] for c in cells])}, "
@@ -76,7 +79,8 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
         f"{_number(sum(c.planned for c in report.cells), 'training')} in all.",
         "Trainings with the same data set, model and seed share the split of the data, the initial weights, "
         "the order of the batches, augmentation and dropout, and differ in the loss alone.",
-        _recipe([cell["recipe"] for cell in cells]),
+        *_noise(suite),
+        _recipe([cell["recipe"] for cell in cells], _same_for_losses(suite)),
     ]
     done = sum(cell.n for cell in report.cells)
     failed = sum(cell.failed for cell in report.cells)
@@ -90,7 +94,33 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
     return said
 
 
-def _recipe(recipes: Sequence[Mapping[str, Any]]) -> str:
+def _noise(suite: Suite) -> list[str]:
+    """Which labels are wrong on purpose, and what was drawn for that."""
+    noisy = [
+        (entry.label, options)
+        for entry in suite.datasets
+        if isinstance(options := entry.choice.options, DatasetOptions) and options.label_noise
+    ]
+    if not noisy:
+        return []
+    shares = _and(f"{100 * o.label_noise:g} % of {label} (noise seed {o.noise_seed})" for label, o in noisy)
+    held_out = ", those of the held-out validation images among them" * (suite.selection == "validation")
+    return [
+        f"Training labels were replaced by another class, chosen uniformly: {shares}{held_out}. Which ones, "
+        "and by what, depends on the data set and its noise seed alone, and is the same for every loss, "
+        "model and seed of a training; test labels stay as they are."
+    ]
+
+
+def _same_for_losses(suite: Suite) -> bool:
+    """Whether recipes differ between data sets or models at most."""
+    recipes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for cell in suite.cells:
+        recipes[cell.dataset, cell.model].add(json.dumps(json.loads(cell.text)["recipe"], sort_keys=True))
+    return all(len(found) == 1 for found in recipes.values())
+
+
+def _recipe(recipes: Sequence[Mapping[str, Any]], same_for_losses: bool) -> str:
     shared = {key: value for key, value in recipes[0].items() if all(r[key] == value for r in recipes)}
     other = [key.replace("_", " ") for key in recipes[0] if key not in shared]
     parts = []
@@ -109,8 +139,11 @@ def _recipe(recipes: Sequence[Mapping[str, Any]]) -> str:
         parts.append(f"in {shared['precision']}")
     said = f"Each was trained {', '.join(parts)}." if parts else ""
     if other:
+        what = _and(other)
         said += (
-            f" The trainings did not share {_and(other)}, so a difference may be due to more than the loss."
+            f" Data sets or models differ in {what}, which all losses of each share."
+            if same_for_losses
+            else f" The trainings did not share {what}, so a difference may be due to more than the loss."
         )
     return said.strip()
 
@@ -209,6 +242,18 @@ def _added(report: Report, made: Sequential) -> list[str]:
         f"Of {_number(len(report.comparisons), 'comparison')}, "
         + _and(f"{closed[end]} ended {words}" for end, words in ends.items() if closed[end])
         + f", after {_number(max((c.looks or 0 for c in report.comparisons), default=0), 'look')} at most.",
+    ]
+
+
+def _ranks(report: Report) -> list[str]:
+    if not report.rankings:
+        return []
+    most = max(len(ranking.datasets) for ranking in report.rankings)
+    return [
+        f"Over {_number(most, 'data set')}, which are the sample there, the losses were ranked by their "
+        "correct answers on each, and average ranks compared by Friedman's test with Iman and Davenport's "
+        "correction, with the baseline's by z with Holm's adjustment, and with each other by Nemenyi's "
+        "critical difference [@demsar2006]."
     ]
 
 

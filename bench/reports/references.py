@@ -17,6 +17,15 @@ _BIB = r"""
   doi = {10.1093/biomet/26.4.404},
 }
 
+@article{demsar2006,
+  author = {Dem{\v{s}}ar, Janez},
+  title = {Statistical comparisons of classifiers over multiple data sets},
+  journal = {Journal of Machine Learning Research},
+  volume = {7},
+  pages = {1--30},
+  year = {2006},
+}
+
 @article{dorfman1992,
   author = {Dorfman, Donald D. and Berbaum, Kevin S. and Metz, Charles E.},
   title = {Receiver operating characteristic rating analysis: Generalization to the population of readers
@@ -119,7 +128,7 @@ _BIB = r"""
   number = {382},
   pages = {435--440},
   year = {1983},
-  doi = {10.1080/01621459.1983.10477990},
+  doi = {10.2307/2288653},
 }
 
 @inproceedings{paszke2019,
@@ -196,6 +205,7 @@ _BIB = r"""
   pages = {44--60},
   publisher = {Springer},
   year = {2003},
+  doi = {10.1007/10968980_3},
 }
 """
 _FIELDS = {
@@ -264,6 +274,7 @@ def _keys(citation: str) -> list[str]:
 
 
 def _plain(value: str) -> str:
-    for typeset, letter in (('\\"o', "ö"), ('\\"u', "ü"), ("\\'E", "É"), ("--", "–")):
-        value = value.replace(typeset, letter)
+    typeset = {'{\\"o}': "ö", '{\\"u}': "ü", "{\\'E}": "É", "{\\v{s}}": "š", "--": "–"}
+    for code, letter in typeset.items():
+        value = value.replace(code, letter)
     return re.sub(r"[{}]", "", value)

@@ -106,6 +106,14 @@ class Objective(torch.nn.Module):
             return self.function(logits, target)
         return self.function(logits, target, self.weights)
 
+    def learned_weights(self) -> list[float]:
+        """The weights of the loss's terms as they are now; empty where they are not learned."""
+        if self.weights is None:
+            return []
+        assert isinstance(self.function, losses.Loss)
+        found: list[float] = self.function.weigh(self.weights.detach()).tolist()
+        return found
+
 
 class Training:
     """A run under way: its model, its optimizer, and how far it is. Starts at the first step."""
@@ -260,8 +268,7 @@ class Training:
             validation = evaluation.score(self._logits(self.validation[0]), self.validation[1])
             line["validation_loss"] = validation.nll
             line["validation_accuracy"] = validation.correct / validation.total
-        if self.objective.weights is not None:
-            line |= {f"w{k}": w for k, w in enumerate(self.objective.weights.tolist(), start=1)}
+        line |= {f"w{k}": w for k, w in enumerate(self.objective.learned_weights(), start=1)}
         self._choose_epoch(line, test, logits)
         self.history.append(line)
         self.epoch += 1

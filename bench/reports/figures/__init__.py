@@ -71,6 +71,7 @@ def draw(
         reliability,
         seeds,
         selection,
+        weights,
     )
     from bench.reports.figures.material import Material, NothingToDraw
     from bench.reports.figures.style import paper, save
@@ -83,6 +84,7 @@ def draw(
         "power": power.draw,
         "selection": selection.draw,
         "curves": curves.draw,
+        "weights": weights.draw,
         "reliability": reliability.draw,
         "agreement": agreement.draw,
     }
