@@ -84,6 +84,8 @@ def go_on(told: Continuation, since: float) -> None:
         print(message, file=sys.stderr, flush=True)
 
     suite, profile = load(told.suite), load_profile(told.profile)
+    if told.keep_weights:
+        suite = suite.model_copy(update={"keep_weights": True})
     cluster = Cluster(
         suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
     )
