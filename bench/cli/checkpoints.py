@@ -13,8 +13,8 @@ import yaml
 
 from bench.choices import Choice
 from bench.cli.app import app
-from bench.cli.options import Data, Device, Json
-from bench.cli.shared import exit_1_if, print_report, say, watched
+from bench.cli.options import Data, Device, Json, Results
+from bench.cli.shared import exit_1_if, load, print_report, say, watched
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
 
@@ -57,7 +57,7 @@ def evaluate(
 
     Code in the files is never run. Exit status 1: a file does not reach what is claimed of it.
     """
-    one_thread()
+    _one_thread()
     sys.path[:0] = [str(Path.cwd())]
     from bench import datasets
     from bench.checkpoints import answers
@@ -99,7 +99,55 @@ def evaluate(
     exit_1_if(not document.holds)
 
 
-def one_thread() -> None:
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a finished run, or how it begins.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Made if need be.")],
+    suite: Annotated[
+        Path | None, typer.Argument(metavar="[SUITE]", help="For the verdict, and for modules beside it.")
+    ] = None,
+    accept_other: Annotated[
+        bool, typer.Option("--accept-other", help="Also weights that give other answers than the run's.")
+    ] = False,
+    results: Results = Path("results"),
+    data: Data = Path("data"),
+    device: Device = "auto",
+) -> None:
+    """Weights of a finished run, as safetensors, with a model card: what they are, and what they are worth.
+
+    A run that kept none (its suite has no keep_weights) is trained again here, and its answers are compared.
+    """
+    _one_thread()
+    asked = load(suite, names=False) if suite is not None else None
+    sys.path[:0] = [str(Path.cwd())]
+    from bench.checkpoints.repetition import recorded, weights_of
+    from bench.datasets import load as load_images
+    from bench.reports.card import WORK, card, check_output, standing, write_export
+    from bench.results import RunFolder, finished
+    from bench.run import complete
+    from bench.training import device as devices
+
+    if asked is not None:
+        run = complete(run, [planned.id for planned in asked.runs()], "the suite has no such run")
+    else:
+        run = complete(run, finished(results), f"{results} has no such finished run")
+    check_output(output)
+    folder = RunFolder(results, run)
+    described, stored = recorded(folder)
+    dataset = described.resolve().dataset
+    place = devices.prepare(device)
+    check_data([dataset], data, say)
+    work = output / WORK
+    weights = weights_of(
+        *(described, folder, stored, work), device=place, data=data, say=say, accept_other=accept_other
+    )
+    where = standing(asked, results, described) if asked is not None else None
+    text = card(described, stored, weights, load_images(dataset, data).form, where)
+    for path in write_export(output, weights.content, text):
+        print(path)
+
+
+def _one_thread() -> None:
     """As workers do, before torch is imported: two threads would round sums in another order."""
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 

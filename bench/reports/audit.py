@@ -257,10 +257,14 @@ def _caveat(pairs: Sequence[Pair]) -> str:
         largest = max(pairs, key=lambda pair: abs(pair.difference))
         needs = [(100 * need.seed_sd, need.seeds) for need in largest.settling if need.correlation == 0]
         if largest.difference:
-            seeds = ", ".join(f"{seeds:,} seeds of either at {sd:.2f}" for sd, seeds in needs if seeds)
+            seeds, spreads = (
+                ", ".join(words[:-1]) + f" or {words[-1]}"
+                for words in ([f"{n:,}" for _, n in needs], [f"{sd:.2f}" for sd, _ in needs])
+            )
             said.append(
-                f"To find a difference between two losses of {100 * abs(largest.difference):.3f} points, the "
-                f"largest here, with probability .8 takes {seeds} points of standard deviation over seeds."
+                f"To find a difference of {100 * abs(largest.difference):.3f} points between two losses, the "
+                f"largest here, with probability .8 takes {seeds} seeds of either, where accuracies have a "
+                f"standard deviation of {spreads} points over seeds."
             )
     return " ".join(said)
 

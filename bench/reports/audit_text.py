@@ -33,13 +33,11 @@ def audit_text(audit: Audit) -> str:
     lines += [*table(_CALIBRATION, calibration), ""]
     if len(files) <= _MOST_COLUMNS:
         lines += [*_reliability(files), ""]
-    notes = [
-        f"- {k}: {escaped(note)}"
-        for k, file in enumerate(files, start=1)
-        for note in (f"{file.model}, {file.parameters:,} parameters", *_claim_notes(file, total), *file.notes)
-    ]
-    shown = ", ".join(f"{value:g}" for value in (*audit.mean, *audit.std))
-    notes.append(f"- images normalised by mean and standard deviation {shown}; on {escaped(audit.device)}")
+    notes = [f"- {note}" for note in _notes(files, total)]
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (audit.mean, audit.std))
+    notes.append(
+        f"- images normalised by mean {mean} and standard deviation {std}; computed on {escaped(audit.device)}"
+    )
     legend = (
         "Intervals are Wilson's for one file and Newcombe's for two on the same images; p are McNemar's, "
         "two-sided; Δ is first − second."
@@ -62,20 +60,32 @@ def _counts(claim: ClaimedAccuracy) -> str:
     return f"{first:,}" if first == last else f"{first:,} to {last:,}"
 
 
+def _notes(files: Sequence[Evaluated], total: int) -> list[str]:
+    """What is said of each file, once for all of which it is said."""
+    said: dict[str, list[str]] = {}
+    for number, file in enumerate(files, start=1):
+        for note in (
+            f"{file.model}, {file.parameters:,} parameters",
+            *_claim_notes(file, total),
+            *file.notes,
+        ):
+            said.setdefault(note, []).append(str(number))
+    return [f"{', '.join(numbers)}: {escaped(note)}" for note, numbers in said.items()]
+
+
 def _claim_notes(file: Evaluated, total: int) -> list[str]:
     claim = file.claimed
     if claim is None:
         return []
-    notes = []
-    if claim.source == "file name":
-        notes.append(f"claimed: {claim.accuracy} is in the file's name")
+    notes = ["claimed is the accuracy in its name"] if claim.source == "file name" else []
     if claim.rounded is None:
-        what = "no number at all does"
+        what = "and none with further digits cut off"
         if claim.cut is not None:
             first, last = claim.cut
-            many = f"{first:,}" if first == last else f"{first:,} to {last:,}"
-            what = f"{many} does where further digits are cut off"
-        notes.append(f"no number of {total:,} images rounds to {claim.accuracy}; {what}")
+            what = (
+                f"but with further digits cut off {first:,}{f' to {last:,}' if first < last else ''} gives it"
+            )
+        notes.append(f"no number of {total:,} images rounds to {claim.accuracy}, {what}")
     return notes
 
 
