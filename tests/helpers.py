@@ -92,3 +92,10 @@ def attempts(suite: Suite, results: Path) -> list[int]:
 def states(suite: Suite, results: Path) -> list[str]:
     """The state of each run."""
     return list(frame(results, suite.cells).state)
+
+
+def idx(values: np.ndarray[Any, Any]) -> bytes:
+    """The format of MNIST: two zeros, the type, the number of dimensions, each size, big-endian values."""
+    kind = {"uint8": 8, "int32": 12}[values.dtype.name]
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return bytes([0, 0, kind, values.ndim]) + sizes + values.astype(values.dtype.newbyteorder(">")).tobytes()

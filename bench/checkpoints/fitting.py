@@ -20,9 +20,17 @@ from bench.datasets import Form
 from bench.errors import BenchError, nearest
 
 _MARKS = (
-    (r"^module\.", "", "without the 'module.' of DataParallel"),
-    (r"(^|(?<=\.))_orig_mod\.", "", "without the '_orig_mod.' of torch.compile"),
-    (r"^(model|net|network)\.", "", "without the name of the network before each"),
+    (
+        r"^((module|_orig_mod)\.)+",
+        "",
+        "without the 'module.' of DataParallel or '_orig_mod.' of torch.compile",
+    ),
+    (r"(?<=\.)_orig_mod\.", "", "without the '_orig_mod.' of torch.compile within them"),
+    (
+        r"^((module|_orig_mod|model|net|network)\.)+",
+        "",
+        "without what the network is called in what trained it",
+    ),
     (r"^(?=fc_)", "classifier.", "with the head of the reference's Spinal-VGG moved into 'classifier'"),
     (r"^", "model.", "with 'model.' before each, as the images are resized"),
 )

@@ -36,7 +36,7 @@ def audit_text(audit: Audit) -> str:
     notes = [f"- {note}" for note in _notes(files, total)]
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (audit.mean, audit.std))
     notes.append(
-        f"- images normalised by mean {mean} and standard deviation {std}; computed on {escaped(audit.device)}"
+        f"- images normalised by mean {mean} and standard deviation {std}; on {escaped(audit.device)}"
     )
     legend = (
         "Intervals are Wilson's for one file and Newcombe's for two on the same images; p are McNemar's, "
