@@ -49,7 +49,7 @@ def network(outputs: int = 62, seed: int = 0) -> nn.Module:
 
 
 def publish(root: Path, images: int = 120) -> Published:
-    """Three networks that answer differently, on images that the first is often right about."""
+    """Three networks that answer differently, and labels that one of them is right about."""
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (images, 28, 28), dtype=np.uint8)
     shown = (torch.from_numpy(pictures).unsqueeze(1) / 255 - 0.1307) / 0.3081
@@ -62,10 +62,10 @@ def publish(root: Path, images: int = 120) -> Published:
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.momentum = None
             _forward(net.train(), shown)
+            net.classifier[5].bias[[0, *range(27, 62)]] -= 10  # what stands for no letter is never the answer
             logits.append(_forward(net.eval(), shown))
-    first = logits[0].argmax(1)
-    guess = torch.from_numpy(rng.integers(1, 27, images))
-    labels = torch.where((first >= 1) & (first <= 26), first, guess)
+    said = torch.stack([made.argmax(1) for made in logits])
+    labels = said[torch.from_numpy(rng.choice(3, images, p=(0.5, 0.3, 0.2))), torch.arange(images)]
     raw = root / "data" / "EMNIST" / "raw"
     raw.mkdir(parents=True)
     for part, of, called in (
