@@ -43,7 +43,9 @@ def loading(resolved: Resolved, form: Form) -> str:
     if resized is not None:
         size = f"size=({resized}, {resized})"
         lines.append(f'    shown = interpolate(shown, {size}, mode="bilinear", antialias=True)')
-    return "\n".join([*lines, "    with torch.inference_mode():", "        return model(shown)"])
+    bf16 = resolved.recipe.precision == "bf16"
+    precision = ", torch.autocast(images.device.type, dtype=torch.bfloat16)" if bf16 else ""
+    return "\n".join([*lines, f"    with torch.inference_mode(){precision}:", "        return model(shown)"])
 
 
 def _network(resolved: Resolved, form: Form) -> tuple[list[str], str, int | None]:
