@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.choices import describe
 from bench.errors import BenchError, nearest
-from bench.suite import read_yaml
+from bench.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
