@@ -10,6 +10,8 @@
     only while the run is unfinished.
 ``predictions.npy``
     uint8 [2, N]: the predicted and the true class of every test image (uint16 above 256 classes).
+``weights.safetensors``
+    only where the suite keeps weights: those of the epoch that counts.
 ``result.json``
     written last: its presence, and nothing else, means done.
 ``failure.json``
@@ -91,6 +93,8 @@ class Result(BaseModel):
     warnings: list[str] = []
     reliability: Reliability | None = None
     """What `ece` is made of, at the epoch that counts; None in results from before this was recorded."""
+    weights_sha256: str | None = None
+    """Of ``weights.safetensors``; None where weights were not kept."""
 
     @property
     def accuracy(self) -> float:
@@ -181,6 +185,23 @@ class RunFolder:
         ):
             raise Damaged(f"{path}: it does not agree with result.json")
         return predictions
+
+    def weights(self, result: Result) -> bytes | None:
+        """The safetensors file of the epoch that counts, or None where weights were not kept.
+
+        Raises:
+            Damaged: they were, but the file is missing or is not what was written.
+        """
+        if result.weights_sha256 is None:
+            return None
+        path = self.path / "weights.safetensors"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise Damaged(f"{path}: it is missing") from None
+        if hashlib.sha256(content).hexdigest() != result.weights_sha256:
+            raise Damaged(f"{path}: its content is not what the run wrote")
+        return content
 
     def failure(self) -> Failure | None:
         """Why the run failed, or None."""
@@ -274,17 +295,29 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(_line(epoch))
 
-    def finish(self, result: Mapping[str, Any], predictions: np.ndarray[Any, Any]) -> None:
-        """Write predictions, then the result; the run is done with the last of these moves."""
+    def finish(
+        self, result: Mapping[str, Any], predictions: np.ndarray[Any, Any], weights: bytes | None = None
+    ) -> None:
+        """Write predictions, weights if any, then the result; the run is done with the last of them."""
         import numpy as np
 
         content = io.BytesIO()
         np.save(content, predictions, allow_pickle=False)
         digest = hashlib.sha256(content.getvalue()).hexdigest()
-        whole = Result(run_id=self.run_id, predictions_sha256=digest, finished=time.time(), **result)
+        whole = Result(
+            run_id=self.run_id,
+            predictions_sha256=digest,
+            weights_sha256=None if weights is None else hashlib.sha256(weights).hexdigest(),
+            finished=time.time(),
+            **result,
+        )
         write_atomically(self.path / "predictions.npy", content.getvalue())
+        if weights is not None:
+            write_atomically(self.path / "weights.safetensors", weights)
         write_json(self.path / "result.json", whole.model_dump(mode="json"))
-        for leftover in ("checkpoint.pt", "failure.json"):
+        # An attempt that was to keep weights may have died between their move and that of its result.
+        stale = () if weights is not None else ("weights.safetensors",)
+        for leftover in ("checkpoint.pt", "failure.json", *stale):
             (self.path / leftover).unlink(missing_ok=True)
 
     def fail(self, reason: str, trace: str = "") -> None:

@@ -169,6 +169,8 @@ class Suite(Strict):
     recipe: Mapping[str, Any] = Field(default_factory=dict)
     selection: Selection = "validation"
     analysis: Analysis = Analysis()
+    keep_weights: bool = False
+    """Whether run folders keep the weights of the epoch that counts. No part of a run's identity."""
     _until: UntilDecided | None = PrivateAttr(None)
 
     @model_validator(mode="wrap")

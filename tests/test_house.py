@@ -14,6 +14,7 @@ FLOORS = [
     ["doctor"],
     ["reports", "tracking"],
     ["launch"],
+    ["checkpoints"],
     ["training"],
     ["design"],
     ["statistics"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,6 +100,19 @@ def print_document(document: BaseModel, text: str, as_json: bool) -> None:
 def say(message: str) -> None:
     """Tell a person, on standard error."""
     print(message, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def watched(things: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where it is a terminal; call what this yields with how many are done since."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(things, total=total)
+        yield lambda done: progress.advance(task, done)
 
 
 def exit_1_if(trouble: object) -> None:

@@ -38,6 +38,9 @@ def run(
     workers: Workers = None,
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep the weights of what is trained now.")
+    ] = False,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
@@ -51,6 +54,8 @@ def run(
     from bench.tracking.store import default_uri
 
     asked = load(suite, seeds, scale)
+    if keep_weights:
+        asked = asked.model_copy(update={"keep_weights": True})
     design = Design(asked, results)
     if detach and on is None:
         raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")

@@ -76,6 +76,9 @@ class ForeignDatasetOptions(DatasetOptions, ForeignOptions):
 _GREY = ((0.1307,), (0.3081,))  # of MNIST, which the reference uses for EMNIST-Letters too
 _EMNIST_CLASSES = {"letters": 26, "balanced": 47, "byclass": 62, "bymerge": 47, "digits": 10, "mnist": 10}
 
+FIRST_LABELS = {"emnist-letters": 1}
+"""What a data set's own files call the first class, where that is not 0."""
+
 FORMS: dict[str, Form] = {
     "digits": Form((1, 8, 8), 10, (0.3058,), (0.3761,)),
     "synthetic-letters": Form((1, 28, 28), 26, *_GREY),

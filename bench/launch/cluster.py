@@ -86,6 +86,8 @@ def go_on(told: Continuation, since: float) -> None:
 
     suite, profile = load(told.suite), load_profile(told.profile)
     suite = tiny(suite) if told.scale == "tiny" else suite
+    if told.keep_weights:
+        suite = suite.model_copy(update={"keep_weights": True})
     cluster = Cluster(
         suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
     )

@@ -27,6 +27,7 @@ class Continuation(BaseModel):
     data: Path
     profile: Path
     search_path: list[str]
+    keep_weights: bool = False
 
 
 @dataclass(frozen=True)

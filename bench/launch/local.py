@@ -114,6 +114,7 @@ class Crew:
             search_path=list(search_path),
             git=git_state(Path.cwd()),
             launcher=os.getpid(),
+            keep_weights=suite.keep_weights,
         )
         self.worker = Worker(pack.write(self.folder.absolute()))
         self.jobs: dict[int, submitit.Job[Any]] = {}

@@ -46,6 +46,7 @@ class Pack(BaseModel):
     """Commit of the folder that the suite was started in, and whether it had changes."""
     launcher: int | None = None
     """Process on this machine without which the worker stops. None: a job that stands for itself."""
+    keep_weights: bool = False
     versions: dict[str, str] = {}
     """Of what the launcher would train with: a node that has others must not mix its results in."""
 

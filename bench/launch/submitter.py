@@ -108,6 +108,7 @@ class Submitter:
             data=cluster.data.absolute(),
             profile=cluster.file.absolute(),
             search_path=list(cluster.search_path),
+            keep_weights=cluster.suite.keep_weights,
         )
         small = {"gpus": 0, "gpu_type": None, "workers": 1, "cpus": 1, "memory": "2G", "grace": 5}
         profile = cluster.profile.model_copy(update=small)
@@ -282,6 +283,7 @@ class Submitter:
             "search_path": list(cluster.search_path),
             "git": git_state(Path.cwd()),
             "versions": installed_versions(),
+            "keep_weights": cluster.suite.keep_weights,
         }
         packs = [Pack(runs=[*runs], **common) for runs in array]
         nodes = self.look.bad_nodes

@@ -197,7 +197,7 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
     folder.start(run, attempt)
     _note(run, f"(seed {run.seed}) begins")
     try:
-        train(run, folder, device=device, data=pack.data, should_stop=stop)
+        train(run, folder, device=device, data=pack.data, should_stop=stop, keep_weights=pack.keep_weights)
     except OSError as error:
         if is_storage_trouble(pack.results, error):
             raise

@@ -3,5 +3,6 @@
 :mod:`bench.training.loop` trains; :mod:`~bench.training.augment` perturbs batches of images;
 :mod:`~bench.training.optimization` holds optimizers and learning rates; :mod:`~bench.training.evaluation`
 scores; :mod:`~bench.training.checkpoint` saves what a training needs to go on;
+:mod:`~bench.training.weights` makes a file of the weights where they are to be kept;
 :mod:`~bench.training.device` makes a device repeat itself.
 """

@@ -23,7 +23,7 @@ from bench.choices import Choice
 from bench.errors import BenchError
 from bench.results import Damaged, RunFolder
 from bench.run import Resolved, Run
-from bench.training import augment, checkpoint, evaluation, optimization
+from bench.training import augment, checkpoint, evaluation, optimization, weights
 
 _CHUNK = 512  # images augmented at once: enough to be fast, few enough to stay in the cache
 _EVALUATION_BATCH = {"cpu": 500, "cuda": 5000}
@@ -41,6 +41,7 @@ def train(
     data: Path,
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_seconds: float = 60.0,
+    keep_weights: bool = False,
 ) -> bool:
     """Train a run from where its folder says it is, and write its result there.
 
@@ -52,6 +53,7 @@ def train(
         should_stop: asked before every step; once true, the state is saved and the training ends.
         checkpoint_seconds: least time between two checkpoints. They follow the clock, so that a run of
             seconds writes none.
+        keep_weights: also write the weights of the epoch that counts.
 
     Returns:
         Whether the run is finished; False where it was stopped.
@@ -63,7 +65,7 @@ def train(
     """
     began = saved = time.monotonic()
     path = folder.path / "checkpoint.pt"
-    training = Training(run.resolve(), data, device)
+    training = Training(run.resolve(), data, device, keep_weights)
     try:
         state = checkpoint.load(path, device)
     except Damaged as damage:
@@ -87,7 +89,10 @@ def train(
         folder.append_metrics(training.end_epoch())
 
     training.seconds = earlier + time.monotonic() - began
-    folder.finish(training.result(), training.predictions())
+    kept = weights.to_bytes(training.kept, run) if training.kept else None
+    if keep_weights and kept is None:
+        training.warnings.append("weights were not kept: that was asked for after the epoch that counts")
+    folder.finish(training.result(), training.predictions(), kept)
     return True
 
 
@@ -118,7 +123,9 @@ class Objective(torch.nn.Module):
 class Training:
     """A run under way: its model, its optimizer, and how far it is. Starts at the first step."""
 
-    def __init__(self, resolved: Resolved, data: Path, device: torch.device) -> None:
+    def __init__(
+        self, resolved: Resolved, data: Path, device: torch.device, keep_weights: bool = False
+    ) -> None:
         self.resolved = resolved
         self.recipe = resolved.recipe
         self.device = device
@@ -148,6 +155,8 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.warnings: list[str] = []
         self.chosen: dict[str, Any] = {}  # test predictions and scores at the epoch that counts so far
+        self.keep_weights = keep_weights
+        self.kept: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
         self._start_epoch()
 
     def _place_data(self, images: datasets.Images) -> None:
@@ -284,6 +293,7 @@ class Training:
             kind = torch.uint8 if self.form.classes <= 256 else torch.int32
             predicted = logits.argmax(dim=1).to(kind).cpu()
             self.chosen = {**test._asdict(), "epoch": line["epoch"], "predicted": predicted}
+            self.kept = weights.held(self.model) if self.keep_weights else {}
         elif self.recipe.schedule.name == "random_cube":
             self.rate = optimization.random_cube(self.resolved.derive("schedule", line["epoch"]))
 
@@ -323,6 +333,7 @@ class Training:
             "history": self.history,
             "warnings": self.warnings,
             "chosen": self.chosen,
+            "kept": self.kept,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -333,6 +344,7 @@ class Training:
         self.loss_sum, self.correct, self.epoch_seconds = state["sums"]
         self.epoch, self.step, self.rate, self.seconds = state["progress"]
         self.history, self.chosen = state["history"], state["chosen"]
+        self.kept = state.get("kept", {}) if self.keep_weights else {}
         self.warnings += state["warnings"]
 
     def predictions(self) -> np.ndarray[Any, Any]:
