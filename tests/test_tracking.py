@@ -22,7 +22,8 @@ from bench.errors import BenchError
 from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Suite
-from bench.tracking.mirror import BackgroundMirror, Mirror, Synced
+from bench.tracking.background import BackgroundMirror
+from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.record import read_record
 from bench.tracking.store import TrackingError, default_uri, ui_command
 
@@ -156,7 +157,7 @@ def test_everything_of_a_run_is_shown(results: Path) -> None:
 
 def test_nothing_is_written_twice(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "bench.tracking.mirror.PAGE", 2
+        "bench.tracking.calls.PAGE", 2
     )  # so that looking through the runs takes several pages
     suite = make_suite()
     make_results(results, suite)
@@ -262,7 +263,7 @@ def test_a_mirror_killed_at_any_write_is_completed(
 ) -> None:
     import mlflow
 
-    monkeypatch.setattr("bench.tracking.mirror.BATCH", 4)  # so that a run needs several calls
+    monkeypatch.setattr("bench.tracking.calls.BATCH", 4)  # so that a run needs several calls
     suite = make_suite(losses="ce")
     done, failed = make_results(results, suite)
     (failed.path / "result.json").unlink()

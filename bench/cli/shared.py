@@ -47,7 +47,7 @@ def write_report(
 
     runs = frame(results, asked.cells)
     made, agreement = report_and_agreement(asked, results, runs)
-    link = link_to_runs(asked, tracking_uri or default_uri(results))
+    link = link_to_runs(asked, results, tracking_uri or default_uri(results))
     drawn = _draw_figures(asked, results, made) if figures else []
     shown = page(made, list_runs(asked, results, runs, link), drawn)
     texts = paper(asked, results, made)

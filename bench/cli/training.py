@@ -42,7 +42,8 @@ def run(
     from bench.launch.local import train_here
     from bench.launch.profile import load_profile
     from bench.launch.view import View
-    from bench.tracking.mirror import BackgroundMirror, Mirror
+    from bench.tracking.background import BackgroundMirror
+    from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri
 
     asked = load(suite, seeds)

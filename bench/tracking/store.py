@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from bench.errors import BenchError
 
 LOCK = ".mlflow.lock"
+NAME = ".mlflow.name"  # of a results folder, where others may mirror into the same store
 
 
 class TrackingError(BenchError):
@@ -91,6 +92,32 @@ def _do_not_wait_for_the_disk(connection: Any, _: Any) -> None:
         [(_, _, found)] = connection.execute("PRAGMA database_list")
         if Path(found).name == "mlflow.db" and Path(found).with_name(LOCK).exists():
             connection.execute("PRAGMA synchronous=OFF")
+
+
+def find_experiment(client: Any, suite: str, results: Path, uri: str) -> tuple[str, str, Any]:
+    """The name of a suite's experiment, who owns it, and the experiment itself (None: not there yet).
+
+    It is called as the suite is, unless another results folder mirrors a suite of that name into this store:
+    then it has its own. A store inside the results folder is nobody else's.
+    """
+    file = sqlite_file(uri)
+    if file is not None and file.absolute().parent == results.absolute():
+        return suite, "", client.get_experiment_by_name(suite)
+    mine, found = _name_of(results), client.get_experiment_by_name(suite)
+    if found is None or found.tags.get("bench.results", mine) == mine:
+        return suite, mine, found
+    apart = f"{suite} · {mine}"
+    return apart, mine, client.get_experiment_by_name(apart)
+
+
+def _name_of(results: Path) -> str:
+    """Six letters that stay with a results folder wherever it is moved."""
+    try:
+        with (results / NAME).open("x") as new:  # whoever is first
+            new.write(os.urandom(3).hex())
+    except FileExistsError:
+        pass
+    return (results / NAME).read_text().strip()
 
 
 def foreign_errors() -> tuple[type[Exception], ...]:
