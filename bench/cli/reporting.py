@@ -123,14 +123,17 @@ def track(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
+    from bench.cli.progress import counting
+    from bench.reports.note import note
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri
 
     asked = load(suite, seeds, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
-    synced = mirror.sync()
-    _, text, written = write_report(asked, results, tracking_uri)
-    mirror.attach_report(written, text)
+    with counting("run folders") as progress:
+        synced = mirror.sync(progress)
+    made, _, written = write_report(asked, results, tracking_uri)
+    mirror.attach_report(written, note(made))
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
     print(f"{counts} in {mirror.uri}")
 
@@ -143,6 +146,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
     """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it."""
+    from bench.cli.progress import counting
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri, ui_command
 
@@ -151,7 +155,11 @@ def ui(
     page = f"http://127.0.0.1:{port}"
     if suite is not None:
         mirror = Mirror(load(suite, names=False), results, uri)
-        mirror.sync()
+        with counting("run folders") as progress:
+            mirror.sync(progress)
+        own = mirror.own_page(page)
         page = mirror.page(page)
+        if own:
+            say(f"the suite's own run, with its report and figures: {own}")
     say(f"MLflow opens in some seconds at {page}")
     os.execvp(command[0], command)

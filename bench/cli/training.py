@@ -42,6 +42,7 @@ def run(
     from bench.launch.local import train_here
     from bench.launch.profile import load_profile
     from bench.launch.view import View
+    from bench.reports.note import note
     from bench.tracking.background import BackgroundMirror
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri
@@ -79,7 +80,7 @@ def run(
         say("bench: stopped; what is finished is kept, and the same command goes on from here")
         raise typer.Exit(130) from None
     made, text, written = write_report(asked, results, tracking_uri)
-    mirror.finish(written, text)
+    mirror.finish(written, note(made))
     if detach:
         say(f"detached: `bench status {suite}` says how it stands, the same command without --detach watches")
     if mirror.warning:

@@ -48,7 +48,7 @@ from bench.tracking.store import (
     shown,
 )
 from bench.tracking.tables import Tables
-from bench.tracking.views import experiment_tags, page_of_runs
+from bench.tracking.views import experiment_tags, page_of_run, page_of_runs, plain
 
 AT_ONCE = 100  # runs that are read, and then written together
 THREADS = 4  # that talk to a server
@@ -106,26 +106,43 @@ class Mirror:
         return Synced(created, updated, len(twins) - created - updated)
 
     def attach_report(self, files: Sequence[Path], note: str) -> None:
-        """Put the report on the suite's parent run: its files, and the question with ``note`` below it.
+        """Put the report on the suite's parent run: its files, and ``note`` as what its page says.
+
+        Args:
+            files: those in a folder below the suite's keep that folder.
 
         Raises:
             TrackingError: as for :meth:`sync`.
         """
-        text = f"{self.suite.question}\n\n{note}"[:LONGEST_TAG]
+        text = _fitted(note)
         with self._store():
-            contents = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+            contents = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
             stamp = digest(text, contents)
             parent = self._parent_run(start=0)
             if parent.tags.get("bench.report") == stamp:
                 return
             self._announce()
+            home = self.results / self.suite.name
             for file in files:
-                self._client.log_artifact(parent.id, str(file))
+                folder = file.parent.relative_to(home).as_posix() if file.is_relative_to(home) else ""
+                self._client.log_artifact(parent.id, str(file), folder.strip(".") or None)
             self._set_tags(parent, {"mlflow.note.content": text, "bench.report": stamp})
+
+    def renew_report(self, files: Sequence[Path], note: str) -> bool:
+        """As :meth:`attach_report`, where the suite has been mirrored. Returns whether it has."""
+        with self._store(make=False) as found:
+            mirrored = found and self._parent is not None
+        if mirrored:
+            self.attach_report(files, note)
+        return mirrored
 
     def page(self, server: str) -> str:
         """Where MLflow's UI at ``server`` shows the runs of this suite, best first. Known after a sync."""
         return page_of_runs(server, self._experiment)
+
+    def own_page(self, server: str) -> str:
+        """Where it shows the parent run, with the report; empty where there is none yet."""
+        return page_of_run(server, self._experiment, self._parent.id) if self._parent else ""
 
     # ---------------------------------------------------------------------------------------- the runs
 
@@ -180,8 +197,8 @@ class Mirror:
     def _parent_run(self, start: int) -> Twin:
         if self._parent is None:
             self._announce()
-            tags = {"bench.suite": self.suite.name, "mlflow.note.content": self.suite.question}
-            tags["baseline"] = self.suite.baseline_label
+            tags = {"bench.suite": self.suite.name, "baseline": self.suite.baseline_label}
+            tags |= {"mlflow.note.content": plain(self.suite.question)}
             made = self._client.create_run(self._experiment, start or None, tags, self.suite.name)
             self._parent = Twin(made.info.run_id, "RUNNING", 0, tags)
         return self._parent
@@ -208,8 +225,11 @@ class Mirror:
     # ------------------------------------------------------------------------------------- the store
 
     @contextlib.contextmanager
-    def _store(self) -> Iterator[None]:
-        """Holds the store for this process, with the suite's experiment and its runs known."""
+    def _store(self, *, make: bool = True) -> Iterator[bool]:
+        """Holds the store for this process, with the suite's experiment and its runs known.
+
+        ``make``: the experiment, where there is none yet. Gives whether there is one.
+        """
         try:
             self.results.mkdir(parents=True, exist_ok=True)
             # Around opening too: a fresh SQLite store does not survive two processes that set it up.
@@ -218,18 +238,19 @@ class Mirror:
                     self._client = connect(self.uri)
                     self._calls = Calls(self._client, THREADS if is_server(self.uri) else 1)
                     self._many = (None if is_server(self.uri) else Tables.known(self.uri)) or self._calls
-                self._find_experiment()
-                yield
+                yield self._find_experiment(make)
         except BaseException as error:
             self._client, self._writer = None, ""  # what was under way may be written or not: look anew
             if isinstance(error, foreign_errors()):
                 raise TrackingError(f"MLflow at {shown(self.uri)}: {reason(error)}") from error
             raise
 
-    def _find_experiment(self) -> None:
+    def _find_experiment(self, make: bool) -> bool:
         """Find or make the experiment, and look through its runs unless we know them all."""
         name, owner, experiment = find_experiment(self._client, self.suite.name, self.results, self.uri)
         wanted = experiment_tags(self.suite) | ({"bench.results": owner} if owner else {})
+        if experiment is None and not make:
+            return False
         if experiment is None:
             # A server decides itself where its files go.
             folder = self.results.absolute() / "mlartifacts" / self.suite.name
@@ -242,7 +263,7 @@ class Mirror:
             self._client.set_experiment_tag(experiment.experiment_id, key, wanted[key])
         writer = experiment.tags.get("bench.writer", "nobody")
         if (experiment.experiment_id, writer) == (self._experiment, self._writer):
-            return
+            return True
         self._experiment, self._writer, self._is_writer = experiment.experiment_id, writer, False
         self._parent, self._twins, self._seen = None, {}, {}
         for twin in self._many.find(self._experiment):
@@ -254,6 +275,7 @@ class Mirror:
                 # A replaced run came back, as restoring an experiment does. One will do, whichever.
                 self._announce()
                 self._client.delete_run(twin.id)
+        return True
 
     def _announce(self) -> None:
         """Before writing: tell other mirrors of this suite that what they remember is out of date."""
@@ -279,3 +301,12 @@ class _Wanted:
 
     def read(self, results: Path) -> Record | None:
         return read_record(RunFolder(results, self.run.id), self.run, self.cell, self.name, self.signature)
+
+
+def _fitted(note: str) -> str:
+    """As many paragraphs as a tag takes, and where the others are."""
+    if len(note) <= LONGEST_TAG:
+        return note
+    rest = "\n\n*Shortened: report.html and report.md, among the artifacts, have it all.*"
+    kept = note[: LONGEST_TAG - len(rest)]
+    return (kept[: kept.rfind("\n\n")] if "\n\n" in kept else kept) + rest

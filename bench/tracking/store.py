@@ -146,6 +146,12 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
+def may_hold_runs(uri: str) -> bool:
+    """Whether it is worth asking: a SQLite file is there, or something else than a file is meant."""
+    file = sqlite_file(uri)
+    return file is None or file.exists()
+
+
 def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 

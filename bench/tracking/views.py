@@ -7,8 +7,8 @@ name, which MLflow 3.17 knows, are also offered above its table of runs; older o
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
-from urllib.parse import quote
 
 from bench.suite import Suite
 
@@ -23,18 +23,22 @@ VIEWS = {
 }
 """Key → its name, and the parameters that runs are grouped by."""
 
-COLUMNS = (
-    *("params.`loss`", "params.`model`", "params.`dataset`", "params.`seed`"),
-    *("metrics.`accuracy`", "metrics.`correct`", "metrics.`total`", "metrics.`epoch`"),
-    *("metrics.`nll`", "metrics.`ece`", "metrics.`seconds`"),
-)
+COLUMNS = {
+    **{"params.`loss`": 120, "params.`model`": 130, "params.`dataset`": 100, "params.`seed`": 60},
+    **{"metrics.`accuracy`": 100, "metrics.`correct`": 80, "metrics.`total`": 70, "metrics.`epoch`": 70},
+    **{"metrics.`nll`": 90, "metrics.`ece`": 90, "metrics.`seconds`": 90},
+}
+"""Columns in their order, and their widths in pixels."""
+
+CURVES = "^(train|validation|test)_(loss|accuracy)$"
+"""The charts that are shown: what changes from epoch to epoch, and not a bar for every score."""
 EVERY_RUN = 'params.seed != ""'
 """Without the suite's own run: with it, all others are folded away below it."""
 
 
 def experiment_tags(suite: Suite) -> dict[str, str]:
     """Tags of a suite's experiment: its question, that it is not about chats, and its views."""
-    about = {"mlflow.note.content": suite.question, "mlflow.experimentKind": "custom_model_development"}
+    about = {"mlflow.note.content": plain(suite.question), "mlflow.experimentKind": "custom_model_development"}
     return about | {f"{TAG}{key}": _saved(name, grouped) for key, (name, grouped) in VIEWS.items()}
 
 
@@ -45,15 +49,13 @@ def page_of_runs(server: str, experiment: str, view: str = FIRST) -> str:
 
 def page_of_run(server: str, experiment: str, run: str) -> str:
     """The address at which the UI shows one run."""
-    return f"{server}/#/experiments/{experiment}/runs/{run}"
+    return f"{server}/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"
 
 
-def link_by_tag(server: str, experiment: str, key: str, value: str) -> str:
-    """The address at which the UI shows the runs with a tag."""
-    # Ordered by anything but its time, a run stands for itself: else it is folded away below the suite's own.
-    wanted = f"searchFilter=tags.`{key}` = '{value}'&orderByKey=metrics.`accuracy`"
-    page = f"{server}/#/experiments/{experiment}/runs?workflowType=machine_learning"
-    return f"{page}&{quote(wanted, safe='=&{}')}"
+def plain(text: str) -> str:
+    """Text as Markdown that shows it as it is."""
+    escaped = re.sub(r"[\\`*_{}\[\]()#+.!~|>-]", r"\\\g<0>", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _saved(name: str, grouped: tuple[str, ...]) -> str:
@@ -61,8 +63,11 @@ def _saved(name: str, grouped: tuple[str, ...]) -> str:
         "searchFilter": EVERY_RUN,
         "orderByKey": "metrics.`accuracy`",
         "orderByAsc": False,
-        "selectedColumns": COLUMNS,
+        "selectedColumns": [*COLUMNS],
+        "columnOrder": [*COLUMNS],
+        "columnWidths": COLUMNS,
         "runsHiddenMode": "FIRST_20_RUNS",
+        "chartsSearchFilter": CURVES,
     }
     if grouped:
         keys = [{"mode": "param", "groupByData": key} for key in grouped]
