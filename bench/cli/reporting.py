@@ -145,14 +145,15 @@ def ui(
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
-    """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it."""
+    """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it. Of a server: say the address."""
     from bench.cli.progress import counting
     from bench.tracking.mirror import Mirror
-    from bench.tracking.store import default_uri, ui_command
+    from bench.tracking.store import default_uri, is_server, shown, ui_command
 
     uri = tracking_uri or default_uri(results)
-    command = ui_command(results, uri, port)
-    page = f"http://127.0.0.1:{port}"
+    there = is_server(uri) and suite is not None
+    command = [] if there else ui_command(results, uri, port)
+    page = shown(uri).rstrip("/") if there else f"http://127.0.0.1:{port}"
     if suite is not None:
         mirror = Mirror(load(suite, names=False), results, uri)
         with counting("run folders") as progress:
@@ -161,5 +162,7 @@ def ui(
         page = mirror.page(page)
         if own:
             say(f"the suite's own run, with its report and figures: {own}")
+    if there:
+        return say(f"the suite's runs: {page}")
     say(f"MLflow opens in some seconds at {page}")
     os.execvp(command[0], command)
