@@ -86,7 +86,9 @@ def make(folder: Path, runs: int) -> Suite:
     made_up.finish(suite.runs(), folder)
     for run in suite.runs():
         metrics = RunFolder(folder, run.id).metrics()
-        RunFolder(folder, run.id).write_metrics({**line, "validation_loss": line["test_loss"]} for line in metrics)
+        RunFolder(folder, run.id).write_metrics(
+            {**line, "validation_loss": line["test_loss"]} for line in metrics
+        )
     return suite
 
 

@@ -36,4 +36,5 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     try:
         yield show
     finally:
-        progress.stop()
+        if progress.live.is_started:
+            progress.stop()

@@ -126,7 +126,7 @@ def track(
     from bench.cli.progress import counting
     from bench.reports.note import note
     from bench.tracking.mirror import Mirror
-    from bench.tracking.store import default_uri
+    from bench.tracking.store import default_uri, shown
 
     asked = load(suite, seeds, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
@@ -135,7 +135,8 @@ def track(
     made, _, written = write_report(asked, results, tracking_uri)
     mirror.attach_report(written, note(made))
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
-    print(f"{counts} in {mirror.uri}")
+    waiting = len(asked.runs()) - synced.created - synced.updated - synced.unchanged
+    print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")
 
 
 @app.command()

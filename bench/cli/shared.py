@@ -71,7 +71,7 @@ def _draw_figures(asked: Suite, results: Path, made: Report) -> list[tuple[str, 
 
 
 def _show_in_mlflow(asked: Suite, results: Path, made: Report, written: list[Path]) -> None:
-    """Put the report where the suite is mirrored already. That it cannot be done is no reason to have none."""
+    """Put the report where the suite is mirrored already. Where that fails, there is still a report."""
     from bench.reports.note import note
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import TrackingError, default_uri, may_hold_runs

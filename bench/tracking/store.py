@@ -138,7 +138,9 @@ def reason(error: BaseException) -> str:
     if "schema" in text or "revision" in text:
         return f"{text[:200]}: another version of MLflow made it; {rebuild}"
     if isinstance(error, ImportError):
-        return f"{text[:200]}: install the driver of this database; for PostgreSQL pip install 'psycopg[binary]'"
+        return (
+            f"{text[:200]}: install the driver of this database; for PostgreSQL pip install 'psycopg[binary]'"
+        )
     if "malformed" in text or "not a database" in text:
         return f"{text[:200]}; {rebuild}"
     return text[:400]

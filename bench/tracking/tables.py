@@ -1,10 +1,10 @@
 """Runs, found and written in the tables of an MLflow store: many runs in one transaction.
 
 MLflow's own client takes about ten transactions a run. These tables have been the same since long before
-MLflow 3, but they are no interface that it promises. So: only in databases where this was tried, only where the columns are
-exactly the ones known here, and what a row of ``runs`` holds beyond our own is copied from one that MLflow
-wrote itself. Everywhere else, :mod:`bench.tracking.calls` gives the same, more slowly (tests hold one against
-the other, row by row).
+MLflow 3, but they are no interface that it promises. So: only in databases where this was tried, only where
+the columns are exactly the ones known here, and what a row of ``runs`` holds beyond our own is copied from
+one that MLflow wrote itself. Everywhere else, :mod:`bench.tracking.calls` gives the same, more slowly (tests
+hold one against the other, row by row).
 """
 
 from __future__ import annotations
@@ -107,7 +107,6 @@ class Tables:
                 if rows[name]:
                     self._insert(connection, name, rows[name])
         return [written(run, record) for run, record in zip(ids, records, strict=True)]
-
 
     def _insert(self, connection: Any, table: str, rows: Sequence[dict[str, Any]]) -> None:
         """Straight to the driver: SQLAlchemy's own look at every value takes longer than the database."""

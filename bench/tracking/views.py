@@ -38,7 +38,10 @@ EVERY_RUN = 'params.seed != ""'
 
 def experiment_tags(suite: Suite) -> dict[str, str]:
     """Tags of a suite's experiment: its question, that it is not about chats, and its views."""
-    about = {"mlflow.note.content": plain(suite.question), "mlflow.experimentKind": "custom_model_development"}
+    about = {
+        "mlflow.note.content": plain(suite.question),
+        "mlflow.experimentKind": "custom_model_development",
+    }
     return about | {f"{TAG}{key}": _saved(name, grouped) for key, (name, grouped) in VIEWS.items()}
 
 

@@ -15,7 +15,6 @@ from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.store import default_uri
 from bench.tracking.tables import Tables
 
-
 WRITES = (
     *("create_experiment", "set_experiment_tag", "create_run", "log_batch", "set_tag", "set_terminated"),
     *("update_run", "delete_run"),

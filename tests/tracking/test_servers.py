@@ -1,4 +1,4 @@
-"""A real MLflow server, on SQLite and on PostgreSQL: the same is there as in a file, and nothing is doubled."""
+"""A real MLflow server, on SQLite and on PostgreSQL: what is there is the same as in a file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def test_a_server_gets_the_same_as_a_file(results: Path, store: str) -> None:
     for run_id, run in there.items():
         for of in ("params", "metrics"):
             assert getattr(run.data, of) == getattr(here[run_id].data, of)
-        ours = {key for key in run.data.tags if key not in ("mlflow.parentRunId", "mlflow.user", "bench.folder")}
+        ours = {
+            key for key in run.data.tags if key not in ("mlflow.parentRunId", "mlflow.user", "bench.folder")
+        }
         assert {key: here[run_id].data.tags[key] for key in ours} == {key: run.data.tags[key] for key in ours}
         assert history(store, run, "lr") == history(file, here[run_id], "lr")
         assert (run.info.status, run.info.start_time) == ("FINISHED", BEGUN * 1000)
@@ -94,7 +96,10 @@ def test_a_server_gets_the_same_as_a_file(results: Path, store: str) -> None:
 
 def test_postgresql_takes_every_name(results: Path, database: str) -> None:
     """It is stricter than SQLite: about lengths, and about what is text."""
-    losses = ["ce", *({"mae": {"label": name, "recipe": {"epochs": k}}} for k, name in enumerate(NASTY, start=1))]
+    losses = [
+        "ce",
+        *({"mae": {"label": name, "recipe": {"epochs": k}}} for k, name in enumerate(NASTY, start=1)),
+    ]
     model = {"vgg5-tiny": {"label": "m" * 200}}
     suite = make_suite(name="nasty", losses=losses, models=[model], seeds=1, question=NASTY[0])
     for run in suite.runs()[:-1]:

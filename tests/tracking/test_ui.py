@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["browser"]
 
-NASTY = "<script>alert(1)</script> \"q\" a_b__c 100% \\back 🎉"
+NASTY = '<script>alert(1)</script> "q" a_b__c 100% \\back 🎉'
 SUITE = {
     "question": "Is <b>mix_ent</b> better & why?",
     "datasets": "digits",
@@ -66,13 +66,22 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     tracked = bench("track", path, *words)
     assert tracked.returncode == 0, tracked.stderr
     port = free_port()
-    command = [sys.executable, "-m", "bench.cli", "ui", str(path), "--port", str(port), "--results", str(results)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.cli",
+        "ui",
+        str(path),
+        "--port",
+        str(port),
+        "--results",
+        str(results),
+    ]
     with serving(command, f"http://127.0.0.1:{port}", folder):
         said = (folder / "log").read_text()
-        own, page = (re.search(rf"{what}.* (http://\S+)", said) for what in ("own run", "MLflow opens"))
-        assert own and page, said
+        [own, page] = re.findall(r"^(?:the suite's own run|MLflow opens).* (http://\S+)$", said, re.MULTILINE)
         report = json.loads((results / "small" / "report.json").read_text())
-        yield Shown(suite, report, page[1], own[1], f"sqlite:///{results / 'mlflow.db'}")
+        yield Shown(suite, report, page, own, f"sqlite:///{results / 'mlflow.db'}")
 
 
 def wait_until(browser: Chrome, holds: Callable[[str], object], seconds: float = 60) -> str:
@@ -89,14 +98,18 @@ def wait_until(browser: Chrome, holds: Callable[[str], object], seconds: float =
 def table(browser: Chrome) -> list[dict[str, str]]:
     """The rows of the table of runs: column → what is shown. A column that is out of sight is not there."""
     rows: dict[str, dict[str, str]] = {}
-    script = """return [...document.querySelectorAll('.ag-row')].flatMap(row => [...row.querySelectorAll('.ag-cell')]
-        .map(cell => [row.getAttribute('row-index'), cell.getAttribute('col-id'), cell.innerText.trim()]))"""
+    script = """return [...document.querySelectorAll('.ag-row .ag-cell')].map(cell => [
+        cell.closest('.ag-row').getAttribute('row-index'),
+        cell.getAttribute('col-id'),
+        cell.innerText.trim()])"""
     for row, column, text in browser.execute_script(script):
         rows.setdefault(row, {})[re.sub(r"^\w+\.`(.*)`$", r"\1", column)] = text
     return [rows[row] for row in sorted(rows, key=int)]
 
 
-def test_the_table_shows_each_run_with_its_loss_model_seed_and_accuracy(browser: Chrome, shown: Shown) -> None:
+def test_the_table_shows_each_run_with_its_loss_model_seed_and_accuracy(
+    browser: Chrome, shown: Shown
+) -> None:
     open_page(browser, shown.page, WIDE)
     runs = len(shown.suite.runs())
     wait_until(browser, lambda text: f"{runs} matching runs" in text and "seed 2" in text)
@@ -169,9 +182,12 @@ def test_the_page_that_compares_runs_knows_them_by_name(browser: Chrome, shown: 
     open_page(browser, f"{server}/#/compare-runs?runs={ids}&experiments={experiment}", WIDE)
     text = wait_until(browser, lambda text: "Comparing 2 Runs" in text and "test_accuracy" in text)
     assert all(run.info.run_name in text for run in two)
-    metric = f'metric="test_accuracy"&plot_metric_keys=["test_accuracy"]&x_axis=step'
-    open_page(browser, f"{server}/#/metric?runs={ids}&experiments={experiment}&{quote(metric, safe='=&')}", WIDE)
-    script = "return [...document.querySelectorAll('.js-plotly-plot')].flatMap(p => p.data.map(d => [...(d.x || [])]))"
+    metric = 'metric="test_accuracy"&plot_metric_keys=["test_accuracy"]&x_axis=step'
+    open_page(
+        browser, f"{server}/#/metric?runs={ids}&experiments={experiment}&{quote(metric, safe='=&')}", WIDE
+    )
+    script = """return [...document.querySelectorAll('.js-plotly-plot')]
+        .flatMap(plot => plot.data.map(line => [...(line.x || [])]))"""
     deadline = time.monotonic() + 60
     while not (lines := [x for x in browser.execute_script(script) if x]):
         assert time.monotonic() < deadline

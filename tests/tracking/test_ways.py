@@ -107,7 +107,9 @@ def test_numbers_that_are_none_are_kept_as_mlflow_keeps_them(results: Path) -> N
     assert odd.data.metrics["b"] == 0.0  # of the last epoch, not the greatest
 
 
-@pytest.mark.parametrize("change", ["ALTER TABLE metrics ADD COLUMN unit TEXT", "ALTER TABLE tags RENAME TO old_tags"])
+@pytest.mark.parametrize(
+    "change", ["ALTER TABLE metrics ADD COLUMN unit TEXT", "ALTER TABLE tags RENAME TO old_tags"]
+)
 def test_tables_that_are_not_as_known_are_left_alone(results: Path, change: str) -> None:
     uri = default_uri(results)
     assert Tables.known(uri) is not None
