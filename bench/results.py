@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import io
 import json
@@ -33,16 +34,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from bench.choices import explain
 from bench.errors import BenchError
+from bench.progress import watched
 from bench.run import Run
 from bench.suite import Cell
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -112,19 +113,28 @@ class RunFolder:
     def __init__(self, results: Path, run_id: str) -> None:
         self.results = results
         self.run_id = run_id
-        self.path = results / "runs" / run_id
+        self._folder = f"{results}/runs/{run_id}"
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self._folder)
+
+    def file(self, name: str) -> str:
+        """Where a file of the folder is, as text: building a Path takes longer than looking at the file."""
+        return f"{self._folder}/{name}"
 
     # --------------------------------------------------------------------------------- reading
 
     @property
     def done(self) -> bool:
         """Whether there is a result."""
-        return (self.path / "result.json").exists()
+        return _exists(self.file("result.json"))
 
     @property
     def failed(self) -> bool:
         """Whether the run failed (and has not been retried to success)."""
-        return not self.done and (self.path / "failure.json").exists()
+        return not self.done and _exists(self.file("failure.json"))
 
     def result(self, *, check_predictions: bool = False) -> Result | None:
         """The result, or None where there is none yet.
@@ -133,15 +143,15 @@ class RunFolder:
             Damaged: there is one, but it cannot be believed.
         """
         try:
-            content = (self.path / "result.json").read_bytes()
+            content = _read(self.file("result.json"))
         except FileNotFoundError:
             return None
         try:
             result = Result.model_validate_json(content)
         except ValidationError as error:
-            raise Damaged(f"{self.path / 'result.json'}: {explain(error)[0]}") from None
+            raise Damaged(f"{self.file('result.json')}: {explain(error)[0]}") from None
         if result.run_id != self.run_id:
-            raise Damaged(f"{self.path / 'result.json'}: it belongs to run {result.run_id}")
+            raise Damaged(f"{self.file('result.json')}: it belongs to run {result.run_id}")
         if check_predictions:
             self.predictions(result)
         return result
@@ -152,17 +162,22 @@ class RunFolder:
         Raises:
             Damaged: the file is missing, is not what was written, or does not agree with the result.
         """
-        path = self.path / "predictions.npy"
+        import numpy as np
+
+        path = self.file("predictions.npy")
         try:
-            content = path.read_bytes()
+            content = _read(path)
         except FileNotFoundError:
             raise Damaged(f"{path}: it is missing") from None
         if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
             raise Damaged(f"{path}: its content is not what the run wrote")
-        predictions: np.ndarray[Any, Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        try:
+            predictions = _array(content)
+        except ValueError as error:
+            raise Damaged(f"{path}: {error}") from None
         if (
             predictions.shape != (2, result.total)
-            or (predictions[0] == predictions[1]).sum() != result.correct
+            or np.count_nonzero(predictions[0] == predictions[1]) != result.correct
         ):
             raise Damaged(f"{path}: it does not agree with result.json")
         return predictions
@@ -170,7 +185,7 @@ class RunFolder:
     def failure(self) -> Failure | None:
         """Why the run failed, or None."""
         try:
-            return Failure.model_validate_json((self.path / "failure.json").read_bytes())
+            return Failure.model_validate_json(_read(self.file("failure.json")))
         except FileNotFoundError:
             return None
         except ValidationError:
@@ -179,7 +194,7 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """One mapping an epoch, up to the first line that is damaged or still being written."""
         try:
-            lines = (self.path / "metrics.jsonl").read_bytes().splitlines()
+            lines = _read(self.file("metrics.jsonl")).splitlines()
         except FileNotFoundError:
             return []
         epochs: list[dict[str, Any]] = []
@@ -196,7 +211,7 @@ class RunFolder:
     def info(self) -> dict[str, Any]:
         """``run.json``: the description and its attempts; empty where there is none (or it is damaged)."""
         try:
-            content = json.loads((self.path / "run.json").read_bytes())
+            content = json.loads(_read(self.file("run.json")))
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
@@ -205,7 +220,7 @@ class RunFolder:
     def claimed(self) -> bool:
         """Whether a process is training this run right now."""
         try:
-            with (self.path / ".claim").open("rb") as file:
+            with open(self.file(".claim"), "rb") as file:
                 # A shared lock for a moment: it can be had if, and only if, nobody holds the claim.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
@@ -222,6 +237,8 @@ class RunFolder:
 
         The claim is a lock of the operating system: it ends with the process, however that ends.
         """
+        import filelock
+
         self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / ".claim", timeout=0)
         try:
@@ -259,6 +276,8 @@ class RunFolder:
 
     def finish(self, result: Mapping[str, Any], predictions: np.ndarray[Any, Any]) -> None:
         """Write predictions, then the result; the run is done with the last of these moves."""
+        import numpy as np
+
         content = io.BytesIO()
         np.save(content, predictions, allow_pickle=False)
         digest = hashlib.sha256(content.getvalue()).hexdigest()
@@ -304,21 +323,21 @@ def frame(results: Path, cells: Iterable[Cell]) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for cell in cells:
-        for run in cell.runs:
-            row: dict[str, Any] = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
-            row |= {"seed": run.seed, "run_id": run.id, "state": "missing", "reason": ""}
-            folder = RunFolder(results, run.id)
-            try:
-                result = folder.result(check_predictions=True)
-            except Damaged as damage:
-                row |= {"state": "damaged", "reason": str(damage)}
-            else:
-                if result is not None:
-                    row |= {"state": "done", **result.model_dump(exclude={"run_id"})}
-                elif (failure := folder.failure()) is not None:
-                    row |= {"state": "failed", "reason": failure.reason}
-            rows.append(row)
+    planned = [(cell, run) for cell in cells for run in cell.runs]
+    for cell, run in watched(planned, "reading results"):
+        row: dict[str, Any] = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
+        row |= {"seed": run.seed, "run_id": run.id, "state": "missing", "reason": ""}
+        folder = RunFolder(results, run.id)
+        try:
+            result = folder.result(check_predictions=True)
+        except Damaged as damage:
+            row |= {"state": "damaged", "reason": str(damage)}
+        else:
+            if result is not None:
+                row |= {"state": "done", **result.model_dump(exclude={"run_id"})}
+            elif (failure := folder.failure()) is not None:
+                row |= {"state": "failed", "reason": failure.reason}
+        rows.append(row)
     wanted = ["dataset", "model", "loss", "seed", "run_id", "state", "reason"]
     columns = wanted + [name for name in Result.model_fields if name not in wanted]
     return pd.DataFrame(rows, columns=columns)
@@ -375,6 +394,38 @@ def explain_os_error(results: Path, error: OSError) -> str:
         f"{results}: cannot be written ({error.strerror or error}: {error.filename}); "
         "choose another folder with --results or BENCH_RESULTS"
     )
+
+
+def _exists(path: str) -> bool:
+    """Raises OSError where that cannot be told: os.path.exists takes a file server in trouble for a no."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.readall()
+
+
+def _array(content: bytes) -> np.ndarray[Any, Any]:
+    """What np.save wrote; not to be changed. np.load would parse the same header again for every run."""
+    import numpy as np
+
+    start = 10 + int.from_bytes(content[8:10], "little")
+    shape, fortran, dtype = _header(content[:start])
+    return np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
+
+
+@functools.lru_cache(maxsize=64)
+def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    import numpy as np
+
+    content = io.BytesIO(header)
+    np.lib.format.read_magic(content)
+    return np.lib.format.read_array_header_1_0(content)
 
 
 def _line(epoch: Mapping[str, Any]) -> str:

@@ -287,7 +287,7 @@ def test_quick_verbs_import_nothing_heavy(write_suite: Write, tmp_path: Path, ar
         f"sys.argv = ['bench', *{[path if a == 'SUITE' else a for a in arguments]!r}]\n"
         "try: cli.main()\n"
         "except SystemExit: pass\n"
-        "heavy = ('torch', 'mlflow', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'jinja2')\n"
+        "heavy = 'torch mlflow pandas numpy matplotlib scipy sklearn jinja2 submitit asyncio timm'.split()\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(

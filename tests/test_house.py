@@ -15,14 +15,15 @@ FLOORS = [
     ["reports", "tracking"],
     ["launch"],
     ["training"],
+    ["design"],
     ["statistics"],
     ["results"],
     ["suite"],
     ["run"],
     ["recipe"],
     ["losses", "models", "datasets", "transforms"],
-    ["choices"],
-    ["errors"],
+    ["choices", "yaml_file"],
+    ["errors", "progress"],
 ]
 LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}
 

@@ -13,6 +13,7 @@ import typer
 from bench.cli.app import app
 from bench.cli.options import Column, Json, Results, Seeds, SuiteFile, TrackingUri
 from bench.cli.shared import exit_1_if, load, look, print_document, print_report, say, write_report
+from bench.design import as_it_stands
 from bench.errors import BenchError
 
 
@@ -123,20 +124,19 @@ def track(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
-    from bench.cli.progress import counting
     from bench.reports.note import note
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri, shown
 
     asked = load(suite, seeds, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
-    with counting("run folders") as progress:
-        synced = mirror.sync(progress)
-    made, _, written = write_report(asked, results, tracking_uri)
+    synced = mirror.sync(aloud=True)
+    now = as_it_stands(asked, results)
+    made, _, written = write_report(now, results, tracking_uri)
     mirror.attach_report(written, note(made))
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
-    waiting = len(asked.runs()) - synced.created - synced.updated - synced.unchanged
-    print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")
+    waiting = len(now.runs()) - synced.created - synced.updated - synced.unchanged
+    print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting > 0 else ''}")
 
 
 @app.command()
@@ -147,7 +147,6 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
     """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it. Of a server: say the address."""
-    from bench.cli.progress import counting
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri, is_server, shown, ui_command
 
@@ -157,8 +156,7 @@ def ui(
     page = shown(uri).rstrip("/") if there else f"http://127.0.0.1:{port}"
     if suite is not None:
         mirror = Mirror(load(suite, names=False), results, uri)
-        with counting("run folders") as progress:
-            mirror.sync(progress)
+        mirror.sync(aloud=True)
         own = mirror.own_page(page)
         page = mirror.page(page)
         if own:

@@ -10,6 +10,7 @@ import typer
 from pydantic import BaseModel
 
 from bench import suite as suites
+from bench.design import as_it_stands
 from bench.launch.preflight import check_names
 from bench.suite import Suite
 
@@ -89,6 +90,7 @@ def look(asked: Suite, results: Path, figures: bool) -> tuple[Report, str, bool]
     from bench.launch.status import status
     from bench.reports.terminal import still_to_come
 
+    asked = as_it_stands(asked, results)
     made, text, written = write_report(asked, results, figures=figures)
     if figures:
         _show_in_mlflow(asked, results, made, written)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +14,11 @@ import typer
 from bench.cli.app import app
 from bench.cli.options import Data, Device, Json, On, Results, Seeds, SuiteFile, TrackingUri, Workers
 from bench.cli.shared import exit_1_if, load, print_document, print_report, say, search_path, write_report
+from bench.design import Design, as_it_stands
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
 from bench.results import check_writable
+from bench.run import Run
 
 
 @app.command()
@@ -38,9 +41,10 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Train what a suite is missing, watch, mirror into MLflow, and report. Run it again to continue."""
-    from bench.launch.cluster import Cluster, train_there
+    from bench.launch.cluster import train_there
     from bench.launch.local import train_here
     from bench.launch.profile import load_profile
+    from bench.launch.submitter import Cluster
     from bench.launch.view import View
     from bench.reports.note import note
     from bench.tracking.background import BackgroundMirror
@@ -48,6 +52,7 @@ def run(
     from bench.tracking.store import default_uri
 
     asked = load(suite, seeds)
+    design = Design(asked, results)
     if detach and on is None:
         raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
     profile = load_profile(on) if on is not None else None
@@ -56,7 +61,7 @@ def run(
     mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
     mirror.start()
     try:
-        with View(asked, results) as view:
+        with View(design.now(), results) as view:
             here = partial(
                 train_here,
                 asked,
@@ -67,19 +72,22 @@ def run(
                 say=view.say,
                 workers=workers,
                 device=device,
-                retry_failed=retry_failed,
             )
             if first:
-                here(asked.cells[0].runs)
+                here(design.now().cells[0].runs, retry_failed=retry_failed)
             if on is None or profile is None:
-                here(asked.runs())
+                trained: Sequence[Run] = ()
+                while (runs := design.now().runs()) != trained:
+                    view.ask(design.now())
+                    here(runs, retry_failed=retry_failed and not trained)
+                    trained = runs
             else:
-                cluster = Cluster(asked, results, data, profile, on, path, view.say)
-                train_there(cluster, view, detach=detach, retry_failed=retry_failed)
+                cluster = Cluster(asked, results, data, profile, on, path, view.say, suite)
+                train_there(cluster, view, view.ask, detach=detach, retry_failed=retry_failed)
     except KeyboardInterrupt:
         say("bench: stopped; what is finished is kept, and the same command goes on from here")
         raise typer.Exit(130) from None
-    made, text, written = write_report(asked, results, tracking_uri)
+    made, text, written = write_report(design.now(), results, tracking_uri)
     mirror.finish(written, note(made))
     if detach:
         say(f"detached: `bench status {suite}` says how it stands, the same command without --detach watches")
@@ -133,12 +141,12 @@ def status(
     from bench.launch.text import status_text
 
     asked = load(suite, seeds, names=False)
-    found = look(asked, results)
+    found = look(as_it_stands(asked, results), results)
     while watch and found.runs.waiting + found.runs.running:
         clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
         print(clear + status_text(found), flush=True)
         time.sleep(5)
-        found = look(asked, results)
+        found = look(as_it_stands(asked, results), results)
     print_document(found, status_text(found), as_json)
     exit_1_if(found.runs.failed or found.runs.damaged)
 

@@ -13,13 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from pydantic import Field
 
 from bench.choices import Choice, ForeignOptions, Options, choose, describe, load_callable
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -161,6 +161,7 @@ def _read(choice: Choice, options: DatasetOptions, root: Path) -> tuple[Tensor, 
 
 def _digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """scikit-learn's 1,797 handwritten digits, split 3 to 1 by class, the same way always."""
+    import numpy as np
     import torch
 
     # scikit-learn's own loader would import all of scikit-learn: over a second in every worker, for one file.
@@ -249,6 +250,8 @@ def _mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]
 def _subset(
     choice: Choice, option: str, images: Tensor, labels: Tensor, size: int | None, seed: int
 ) -> tuple[Tensor, Tensor]:
+    import numpy as np
+
     if size is None or size == len(labels):
         return images, labels
     if size > len(labels):
@@ -272,6 +275,8 @@ def stratified_split(
     Returns:
         Sorted indices of the first part [first] and of the second [N − first].
     """
+    import numpy as np
+
     take, remainder = np.divmod(np.bincount(labels) * first, max(len(labels), 1))
     # Largest remainders get what rounding down has left over; ties go to the smaller class.
     take[np.argsort(-remainder, kind="stable")[: first - take.sum()]] += 1
@@ -296,6 +301,8 @@ def symmetric_noise(
     Returns:
         The new labels [N].
     """
+    import numpy as np
+
     rng = np.random.default_rng([seed, 1])
     noisy = labels.copy()
     hit = rng.permutation(len(labels))[: round(share * len(labels))]

@@ -145,7 +145,7 @@ def work(pack: Pack, stop: StopFlag) -> bool:
     from bench.training import device as devices
 
     device = devices.prepare(pack.device)
-    waiting = [Run.from_description(description) for description in pack.runs]
+    waiting = pack.runs
     while waiting:
         busy = []
         for run in waiting:

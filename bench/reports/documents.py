@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from bench.statistics.stopping import Outcome
 from bench.statistics.verdicts import Verdict
 
 Key = tuple[str, str, str]  # data set, model, loss
@@ -66,7 +67,8 @@ class Comparison(BaseModel):
     sd: float | None = None
     """Of the differences over seeds."""
     adjusted_by: str | None = None
-    """``westfall-young``: sign flips of whole seeds, which do not use ``p``; ``holm``: of ``p``."""
+    """``westfall-young``: sign flips of whole seeds, which do not use ``p``; ``holm``: of ``p``; ``e-value``:
+    K/e, where seeds are added until decided."""
     p_sign_flip: float | None = None
     """Exact up to 60 seeds, simulated above."""
     p_sign_flip_smallest: float | None = None
@@ -92,6 +94,18 @@ class Comparison(BaseModel):
     """ρ of the two arms over seeds: what pairing gains."""
     discordant: float | None = None
     """Images that one of a pair gets right and the other does not: mean over seeds."""
+    e: float | None = None
+    """Evidence for a difference, where seeds are added until decided: ``p`` is 1/e then, and ``low`` and
+    ``high`` are those of the confidence sequence. All of them stay valid whenever one stops."""
+    looks: int | None = None
+    """Looks taken, where seeds are added until decided."""
+    stopped: Outcome | None = None
+    """Why no seeds are added any more; None: their number is fixed."""
+
+    @property
+    def key(self) -> Key:
+        """Data set, model and loss."""
+        return self.dataset, self.model, self.loss
 
 
 class Analysed(BaseModel):
@@ -109,6 +123,29 @@ class Analysed(BaseModel):
     """The method of adjustment, in words."""
 
 
+class Sequential(BaseModel):
+    """How seeds are added until decided, and what that has saved so far."""
+
+    looks: list[int]
+    """Seeds at each planned look."""
+    bar: float
+    """The e-value that decides: K/α for K comparisons."""
+    futility: float
+    """Chance of deciding, at best, below which no more seeds are added."""
+    closed: int
+    """Comparisons that get no more seeds."""
+    runs: int
+    """Finished or failed."""
+    runs_fixed: int
+    """Of the fixed design: the largest number of seeds everywhere."""
+    runs_saved: int
+    """Of those, the ones that will never be trained, as things stand."""
+    device_hours: float
+    """That the finished runs took."""
+    device_hours_saved: float | None
+    """That the saved ones would have taken, by the mean of the finished runs of their cell."""
+
+
 class Report(Analysed):
     """What ``bench report --json`` prints."""
 
@@ -118,6 +155,8 @@ class Report(Analysed):
     optimistic: bool
     """Whether the epoch was chosen on the test set itself."""
     complete: bool
+    sequential: Sequential | None = None
+    """None: the number of seeds is fixed."""
 
 
 class Compared(Analysed):

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.launch.submission import read_all
-from bench.reports.documents import Report
+from bench.progress import watched
+from bench.reports.documents import Report, Sequential
 from bench.reports.latex import breakable
 from bench.reports.references import bibtex, cited, in_full, in_words, render
 from bench.reports.text import escaped
 from bench.results import RunFolder
+from bench.statistics.stopping import Outcome
 from bench.suite import Suite
 
 MOST_NAMED = 30
@@ -156,12 +158,16 @@ def _differences(report: Report) -> list[str]:
     said.append(
         f"Its {percent} interval and two-sided p on these test images are those of Student's t over seeds "
         "[@student1908]."
+        if report.sequential is None
+        else f"Its {percent} interval on these test images is that of a confidence sequence [@wang2023], "
+        "which holds at all numbers of seeds at once."
     )
     if any(c.low_new_images is not None for c in tested):
         said.append(
             "A second interval takes the test images for a sample as well, by the crossed analysis of "
-            "variance of seeds and images [@dorfman1992; @obuchowski1995] with Hillis's degrees of freedom "
-            "[@hillis2007]."
+            "variance of seeds and images [@dorfman1992; @obuchowski1995]"
+            + (" with Hillis's degrees of freedom [@hillis2007]." if not report.sequential else ".")
+            + (" It spans as many standard errors as the confidence sequence." if report.sequential else "")
         )
     if any(c.p_sign_flip is not None for c in tested):
         said.append("We also give p by sign flips of the differences [@fisher1935; @pagano1983].")
@@ -178,9 +184,39 @@ def _differences(report: Report) -> list[str]:
     return said
 
 
+def _added(report: Report, made: Sequential) -> list[str]:
+    """Where seeds are added until decided: the rule, as it was stated before the first seed."""
+    bar = f"{made.bar:g}" if len(report.comparisons) == 1 else f"K/α = {made.bar:g}"
+    closed = Counter(c.stopped for c in report.comparisons)
+    ends = {
+        Outcome.DIFFERENCE: "by a difference",
+        Outcome.EQUIVALENT: "by equivalence",
+        Outcome.FUTILE: "for futility",
+        Outcome.LARGEST: "at the largest number of seeds",
+        Outcome.OPEN: "not yet",
+    }
+    return [
+        "The design is sequential: seeds were added to a comparison until it was decided, with looks planned "
+        f"at {_and(map(str, made.looks))} seeds. We call a loss superior or inferior to the baseline where "
+        f"the e-value of the paired t-test [@hendriksen2021] reaches {bar}"
+        + ("" if len(report.comparisons) == 1 else f" (K = {len(report.comparisons)} comparisons)")
+        + f", so that the chance of any false alarm at any look is at most {report.alpha:g} [@ville1939]; "
+        f"otherwise equivalent where two one-sided tests at {report.alpha:g}, not adjusted for the other "
+        f"comparisons and spent over the looks [@lan1983], place the difference within ±{report.margin:g} "
+        "points [@schuirmann1987]; otherwise undecided.",
+        "A comparison was given up where even the most favourable true difference would have been decided "
+        f"by {made.looks[-1]} seeds with a chance below {made.futility:g} [@lan1982].",
+        f"Of {_number(len(report.comparisons), 'comparison')}, "
+        + _and(f"{closed[end]} ended {words}" for end, words in ends.items() if closed[end])
+        + f", after {_number(max((c.looks or 0 for c in report.comparisons), default=0), 'look')} at most.",
+    ]
+
+
 def _verdicts(report: Report) -> list[str]:
     if not report.comparisons:
         return []
+    if report.sequential is not None:
+        return _added(report, report.sequential)
     methods = {c.adjusted_by for c in report.comparisons}
     source = {"westfall-young": " [@westfall1993]", "holm": " [@holm1979]"}
     adjusted = [source[name] for name in source if name in methods]
@@ -205,9 +241,9 @@ def _verdicts(report: Report) -> list[str]:
 
 def _software(suite: Suite, results: Path) -> list[str]:
     """From what each finished run noted when it was begun for the last time."""
-    folders = [RunFolder(results, run.id) for cell in suite.cells for run in cell.runs]
-    attempts = [folder.info().get("attempts") or [{}] for folder in folders if folder.done]
-    last = [made[-1] for made in attempts]
+    folders = (RunFolder(results, run.id) for cell in suite.cells for run in cell.runs)
+    done = [folder for folder in folders if folder.done]
+    last = [(folder.info().get("attempts") or [{}])[-1] for folder in watched(done, "reading versions")]
     names = {"torch": "PyTorch", "python": "Python", "bench": "bench"}
     versions = {key: _versions(names[key], [attempt.get(key) for attempt in last]) for key in names}
     if versions["torch"]:
@@ -221,7 +257,7 @@ def _software(suite: Suite, results: Path) -> list[str]:
     if device := _versions("", [attempt.get("device") for attempt in last]):
         said.append(f"They ran on {device}.")
     submitted = _submitted(results / suite.name / "jobs")
-    if any(folder.done and folder.run_id in submitted for folder in folders):
+    if any(folder.run_id in submitted for folder in done):
         said.append("Slurm [@yoo2003] queued them, submitted through submitit [@submitit].")
     return said
 

@@ -47,6 +47,17 @@ _BIB = r"""
   doi = {10.3102/10769986006002107},
 }
 
+@article{hendriksen2021,
+  author = {Hendriksen, Allard and de Heide, Rianne and Gr{\"u}nwald, Peter},
+  title = {Optional stopping with {Bayes} factors: A categorization and extension of folklore results, with
+    an application to invariant situations},
+  journal = {Bayesian Analysis},
+  volume = {16},
+  number = {3},
+  pages = {961--989},
+  year = {2021},
+}
+
 @article{hillis2007,
   author = {Hillis, Stephen L.},
   title = {A comparison of denominator degrees of freedom methods for multiple observer {ROC} analysis},
@@ -66,6 +77,26 @@ _BIB = r"""
   number = {2},
   pages = {65--70},
   year = {1979},
+}
+
+@article{lan1982,
+  author = {Lan, K. K. Gordon and Simon, Richard and Halperin, Max},
+  title = {Stochastically curtailed tests in long-term clinical trials},
+  journal = {Sequential Analysis},
+  volume = {1},
+  number = {3},
+  pages = {207--219},
+  year = {1982},
+}
+
+@article{lan1983,
+  author = {Lan, K. K. Gordon and DeMets, David L.},
+  title = {Discrete sequential boundaries for clinical trials},
+  journal = {Biometrika},
+  volume = {70},
+  number = {3},
+  pages = {659--663},
+  year = {1983},
 }
 
 @article{obuchowski1995,
@@ -131,6 +162,21 @@ _BIB = r"""
   title = {submitit: Python toolbox for submitting jobs to {Slurm}},
   howpublished = {https://github.com/facebookincubator/submitit},
   year = {n.d.},
+}
+
+@book{ville1939,
+  author = {Ville, Jean},
+  title = {{\'E}tude critique de la notion de collectif},
+  publisher = {Gauthier-Villars},
+  address = {Paris},
+  year = {1939},
+}
+
+@misc{wang2023,
+  author = {Wang, Hongjian and Ramdas, Aaditya},
+  title = {Anytime-valid t-tests and confidence sequences for {Gaussian} means with unknown variance},
+  howpublished = {arXiv:2310.03722},
+  year = {2023},
 }
 
 @book{westfall1993,
@@ -218,4 +264,6 @@ def _keys(citation: str) -> list[str]:
 
 
 def _plain(value: str) -> str:
-    return re.sub(r"[{}]", "", value.replace('{\\"o}', "ö").replace("--", "–"))
+    for typeset, letter in (('\\"o', "ö"), ('\\"u', "ü"), ("\\'E", "É"), ("--", "–")):
+        value = value.replace(typeset, letter)
+    return re.sub(r"[{}]", "", value)

@@ -7,15 +7,24 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from bench.reports.documents import Analysed, CellSummary, Compared, Comparison, Report
+from bench.statistics.stopping import Outcome
 
 WIDTH = 100
 """Columns of a terminal. Names are shortened to fit, numbers never."""
 
 _VERDICTS = ("loss", "seeds", "accuracy %", "Δ", "± here", "± new", "p adj.", "verdict")
 _EVIDENCE = ("loss", "p t", "flip", "eq.", "d_z", "g_z", "P(A>B) %", "ρ", "≠", "finds", "floor")
-_LEGEND = (
+_FIXED = (
     "The second table: unadjusted p of the t-test (p t), of sign flips (flip) and of the two one-sided tests "
-    "(eq.); the mean in standard deviations of the differences (d_z) and its Hedges g (g_z); the chance that "
+    "(eq.); "
+)
+_EVIDENCE_ADDED = ("loss", "e", "looks", *_EVIDENCE[3:])
+_ADDED = (
+    "The second table: evidence for a difference (e; 1 speaks neither for one nor against it); looks taken, "
+    "of those planned; unadjusted p of the two one-sided tests (eq.); "
+)
+_LEGEND = (
+    "the mean in standard deviations of the differences (d_z) and its Hedges g (g_z); the chance that "
     "the loss beats its baseline with the same new seed, ties counting half; the correlation of the two over "
     "seeds (ρ); images on which a pair differs (≠); in points, the difference that so many seeds would find "
     "with power .8 (finds), and the standard error on new images that no number of seeds gets below (floor)."
@@ -53,6 +62,13 @@ def groups(document: Analysed) -> Iterator[tuple[str, str, list[CellSummary], in
         yield dataset, model, group, images, digits
 
 
+STOPPED = {
+    Outcome.FUTILE: "no more seeds: the largest number would hardly decide it",
+    Outcome.LARGEST: "the largest number of seeds has not decided it",
+}
+"""What is said of comparisons that ended without a decision."""
+
+
 def remarks(document: Analysed) -> list[str]:
     """What is missing, what could not be computed and why, what failed: one line each, not escaped."""
     said = [
@@ -83,7 +99,8 @@ def verdict_row(
 
 
 def _body(document: Analysed, remark: str = "") -> list[str]:
-    by_key = {(c.dataset, c.model, c.loss): c for c in document.comparisons}
+    by_key = {c.key: c for c in document.comparisons}
+    added = document.sequential if isinstance(document, Report) else None
     lines = []
     for dataset, model, group, images, digits in groups(document):
         name = " · ".join(escaped(word) for word in (dataset, model) if word) or "All runs"
@@ -92,22 +109,27 @@ def _body(document: Analysed, remark: str = "") -> list[str]:
         compared = {cell.loss: by_key.get((dataset, model, cell.loss)) for cell in group}
         rows = [verdict_row(cell, compared[cell.loss], document.baseline, digits) for cell in group]
         lines += [*table(_VERDICTS, rows, words=(0, 7)), ""]
-        evidence = [_evidence(found, digits) for found in compared.values() if found and found.p is not None]
+        looks = len(added.looks) if added else None
+        evidence = [_evidence(c, digits, looks) for c in compared.values() if c and c.p is not None]
         if evidence:
-            lines += [*table(_EVIDENCE, evidence), ""]
+            lines += [*table(_EVIDENCE_ADDED if added else _EVIDENCE, evidence), ""]
     notes = [f"- {escaped(note)}" for note in remarks(document)]
-    legend = [_LEGEND, ""] if any(c.p is not None for c in document.comparisons) else []
+    legend = [f"{_ADDED if added else _FIXED}{_LEGEND}", ""]
+    legend = legend if any(c.p is not None for c in document.comparisons) else []
     return [*lines, *notes, *([""] if notes else []), document.method, "", *legend]
 
 
-def _evidence(comparison: Comparison, digits: int) -> tuple[str, ...]:
+def _evidence(comparison: Comparison, digits: int, looks: int | None) -> tuple[str, ...]:
+    """``looks``: how many are planned, where seeds are added until decided."""
     c = comparison
     wins = "—"
     if c.superiority is not None:
         wins = f"{100 * c.superiority:.0f}"
         if c.superiority_low is not None and c.superiority_high is not None:
             wins += f" [{100 * c.superiority_low:.0f},{100 * c.superiority_high:.0f}]"
-    p_values = (_bare(_p_value(p, 3)) for p in (c.p, c.p_sign_flip, c.p_equivalence))
+    p_values = [_bare(_p_value(p, 3)) for p in (c.p, c.p_sign_flip, c.p_equivalence)]
+    if looks is not None:
+        p_values[:2] = [e_value(c.e), f"{c.looks}/{looks}"]
     sizes = (_number(size, ".2f") for size in (c.d_z, c.g_z))
     limits = (points(value, digits) for value in (c.detectable, c.floor))
     return (
@@ -135,6 +157,17 @@ def _p_value(p: float | None, digits: int) -> str:
     return f"{p:.{digits}f}" if p >= 10**-digits else f"<{10**-digits:.{digits}f}"
 
 
+def e_value(e: float | None) -> str:
+    """Evidence: three digits, and from a million on its power of ten."""
+    if e is None:
+        return "—"
+    return (
+        f"{e:.3g}"
+        if 1e-3 <= e < 1e6
+        else f"{e:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+    )
+
+
 def _bare(number: str) -> str:
     """Without the 0 in front: of what cannot exceed 1."""
     return number.replace("0.", ".", 1)
@@ -145,6 +178,8 @@ def _remarks(comparison: Comparison) -> list[str]:
     if comparison.missing:
         shown = ", ".join(map(str, comparison.missing[:10])) + (" …" if len(comparison.missing) > 10 else "")
         said.append(f"no pair for seed {shown}")
+    if comparison.stopped in STOPPED:
+        said.append(STOPPED[comparison.stopped])
     if comparison.seeds_to_decide is not None:
         said.append(
             f"undecided; about {comparison.seeds_to_decide:,} seeds would settle a difference of this size"

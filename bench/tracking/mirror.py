@@ -14,13 +14,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from bench.design import Design
+from bench.progress import watched
 from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Cell, Suite
@@ -70,6 +72,7 @@ class Mirror:
         self.suite = suite
         self.results = results
         self.uri = uri
+        self._design = Design(suite, results)
         self._client: Any = None
         self._calls: Calls
         self._many: Calls | Tables
@@ -81,11 +84,11 @@ class Mirror:
         self._twins: dict[str, Twin] = {}
         self._seen: dict[str, Signature] = {}  # of folders that are mirrored
 
-    def sync(self, progress: Callable[[int, int], None] | None = None) -> Synced:
+    def sync(self, *, aloud: bool = False) -> Synced:
         """Bring MLflow up to date with the run folders.
 
         Args:
-            progress: called with the number of changed folders done, and of all of them.
+            aloud: say how far it is, where that takes long.
 
         Raises:
             TrackingError: the store or the server cannot be reached, read or written.
@@ -94,16 +97,20 @@ class Mirror:
             runs = [_Wanted(*wanted) for wanted in self._runs()]
             changed = [wanted for wanted in runs if self._has_changed(wanted)]
             created, updated = 0, 0
-            for first in range(0, len(changed), AT_ONCE):
-                part = changed[first : first + AT_ONCE]
-                new, old = self._write(part)
-                created, updated = created + new, updated + old
-                if progress is not None:
-                    progress(first + len(part), len(changed))
-            twins = [self._twins[wanted.run.id] for wanted in runs if wanted.run.id in self._twins]
-            if twins:
-                self._write_parent(twins, planned=len(runs))
-        return Synced(created, updated, len(twins) - created - updated)
+            part: list[_Wanted] = []
+            for number, wanted in enumerate(
+                watched(changed, "mirroring runs") if aloud else changed, start=1
+            ):
+                part.append(wanted)
+                if len(part) == AT_ONCE or number == len(changed):
+                    new, old = self._write(part)
+                    created, updated, part = created + new, updated + old, []
+            begun = sum(wanted.run.id in self._twins for wanted in runs)
+            if begun:
+                asked = [run.id for run in self._design.now().runs()]
+                twins = [self._twins[run_id] for run_id in asked if run_id in self._twins]
+                self._write_parent(twins, planned=len(asked))
+        return Synced(created, updated, begun - created - updated)
 
     def attach_report(self, files: Sequence[Path], note: str) -> None:
         """Put the report on the suite's parent run: its files, and ``note`` as what its page says.
@@ -210,7 +217,7 @@ class Mirror:
         parent = self._parent_run(start=0)
         status, end = "RUNNING", parent.end
         if finished + failed == planned:
-            status, end = "FAILED" if failed else "FINISHED", max(twin.end for twin in twins)
+            status, end = "FAILED" if failed else "FINISHED", max((twin.end for twin in twins), default=0)
         if (status, end) != (parent.status, parent.end):
             self._announce()
             if status == "RUNNING":

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.launch import slurm
-from bench.launch.cluster import LOST_SECONDS, Cluster, Submitter
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
 from bench.launch.queue import Look, explain
 from bench.launch.submission import Submission, SubmissionFolder, read_all
+from bench.launch.submitter import LOST_SECONDS, Cluster, Submitter
 from bench.launch.worker import OUT_OF_MEMORY, check_versions
 from bench.results import RunFolder
 from bench.run import Run
@@ -33,7 +33,7 @@ def submitter(make_suite: Make, tmp_path: Path) -> Submitter:
     suite = make_suite()
     said: list[str] = []
     cluster = Cluster(suite, tmp_path, tmp_path, Profile(), tmp_path / "p.yaml", [], said.append)
-    return Submitter(cluster, time.time(), {}, first=True)
+    return Submitter(cluster, suite.runs(), time.time(), {}, first=True)
 
 
 def submitted(submitter: Submitter, job: slurm.Job) -> SubmissionFolder:

@@ -330,17 +330,16 @@ def test_evidence_takes_what_a_sequential_design_has_seen(
     draws = np.random.default_rng(3)
     seen = {f"loss_{k}": e_values(draws.integers(k, k + 9, 40) - 4, 1000) for k in range(count)}
     bar = threshold(0.05, count)
-    sketches = evidence.draw(materials["two"].report, {("digits", "vgg5-tiny"): seen}, bar)
+    sketches = evidence.sketch(materials["two"].report, {("digits", "vgg5-tiny"): seen}, bar)
     figure = only(sketches)
     drawn = [y for x, y in lines(figure, linewidth=1.0) if len(x) > 2]
     assert len(drawn) == count
     np.testing.assert_allclose(drawn[0], np.maximum(seen["loss_0"].e, evidence.FLOOR))
-    decided = [made.decided_at(bar) for made in seen.values()]
-    assert (f"decided after {decided[0]} seeds" in sketches[0].alt) == (decided[0] is not None)
+    assert ("loss_0 with vgg5-tiny on digits decided" in sketches[0].alt) == (seen["loss_0"].e[-1] >= bar)
     texts, _ = drawn_texts(figure, monkeypatch)
     assert all(text.get_window_extent().x0 >= 0 for text in texts)
     with pytest.raises(NothingToDraw):
-        evidence.draw(materials["two"].report, {}, bar)
+        evidence.sketch(materials["two"].report, {}, bar)
 
 
 # -------------------------------------------------------------------------------------------------- names

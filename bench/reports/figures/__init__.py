@@ -64,6 +64,7 @@ def draw(
     from bench.reports.figures import (
         agreement,
         curves,
+        evidence,
         intervals,
         power,
         ranks,
@@ -76,6 +77,7 @@ def draw(
 
     stories = {
         "intervals": intervals.draw,
+        "evidence": evidence.draw,
         "seeds": seeds.draw,
         "ranks": ranks.draw,
         "power": power.draw,

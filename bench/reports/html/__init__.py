@@ -23,7 +23,7 @@ import jinja2
 from markupsafe import Markup
 
 from bench.reports.documents import Report
-from bench.reports.html.answer import EVIDENCE, VERDICTS, groups, headline, p_value, signed
+from bench.reports.html.answer import VERDICTS, columns, groups, headline, p_value, signed
 from bench.reports.html.runs import RunList
 
 FOLDER = Path(__file__).parent
@@ -59,7 +59,7 @@ def page(report: Report, runs: RunList, figures: Sequence[tuple[str, str, str]] 
         headline=headline(report),
         groups=groups(report),
         verdicts={verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
-        columns=EVIDENCE,
+        columns=columns(report),
         runs=runs,
         data=_embedded(runs),
         figures=[(title, alt, _image(svg)) for title, alt, svg in figures],
