@@ -126,16 +126,19 @@ def track(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
+    from bench.reports.note import note
     from bench.tracking.mirror import Mirror
-    from bench.tracking.store import default_uri
+    from bench.tracking.store import default_uri, shown
 
     asked = load(suite, seeds, scale, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
-    synced = mirror.sync()
-    _, text, written = write_report(as_it_stands(asked, results), results, tracking_uri)
-    mirror.attach_report(written, text)
+    synced = mirror.sync(aloud=True)
+    now = as_it_stands(asked, results)
+    made, _, written = write_report(now, results, tracking_uri)
+    mirror.attach_report(written, note(made))
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
-    print(f"{counts} in {mirror.uri}")
+    waiting = len(now.runs()) - synced.created - synced.updated - synced.unchanged
+    print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting > 0 else ''}")
 
 
 @app.command()
@@ -146,16 +149,22 @@ def ui(
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
-    """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it."""
+    """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it. Of a server: say the address."""
     from bench.tracking.mirror import Mirror
-    from bench.tracking.store import default_uri, ui_command
+    from bench.tracking.store import default_uri, is_server, shown, ui_command
 
     uri = tracking_uri or default_uri(results)
-    command = ui_command(results, uri, port)
-    page = f"http://127.0.0.1:{port}"
+    there = is_server(uri) and suite is not None
+    command = [] if there else ui_command(results, uri, port)
+    page = shown(uri).rstrip("/") if there else f"http://127.0.0.1:{port}"
     if suite is not None:
         mirror = Mirror(load(suite, scale=scale, names=False), results, uri)
-        mirror.sync()
+        mirror.sync(aloud=True)
+        own = mirror.own_page(page)
         page = mirror.page(page)
+        if own:
+            say(f"the suite's own run, with its report and figures: {own}")
+    if there:
+        return say(f"the suite's runs: {page}")
     say(f"MLflow opens in some seconds at {page}")
     os.execvp(command[0], command)

@@ -53,11 +53,15 @@ def write_report(
 
     runs = frame(results, asked.cells)
     made, agreement = report_and_agreement(asked, results, runs)
-    link = link_to_runs(asked, tracking_uri or default_uri(results))
+    link = link_to_runs(asked, results, tracking_uri or default_uri(results))
     drawn = _draw_figures(asked, results, made) if figures else []
     shown = page(made, list_runs(asked, results, runs, link), drawn)
     texts = paper(asked, results, made)
-    return made, markdown(made), files.write(made, results / asked.name, agreement, shown, texts)
+    written = files.write(made, results / asked.name, agreement, shown, texts)
+    # Figures from before the last run finished do not show what the report says.
+    figures_there = sorted((results / asked.name / "figures").glob("*.*"))
+    current = [file for file in figures_there if not file.stat().st_mtime < runs.finished.max()]
+    return made, markdown(made), [*written, *current]
 
 
 def _draw_figures(asked: Suite, results: Path, made: Report) -> list[tuple[str, str, str]]:
@@ -72,13 +76,29 @@ def _draw_figures(asked: Suite, results: Path, made: Report) -> list[tuple[str, 
     return [(made.title, made.alt, made.paths["svg"].read_text("utf-8")) for made in drawn.drawings]
 
 
+def _show_in_mlflow(asked: Suite, results: Path, made: Report, written: list[Path]) -> None:
+    """Put the report where the suite is mirrored already. Where that fails, there is still a report."""
+    from bench.reports.note import note
+    from bench.tracking.mirror import Mirror
+    from bench.tracking.store import TrackingError, default_uri, may_hold_runs
+
+    uri = default_uri(results)
+    try:
+        if may_hold_runs(uri) and Mirror(asked, results, uri).renew_report(written, note(made)):
+            say(f"the report and its figures are in MLflow: bench ui shows them on the run '{asked.name}'")
+    except TrackingError as error:
+        say(f"warning: not in MLflow: {error}")
+
+
 def look(asked: Suite, results: Path, figures: bool) -> tuple[Report, str, bool]:
-    """The report, its text with what is still to come, and whether anything is."""
+    """The report, its text with what is still to come, and whether anything is. MLflow gets the figures."""
     from bench.launch.status import status
     from bench.reports.terminal import still_to_come
 
     asked = as_it_stands(asked, results)
-    made, text, _ = write_report(asked, results, figures=figures)
+    made, text, written = write_report(asked, results, figures=figures)
+    if figures:
+        _show_in_mlflow(asked, results, made, written)
     coming = [] if made.complete else still_to_come(status(asked, results))
     return made, "\n".join([text, *coming, *([""] if coming else [])]), bool(coming)
 

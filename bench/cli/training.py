@@ -50,7 +50,9 @@ def run(
     from bench.launch.profile import load_profile
     from bench.launch.submitter import Cluster
     from bench.launch.view import View
-    from bench.tracking.mirror import BackgroundMirror, Mirror
+    from bench.reports.note import note
+    from bench.tracking.background import BackgroundMirror
+    from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri
 
     asked = load(suite, seeds, scale)
@@ -92,7 +94,7 @@ def run(
         say("bench: stopped; what is finished is kept, and the same command goes on from here")
         raise typer.Exit(130) from None
     made, text, written = write_report(design.now(), results, tracking_uri)
-    mirror.finish(written, text)
+    mirror.finish(written, note(made))
     if detach:
         again = f"{suite} --scale {scale}" if scale != "full" else suite
         say(f"detached: `bench status {again}` says how it stands, the same command without --detach watches")
