@@ -51,6 +51,17 @@ def repeat_bits(device: torch.device) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def is_lost(device: torch.device) -> bool:
+    """Whether this process can do nothing more on a device: an error of a GPU's kernel is for good."""
+    if device.type != "cuda":
+        return False
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return True
+    return False
+
+
 def fingerprint(device: torch.device) -> dict[str, Any]:
     """What decides the bits of a result besides its run: stored with each."""
     cuda = device.type == "cuda"
