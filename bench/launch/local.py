@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.launch.logs import tail
 from bench.launch.pack import Pack, git_state
 from bench.launch.preflight import prepare, unfinished
+from bench.launch.side_by_side import side_by_side
 from bench.launch.worker import Worker
 from bench.results import RunFolder, check_writable
 from bench.run import Run
@@ -55,7 +56,7 @@ def train_here(
         search_path: where modules of the user's own are.
         watch: called several times a second.
         say: gets each thing that a person should read.
-        workers: processes; default one a GPU, or else one a core.
+        workers: processes; default one a core, or on GPUs as many as a measurement says.
         device: ``auto``, ``cpu`` or ``cuda``.
         retry_failed: train failed runs again.
 
@@ -70,7 +71,7 @@ def train_here(
             return
         crew = Crew(suite, missing, results, data, search_path, workers, device)
         try:
-            with _terminated_is_interrupted():
+            with _terminated_is_interrupted(), crew.measured(workers, say):
                 crew.start()
                 while crew.tend():
                     watch()
@@ -80,7 +81,7 @@ def train_here(
 
 
 def crew_size(workers: int | None, device: str) -> int:
-    """How many workers there will be: as asked, or one a GPU, or one a core."""
+    """How many workers there will be: as asked, or one a GPU (until it is measured), or one a core."""
     gpus = _gpus() if device != "cpu" else []
     return workers or len(gpus) or len(os.sched_getaffinity(0))
 
@@ -116,9 +117,24 @@ class Crew:
             launcher=os.getpid(),
             keep_weights=suite.keep_weights,
         )
-        self.worker = Worker(pack.write(self.folder.absolute()))
+        self.pack = pack.write(self.folder.absolute())
+        self.worker = Worker(self.pack)
         self.jobs: dict[int, submitit.Job[Any]] = {}
         self.deaths: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def measured(self, workers: int | None, say: Callable[[str], None]) -> Iterator[None]:
+        """Where nobody said how many workers, have as many as each GPU does most with."""
+        gpus = len(self.gpus)
+        if workers is not None or not gpus or len(self.runs) <= gpus:
+            yield
+            return
+        say("measuring how many runs to train side by side on a GPU")
+        cores = len(os.sched_getaffinity(0)) // gpus
+        with side_by_side(self.pack, len(self.runs) // gpus, cores, self.gpus[0]) as count:
+            say(f"{count} side by side on each of {gpus} GPUs")
+            self.size = min(count * gpus, len(self.runs))
+            yield
 
     def start(self) -> None:
         """Submit a job for every worker."""

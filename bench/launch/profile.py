@@ -58,8 +58,9 @@ class Profile(Strict):
     """Time limit in minutes. A job that does not get through its runs goes on where it was."""
     grace: int = Field(120, ge=5)
     """Seconds before the time limit at which a job saves its state and lets itself be queued again."""
-    workers: int = Field(1, ge=1, le=64)
-    """Processes on each GPU (or in each job, where there is no GPU), side by side."""
+    workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = 1
+    """Processes on each GPU (or in each job, where there is no GPU), side by side. ``auto``: each job
+    measures how many its GPU does most with, in half a minute; one a core where there is no GPU."""
     jobs: int | None = Field(None, ge=1)
     """Most jobs that may run at once."""
     fill: float = Field(0.5, gt=0, le=1)
@@ -73,8 +74,17 @@ class Profile(Strict):
 
     @property
     def tasks(self) -> int:
-        """Worker processes of a job."""
+        """Processes of a job that Slurm starts; those that measure start the others themselves."""
+        if self.workers == "auto":
+            return self.gpus or self.cpus
         return self.workers * max(self.gpus, 1)
+
+    def crowded(self, times: int) -> Profile:
+        """With half as many processes on a GPU, so many times: for runs that ran out of memory."""
+        if times == 0:
+            return self
+        workers = 1 if self.workers == "auto" else max(1, self.workers >> times)
+        return self.model_copy(update={"workers": workers})
 
     def parameters(self, name: str, parallel: int, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
         """What submitit's SlurmExecutor gets."""

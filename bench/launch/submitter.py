@@ -233,9 +233,7 @@ class Submitter:
         seconds = self._seconds([run for runs in ready.values() for run in runs])
         kind_of = kinds(cluster.suite)
         for crowding, runs in ready.items():
-            profile = cluster.profile.model_copy(
-                update={"workers": max(1, cluster.profile.workers >> crowding)}
-            )
+            profile = cluster.profile.crowded(crowding)
             try:
                 slurm.check_profile(profile, profile.parameters("test", 1, self.look.bad_nodes), cluster.file)
             except BenchError as refusal:
@@ -283,6 +281,7 @@ class Submitter:
             "search_path": list(cluster.search_path),
             "git": git_state(Path.cwd()),
             "versions": installed_versions(),
+            "workers": None if profile.workers == "auto" and profile.gpus else 1,
             "keep_weights": cluster.suite.keep_weights,
         }
         packs = [Pack(runs=[*runs], **common) for runs in array]

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError
 from bench.launch import slurm
 from bench.launch.pack import Pack, installed_versions
+from bench.launch.side_by_side import side_by_side
 from bench.results import RunFolder, is_storage_trouble
 from bench.run import Run
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 0.5  # between looks at runs that another worker is training
 END_SECONDS = 600.0  # that Slurm may take to end a job which it was asked to queue again
+HELPER_SECONDS = 60.0  # that the other processes of a job may take to save their states
 OUT_OF_MEMORY = "out of memory"
 
 
@@ -47,7 +50,7 @@ class Worker:
         stop = StopFlag()
         try:
             pack = Pack.read(self.pack)
-            finished = work(pack, stop)
+            finished = work_together(self.pack, pack, stop) if pack.workers is None else work(pack, stop)
         except BenchError as error:
             return str(error)
         if not finished and pack.launcher is None:
@@ -129,13 +132,42 @@ def check_versions(pack: Pack) -> None:
             )
 
 
+def work_together(path: Path, pack: Pack, stop: StopFlag) -> bool:
+    """As :func:`work`, by as many processes side by side as this job's GPU does most with."""
+    _choose_gpu()
+    cores = len(os.sched_getaffinity(0))
+    with side_by_side(path, len(pack.runs), cores, gpu=None) as count:
+        print(f"{time.strftime('%H:%M:%S')} {count} processes side by side", file=sys.stderr, flush=True)
+        command = [sys.executable, "-c", f"from bench.launch.worker import help; help({str(path)!r})"]
+        helpers = [subprocess.Popen(command) for _ in range(count - 1)]
+        try:
+            return work(pack, stop)
+        finally:
+            # Either there is nothing left to do, or they have been told as well, or must be.
+            for helper in helpers:
+                helper.terminate()
+            for helper in helpers:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    helper.wait(HELPER_SECONDS)
+
+
+def help(path: str) -> None:
+    """A further process of a job: does what is left of its pack, until its parent ends."""
+    stop = StopFlag(os.getppid())
+    try:
+        work(Pack.read(Path(path)), stop)
+    except BenchError as error:
+        sys.exit(str(error))
+
+
 def work(pack: Pack, stop: StopFlag) -> bool:
     """Train the runs of a pack that are neither done nor failed. False: it was told to stop before the end.
 
     Raises:
         BenchError: this machine cannot go on (no device, a full disk). The runs stay as they are.
     """
-    stop.launcher = pack.launcher
+    if pack.launcher is not None:
+        stop.launcher = pack.launcher
     check_versions(pack)
     if pack.launcher is None:
         _choose_gpu()
@@ -211,6 +243,12 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
         else:
             _fail(run, folder, f"{OUT_OF_MEMORY} on {device}: {error}")
     except Exception as error:
+        if devices.is_lost(device):
+            # An error on a GPU, of this run or of one beside it, ends all that a process can do there. Who
+            # looks after this process counts its deaths, and fails the run that it keeps dying of.
+            folder.end_attempt(f"{device} was lost: {error}")
+            _note(run, f"{device} was lost\n{traceback.format_exc()}")
+            os._exit(1)
         _fail(run, folder, f"{type(error).__name__}: {error}")
 
 

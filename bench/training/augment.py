@@ -53,7 +53,7 @@ def apply(transforms: Sequence[Choice], parameters: Parameters, images: Tensor, 
 
     Returns new images of the same shape, device and scale; ``images`` stay as they are. What becomes of an
     image does not depend on the chunk it is in. On a CPU, chunks of 256 to 1,000 images of 28 × 28 are
-    fastest: they stay in the cache. The parameters stay on the CPU, wherever the images are.
+    fastest: they stay in the cache. The parameters are on the images' device, and are all that is read.
     """
     for transform, drawn in zip(transforms, parameters, strict=True):
         images = _apply(transform, drawn[rows], images)
@@ -91,31 +91,35 @@ def _apply(transform: Choice, drawn: Tensor, images: Tensor) -> Tensor:
         case Crop(padding=padding):
             return _window(images, padding, drawn)
         case Flip():
-            return torch.where(drawn.to(images.device)[:, None, None, None], images.flip(3), images)
+            return torch.where(drawn[:, None, None, None], images.flip(3), images)
     raise TypeError(f"{transform.name} is no augmentation")
 
 
 def _perspective(images: Tensor, inwards: Tensor) -> Tensor:
     """Bilinear perspective of the images [N, C, H, W] whose corners move at all; ``inwards`` is [N, 4, 2]."""
+    moves = inwards.flatten(1).any(1)
+    if images.device.type == "cpu":
+        moved = moves.nonzero()[:, 0]
+        return images.index_copy(0, moved, _all_in_perspective(images[moved], inwards[moved]))
+    # How many move is not known without waiting for the device. What stays is put back, bit for bit.
+    return torch.where(moves[:, None, None, None], _all_in_perspective(images, inwards), images)
+
+
+def _all_in_perspective(images: Tensor, inwards: Tensor) -> Tensor:
     _, _, height, width = images.shape
-    moved = inwards.flatten(1).any(1).nonzero()[:, 0]
-    x, y, scale = _to_unit_square(inwards[moved], width, height).unbind(1)  # [M, 3] each
+    x, y, scale = _to_unit_square(inwards, width, height).unbind(1)  # [N, 3] each
     # torchvision's points are pixel indices from 0 to side − 1; grid_sample's [−1, 1] spans the whole image.
     x, y = 2 * (width - 1) / width * x - scale, 2 * (height - 1) / height * y - scale
-    coefficients = torch.stack([x, y, scale]).float().to(images.device)  # [3, M, 3]
-    homogeneous = _on_pixels(coefficients, width, height)  # [3, M, H, W]
+    homogeneous = _on_pixels(torch.stack([x, y, scale]).float(), width, height)  # [3, N, H, W]
     grid = homogeneous[:2] / homogeneous[2]
-
-    moved = moved.to(images.device)
     # Inside, Pillow repeats the border; beyond the outermost pixels' edges, it is black.
     sampled = functional.grid_sample(
-        images[moved], grid.permute(1, 2, 3, 0), mode="bilinear", padding_mode="border", align_corners=False
+        images, grid.permute(1, 2, 3, 0), mode="bilinear", padding_mode="border", align_corners=False
     )
     # A point just on that edge, where Pillow's own rounding errors decide, counts as inside.
-    inside = grid.abs_().amax(0).lt_(1 + 1e-6)  # [M, H, W], 0 or 1
+    inside = grid.abs_().amax(0).lt_(1 + 1e-6)  # [N, H, W], 0 or 1
     # Pillow cuts to whole numbers. 2⁻¹³ keeps a flat area of 255 from becoming 254.99998, and thereby 254.
-    sampled.add_(2**-13).floor_().mul_(inside[:, None])
-    return images.index_copy(0, moved, sampled)
+    return sampled.add_(2**-13).floor_().mul_(inside[:, None])
 
 
 def _to_unit_square(inwards: Tensor, width: int, height: int) -> Tensor:
@@ -124,11 +128,10 @@ def _to_unit_square(inwards: Tensor, width: int, height: int) -> Tensor:
     Heckbert (*Fundamentals of Texture Mapping and Image Warping*, 1989, §2.2.3) has the map from the unit
     square to a quadrilateral in closed form; its adjugate is the inverse up to a scale, which cancels.
     """
-    signs = torch.tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]])
-    corners = torch.tensor([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
-    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = (
-        corner.unbind(1) for corner in (corners + signs * inwards).double().unbind(1)
-    )
+    # The corners' whole numbers of pixels, without a constant tensor: it would have to come from the host.
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = (corner.unbind(1) for corner in inwards.double().unbind(1))
+    x1, x2 = width - 1 - x1, width - 1 - x2
+    y2, y3 = height - 1 - y2, height - 1 - y3
     dx1, dx2, dx3 = x1 - x2, x3 - x2, x0 - x1 + x2 - x3
     dy1, dy2, dy3 = y1 - y2, y3 - y2, y0 - y1 + y2 - y3
     scale = dx1 * dy2 - dx2 * dy1
@@ -158,7 +161,7 @@ def _rotate(images: Tensor, degrees: Tensor) -> Tensor:
     y0 = y0 - (minus_sin + cos) / 2 + 2**-17
     x = torch.stack([2 / width * cos, 2 / width * plus_sin, 2 / width * x0 - 1], 1)
     y = torch.stack([2 / height * minus_sin, 2 / height * cos, 2 / height * y0 - 1], 1)
-    grid = _on_pixels(torch.stack([x, y]).float().to(images.device), width, height)
+    grid = _on_pixels(torch.stack([x, y]).float(), width, height)
     return functional.grid_sample(
         images, grid.permute(1, 2, 3, 0), mode="nearest", padding_mode="zeros", align_corners=False
     )
@@ -180,5 +183,5 @@ def _window(images: Tensor, padding: int, corners: Tensor) -> Tensor:
     """Cut an H × W window out of each image [N, C, H, W] padded with black, at its (row, column) [N, 2]."""
     count, _, height, width = images.shape
     windows = functional.pad(images, [padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
-    row, column = corners.to(images.device).unbind(1)
+    row, column = corners.unbind(1)
     return windows[torch.arange(count, device=images.device), :, row, column]

@@ -35,4 +35,4 @@ def estimate_seconds(run: Run, data: Path, device: torch.device) -> float:
             torch.cuda.synchronize(device)
         times.append(time.monotonic() - began)
     step = min(times[1:] or times or [0.01])
-    return 1.1 * step * training.steps_per_epoch * training.recipe.epochs
+    return 1.1 * step * training.data.steps_per_epoch * training.recipe.epochs

@@ -29,12 +29,37 @@ def prepare(name: str = "auto") -> torch.device:
     device = torch.device(name)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    if device.type == "cuda":
-        # cuBLAS repeats itself only with a workspace of fixed size.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.benchmark = False
-        torch.use_deterministic_algorithms(True)
+    repeat_bits(device)
     return device
+
+
+def repeat_bits(device: torch.device) -> None:
+    """Have a GPU use algorithms that repeat their bits, or refuse; and fp32 mean fp32, not TF32.
+
+    A refusal is met in :mod:`bench.training.replay`: that run is trained without, and says so. Hence this is
+    said again before each run.
+    """
+    if device.type != "cuda":
+        return
+    # cuBLAS repeats itself only with a workspace of fixed size.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False  # it would choose algorithms by how fast they happened to be
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.use_deterministic_algorithms(True)
+    # Or else every new tensor is filled first: one more kernel for each that a step makes.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def is_lost(device: torch.device) -> bool:
+    """Whether this process can do nothing more on a device: an error of a GPU's kernel is for good."""
+    if device.type != "cuda":
+        return False
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return True
+    return False
 
 
 def fingerprint(device: torch.device) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import datasets, losses, models
-from bench.choices import Choice
+from bench import models
 from bench.errors import BenchError
 from bench.results import Damaged, RunFolder
 from bench.run import Resolved, Run
-from bench.training import augment, checkpoint, evaluation, optimization, weights
+from bench.training import checkpoint, evaluation, optimization, weights
+from bench.training import device as devices
+from bench.training.data import Data
+from bench.training.replay import CudaRecorder, Recorder, Replayed
+from bench.training.step import Objective, Step, precision
 
-_CHUNK = 512  # images augmented at once: enough to be fast, few enough to stay in the cache
-_EVALUATION_BATCH = {"cpu": 500, "cuda": 5000}
+_EVALUATION_PIXELS = 2**24  # in a batch on a GPU: 5,000 images of 28 × 28, and 334 of 224 × 224
 
 
 class Diverged(BenchError):
@@ -96,60 +97,45 @@ def train(
     return True
 
 
-class Objective(torch.nn.Module):
-    """A loss as a module, which owns the weights that the loss learns, if it learns any."""
-
-    def __init__(self, choice: Choice) -> None:
-        super().__init__()
-        self.function = losses.as_function(choice)
-        initial = choice.options.initial_weights() if isinstance(choice.options, losses.Loss) else ()
-        self.weights = torch.nn.Parameter(torch.tensor(initial)) if initial else None
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean loss of logits [N, K] for labels [N] or probabilities [N, K]."""
-        if self.weights is None:
-            return self.function(logits, target)
-        return self.function(logits, target, self.weights)
-
-    def learned_weights(self) -> list[float]:
-        """The weights of the loss's terms as they are now; empty where they are not learned."""
-        if self.weights is None:
-            return []
-        assert isinstance(self.function, losses.Loss)
-        found: list[float] = self.function.weigh(self.weights.detach()).tolist()
-        return found
-
-
 class Training:
     """A run under way: its model, its optimizer, and how far it is. Starts at the first step."""
 
     def __init__(
-        self, resolved: Resolved, data: Path, device: torch.device, keep_weights: bool = False
+        self,
+        resolved: Resolved,
+        data: Path,
+        device: torch.device,
+        keep_weights: bool = False,
+        recorder: Recorder | None = None,
     ) -> None:
+        """Build everything; ``recorder`` replays steps (default: on CUDA its graphs, on a CPU none)."""
         self.resolved = resolved
         self.recipe = resolved.recipe
         self.device = device
-        images = datasets.load(resolved.dataset, data)
-        self.form = images.form
-        self._place_data(images)
+        devices.repeat_bits(device)
+        self.data = Data(resolved, data, device)
 
         torch.manual_seed(resolved.derive("init"))
-        model = models.build(resolved.model, self.form.shape, self.form.classes)
-        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.objective = Objective(resolved.loss).to(device)
-        self.optimizer = optimization.build_optimizer(
-            self.recipe.optimizer, [*self.model.parameters(), *self.objective.parameters()]
+        form = self.data.form
+        model = models.build(resolved.model, form.shape, form.classes)
+        model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        objective = Objective(resolved.loss).to(device)
+        if recorder is None and device.type == "cuda":
+            recorder = CudaRecorder(device)
+        optimizer = optimization.build_optimizer(
+            self.recipe.optimizer,
+            [*model.parameters(), *objective.parameters()],
+            recorded_on=None if recorder is None else device,
         )
-        self.base_rate: float = self.optimizer.param_groups[0]["lr"]
+        self.base_rate: float = self.recipe.optimizer.options.lr  # type: ignore[attr-defined]
+        self.step = Step(model, objective, optimizer, self.recipe.precision, device)
         self.dropout_seed = resolved.derive("dropout")
         # Not torch.manual_seed: that walks over every kind of device, 0.5 ms a call.
         cuda = device.type == "cuda"
-        self.device_generator = (
-            torch.cuda.default_generators[device.index or 0] if cuda else torch.default_generator
-        )
+        self.generator = torch.cuda.default_generators[device.index or 0] if cuda else torch.default_generator
 
         self.epoch = 0  # epochs finished
-        self.step = 0  # steps taken in the epoch under way
+        self.taken = 0  # steps taken in the epoch under way
         self.rate = 1.0  # what random_cube has made of the learning rate
         self.seconds = 0.0
         self.history: list[dict[str, Any]] = []
@@ -157,92 +143,39 @@ class Training:
         self.chosen: dict[str, Any] = {}  # test predictions and scores at the epoch that counts so far
         self.keep_weights = keep_weights
         self.kept: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
+        self.take: Callable[[Tensor, Tensor], None] = self.step
+        if recorder is not None:
+            # A list, and no method of this object: circles would keep a GPU's memory after the run.
+            self.take = Replayed(self.step, self.generator, recorder, self.warnings)
         self._start_epoch()
-
-    def _place_data(self, images: datasets.Images) -> None:
-        """Split off the validation images, and put everything on the device, as uint8."""
-        train_images, train_labels = images.train_images, images.train_labels
-        self.validation: tuple[Tensor, Tensor] | None = None
-        if self.resolved.selection == "validation":
-            rng = np.random.default_rng(self.resolved.derive("split"))
-            size = round(self.recipe.validation * len(train_labels))
-            if not 0 < size < len(train_labels):
-                raise BenchError(
-                    f"recipe.validation: a share of {self.recipe.validation} leaves {size} validation images "
-                    f"of {len(train_labels)}; at least one must stay on either side"
-                )
-            held_out, kept = datasets.stratified_split(train_labels.numpy(), size, rng)
-            self.validation = self._placed(train_images[held_out], train_labels[held_out])
-            train_images, train_labels = train_images[kept], train_labels[kept]
-        self.images, self.labels = self._placed(train_images, train_labels)
-        self.test = self._placed(images.test_images, images.test_labels)
-        scale = 1 / (255 * torch.tensor(self.form.std, device=self.device))
-        shift = torch.tensor(self.form.mean, device=self.device) * 255 * scale
-        self.scale, self.shift = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
-
-    def _placed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return images.to(self.device), labels.to(self.device)
 
     # ------------------------------------------------------------------------------------ one epoch
 
     def _start_epoch(self) -> None:
-        self.step = 0
-        # Sums stay on the device: asking for their values would wait for it at every step.
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.taken = 0
+        self.step.start_epoch()
         self.epoch_seconds = 0.0
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps in an epoch. A last batch of one image is left out: batch norm cannot use it."""
-        whole, rest = divmod(len(self.labels), self.recipe.batch_size)
-        return whole + (rest > 1)
 
     def steps(self) -> Iterator[None]:
         """Take the remaining steps of this epoch; yields before each one, when the state may be saved."""
-        self.model.train()
-        batches = self._batches()
-        while self.step < self.steps_per_epoch:
+        self.step.model.train()
+        batches = self.data.batches(self.epoch, self.taken)
+        while self.taken < self.data.steps_per_epoch:
             yield
             began = time.monotonic()
             self._take_step(*next(batches))
-            self.step += 1
+            self.taken += 1
             self.epoch_seconds += time.monotonic() - began
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch from the current step on: normalised images and labels."""
-        count, size = len(self.labels), self.recipe.batch_size
-        order = torch.randperm(count, generator=self._generator("order"))
-        drawn = augment.draw(self.recipe.augment, count, self.form.shape, self._generator("augmentation"))
-        chunk = max(1, _CHUNK // size) * size
-        skip = self.step * size
-        for start in range(skip - skip % chunk, count, chunk):
-            rows = slice(start, min(start + chunk, count))
-            chosen = order[rows].to(self.device)
-            raw = self.images[chosen].float()
-            images = self._normalised(augment.apply(self.recipe.augment, drawn, raw, rows))
-            labels = self.labels[chosen]
-            for first in range(max(skip - start, 0), len(labels), size):
-                yield images[first : first + size], labels[first : first + size]
-
-    def _take_step(self, images: Tensor, labels: Tensor) -> None:
-        step = self.epoch * self.steps_per_epoch + self.step
-        total = self.recipe.epochs * self.steps_per_epoch
-        factor = optimization.learning_rate(self.recipe.schedule, step, total, self.steps_per_epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.base_rate * self.rate * factor
+    def _take_step(self, images: Tensor, target: Tensor) -> None:
+        per_epoch = self.data.steps_per_epoch
+        step, total = self.epoch * per_epoch + self.taken, self.recipe.epochs * per_epoch
+        factor = optimization.learning_rate(self.recipe.schedule, step, total, per_epoch)
+        self.last_rate = self.base_rate * self.rate * factor
+        self.step.set_rate(self.last_rate)
         # Seeding every step makes dropout a function of the step, whatever else drew random numbers.
-        self.device_generator.manual_seed((self.dropout_seed + step) % 2**63)
-        with self._precision():
-            logits = self.model(images)
-        logits = logits.float()
-        loss = self.objective(logits, labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        with torch.no_grad():
-            self.loss_sum += loss.detach().double() * len(labels)
-            self.correct += (logits.argmax(dim=1) == labels).sum()
+        self.generator.manual_seed((self.dropout_seed + step) % 2**63)
+        self.take(images, target)
 
     def end_epoch(self) -> dict[str, Any]:
         """Score the epoch, decide whether it counts, and return its line of ``metrics.jsonl``.
@@ -250,22 +183,23 @@ class Training:
         Raises:
             Diverged: the mean training loss, or the test loss, is not finite.
         """
-        seen = min(len(self.labels), self.steps_per_epoch * self.recipe.batch_size)
-        train_loss, correct = float(self.loss_sum) / seen, int(self.correct)
+        seen = self.data.seen_per_epoch
+        began = time.monotonic()
+        train_loss, correct = float(self.step.loss_sum) / seen, int(self.step.correct)
+        self.epoch_seconds += time.monotonic() - began  # a GPU is behind: this has waited for it
         if not math.isfinite(train_loss):
             raise Diverged(f"diverged: the training loss is {train_loss} in epoch {self.epoch + 1}")
-        rate = self.optimizer.param_groups[0]["lr"]
         speed = seen / max(self.epoch_seconds, 1e-9)
 
-        self.model.eval()
-        logits = self._logits(self.test[0])
-        test = evaluation.score(logits, self.test[1])
+        self.step.model.eval()
+        logits = self._logits(self.data.test[0])
+        test = evaluation.score(logits, self.data.test[1])
         if not math.isfinite(test.nll):
             raise Diverged(f"diverged: the test loss is {test.nll} after epoch {self.epoch + 1}")
         line = {
             "epoch": self.epoch + 1,
             "time": time.time(),
-            "lr": rate,
+            "lr": self.last_rate,
             "train_loss": train_loss,
             "train_accuracy": correct / seen,
             "test_loss": test.nll,
@@ -273,11 +207,12 @@ class Training:
             "test_correct": test.correct,
             "images_per_second": speed,
         }
-        if self.validation is not None:
-            validation = evaluation.score(self._logits(self.validation[0]), self.validation[1])
+        if self.data.validation is not None:
+            validation = evaluation.score(self._logits(self.data.validation[0]), self.data.validation[1])
             line["validation_loss"] = validation.nll
             line["validation_accuracy"] = validation.correct / validation.total
-        line |= {f"w{k}": w for k, w in enumerate(self.objective.learned_weights(), start=1)}
+        learned = self.step.objective.learned_weights()
+        line |= {f"w{k}": w for k, w in enumerate(learned, start=1)}
         self._choose_epoch(line, test, logits)
         self.history.append(line)
         self.epoch += 1
@@ -290,46 +225,39 @@ class Training:
         judged = "validation_accuracy" if selection == "validation" else "test_accuracy"
         best = all(line[judged] > earlier[judged] for earlier in self.history)
         if best or selection == "last":
-            kind = torch.uint8 if self.form.classes <= 256 else torch.int32
+            kind = torch.uint8 if self.data.form.classes <= 256 else torch.int32
             predicted = logits.argmax(dim=1).to(kind).cpu()
             self.chosen = {**test._asdict(), "epoch": line["epoch"], "predicted": predicted}
-            self.kept = weights.held(self.model) if self.keep_weights else {}
+            self.kept = weights.held(self.step.model) if self.keep_weights else {}
         elif self.recipe.schedule.name == "random_cube":
             self.rate = optimization.random_cube(self.resolved.derive("schedule", line["epoch"]))
 
     @torch.inference_mode()
     def _logits(self, images: Tensor) -> Tensor:
         """Logits [N, K] in float32 of raw images, in large batches."""
-        size = _EVALUATION_BATCH[self.device.type]
+        size = self._evaluation_batch()
         parts = []
         for start in range(0, len(images), size):
-            with self._precision():
-                batch = self._normalised(images[start : start + size].float())
-                parts.append(self.model(batch).float())
+            with precision(self.recipe.precision, self.device):
+                batch = self.data.normalised(images[start : start + size].float())
+                parts.append(self.step.model(batch).float())
         return torch.cat(parts)
 
-    def _normalised(self, raw: Tensor) -> Tensor:
-        return (raw * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.recipe.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
-
-    def _generator(self, purpose: str) -> torch.Generator:
-        """A generator on the CPU, so that what it draws does not depend on the device."""
-        return torch.Generator().manual_seed(self.resolved.derive(purpose, self.epoch))
+    def _evaluation_batch(self) -> int:
+        if self.device.type == "cpu":
+            return 500
+        _, height, width = self.data.form.shape
+        side = getattr(self.resolved.model.options, "image_size", None)
+        return max(1, min(5000, _EVALUATION_PIXELS // (side**2 if side else height * width)))
 
     # --------------------------------------------------------------------------------- state, result
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on from here to the same bits."""
         return {
-            "model": self.model.state_dict(),
-            "objective": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "sums": (self.loss_sum, self.correct, self.epoch_seconds),
-            "progress": (self.epoch, self.step, self.rate, self.seconds),
+            **self.step.state(),
+            "sums": (self.step.loss_sum, self.step.correct, self.epoch_seconds),
+            "progress": (self.epoch, self.taken, self.rate, self.seconds),
             "history": self.history,
             "warnings": self.warnings,
             "chosen": self.chosen,
@@ -338,19 +266,19 @@ class Training:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved :meth:`state`."""
-        self.model.load_state_dict(state["model"])
-        self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.loss_sum, self.correct, self.epoch_seconds = state["sums"]
-        self.epoch, self.step, self.rate, self.seconds = state["progress"]
+        self.step.load_state(state)
+        loss_sum, correct, self.epoch_seconds = state["sums"]
+        self.step.loss_sum.copy_(loss_sum)  # in place, as whatever has been recorded adds to these
+        self.step.correct.copy_(correct)
+        self.epoch, self.taken, self.rate, self.seconds = state["progress"]
         self.history, self.chosen = state["history"], state["chosen"]
         self.kept = state.get("kept", {}) if self.keep_weights else {}
-        self.warnings += state["warnings"]
+        self.warnings += [warning for warning in state["warnings"] if warning not in self.warnings]
 
     def predictions(self) -> np.ndarray[Any, Any]:
         """Predicted and true class of every test image at the epoch that counts, [2, N]."""
-        kind = np.uint8 if self.form.classes <= 256 else np.uint16
-        pair = [self.chosen["predicted"].cpu().numpy(), self.test[1].cpu().numpy()]
+        kind = np.uint8 if self.data.form.classes <= 256 else np.uint16
+        pair = [self.chosen["predicted"].cpu().numpy(), self.data.test[1].cpu().numpy()]
         return np.stack(pair).astype(kind)
 
     def result(self) -> dict[str, Any]:

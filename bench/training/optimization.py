@@ -11,28 +11,39 @@ from bench.choices import Choice
 from bench.recipe import Adam, AdamW, Constant, Cosine, OneCycle, RandomCube, Sgd
 
 
-def build_optimizer(choice: Choice, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer that a recipe names, in torch's fused form: one kernel for all parameters."""
+def build_optimizer(
+    choice: Choice, parameters: Iterable[torch.nn.Parameter], recorded_on: torch.device | None = None
+) -> torch.optim.Optimizer:
+    """The optimizer that a recipe names, in torch's fused form: one kernel for all parameters.
+
+    Where its steps are recorded and replayed, the learning rate is a tensor on that device: a number would be
+    recorded with them.
+    """
     options = choice.options
+    assert isinstance(options, (Sgd, Adam))
+    rate = options.lr if recorded_on is None else torch.tensor(options.lr, device=recorded_on)
     if isinstance(options, Sgd):
         return torch.optim.SGD(
             parameters,
-            lr=options.lr,
+            lr=rate,
             momentum=options.momentum,
             nesterov=options.nesterov,
             weight_decay=options.weight_decay,
             fused=True,
         )
-    assert isinstance(options, Adam)
     kind = torch.optim.AdamW if isinstance(options, AdamW) else torch.optim.Adam
-    return kind(
+    optimizer = kind(
         parameters,
-        lr=options.lr,
+        lr=rate,
         betas=options.betas,
         eps=options.eps,
         weight_decay=options.weight_decay,
         fused=True,
+        capturable=recorded_on is not None,
     )
+    # It would warn of every step that is rehearsed, or taken where recording failed.
+    optimizer._warned_capturable_if_run_uncaptured = True
+    return optimizer
 
 
 def learning_rate(schedule: Choice, step: int, steps: int, steps_per_epoch: int) -> float:

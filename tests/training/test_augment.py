@@ -258,3 +258,12 @@ def test_names_and_options() -> None:
 def test_wrong_options_are_named(value: object, field: str) -> None:
     with pytest.raises(ValueError, match=field):
         choose_transform(value)
+
+
+def test_a_gpu_that_is_not_asked_how_many_move_gets_the_same_pixels() -> None:
+    images = noise(64, 1, 28, 28)
+    [inwards] = drawn(chosen("perspective"), images)
+    moves = inwards.flatten(1).any(1)
+    assert 0 < int(moves.sum()) < 64
+    everywhere = torch.where(moves[:, None, None, None], augment._all_in_perspective(images, inwards), images)
+    assert torch.equal(everywhere, augmented(chosen("perspective"), images))

@@ -80,11 +80,13 @@ def test_losses_with_the_same_seed_differ_in_the_loss_alone(make_suite: Make, tm
     device = prepare("cpu")
     ce, mae = (Training(cell.runs[0].resolve(), tmp_path, device) for cell in suite.cells)
     other_seed = Training(suite.cells[0].runs[1].resolve(), tmp_path, device)
-    for name, weights in ce.model.state_dict().items():
-        assert torch.equal(weights, mae.model.state_dict()[name])
-    assert torch.equal(ce.labels, mae.labels)
-    assert not torch.equal(ce.labels, other_seed.labels)
-    for (images, labels), (same_images, same_labels) in zip(ce._batches(), mae._batches(), strict=True):
+    for name, weights in ce.step.model.state_dict().items():
+        assert torch.equal(weights, mae.step.model.state_dict()[name])
+    assert torch.equal(ce.data.kept, mae.data.kept)
+    assert not torch.equal(ce.data.kept, other_seed.data.kept)
+    for (images, labels), (same_images, same_labels) in zip(
+        ce.data.batches(0), mae.data.batches(0), strict=True
+    ):
         assert torch.equal(images, same_images)
         assert torch.equal(labels, same_labels)
 
@@ -110,9 +112,9 @@ def test_loss_that_draws_random_numbers_does_not_disturb_dropout(
 def test_validation_split_is_stratified_and_apart(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite(datasets="digits", selection="validation")
     training = Training(suite.runs()[0].resolve(), tmp_path, prepare("cpu"))
-    assert training.validation is not None
-    assert len(training.labels) + len(training.validation[1]) == 1347
-    counts = torch.bincount(training.validation[1])
+    assert training.data.validation is not None
+    assert training.data.count + len(training.data.validation[1]) == 1347
+    counts = torch.bincount(training.data.validation[1])
     assert counts.min() >= 13
     assert counts.max() <= 14
 

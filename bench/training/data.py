@@ -1,0 +1,115 @@
+"""What a run sees: its split, the order of its images, their augmentation, batch by batch, on the device."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import datasets
+from bench.choices import Choice
+from bench.errors import BenchError
+from bench.run import Resolved
+from bench.training import augment
+
+_CHUNK = {"cpu": 512, "cuda": 8192}
+"""Images augmented at once. On a CPU: enough to be fast, few enough to stay in the cache. On a GPU: enough
+that the launches of kernels do not count."""
+
+
+@functools.lru_cache(maxsize=2)
+def on_device(choice: Choice, root: Path, device: torch.device) -> datasets.Images:
+    """A data set on a device, as uint8: loaded and moved once for all runs that a process trains on it.
+
+    Raises:
+        BenchError: it cannot be loaded.
+    """
+    images = datasets.load(choice, root)
+    parts = ("train_images", "train_labels", "test_images", "test_labels")
+    return replace(images, **{name: getattr(images, name).to(device) for name in parts})
+
+
+class Data:
+    """One run's images: ``test`` and ``validation`` as (uint8 images, labels), and the training batches."""
+
+    def __init__(self, resolved: Resolved, root: Path, device: torch.device) -> None:
+        self.resolved = resolved
+        self.recipe = resolved.recipe
+        self.device = device
+        everything = on_device(resolved.dataset, root, device)
+        self.form = everything.form
+        self.images, self.labels = everything.train_images, everything.train_labels
+        self.test = everything.test_images, everything.test_labels
+        self.validation: tuple[Tensor, Tensor] | None = None
+        self.kept: Tensor | None = None
+        """Rows of the training images that are trained on; None: all of them."""
+        if resolved.selection == "validation":
+            self._split(datasets.load(resolved.dataset, root).train_labels.numpy())
+        self.count = len(self.labels) if self.kept is None else len(self.kept)
+        scale = 1 / (255 * torch.tensor(self.form.std, device=device))
+        shift = torch.tensor(self.form.mean, device=device) * 255 * scale
+        self.scale, self.shift = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+
+    def _split(self, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+        rng = np.random.default_rng(self.resolved.derive("split"))
+        size = round(self.recipe.validation * len(labels))
+        if not 0 < size < len(labels):
+            raise BenchError(
+                f"recipe.validation: a share of {self.recipe.validation} leaves {size} validation images "
+                f"of {len(labels)}; at least one must stay on either side"
+            )
+        held_out, kept = map(torch.from_numpy, datasets.stratified_split(labels, size, rng))
+        self.kept = kept
+        rows = held_out.to(self.device)
+        self.validation = self.images[rows], self.labels[rows]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in an epoch. A last batch of one image is left out: batch norm cannot use it."""
+        whole, rest = divmod(self.count, self.recipe.batch_size)
+        return whole + (rest > 1)
+
+    @property
+    def seen_per_epoch(self) -> int:
+        """Images that an epoch trains on."""
+        return min(self.count, self.steps_per_epoch * self.recipe.batch_size)
+
+    def batches(self, epoch: int, step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch from a step on: normalised images and labels.
+
+        Orders and parameters are drawn on the CPU, so that they do not depend on the device, and reach it
+        in one go: nothing in here waits for the device, or makes it wait.
+        """
+        size = self.recipe.batch_size
+        rows = torch.randperm(self.count, generator=self._generator("order", epoch))
+        drawn = augment.draw(
+            self.recipe.augment, self.count, self.form.shape, self._generator("augmentation", epoch)
+        )
+        rows = self._moved(rows if self.kept is None else self.kept[rows])
+        drawn = [self._moved(parameters) for parameters in drawn]
+        chunk = max(1, _CHUNK[self.device.type] // size) * size
+        skip = step * size
+        for start in range(skip - skip % chunk, self.count, chunk):
+            part = slice(start, min(start + chunk, self.count))
+            chosen = rows[part]
+            raw = self.images[chosen].float()
+            images = self.normalised(augment.apply(self.recipe.augment, drawn, raw, part))
+            labels = self.labels[chosen]
+            for first in range(max(skip - start, 0), len(labels), size):
+                yield images[first : first + size], labels[first : first + size]
+
+    def normalised(self, raw: Tensor) -> Tensor:
+        """Images of 0 to 255 with the mean and the standard deviation of the data set taken out."""
+        return (raw * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
+
+    def _moved(self, drawn: Tensor) -> Tensor:
+        """To the device, without waiting for it: that takes memory which stays where it is."""
+        return drawn.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else drawn
+
+    def _generator(self, purpose: str, epoch: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.resolved.derive(purpose, epoch))
