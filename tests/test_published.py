@@ -16,7 +16,7 @@ README = (FOLDER / "README.md").read_text("utf-8")
 def test_table_and_readme_are_what_the_command_makes() -> None:
     assert MAKE["filled"](NUMBERS) == NUMBERS
     assert MAKE["shown"](NUMBERS, README) == README
-    assert README.count("\n| ") == len(NUMBERS.splitlines())  # the header and all rows
+    assert README.count("\n| ") == len(NUMBERS.splitlines()) + 1  # the header, its rule and all rows
 
 
 def test_what_the_readme_says_in_words_is_in_the_table() -> None:
