@@ -66,7 +66,7 @@ def train(
     """
     began = saved = time.monotonic()
     path = folder.path / "checkpoint.pt"
-    training = Training(run.resolve(), data, device, keep_weights)
+    training = Training(run.resolve(), data, device, keep_weights=keep_weights)
     try:
         state = checkpoint.load(path, device)
     except Damaged as damage:
@@ -105,8 +105,8 @@ class Training:
         resolved: Resolved,
         data: Path,
         device: torch.device,
-        keep_weights: bool = False,
         recorder: Recorder | None = None,
+        keep_weights: bool = False,
     ) -> None:
         """Build everything; ``recorder`` replays steps (default: on CUDA its graphs, on a CPU none)."""
         self.resolved = resolved

@@ -289,7 +289,8 @@ def test_those_that_ran_out_of_memory_get_fewer_neighbours(submitter: Submitter,
 @given(st.lists(st.integers(1, 9), max_size=5), st.integers(1, 20))
 def test_shares_use_the_cap_and_no_more(sizes: list[int], cap: int) -> None:
     cluster = SimpleNamespace(profile=Profile(jobs=cap))
-    shares = Submitter(cluster, 0.0, {}, first=True)._shares([[None] * size for size in sizes])  # type: ignore[arg-type]
+    submitter = Submitter(cluster, [], 0.0, {}, first=True)  # type: ignore[arg-type]
+    shares = submitter._shares([[None] * size for size in sizes])
     assert sum(shares) == min(cap, sum(sizes))
     assert all(share <= size for share, size in zip(shares, sizes, strict=True))
 
