@@ -23,15 +23,12 @@ Every file appears whole: written under a name of its own, then moved into place
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
-import functools
 import hashlib
 import io
 import json
 import os
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from bench.choices import explain
-from bench.errors import BenchError
+from bench.disk import exists, read, read_array, token, write_atomically, write_json
 from bench.progress import watched
 from bench.run import Run
 from bench.suite import Cell
@@ -133,12 +130,12 @@ class RunFolder:
     @property
     def done(self) -> bool:
         """Whether there is a result."""
-        return _exists(self.file("result.json"))
+        return exists(self.file("result.json"))
 
     @property
     def failed(self) -> bool:
         """Whether the run failed (and has not been retried to success)."""
-        return not self.done and _exists(self.file("failure.json"))
+        return not self.done and exists(self.file("failure.json"))
 
     def result(self, *, check_predictions: bool = False) -> Result | None:
         """The result, or None where there is none yet.
@@ -147,7 +144,7 @@ class RunFolder:
             Damaged: there is one, but it cannot be believed.
         """
         try:
-            content = _read(self.file("result.json"))
+            content = read(self.file("result.json"))
         except FileNotFoundError:
             return None
         try:
@@ -170,13 +167,13 @@ class RunFolder:
 
         path = self.file("predictions.npy")
         try:
-            content = _read(path)
+            content = read(path)
         except FileNotFoundError:
             raise Damaged(f"{path}: it is missing") from None
         if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
             raise Damaged(f"{path}: its content is not what the run wrote")
         try:
-            predictions = _array(content)
+            predictions = read_array(content)
         except ValueError as error:
             raise Damaged(f"{path}: {error}") from None
         if (
@@ -206,7 +203,7 @@ class RunFolder:
     def failure(self) -> Failure | None:
         """Why the run failed, or None."""
         try:
-            return Failure.model_validate_json(_read(self.file("failure.json")))
+            return Failure.model_validate_json(read(self.file("failure.json")))
         except FileNotFoundError:
             return None
         except ValidationError:
@@ -215,7 +212,7 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """One mapping an epoch, up to the first line that is damaged or still being written."""
         try:
-            lines = _read(self.file("metrics.jsonl")).splitlines()
+            lines = read(self.file("metrics.jsonl")).splitlines()
         except FileNotFoundError:
             return []
         epochs: list[dict[str, Any]] = []
@@ -232,7 +229,7 @@ class RunFolder:
     def info(self) -> dict[str, Any]:
         """``run.json``: the description and its attempts; empty where there is none (or it is damaged)."""
         try:
-            content = json.loads(_read(self.file("run.json")))
+            content = json.loads(read(self.file("run.json")))
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
@@ -333,7 +330,7 @@ class RunFolder:
     def set_aside(self, name: str | None = None) -> Path:
         """Move the folder, or one file of it, to ``results/set-aside/``: kept for a look, never counted."""
         source = self.path / name if name else self.path
-        target = self.results / "set-aside" / f"{self.run_id}-{time.strftime('%Y%m%dT%H%M%S')}-{_token()}"
+        target = self.results / "set-aside" / f"{self.run_id}-{time.strftime('%Y%m%dT%H%M%S')}-{token()}"
         target = target.with_name(f"{target.name}-{name}") if name else target
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
@@ -376,94 +373,8 @@ def frame(results: Path, cells: Iterable[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-# --------------------------------------------------------------------------------------- whole files only
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old or the new one, whole, and never leave a half behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{_token()}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write plain data as indented JSON, atomically. NaN is refused: JSON has none."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
-
-
-def check_writable(results: Path) -> None:
-    """Raise BenchError where run folders cannot be written: no permission, read-only, or a full disk."""
-    probe = results / "runs" / f".probe-{_token()}"
-    try:
-        write_atomically(probe, b"x" * 4096)
-        probe.unlink()
-    except OSError as error:
-        raise BenchError(explain_os_error(results, error)) from None
-
-
-def is_storage_trouble(results: Path, error: OSError) -> bool:
-    """Whether an error is about the results folder's file system, and not about a run's own code."""
-    full_or_gone = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
-    return error.errno in full_or_gone or str(error.filename or "").startswith(str(results))
-
-
-def explain_os_error(results: Path, error: OSError) -> str:
-    """One message for what a file system refused."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"{results}: no space left ({error.strerror}). Finished runs are safe; free some space, "
-            "or choose another folder with --results or BENCH_RESULTS, and run the same command again"
-        )
-    return (
-        f"{results}: cannot be written ({error.strerror or error}: {error.filename}); "
-        "choose another folder with --results or BENCH_RESULTS"
-    )
-
-
-def _exists(path: str) -> bool:
-    """Raises OSError where that cannot be told: os.path.exists takes a file server in trouble for a no."""
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.readall()
-
-
-def _array(content: bytes) -> np.ndarray[Any, Any]:
-    """What np.save wrote; not to be changed. np.load would parse the same header again for every run."""
-    import numpy as np
-
-    start = 10 + int.from_bytes(content[8:10], "little")
-    shape, fortran, dtype = _header(content[:start])
-    return np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
-
-
-@functools.lru_cache(maxsize=64)
-def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    import numpy as np
-
-    content = io.BytesIO(header)
-    np.lib.format.read_magic(content)
-    return np.lib.format.read_array_header_1_0(content)
+# ------------------------------------------------------------------------------------------- its files
 
 
 def _line(epoch: Mapping[str, Any]) -> str:
     return json.dumps(epoch, allow_nan=False) + "\n"
-
-
-def _token() -> str:
-    return uuid.uuid4().hex[:12]

@@ -24,7 +24,7 @@ FLOORS = [
     ["run"],
     ["recipe"],
     ["losses", "models", "datasets", "transforms"],
-    ["choices", "yaml_file"],
+    ["choices", "disk", "yaml_file"],
     ["errors", "progress"],
 ]
 LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}

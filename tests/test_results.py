@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from helpers import finish_run
 
-from bench import results
+from bench import disk, results
 from bench.errors import BenchError
 from bench.results import Damaged, Result, RunFolder, frame
 from bench.run import Run
@@ -219,14 +219,14 @@ def test_interrupted_write_leaves_old_file_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "value.json"
-    results.write_json(path, 1)
+    disk.write_json(path, 1)
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        results.write_json(path, 2)
+        disk.write_json(path, 2)
     assert json.loads(path.read_text()) == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["value.json"]
 
@@ -237,15 +237,15 @@ def test_full_disk_gets_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BenchError, match=r"no space left .* Finished runs are safe"):
-        results.check_writable(tmp_path)
+        disk.check_writable(tmp_path)
 
 
 def test_folder_that_cannot_be_written_gets_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match=r"cannot be written .*--results or BENCH_RESULTS"):
-        results.check_writable(tmp_path / "file")
+        disk.check_writable(tmp_path / "file")
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        results.write_json(tmp_path / "x.json", float("nan"))
+        disk.write_json(tmp_path / "x.json", float("nan"))

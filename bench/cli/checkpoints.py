@@ -64,10 +64,10 @@ def evaluate(
     from bench.checkpoints.keys import read_key_map
     from bench.checkpoints.reading import read_checkpoint
     from bench.datasets import choose_dataset
+    from bench.disk import write_atomically
     from bench.models import choose_model
     from bench.reports.audit import audit, per_image
     from bench.reports.audit_text import audit_text
-    from bench.results import write_atomically
     from bench.training import device as devices
 
     _one_each("--model", model or [], checkpoints, once=True)

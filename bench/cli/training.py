@@ -15,9 +15,9 @@ from bench.cli.app import app
 from bench.cli.options import Data, Device, Json, On, Results, ScaleTo, Seeds, SuiteFile, TrackingUri, Workers
 from bench.cli.shared import exit_1_if, load, print_document, print_report, say, search_path, write_report
 from bench.design import Design, as_it_stands
+from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
-from bench.results import check_writable
 from bench.run import Run
 
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.logs import tail
 from bench.launch.pack import Pack, git_state
 from bench.launch.preflight import prepare, unfinished
 from bench.launch.side_by_side import side_by_side
 from bench.launch.worker import Worker
-from bench.results import RunFolder, check_writable
+from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Suite
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, PlainSerializer
 
-from bench.results import write_atomically
+from bench.disk import write_atomically
 from bench.run import Run, canonical
 
 

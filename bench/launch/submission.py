@@ -15,12 +15,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from bench.disk import write_atomically
 from bench.launch import slurm
 from bench.launch.continuation import Continuation, Continue
 from bench.launch.pack import Pack
 from bench.launch.profile import Profile
 from bench.launch.worker import Worker
-from bench.results import write_atomically
 
 
 class Submission(BaseModel):

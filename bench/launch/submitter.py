@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch import slurm
 from bench.launch.continuation import Continuation
@@ -22,7 +23,7 @@ from bench.launch.profile import Profile
 from bench.launch.queue import Look, explain, look
 from bench.launch.submission import SubmissionFolder, read_all
 from bench.launch.worker import OUT_OF_MEMORY
-from bench.results import RunFolder, check_writable
+from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Suite
 

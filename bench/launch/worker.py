@@ -19,11 +19,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from bench.disk import is_storage_trouble
 from bench.errors import BenchError
 from bench.launch import slurm
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.side_by_side import side_by_side
-from bench.results import RunFolder, is_storage_trouble
+from bench.results import RunFolder
 from bench.run import Run
 
 if TYPE_CHECKING:

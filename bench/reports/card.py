@@ -14,12 +14,13 @@ import yaml
 from bench.checkpoints.reading import EXPORTED
 from bench.checkpoints.repetition import Weights, machine
 from bench.datasets import FIRST_LABELS, Form
+from bench.disk import write_atomically
 from bench.errors import BenchError
 from bench.reports.comparison import report
 from bench.reports.documents import Comparison, Report
 from bench.reports.loading import loading
 from bench.reports.text import escaped, points
-from bench.results import Result, write_atomically
+from bench.results import Result
 from bench.run import Resolved, Run
 from bench.statistics.proportions import wilson
 from bench.suite import Suite

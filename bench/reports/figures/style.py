@@ -27,9 +27,9 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 from numpy.typing import ArrayLike, NDArray
 
+from bench.disk import write_atomically
 from bench.reports.documents import Analysed, Report
 from bench.reports.text import SCALED_DOWN, shortened
-from bench.results import write_atomically
 
 SINGLE, DOUBLE = 3.25, 6.75
 """Widths in inches: one column of a paper, and both."""
