@@ -62,8 +62,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     suite = load(path)
     invent(suite, results, {"mix_ent": 0.02}, epochs=8)
     words = ("--results", results)
-    assert bench("report", path, "--figures", *words).returncode == 0
-    tracked = bench("track", path, *words)
+    assert bench("report", path, "--figures", *words, timeout=300).returncode == 0
+    tracked = bench("track", path, *words, timeout=300)
     assert tracked.returncode == 0, tracked.stderr
     port = free_port()
     command = [
