@@ -25,7 +25,8 @@ from bench.errors import BenchError, unknown
 class Strict(BaseModel):
     """Base of everything that is read from a person's file: unknown keys are refused by name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Of dozens of such classes a command needs a few: each is built when it is used first, not on import.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

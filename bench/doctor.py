@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.slurm import SlurmTrouble, ask
-from bench.results import check_writable
 from bench.tracking.store import TrackingError, check_store, default_uri
 
 LEAST_FREE_GIB = 1.0

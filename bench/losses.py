@@ -54,8 +54,12 @@ class Loss(Options):
         raise NotImplementedError
 
     def initial_weights(self) -> tuple[float, ...]:
-        """Starting values of the weights that this loss learns along with the model: mostly none."""
+        """Starting values of what this loss learns along with the model: mostly nothing."""
         return ()
+
+    def weigh(self, learned: Tensor) -> Tensor:
+        """The weights w that learned numbers stand for, of the same shape."""
+        return learned
 
 
 def _compare(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,6 +143,9 @@ class EntropyBlend(Loss):
             return math.sqrt(self.w1), math.sqrt(self.w2)
         return (self.w1, self.w2) if self.learn == "free" else ()
 
+    def weigh(self, learned: Tensor) -> Tensor:
+        return learned.square() if self.learn == "square" else learned
+
     def __call__(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """As :meth:`Loss.__call__`; ``weights`` [2] are required where they are learned, else ignored.
 
@@ -150,7 +157,7 @@ class EntropyBlend(Loss):
         if self.learn != "fixed":
             if weights is None:
                 raise ValueError(f"learn: {self.learn} needs the two learned weights at every call")
-            w1, w2 = weights.square() if self.learn == "square" else weights
+            w1, w2 = self.weigh(weights)
         log_p, q = _compare(logits, target)
         own = _cross_entropy(log_p, q).mean() / math.log(self.b1)
         partner = self.partner(log_p, q).mean() / math.log(self.b2)

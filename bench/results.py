@@ -10,6 +10,8 @@
     only while the run is unfinished.
 ``predictions.npy``
     uint8 [2, N]: the predicted and the true class of every test image (uint16 above 256 classes).
+``weights.safetensors``
+    only where the suite keeps weights: those of the epoch that counts.
 ``result.json``
     written last: its presence, and nothing else, means done.
 ``failure.json``
@@ -21,28 +23,26 @@ Every file appears whole: written under a name of its own, then moved into place
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import io
 import json
 import os
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from bench.choices import explain
-from bench.errors import BenchError
+from bench.disk import exists, read, read_array, token, write_atomically, write_json
+from bench.progress import watched
 from bench.run import Run
 from bench.suite import Cell
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -90,6 +90,8 @@ class Result(BaseModel):
     warnings: list[str] = []
     reliability: Reliability | None = None
     """What `ece` is made of, at the epoch that counts; None in results from before this was recorded."""
+    weights_sha256: str | None = None
+    """Of ``weights.safetensors``; None where weights were not kept."""
 
     @property
     def accuracy(self) -> float:
@@ -112,19 +114,28 @@ class RunFolder:
     def __init__(self, results: Path, run_id: str) -> None:
         self.results = results
         self.run_id = run_id
-        self.path = results / "runs" / run_id
+        self._folder = f"{results}/runs/{run_id}"
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self._folder)
+
+    def file(self, name: str) -> str:
+        """Where a file of the folder is, as text: building a Path takes longer than looking at the file."""
+        return f"{self._folder}/{name}"
 
     # --------------------------------------------------------------------------------- reading
 
     @property
     def done(self) -> bool:
         """Whether there is a result."""
-        return (self.path / "result.json").exists()
+        return exists(self.file("result.json"))
 
     @property
     def failed(self) -> bool:
         """Whether the run failed (and has not been retried to success)."""
-        return not self.done and (self.path / "failure.json").exists()
+        return not self.done and exists(self.file("failure.json"))
 
     def result(self, *, check_predictions: bool = False) -> Result | None:
         """The result, or None where there is none yet.
@@ -133,15 +144,15 @@ class RunFolder:
             Damaged: there is one, but it cannot be believed.
         """
         try:
-            content = (self.path / "result.json").read_bytes()
+            content = read(self.file("result.json"))
         except FileNotFoundError:
             return None
         try:
             result = Result.model_validate_json(content)
         except ValidationError as error:
-            raise Damaged(f"{self.path / 'result.json'}: {explain(error)[0]}") from None
+            raise Damaged(f"{self.file('result.json')}: {explain(error)[0]}") from None
         if result.run_id != self.run_id:
-            raise Damaged(f"{self.path / 'result.json'}: it belongs to run {result.run_id}")
+            raise Damaged(f"{self.file('result.json')}: it belongs to run {result.run_id}")
         if check_predictions:
             self.predictions(result)
         return result
@@ -152,25 +163,47 @@ class RunFolder:
         Raises:
             Damaged: the file is missing, is not what was written, or does not agree with the result.
         """
-        path = self.path / "predictions.npy"
+        import numpy as np
+
+        path = self.file("predictions.npy")
         try:
-            content = path.read_bytes()
+            content = read(path)
         except FileNotFoundError:
             raise Damaged(f"{path}: it is missing") from None
         if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
             raise Damaged(f"{path}: its content is not what the run wrote")
-        predictions: np.ndarray[Any, Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        try:
+            predictions = read_array(content)
+        except ValueError as error:
+            raise Damaged(f"{path}: {error}") from None
         if (
             predictions.shape != (2, result.total)
-            or (predictions[0] == predictions[1]).sum() != result.correct
+            or np.count_nonzero(predictions[0] == predictions[1]) != result.correct
         ):
             raise Damaged(f"{path}: it does not agree with result.json")
         return predictions
 
+    def weights(self, result: Result) -> bytes | None:
+        """The safetensors file of the epoch that counts, or None where weights were not kept.
+
+        Raises:
+            Damaged: they were, but the file is missing or is not what was written.
+        """
+        if result.weights_sha256 is None:
+            return None
+        path = self.path / "weights.safetensors"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise Damaged(f"{path}: it is missing") from None
+        if hashlib.sha256(content).hexdigest() != result.weights_sha256:
+            raise Damaged(f"{path}: its content is not what the run wrote")
+        return content
+
     def failure(self) -> Failure | None:
         """Why the run failed, or None."""
         try:
-            return Failure.model_validate_json((self.path / "failure.json").read_bytes())
+            return Failure.model_validate_json(read(self.file("failure.json")))
         except FileNotFoundError:
             return None
         except ValidationError:
@@ -179,7 +212,7 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """One mapping an epoch, up to the first line that is damaged or still being written."""
         try:
-            lines = (self.path / "metrics.jsonl").read_bytes().splitlines()
+            lines = read(self.file("metrics.jsonl")).splitlines()
         except FileNotFoundError:
             return []
         epochs: list[dict[str, Any]] = []
@@ -196,7 +229,7 @@ class RunFolder:
     def info(self) -> dict[str, Any]:
         """``run.json``: the description and its attempts; empty where there is none (or it is damaged)."""
         try:
-            content = json.loads((self.path / "run.json").read_bytes())
+            content = json.loads(read(self.file("run.json")))
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
@@ -205,7 +238,7 @@ class RunFolder:
     def claimed(self) -> bool:
         """Whether a process is training this run right now."""
         try:
-            with (self.path / ".claim").open("rb") as file:
+            with open(self.file(".claim"), "rb") as file:
                 # A shared lock for a moment: it can be had if, and only if, nobody holds the claim.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
@@ -222,6 +255,8 @@ class RunFolder:
 
         The claim is a lock of the operating system: it ends with the process, however that ends.
         """
+        import filelock
+
         self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / ".claim", timeout=0)
         try:
@@ -257,15 +292,29 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(_line(epoch))
 
-    def finish(self, result: Mapping[str, Any], predictions: np.ndarray[Any, Any]) -> None:
-        """Write predictions, then the result; the run is done with the last of these moves."""
+    def finish(
+        self, result: Mapping[str, Any], predictions: np.ndarray[Any, Any], weights: bytes | None = None
+    ) -> None:
+        """Write predictions, weights if any, then the result; the run is done with the last of them."""
+        import numpy as np
+
         content = io.BytesIO()
         np.save(content, predictions, allow_pickle=False)
         digest = hashlib.sha256(content.getvalue()).hexdigest()
-        whole = Result(run_id=self.run_id, predictions_sha256=digest, finished=time.time(), **result)
+        whole = Result(
+            run_id=self.run_id,
+            predictions_sha256=digest,
+            weights_sha256=None if weights is None else hashlib.sha256(weights).hexdigest(),
+            finished=time.time(),
+            **result,
+        )
         write_atomically(self.path / "predictions.npy", content.getvalue())
+        if weights is not None:
+            write_atomically(self.path / "weights.safetensors", weights)
         write_json(self.path / "result.json", whole.model_dump(mode="json"))
-        for leftover in ("checkpoint.pt", "failure.json"):
+        # An attempt that was to keep weights may have died between their move and that of its result.
+        stale = () if weights is not None else ("weights.safetensors",)
+        for leftover in ("checkpoint.pt", "failure.json", *stale):
             (self.path / leftover).unlink(missing_ok=True)
 
     def fail(self, reason: str, trace: str = "") -> None:
@@ -281,7 +330,7 @@ class RunFolder:
     def set_aside(self, name: str | None = None) -> Path:
         """Move the folder, or one file of it, to ``results/set-aside/``: kept for a look, never counted."""
         source = self.path / name if name else self.path
-        target = self.results / "set-aside" / f"{self.run_id}-{time.strftime('%Y%m%dT%H%M%S')}-{_token()}"
+        target = self.results / "set-aside" / f"{self.run_id}-{time.strftime('%Y%m%dT%H%M%S')}-{token()}"
         target = target.with_name(f"{target.name}-{name}") if name else target
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
@@ -304,82 +353,28 @@ def frame(results: Path, cells: Iterable[Cell]) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for cell in cells:
-        for run in cell.runs:
-            row: dict[str, Any] = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
-            row |= {"seed": run.seed, "run_id": run.id, "state": "missing", "reason": ""}
-            folder = RunFolder(results, run.id)
-            try:
-                result = folder.result(check_predictions=True)
-            except Damaged as damage:
-                row |= {"state": "damaged", "reason": str(damage)}
-            else:
-                if result is not None:
-                    row |= {"state": "done", **result.model_dump(exclude={"run_id"})}
-                elif (failure := folder.failure()) is not None:
-                    row |= {"state": "failed", "reason": failure.reason}
-            rows.append(row)
+    planned = [(cell, run) for cell in cells for run in cell.runs]
+    for cell, run in watched(planned, "reading results"):
+        row: dict[str, Any] = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
+        row |= {"seed": run.seed, "run_id": run.id, "state": "missing", "reason": ""}
+        folder = RunFolder(results, run.id)
+        try:
+            result = folder.result(check_predictions=True)
+        except Damaged as damage:
+            row |= {"state": "damaged", "reason": str(damage)}
+        else:
+            if result is not None:
+                row |= {"state": "done", **result.model_dump(exclude={"run_id"})}
+            elif (failure := folder.failure()) is not None:
+                row |= {"state": "failed", "reason": failure.reason}
+        rows.append(row)
     wanted = ["dataset", "model", "loss", "seed", "run_id", "state", "reason"]
     columns = wanted + [name for name in Result.model_fields if name not in wanted]
     return pd.DataFrame(rows, columns=columns)
 
 
-# --------------------------------------------------------------------------------------- whole files only
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old or the new one, whole, and never leave a half behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{_token()}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write plain data as indented JSON, atomically. NaN is refused: JSON has none."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
-
-
-def check_writable(results: Path) -> None:
-    """Raise BenchError where run folders cannot be written: no permission, read-only, or a full disk."""
-    probe = results / "runs" / f".probe-{_token()}"
-    try:
-        write_atomically(probe, b"x" * 4096)
-        probe.unlink()
-    except OSError as error:
-        raise BenchError(explain_os_error(results, error)) from None
-
-
-def is_storage_trouble(results: Path, error: OSError) -> bool:
-    """Whether an error is about the results folder's file system, and not about a run's own code."""
-    full_or_gone = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
-    return error.errno in full_or_gone or str(error.filename or "").startswith(str(results))
-
-
-def explain_os_error(results: Path, error: OSError) -> str:
-    """One message for what a file system refused."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"{results}: no space left ({error.strerror}). Finished runs are safe; free some space, "
-            "or choose another folder with --results or BENCH_RESULTS, and run the same command again"
-        )
-    return (
-        f"{results}: cannot be written ({error.strerror or error}: {error.filename}); "
-        "choose another folder with --results or BENCH_RESULTS"
-    )
+# ------------------------------------------------------------------------------------------- its files
 
 
 def _line(epoch: Mapping[str, Any]) -> str:
     return json.dumps(epoch, allow_nan=False) + "\n"
-
-
-def _token() -> str:
-    return uuid.uuid4().hex[:12]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from bench import datasets, losses, models
 from bench.choices import Choice, restore
+from bench.errors import BenchError
 from bench.recipe import Recipe
 
 RECIPE_VERSION = 1
@@ -78,6 +79,15 @@ class Resolved:
             part.pop("source", None)  # editing a comment in a user's module must not reshuffle
         key = canonical([*described, self.seed, *purpose])
         return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
+
+
+def complete(beginning: str, ids: Collection[str], none: str) -> str:
+    """The one of ``ids`` that begins so. Raises BenchError, with ``none`` as its reason where none does."""
+    matching = [run for run in ids if run.startswith(beginning)]
+    if len(matching) != 1:
+        found = f"{len(matching)} runs begin with it" if matching else none
+        raise BenchError(f"run '{beginning}': {found}; `bench status SUITE` and the run folders name them")
+    return matching[0]
 
 
 def canonical(value: Any) -> str:

@@ -8,19 +8,27 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-import yaml
-from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from bench import datasets, losses, models
 from bench.choices import Choice, Strict, describe, explain, split_choice
 from bench.errors import BenchError, unknown
 from bench.recipe import Recipe, merge_recipes
 from bench.run import RECIPE_VERSION, Run, Selection, canonical
+from bench.yaml_file import read_yaml
 
 AXES = ("datasets", "models", "losses")
 
@@ -65,7 +73,10 @@ def _listed(value: Any) -> Any:
 
 def _seeds(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
-        raise ValueError(f"found {describe(value)}, expected a number of seeds or a list of them")
+        raise ValueError(
+            f"found {describe(value)}, expected a number of seeds, a list of them, or "
+            "{start: 5, step: 5, max: 40, until: decided}"
+        )
     count = value if isinstance(value, int) else len(value)
     if count < 1:
         raise ValueError(f"found {count}, expected at least 1")
@@ -83,6 +94,24 @@ class Analysis(Strict):
     alpha: float = Field(0.05, gt=0, lt=0.5)
     margin: float = Field(0.10, ge=0)
     """Differences within ± this many accuracy points do not matter: the bound for *equivalent*."""
+
+
+class UntilDecided(Strict):
+    """Seeds are added until every comparison is decided: :mod:`bench.design`."""
+
+    start: int = Field(ge=2)
+    """Seeds that every cell gets."""
+    step: int = Field(ge=1)
+    """Seeds that a comparison which is still open gets after each look."""
+    max: int = Field(le=10_000)
+    """Seeds after which an open comparison stays undecided."""
+    until: Literal["decided"] = "decided"
+
+    @model_validator(mode="after")
+    def _max_comes_last(self) -> Self:
+        if self.max < self.start:
+            raise ValueError(f"max: found {self.max}, expected at least start, which is {self.start}")
+        return self
 
 
 class Exclusion(Strict):
@@ -109,6 +138,11 @@ class Cell:
     """The resolved description of its runs, but for the seed."""
     seeds: tuple[int, ...]
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Data set, model and loss."""
+        return self.dataset, self.model, self.loss
+
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """One run a seed, in the order of :attr:`seeds`."""
@@ -118,6 +152,8 @@ class Cell:
 class Suite(Strict):
     """What is compared, on what, with how many seeds, against which baseline."""
 
+    scaled_down: ClassVar[bool] = False
+    """Whether this is a miniature made by :mod:`bench.scale`, which answers nothing."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Names the folder of its tables and its MLflow experiment. Default: the file's name."""
     question: str = Field(min_length=1)
@@ -133,6 +169,24 @@ class Suite(Strict):
     recipe: Mapping[str, Any] = Field(default_factory=dict)
     selection: Selection = "validation"
     analysis: Analysis = Analysis()
+    keep_weights: bool = False
+    """Whether run folders keep the weights of the epoch that counts. No part of a run's identity."""
+    _until: UntilDecided | None = PrivateAttr(None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _seeds_until_decided(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        until = None
+        if isinstance(values, Mapping) and isinstance(values.get("seeds"), Mapping):
+            try:
+                until = UntilDecided.model_validate(values["seeds"])
+            except ValidationError as error:
+                raise ValueError("; ".join(f"seeds: {line}" for line in explain(error))) from None
+            values = {**values, "seeds": until.max}
+        suite = handler(values)
+        if until is not None:
+            suite._until = until
+        return suite
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
@@ -169,6 +223,11 @@ class Suite(Strict):
                         raise ValueError(
                             f"exclude.{position}.{kind}: {unknown(kind, label, self.labels(axis))}"
                         )
+            if exclusion.seed and self.until:
+                raise ValueError(
+                    f"exclude.{position}.seed: found {describe(exclusion.seed)}; where seeds are added until "
+                    "decided, none can be left out"
+                )
             for seed in exclusion.seed:
                 if seed not in self.seeds:
                     raise ValueError(f"exclude.{position}.seed: found {seed}, which is no seed of this suite")
@@ -176,6 +235,11 @@ class Suite(Strict):
     def labels(self, axis: str) -> list[str]:
         """What tables call the items of an axis, in the order of the file."""
         return [entry.label for entry in getattr(self, axis)]
+
+    @property
+    def until(self) -> UntilDecided | None:
+        """How seeds are added; None where their number is fixed. ``seeds`` are all that there may be."""
+        return self._until
 
     @property
     def baseline_label(self) -> str:
@@ -230,6 +294,20 @@ class Suite(Strict):
         )
         return tuple(self.cells[number].runs[position] for _, position, number in ordered)
 
+    def cut(self, counts: Mapping[tuple[str, str, str], int]) -> Suite:
+        """This suite with no more than the first so many of its seeds in each cell.
+
+        Args:
+            counts: by data set, model and loss.
+        """
+        shorter = self.model_copy()
+        first = {count: {*self.seeds[:count]} for count in set(counts.values())}
+        shorter.__dict__["cells"] = tuple(
+            replace(cell, seeds=tuple(seed for seed in cell.seeds if seed in first[counts[cell.key]]))
+            for cell in self.cells
+        )
+        return shorter
+
     def _combinations(self) -> Iterator[tuple[Entry, Entry, Entry]]:
         free = [axis for axis in AXES if axis not in self.zip]
         zipped = list(zip(*(getattr(self, axis) for axis in self.zip), strict=True)) or [()]
@@ -283,55 +361,6 @@ class Suite(Strict):
 
 
 # ---------------------------------------------------------------------------------------------- reading
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML that does not drop the first of two equal keys in silence."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if str(key) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"found the key '{key}' twice", key_node.start_mark
-                )
-            seen.add(str(key))
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1 reads 4:00:00 as the number 14400, and 1e-3 as a word. These are the rules of YAML 1.2.
-_UniqueKeys.yaml_implicit_resolvers = {
-    first: [rule for rule in rules if rule[0] not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9][0-9_]*$"), list("-+0123456789")
-)
-_UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
-    ),
-    list("-+.0123456789"),
-)
-
-
-def read_yaml(path: Path) -> Any:
-    """Parse a YAML file. Raises BenchError with file and line where it cannot be read."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except FileNotFoundError:
-        near = sorted(str(found) for found in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-        hint = f"; there are {', '.join(near)}" if near else ""
-        raise BenchError(f"{path}: there is no such file{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path}: cannot be read: {error}") from None
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BenchError(f"{path}{line}: not valid YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise BenchError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def load(path: Path, seeds: int | None = None) -> Suite:

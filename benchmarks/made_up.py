@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -23,24 +24,29 @@ SUITE = {
 }
 
 
-def write_suite(path: Path, runs: int) -> Path:
-    """A suite of that many runs (a multiple of ten) of two models and five losses."""
-    path.write_text(yaml.safe_dump({**SUITE, "seeds": runs // 10}, sort_keys=False))
+def write_suite(path: Path, runs: int, *, wide: bool = False) -> Path:
+    """A suite of that many runs, a multiple of 100: ten cells with many seeds, or many with ten seeds."""
+    many = {
+        "datasets": [{"digits": {"train_size": 1000 + number}} for number in range(max(runs // 1000, 1))],
+        "models": "vgg5-tiny",
+        "losses": [{"ce": {"scale": float(scale)}} for scale in range(1, min(runs // 10, 100) + 1)],
+        "baseline": "ce(scale=1)",
+    }
+    shape = {**many, "seeds": 10} if wide else {"seeds": runs // 10}
+    path.write_text(yaml.safe_dump({**SUITE, **shape}, sort_keys=False))
     return path
 
 
-def finish(runs: Iterable[Run], results: Path, images: int = 450) -> None:
-    """Write folders as training leaves them: metrics of each epoch, predictions, result."""
+def answers(images: int = 450) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], np.ndarray[Any, Any]]]:
+    """What trainings might have left, one after another without end: metrics, result and predictions."""
     rng = np.random.default_rng(0)
     truth = (np.arange(images) % 10).astype(np.uint8)
     hard = rng.random(images) ** 8  # some images are hard for every run
-    for run in runs:
+    while True:
         predicted = np.where(rng.random(images) < hard * 0.5, (truth + 1) % 10, truth).astype(np.uint8)
         correct = int((predicted == truth).sum())
         curve = correct / images * (1 - 0.5 * np.exp(-np.arange(1, EPOCHS + 1) / 4))
-        folder = RunFolder(results, run.id)
-        folder.start(run, {"host": "here", "device": "cpu", "started": 0.0})
-        folder.write_metrics(
+        metrics = [
             {
                 "epoch": epoch,
                 "time": 60.0 * epoch,
@@ -53,20 +59,27 @@ def finish(runs: Iterable[Run], results: Path, images: int = 450) -> None:
                 "images_per_second": 1000.0,
             }
             for epoch, accuracy in enumerate(curve.tolist(), 1)
-        )
+        ]
         score = {"epoch": EPOCHS, "correct": correct}
-        folder.finish(
-            {
-                "correct": correct,
-                "total": images,
-                "epoch": EPOCHS,
-                "nll": 0.1,
-                "brier": 0.05,
-                "ece": 0.01,
-                "last": score,
-                "best_test": score,
-                "images_per_second": 1000.0,
-                "seconds": 3.0,
-            },
-            np.stack([predicted, truth]),
-        )
+        result = {
+            "correct": correct,
+            "total": images,
+            "epoch": EPOCHS,
+            "nll": 0.1,
+            "brier": 0.05,
+            "ece": 0.01,
+            "last": score,
+            "best_test": score,
+            "images_per_second": 1000.0,
+            "seconds": 3.0,
+        }
+        yield metrics, result, np.stack([predicted, truth])
+
+
+def finish(runs: Iterable[Run], results: Path, images: int = 450) -> None:
+    """Write folders as training leaves them: metrics of each epoch, predictions, result."""
+    for run, (metrics, result, predictions) in zip(runs, answers(images), strict=False):
+        folder = RunFolder(results, run.id)
+        folder.start(run, {"host": "here", "device": "cpu", "started": 0.0})
+        folder.write_metrics(metrics)
+        folder.finish(result, predictions)

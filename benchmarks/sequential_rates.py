@@ -17,9 +17,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics.operating_characteristics import Plan, Rule, operating_characteristics
+from bench.statistics.operating_characteristics import operating_characteristics
 from bench.statistics.planning import power_of_t
 from bench.statistics.sequential import critical_t, evidence, threshold
+from bench.statistics.stopping import Plan, Rule
 
 ALPHA = 0.05
 SEEDS = (20, 50, 100)

@@ -1,8 +1,9 @@
-"""What tests share: a small suite on real digits, and how to train it in this process."""
+"""What tests share: a small suite on real digits, and the command in this process."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 # One thread, before anything imports torch: what workers do as well.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true")
@@ -45,3 +46,24 @@ def write_suite(tmp_path: Path) -> Callable[..., Path]:
 def make_suite(write_suite: Callable[..., Path]) -> Callable[..., Suite]:
     """As ``write_suite``, loaded."""
     return lambda **changes: load(write_suite(**changes))
+
+
+@pytest.fixture
+def bench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in this process: exit status, standard output, standard error."""
+
+    from bench import cli
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "results"))
+        monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call

@@ -29,7 +29,9 @@ def train_run(run: Run, results: Path, **settings: Any) -> RunFolder:
     return folder
 
 
-def finish_run(run: Run, results: Path, correct: int, total: int = 100, **changes: Any) -> RunFolder:
+def finish_run(
+    run: Run, results: Path, correct: int, total: int = 100, weights: bytes | None = None, **changes: Any
+) -> RunFolder:
     """Write a made-up result with this many correct answers: no training."""
     folder = RunFolder(results, run.id)
     truth = np.zeros(total, dtype=np.uint8)
@@ -48,7 +50,7 @@ def finish_run(run: Run, results: Path, correct: int, total: int = 100, **change
         **changes,
     }
     folder.start(run, {"host": "here", "started": 0.0})
-    folder.finish(result, np.stack([predicted, truth]))
+    folder.finish(result, np.stack([predicted, truth]), weights)
     return folder
 
 
@@ -90,3 +92,10 @@ def attempts(suite: Suite, results: Path) -> list[int]:
 def states(suite: Suite, results: Path) -> list[str]:
     """The state of each run."""
     return list(frame(results, suite.cells).state)
+
+
+def idx(values: np.ndarray[Any, Any]) -> bytes:
+    """The format of MNIST: two zeros, the type, the number of dimensions, each size, big-endian values."""
+    kind = {"uint8": 8, "int32": 12}[values.dtype.name]
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return bytes([0, 0, kind, values.ndim]) + sizes + values.astype(values.dtype.newbyteorder(">")).tobytes()

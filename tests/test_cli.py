@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from helpers import finish_run
 
-from bench import cli
 from bench.doctor import Diagnosis, _slurm
 from bench.launch.plan import Plan
 from bench.launch.status import Status
@@ -24,23 +23,6 @@ from bench.suite import load
 
 Write = Callable[..., Path]
 Bench = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Bench:
-    """Run the command in this process: exit status, standard output, standard error."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "results"))
-        monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
-        monkeypatch.setattr(sys, "path", list(sys.path))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 def test_json_documents_are_what_they_say(bench: Bench, write_suite: Write, tmp_path: Path) -> None:
@@ -287,7 +269,7 @@ def test_quick_verbs_import_nothing_heavy(write_suite: Write, tmp_path: Path, ar
         f"sys.argv = ['bench', *{[path if a == 'SUITE' else a for a in arguments]!r}]\n"
         "try: cli.main()\n"
         "except SystemExit: pass\n"
-        "heavy = ('torch', 'mlflow', 'pandas', 'matplotlib', 'scipy', 'sklearn', 'jinja2')\n"
+        "heavy = 'torch mlflow pandas numpy matplotlib scipy sklearn jinja2 submitit asyncio timm'.split()\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(

@@ -14,15 +14,18 @@ FLOORS = [
     ["doctor"],
     ["reports", "tracking"],
     ["launch"],
+    ["checkpoints"],
     ["training"],
+    ["design"],
     ["statistics"],
     ["results"],
+    ["scale"],
     ["suite"],
     ["run"],
     ["recipe"],
     ["losses", "models", "datasets", "transforms"],
-    ["choices"],
-    ["errors"],
+    ["choices", "disk", "yaml_file"],
+    ["errors", "progress"],
 ]
 LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from helpers import finish_run
 
-from bench import results
+from bench import disk, results
 from bench.errors import BenchError
-from bench.results import Damaged, RunFolder, frame
+from bench.results import Damaged, Result, RunFolder, frame
 from bench.run import Run
 from bench.suite import Suite
 
@@ -116,6 +119,51 @@ def test_result_that_disagrees_with_its_predictions_is_damage(run: Run, tmp_path
         folder.result(check_predictions=True)
 
 
+def test_predictions_that_are_no_array_are_damage(run: Run, tmp_path: Path) -> None:
+    folder = finish_run(run, tmp_path, correct=90)
+    result = folder.result()
+    assert result is not None
+    whole = (folder.path / "predictions.npy").read_bytes()
+    for content in (b"", b"no array", whole[:60], whole[:-1], whole + b"\0", whole.replace(b"|u1", b"|O1")):
+        (folder.path / "predictions.npy").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        with pytest.raises(Damaged, match=r"predictions\.npy: "):
+            folder.predictions(result.model_copy(update={"predictions_sha256": digest}))
+
+
+@pytest.mark.parametrize(("dtype", "order"), [("uint8", "C"), ("uint16", "C"), ("uint8", "F")])
+def test_predictions_are_read_as_they_were_written(
+    dtype: str, order: Literal["C", "F"], tmp_path: Path
+) -> None:
+    written = np.array(np.random.default_rng(0).integers(0, 200, (2, 77)), dtype=dtype, order=order)
+    content = io.BytesIO()
+    np.save(content, written)
+    folder = RunFolder(tmp_path, "x")
+    folder.path.mkdir(parents=True)
+    (folder.path / "predictions.npy").write_bytes(content.getvalue())
+    digest = hashlib.sha256(content.getvalue()).hexdigest()
+    result = Result.model_construct(
+        predictions_sha256=digest, total=77, correct=int((written[0] == written[1]).sum())
+    )
+    read = folder.predictions(result)
+    assert read.dtype == written.dtype
+    assert np.array_equal(read, written)
+
+
+def test_a_file_system_in_trouble_is_no_missing_result(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(path: str, **options: object) -> os.stat_result:
+        raise OSError(errno.ESTALE, "stale file handle", path)
+
+    folder = finish_run(run, tmp_path, correct=90)
+    monkeypatch.setattr(results.os, "stat", stale)
+    with pytest.raises(OSError, match="stale"):
+        folder.done  # noqa: B018
+    with pytest.raises(OSError, match="stale"):
+        folder.failed  # noqa: B018
+
+
 def test_set_aside_keeps_the_evidence(run: Run, tmp_path: Path) -> None:
     folder = finish_run(run, tmp_path, correct=90)
     kept = folder.set_aside()
@@ -171,14 +219,14 @@ def test_interrupted_write_leaves_old_file_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "value.json"
-    results.write_json(path, 1)
+    disk.write_json(path, 1)
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        results.write_json(path, 2)
+        disk.write_json(path, 2)
     assert json.loads(path.read_text()) == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["value.json"]
 
@@ -189,15 +237,15 @@ def test_full_disk_gets_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BenchError, match=r"no space left .* Finished runs are safe"):
-        results.check_writable(tmp_path)
+        disk.check_writable(tmp_path)
 
 
 def test_folder_that_cannot_be_written_gets_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match=r"cannot be written .*--results or BENCH_RESULTS"):
-        results.check_writable(tmp_path / "file")
+        disk.check_writable(tmp_path / "file")
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        results.write_json(tmp_path / "x.json", float("nan"))
+        disk.write_json(tmp_path / "x.json", float("nan"))

@@ -7,7 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from bench.scale import Scale
+
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite's YAML file.")]
+ScaleTo = Annotated[
+    Scale, typer.Option("--scale", help="tiny: the suite in miniature, to see that all of it runs.")
+]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Use this many seeds instead of the suite's.")]
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of run folders and tables.")]
 Data = Annotated[Path, typer.Option(envvar="BENCH_DATA", help="Folder of the data sets.")]

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from bench.cli.app import app
-from bench.cli.options import Column, Json, Results, Seeds, SuiteFile, TrackingUri
+from bench.cli.options import Column, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
 from bench.cli.shared import exit_1_if, load, look, print_document, print_report, say, write_report
+from bench.design import as_it_stands
 from bench.errors import BenchError
 
 
@@ -26,6 +27,7 @@ def report(
         bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
     ] = False,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures: PDF, SVG, PNG, and on the page.")
@@ -40,11 +42,11 @@ def report(
     from bench.reports.beside import beside, lay_beside
     from bench.reports.terminal import clear, show
 
-    asked = load(suite, seeds, names=False)
+    asked = load(suite, seeds, scale, names=False)
     if other and watch:
         raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
     if other:
-        pairs = lay_beside(asked, str(suite), other, partial(load, names=False), results)
+        pairs = lay_beside(asked, str(suite), other, partial(load, scale=scale, names=False), results)
         return print_report(pairs, beside(pairs), as_json)
     try:
         made, text, going_on = look(asked, results, figures)
@@ -119,39 +121,50 @@ def compare(
 def track(
     suite: SuiteFile,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
+    from bench.reports.note import note
     from bench.tracking.mirror import Mirror
-    from bench.tracking.store import default_uri
+    from bench.tracking.store import default_uri, shown
 
-    asked = load(suite, seeds, names=False)
+    asked = load(suite, seeds, scale, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
-    synced = mirror.sync()
-    _, text, written = write_report(asked, results, tracking_uri)
-    mirror.attach_report(written, text)
+    synced = mirror.sync(aloud=True)
+    now = as_it_stands(asked, results)
+    made, _, written = write_report(now, results, tracking_uri)
+    mirror.attach_report(written, note(made))
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
-    print(f"{counts} in {mirror.uri}")
+    waiting = len(now.runs()) - synced.created - synced.updated - synced.unchanged
+    print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting > 0 else ''}")
 
 
 @app.command()
 def ui(
     suite: Annotated[Path | None, typer.Argument(metavar="[SUITE]", help="Open on its runs.")] = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
 ) -> None:
-    """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it."""
+    """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it. Of a server: say the address."""
     from bench.tracking.mirror import Mirror
-    from bench.tracking.store import default_uri, ui_command
+    from bench.tracking.store import default_uri, is_server, shown, ui_command
 
     uri = tracking_uri or default_uri(results)
-    command = ui_command(results, uri, port)
-    page = f"http://127.0.0.1:{port}"
+    there = is_server(uri) and suite is not None
+    command = [] if there else ui_command(results, uri, port)
+    page = shown(uri).rstrip("/") if there else f"http://127.0.0.1:{port}"
     if suite is not None:
-        mirror = Mirror(load(suite, names=False), results, uri)
-        mirror.sync()
+        mirror = Mirror(load(suite, scale=scale, names=False), results, uri)
+        mirror.sync(aloud=True)
+        own = mirror.own_page(page)
         page = mirror.page(page)
+        if own:
+            say(f"the suite's own run, with its report and figures: {own}")
+    if there:
+        return say(f"the suite's runs: {page}")
     say(f"MLflow opens in some seconds at {page}")
     os.execvp(command[0], command)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,17 +12,21 @@ import typer
 from pydantic import BaseModel
 
 from bench import suite as suites
+from bench.design import as_it_stands
 from bench.launch.preflight import check_names
+from bench.scale import Scale, tiny
 from bench.suite import Suite
 
 if TYPE_CHECKING:
     from bench.reports.comparison import Report
 
 
-def load(path: Path, seeds: int | None = None, *, names: bool = True) -> Suite:
+def load(path: Path, seeds: int | None = None, scale: Scale = "full", *, names: bool = True) -> Suite:
     """Read a suite; ``names``: also ask libraries and the user's modules whether they have what it names."""
     sys.path[:0] = search_path(path)
     asked = suites.load(path, seeds)
+    if scale == "tiny":
+        asked = tiny(asked, seeds)
     if names:
         check_names(asked)
     return asked
@@ -47,11 +53,15 @@ def write_report(
 
     runs = frame(results, asked.cells)
     made, agreement = report_and_agreement(asked, results, runs)
-    link = link_to_runs(asked, tracking_uri or default_uri(results))
+    link = link_to_runs(asked, results, tracking_uri or default_uri(results))
     drawn = _draw_figures(asked, results, made) if figures else []
     shown = page(made, list_runs(asked, results, runs, link), drawn)
     texts = paper(asked, results, made)
-    return made, markdown(made), files.write(made, results / asked.name, agreement, shown, texts)
+    written = files.write(made, results / asked.name, agreement, shown, texts)
+    # Figures from before the last run finished do not show what the report says.
+    figures_there = sorted((results / asked.name / "figures").glob("*.*"))
+    current = [file for file in figures_there if not file.stat().st_mtime < runs.finished.max()]
+    return made, markdown(made), [*written, *current]
 
 
 def _draw_figures(asked: Suite, results: Path, made: Report) -> list[tuple[str, str, str]]:
@@ -66,12 +76,29 @@ def _draw_figures(asked: Suite, results: Path, made: Report) -> list[tuple[str, 
     return [(made.title, made.alt, made.paths["svg"].read_text("utf-8")) for made in drawn.drawings]
 
 
+def _show_in_mlflow(asked: Suite, results: Path, made: Report, written: list[Path]) -> None:
+    """Put the report where the suite is mirrored already. Where that fails, there is still a report."""
+    from bench.reports.note import note
+    from bench.tracking.mirror import Mirror
+    from bench.tracking.store import TrackingError, default_uri, may_hold_runs
+
+    uri = default_uri(results)
+    try:
+        if may_hold_runs(uri) and Mirror(asked, results, uri).renew_report(written, note(made)):
+            say(f"the report and its figures are in MLflow: bench ui shows them on the run '{asked.name}'")
+    except TrackingError as error:
+        say(f"warning: not in MLflow: {error}")
+
+
 def look(asked: Suite, results: Path, figures: bool) -> tuple[Report, str, bool]:
-    """The report, its text with what is still to come, and whether anything is."""
+    """The report, its text with what is still to come, and whether anything is. MLflow gets the figures."""
     from bench.launch.status import status
     from bench.reports.terminal import still_to_come
 
-    made, text, _ = write_report(asked, results, figures=figures)
+    asked = as_it_stands(asked, results)
+    made, text, written = write_report(asked, results, figures=figures)
+    if figures:
+        _show_in_mlflow(asked, results, made, written)
     coming = [] if made.complete else still_to_come(status(asked, results))
     return made, "\n".join([text, *coming, *([""] if coming else [])]), bool(coming)
 
@@ -93,6 +120,19 @@ def print_document(document: BaseModel, text: str, as_json: bool) -> None:
 def say(message: str) -> None:
     """Tell a person, on standard error."""
     print(message, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def watched(things: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where it is a terminal; call what this yields with how many are done since."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(things, total=total)
+        yield lambda done: progress.advance(task, done)
 
 
 def exit_1_if(trouble: object) -> None:

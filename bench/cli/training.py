@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +12,13 @@ from typing import Annotated
 import typer
 
 from bench.cli.app import app
-from bench.cli.options import Data, Device, Json, On, Results, Seeds, SuiteFile, TrackingUri, Workers
+from bench.cli.options import Data, Device, Json, On, Results, ScaleTo, Seeds, SuiteFile, TrackingUri, Workers
 from bench.cli.shared import exit_1_if, load, print_document, print_report, say, search_path, write_report
+from bench.design import Design, as_it_stands
+from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
-from bench.results import check_writable
+from bench.run import Run
 
 
 @app.command()
@@ -29,23 +32,33 @@ def run(
         bool, typer.Option("--first", help="Train the first cell here before all else.")
     ] = False,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     data: Data = Path("data"),
     workers: Workers = None,
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep the weights of what is trained now.")
+    ] = False,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
     """Train what a suite is missing, watch, mirror into MLflow, and report. Run it again to continue."""
-    from bench.launch.cluster import Cluster, train_there
+    from bench.launch.cluster import train_there
     from bench.launch.local import train_here
     from bench.launch.profile import load_profile
+    from bench.launch.submitter import Cluster
     from bench.launch.view import View
-    from bench.tracking.mirror import BackgroundMirror, Mirror
+    from bench.reports.note import note
+    from bench.tracking.background import BackgroundMirror
+    from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri
 
-    asked = load(suite, seeds)
+    asked = load(suite, seeds, scale)
+    if keep_weights:
+        asked = asked.model_copy(update={"keep_weights": True})
+    design = Design(asked, results)
     if detach and on is None:
         raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
     profile = load_profile(on) if on is not None else None
@@ -54,7 +67,7 @@ def run(
     mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
     mirror.start()
     try:
-        with View(asked, results) as view:
+        with View(design.now(), results) as view:
             here = partial(
                 train_here,
                 asked,
@@ -65,22 +78,26 @@ def run(
                 say=view.say,
                 workers=workers,
                 device=device,
-                retry_failed=retry_failed,
             )
             if first:
-                here(asked.cells[0].runs)
+                here(design.now().cells[0].runs, retry_failed=retry_failed)
             if on is None or profile is None:
-                here(asked.runs())
+                trained: Sequence[Run] = ()
+                while (runs := design.now().runs()) != trained:
+                    view.ask(design.now())
+                    here(runs, retry_failed=retry_failed and not trained)
+                    trained = runs
             else:
-                cluster = Cluster(asked, results, data, profile, on, path, view.say)
-                train_there(cluster, view, detach=detach, retry_failed=retry_failed)
+                cluster = Cluster(asked, results, data, profile, on, path, view.say, suite)
+                train_there(cluster, view, view.ask, detach=detach, retry_failed=retry_failed)
     except KeyboardInterrupt:
         say("bench: stopped; what is finished is kept, and the same command goes on from here")
         raise typer.Exit(130) from None
-    made, text, written = write_report(asked, results, tracking_uri)
-    mirror.finish(written, text)
+    made, text, written = write_report(design.now(), results, tracking_uri)
+    mirror.finish(written, note(made))
     if detach:
-        say(f"detached: `bench status {suite}` says how it stands, the same command without --detach watches")
+        again = f"{suite} --scale {scale}" if scale != "full" else suite
+        say(f"detached: `bench status {again}` says how it stands, the same command without --detach watches")
     if mirror.warning:
         say(f"warning: not mirrored: {mirror.warning}")
     print_report(made, text, as_json)
@@ -92,6 +109,7 @@ def plan(
     suite: SuiteFile,
     on: On = None,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     workers: Workers = None,
     device: Device = "auto",
@@ -106,7 +124,7 @@ def plan(
     from bench.launch.profile import load_profile
     from bench.launch.text import plan_text, resolved_text
 
-    asked = load(suite, seeds)
+    asked = load(suite, seeds, scale)
     if resolved:
         print(resolved_text(asked))
         return
@@ -123,6 +141,7 @@ def status(
         bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
     ] = False,
     seeds: Seeds = None,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
     as_json: Json = False,
 ) -> None:
@@ -130,13 +149,13 @@ def status(
     from bench.launch.status import status as look
     from bench.launch.text import status_text
 
-    asked = load(suite, seeds, names=False)
-    found = look(asked, results)
+    asked = load(suite, seeds, scale, names=False)
+    found = look(as_it_stands(asked, results), results)
     while watch and found.runs.waiting + found.runs.running:
         clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
         print(clear + status_text(found), flush=True)
         time.sleep(5)
-        found = look(asked, results)
+        found = look(as_it_stands(asked, results), results)
     print_document(found, status_text(found), as_json)
     exit_1_if(found.runs.failed or found.runs.damaged)
 
@@ -146,12 +165,13 @@ def logs(
     suite: SuiteFile,
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="Id of a run, or how it begins.")] = "",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 30,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
 ) -> None:
     """The end of a job's log: of the job that trained a run last, or of the job that wrote last."""
     from bench.launch.logs import find_log, tail
 
-    path = find_log(load(suite, names=False), results, run)
+    path = find_log(load(suite, scale=scale, names=False), results, run)
     say(str(path))
     print(tail(path, lines))
 
@@ -163,13 +183,14 @@ def cancel(
     unasked: Annotated[
         bool, typer.Option("--unasked", help="Only jobs with nothing that the suite still asks for.")
     ] = False,
+    scale: ScaleTo = "full",
     results: Results = Path("results"),
 ) -> None:
     """Cancel a suite's jobs on the cluster, after asking. Finished runs and checkpoints stay."""
     from bench.launch import slurm
     from bench.launch.queue import to_cancel
 
-    asked = load(suite, names=False)
+    asked = load(suite, scale=scale, names=False)
     ids, runs = to_cancel(asked, results, only_unasked=unasked)
     if not ids:
         say("nothing to cancel: no job of this suite is queued or running")

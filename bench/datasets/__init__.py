@@ -13,13 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from pydantic import Field
 
 from bench.choices import Choice, ForeignOptions, Options, choose, describe, load_callable
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -54,9 +54,11 @@ class DatasetOptions(Options):
     test_size: int | None = Field(None, ge=1)
     """Keep this many test images, the same share of every class. Default: all."""
     label_noise: float = Field(0.0, ge=0, le=1)
-    """Share of training labels replaced by another class, chosen uniformly. Test labels stay."""
+    """Share of training labels replaced by another class, chosen uniformly. Test labels stay; labels of a
+    validation split, which is held out of the training images, are replaced as well."""
     noise_seed: int = Field(0, ge=0)
-    """Which training labels are replaced, and by what; also which images a smaller set keeps."""
+    """Which training labels are replaced, and by what: a property of the data set, the same for every loss,
+    model and seed of a run. Also which images a smaller set keeps."""
 
 
 class LettersOptions(DatasetOptions):
@@ -73,6 +75,9 @@ class ForeignDatasetOptions(DatasetOptions, ForeignOptions):
 
 _GREY = ((0.1307,), (0.3081,))  # of MNIST, which the reference uses for EMNIST-Letters too
 _EMNIST_CLASSES = {"letters": 26, "balanced": 47, "byclass": 62, "bymerge": 47, "digits": 10, "mnist": 10}
+
+FIRST_LABELS = {"emnist-letters": 1}
+"""What a data set's own files call the first class, where that is not 0."""
 
 FORMS: dict[str, Form] = {
     "digits": Form((1, 8, 8), 10, (0.3058,), (0.3761,)),
@@ -161,6 +166,7 @@ def _read(choice: Choice, options: DatasetOptions, root: Path) -> tuple[Tensor, 
 
 def _digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """scikit-learn's 1,797 handwritten digits, split 3 to 1 by class, the same way always."""
+    import numpy as np
     import torch
 
     # scikit-learn's own loader would import all of scikit-learn: over a second in every worker, for one file.
@@ -249,6 +255,8 @@ def _mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]
 def _subset(
     choice: Choice, option: str, images: Tensor, labels: Tensor, size: int | None, seed: int
 ) -> tuple[Tensor, Tensor]:
+    import numpy as np
+
     if size is None or size == len(labels):
         return images, labels
     if size > len(labels):
@@ -272,6 +280,8 @@ def stratified_split(
     Returns:
         Sorted indices of the first part [first] and of the second [N − first].
     """
+    import numpy as np
+
     take, remainder = np.divmod(np.bincount(labels) * first, max(len(labels), 1))
     # Largest remainders get what rounding down has left over; ties go to the smaller class.
     take[np.argsort(-remainder, kind="stable")[: first - take.sum()]] += 1
@@ -296,6 +306,8 @@ def symmetric_noise(
     Returns:
         The new labels [N].
     """
+    import numpy as np
+
     rng = np.random.default_rng([seed, 1])
     noisy = labels.copy()
     hit = rng.permutation(len(labels))[: round(share * len(labels))]

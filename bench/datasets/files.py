@@ -17,7 +17,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from bench.datasets import FORMS
+from bench.datasets import FIRST_LABELS, FORMS
 from bench.errors import BenchError
 
 _KINDS: dict[str, Any] = {
@@ -112,8 +112,7 @@ def _read_part(name: str, root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
     labels = torch.as_tensor(dataset.targets)
     if labels.ndim == 2:  # QMNIST keeps eight columns; the first is the class
         labels = labels[:, 0].contiguous()
-    if name == "emnist-letters":
-        labels = labels - 1
+    labels = labels - FIRST_LABELS.get(name, 0)
     form = FORMS[name]
     if images.shape != (len(labels), *form.shape) or labels.min() < 0 or labels.max() >= form.classes:
         raise BenchError(

@@ -5,7 +5,8 @@ gets, :mod:`~bench.launch.worker` carries it out, :mod:`~bench.launch.side_by_si
 GPU (:mod:`~bench.launch.probe` is what it measures).
 
 :mod:`~bench.launch.local` trains on this machine and watches. On a cluster, :mod:`~bench.launch.cluster`
-submits what is missing, by a :mod:`~bench.launch.profile`; :mod:`~bench.launch.submission` is one array of
-jobs on disk, :mod:`~bench.launch.slurm` is what bench asks of Slurm, and :mod:`~bench.launch.queue` is what
-became of it all. :mod:`~bench.launch.status` says how a suite stands.
+has a :mod:`~bench.launch.submitter` submit what is missing, by a :mod:`~bench.launch.profile`, until nothing
+is; :mod:`~bench.launch.continuation` does so while nobody watches. :mod:`~bench.launch.submission` is one
+array of jobs on disk, :mod:`~bench.launch.slurm` is what bench asks of Slurm, :mod:`~bench.launch.queue` is
+what became of it all, and :mod:`~bench.launch.status` says how a suite stands.
 """

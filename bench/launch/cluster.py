@@ -1,79 +1,63 @@
-"""Training a suite on a Slurm cluster: what is missing is submitted, what ended badly is looked at.
-
-Nothing is remembered between two looks but what lies on disk and what Slurm says. So any number of launchers
-may come and go, on any login node: each takes the lock of the suite, looks, submits, and lets go.
-"""
+"""Training a suite on a Slurm cluster: :mod:`bench.launch.submitter` looks until nothing is left to train."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
-from bench.errors import BenchError
+from bench.design import Design
 from bench.launch import slurm
+from bench.launch.continuation import Continuation
 from bench.launch.local import only_launcher
-from bench.launch.pack import Pack, describe_runs, git_state, installed_versions
-from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import prepare, unfinished
-from bench.launch.profile import Profile
-from bench.launch.queue import Look, explain, look
-from bench.launch.submission import SubmissionFolder, read_all
-from bench.launch.worker import OUT_OF_MEMORY
-from bench.results import RunFolder, check_writable
-from bench.run import Run
-from bench.suite import Suite
+from bench.launch.profile import load_profile
+from bench.launch.submitter import Cluster, Submitter
+from bench.scale import tiny
+from bench.suite import Suite, load
 
-LOST_SECONDS = 60.0  # that Slurm's controller and its books may disagree about a job
 POLL = (2.0, 30.0)  # seconds between looks: after a change, and when nothing has changed for long
-MOST_TROUBLE = (
-    3  # jobs that may end without having finished a run that they began, or without having begun any
-)
-MOST_MEMORY = 2  # times that a run which ran out of memory is tried with fewer beside it
-GPU_GAIN = 30  # a guess, until runs have been timed: how much faster a GPU is than one core of this machine
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A profile, and where everything lies."""
-
-    suite: Suite
-    results: Path
-    data: Path
-    profile: Profile
-    file: Path
-    """Of the profile: what messages name."""
-    search_path: Sequence[str]
-    say: Callable[[str], None]
-
-    @property
-    def jobs(self) -> Path:
-        """Folder of the suite's submissions."""
-        return self.results.absolute() / self.suite.name / "jobs"
 
 
 def train_there(
-    cluster: Cluster, watch: Callable[[], None], *, detach: bool = False, retry_failed: bool = False
+    cluster: Cluster,
+    watch: Callable[[], None],
+    ask: Callable[[Suite], None] = lambda suite: None,
+    *,
+    detach: bool = False,
+    retry_failed: bool = False,
 ) -> None:
     """Train what a suite is missing on a cluster; return when nothing is left to train, or at once to detach.
+
+    Args:
+        cluster: where, and what.
+        watch: called several times a second.
+        ask: gets the suite whenever it asks for more runs than before.
 
     Raises:
         BenchError: there is no Slurm, or it refuses such jobs; a data set is missing.
     """
     slurm.require()
-    runs = cluster.suite.runs()
+    design = Design(cluster.suite, cluster.results)
     with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
-        prepare(cluster.suite, runs, cluster.results, cluster.data, cluster.say, retry_failed=retry_failed)
+        prepare(
+            cluster.suite,
+            cluster.suite.runs(),
+            cluster.results,
+            cluster.data,
+            cluster.say,
+            retry_failed=retry_failed,
+        )
     began, wait, before = time.time(), POLL[0], None
     contradictory: dict[str, float] = {}
-    while unfinished(runs, cluster.results):
+    while unfinished(runs := design.now().runs(), cluster.results):
+        ask(design.now())
         with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
-            submitter = Submitter(cluster, began, contradictory, first=before is None)
+            submitter = Submitter(cluster, runs, began, contradictory, first=before is None)
             submitter.step()
-        if detach:
-            return
+            if detach:
+                submitter.continue_later()
+                return
         now = (
             submitter.look.covered,
             {job.state for job in submitter.look.jobs.values()},
@@ -89,227 +73,31 @@ def train_there(
             time.sleep(min(0.5, wait))
 
 
-class Submitter:
-    """One look at a suite, and what follows from it. The caller holds the suite's lock."""
+def go_on(told: Continuation, since: float) -> None:
+    """What the job does that adds seeds: one look at its suite, more where only time helps.
 
-    def __init__(self, cluster: Cluster, began: float, contradictory: dict[str, float], first: bool) -> None:
-        self.cluster = cluster
-        self.began = began
-        self.contradictory = contradictory  # since when the controller and the books have disagreed, by job
-        self.first = first
-        self.submitted = 0
-        self.later = False  # whether runs wait for something that time brings
-        self.look = Look([], {})
+    Args:
+        told: what its launcher was told.
+        since: Unix time of its submission. What a person cancelled after that is not submitted again.
+    """
 
-    def step(self) -> None:
-        """Adopt lost submissions, judge what ended, submit what is missing."""
-        self._adopt()
-        self.look = look(self.cluster.jobs)
-        if self._give_up():
-            self.look = look(self.cluster.jobs)
-        if self.first:
-            self._name_unasked()
-        wanted = [run for run in unfinished(self.cluster.suite.runs(), self.cluster.results)
-                  if run.id not in self.look.covered]  # fmt: skip
-        ready: dict[int, list[Run]] = defaultdict(list)
-        for run in wanted:
-            crowding = self._judge(run)
-            if crowding is not None:
-                ready[crowding].append(run)
-        if any(ready.values()):
-            self._submit(ready)
+    def say(message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
 
-    def _adopt(self) -> None:
-        """Find the jobs of intents whose launcher died before it noted their number."""
-        for folder in read_all(self.cluster.jobs):
-            if folder.content.job is None and not folder.content.void:
-                try:
-                    found = folder.adopt()
-                except slurm.SlurmTrouble as trouble:
-                    self.cluster.say(
-                        f"{folder.content.name}: {trouble}; taken as submitted until Slurm answers"
-                    )
-                    self.later = True
-                    continue
-                if found:
-                    self.cluster.say(
-                        f"found {len(folder.content.ids)} jobs of a launcher that died: {folder.content.name}"
-                    )
-
-    def _give_up(self) -> bool:
-        """Take for ended what will not begin or end by itself.
-
-        Lost is what the controller has not known for a minute, while the books have it running: a controller
-        that was killed can lose what it had just taken. Should such a job train on all the same, its claim
-        keeps every other job from its run. What a node could not start waits for somebody to release it.
-        """
-        now = time.time()
-        disagreed = {name for name, job in self.look.jobs.items() if job.alive and job.contradictory}
-        for name in self.contradictory.keys() - disagreed:
-            del self.contradictory[name]
-        for name in disagreed:
-            self.contradictory.setdefault(name, now)
-        given_up = {
-            name: slurm.LOST for name, since in self.contradictory.items() if now - since > LOST_SECONDS
-        }
-        held = {name: slurm.LAUNCH_FAILED for name, job in self.look.jobs.items() if job.held_by_slurm}
-        try:
-            slurm.cancel(held)
-            given_up |= held
-        except slurm.SlurmTrouble as trouble:
-            self.cluster.say(f"jobs that could not be started are still queued: {trouble}")
-        for folder in self.look.folders:
-            if names := sorted(given_up.keys() & set(folder.content.ids)):
-                folder.content.given_up |= {name: given_up[name] for name in names}
-                folder.write()
-                reasons = ", ".join(f"{name} ({given_up[name].lower().replace('_', ' ')})" for name in names)
-                self.cluster.say(f"given up: {reasons}; what they had left is submitted again")
-        return bool(given_up)
-
-    def _name_unasked(self) -> None:
-        asked = {run.id for run in self.cluster.suite.runs()}
-        unasked = sorted(self.look.covered - asked)
-        if unasked:
-            shown = ", ".join(unasked[:3]) + (" …" if len(unasked) > 3 else "")
-            self.cluster.say(
-                f"{len(unasked)} queued or running runs are no longer asked for by this suite ({shown}); "
-                "`bench cancel SUITE --unasked` cancels the jobs that hold nothing else"
-            )
-
-    def _judge(self, run: Run) -> int | None:
-        """How often a run whose jobs have ended ran out of memory; None: not to be submitted now."""
-        folder = RunFolder(self.cluster.results, run.id)
-        attempts = {attempt.get("job"): attempt for attempt in folder.info().get("attempts", [])}
-        memory, trouble, last, reasons = 0, 0, 0.0, []
-        for submission, job in self.look.ended.get(run.id, []):
-            if job.state == "CANCELLED":
-                # By a person: only that person's next `bench run` submits it again.
-                if not self.first and (job.ended is None or job.ended > self.began):
-                    return None
-                continue
-            attempt = attempts.get(job.id)
-            if job.state == "OUT_OF_MEMORY" or (attempt and attempt.get("outcome") == OUT_OF_MEMORY):
-                memory += attempt is not None
-            elif attempt is not None or not self._began_any(submission, job):
-                trouble += 1
-            else:
-                continue
-            last = max(last, job.ended or 0.0)
-            reasons.append(explain(submission, job))
-        if memory > MOST_MEMORY:
-            self._fail(folder, f"{OUT_OF_MEMORY}, also with fewer runs side by side", reasons)
-        elif trouble >= MOST_TROUBLE:
-            self._fail(folder, f"{trouble} jobs ended without finishing it", reasons)
-        elif time.time() < last + (10.0 * 3 ** (trouble + memory - 1) if trouble + memory else 0):
-            self.later = True  # growing waits: whatever is wrong with the machine may pass
-        else:
-            return memory
-        return None
-
-    def _began_any(self, submission: SubmissionFolder, job: slurm.Job) -> bool:
-        """Whether a job came so far as to train any of its runs."""
-        runs = submission.content.runs[submission.content.ids.index(job.id)]
-        infos = (RunFolder(self.cluster.results, run).info() for run in runs)
-        return any(attempt.get("job") == job.id for info in infos for attempt in info.get("attempts", []))
-
-    def _fail(self, folder: RunFolder, reason: str, reasons: Sequence[str]) -> None:
-        with folder.claim() as mine:
-            if mine and not folder.done:
-                folder.fail(f"{reason}: {reasons[-1]}", "\n".join(reasons))
-
-    # ------------------------------------------------------------------------------------- submitting
-
-    def _submit(self, ready: Mapping[int, Sequence[Run]]) -> None:
-        """Submit runs; those that ran out of memory with fewer workers on a GPU, in smaller packs."""
-        cluster = self.cluster
-        check_writable(cluster.results)
-        limits = slurm.limits(cluster.profile)
-        room = None if limits.queued is None else max(limits.queued - len(self.look.alive), 0)
-        seconds = self._seconds([run for runs in ready.values() for run in runs])
-        kind_of = kinds(cluster.suite)
-        for crowding, runs in ready.items():
-            profile = cluster.profile.crowded(crowding)
-            try:
-                slurm.check_profile(profile, profile.parameters("test", 1, self.look.bad_nodes), cluster.file)
-            except BenchError as refusal:
-                if self.first:
-                    raise
-                # It took such jobs before: nodes that are down may come back.
-                cluster.say(f"{refusal}; asked again later")
-                self.later = True
+    suite, profile = load(told.suite), load_profile(told.profile)
+    suite = tiny(suite) if told.scale == "tiny" else suite
+    if told.keep_weights:
+        suite = suite.model_copy(update={"keep_weights": True})
+    cluster = Cluster(
+        suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
+    )
+    design = Design(suite, told.results)
+    contradictory: dict[str, float] = {}
+    while unfinished(runs := design.now().runs(), told.results):
+        with only_launcher(told.results / suite.name, lambda: None, say):
+            submitter = Submitter(cluster, runs, since, contradictory, first=False)
+            submitter.step()
+            if submitter.continue_later() or not submitter.later:
                 return
-            fewer = {kind: value * 2**crowding for kind, value in seconds.items()}
-            packs = pack(runs, kind_of, fewer, profile)
-            if room is not None and len(packs) > room:
-                cluster.say(f"the queue has room for {room} of {len(packs)} jobs; the others follow")
-                self.later = True
-                packs = packs[:room]
-            arrays = [packs[first : first + limits.array] for first in range(0, len(packs), limits.array)]
-            for array, parallel in zip(arrays, self._shares(arrays), strict=True):
-                if parallel == 0:
-                    self.later = True
-                    continue
-                self._submit_array(array, parallel, profile)
-                room = None if room is None else room - len(array)
-
-    def _shares(self, arrays: Sequence[Sequence[object]]) -> list[int]:
-        """How many jobs of each array may run at once: the profile's cap, less what is queued, shared out."""
-        cap = self.cluster.profile.jobs
-        if cap is None:
-            return [len(array) for array in arrays]
-        for folder in self.look.folders:
-            if any(self.look.jobs[name].alive for name in folder.content.ids):
-                cap -= folder.content.parallel
-        shares = [0] * len(arrays)
-        while cap > 0 and any(share < len(array) for share, array in zip(shares, arrays, strict=True)):
-            for number, array in enumerate(arrays):
-                if cap > 0 and shares[number] < len(array):
-                    shares[number], cap = shares[number] + 1, cap - 1
-        return shares
-
-    def _submit_array(self, array: Sequence[Sequence[Run]], parallel: int, profile: Profile) -> None:
-        cluster = self.cluster
-        common = {
-            "results": cluster.results.absolute(),
-            "data": cluster.data.absolute(),
-            "device": profile.device or ("cuda" if profile.gpus else "cpu"),
-            "search_path": list(cluster.search_path),
-            "git": git_state(Path.cwd()),
-            "versions": installed_versions(),
-            "workers": None if profile.workers == "auto" and profile.gpus else 1,
-        }
-        packs = [Pack(runs=describe_runs(runs), **common) for runs in array]
-        nodes = self.look.bad_nodes
-        folder = SubmissionFolder.intend(cluster.jobs, cluster.suite.name, packs, parallel, profile.gpus)
-        folder.submit(profile, nodes)
-        self.submitted += len(packs)
-        self.look.covered.update(run for runs in folder.content.runs for run in runs)
-        excluded = f", without {', '.join(nodes)} which failed twice" if nodes else ""
-        cluster.say(
-            f"submitted as Slurm job {folder.content.job}: jobs {len(packs)}, runs {sum(map(len, array))}"
-            f" ({parallel} at once{excluded})"
-        )
-
-    def _seconds(self, runs: Sequence[Run]) -> dict[Kind, float]:
-        """Seconds a run of each kind takes: measured, or else guessed from a few steps here."""
-        cluster = self.cluster
-        seconds = typical_seconds(measured_seconds(cluster.suite, cluster.results))
-        kind_of = kinds(cluster.suite)
-        for run in runs:
-            kind = kind_of[run.id]
-            if kind not in seconds:
-                seconds[kind] = self._guess(run)
-                cluster.say(
-                    f"{' × '.join(kind)}: no run was timed yet; a first guess from a few steps here is "
-                    f"{seconds[kind]:.3g} s a run"
-                )
-        return seconds
-
-    def _guess(self, run: Run) -> float:
-        from bench.training.calibration import estimate_seconds
-        from bench.training.device import prepare
-
-        device = prepare("auto")
-        seconds = estimate_seconds(run, self.cluster.data, device)
-        on_gpu = (self.cluster.profile.device or "cuda") == "cuda" and self.cluster.profile.gpus > 0
-        return seconds / GPU_GAIN if on_gpu and device.type == "cpu" else seconds
+        time.sleep(POLL[1])
+    say("nothing is left to train")

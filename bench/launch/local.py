@@ -10,20 +10,21 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import filelock
-import submitit
-
+from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.logs import tail
-from bench.launch.pack import Pack, describe_runs, git_state
+from bench.launch.pack import Pack, git_state
 from bench.launch.preflight import prepare, unfinished
 from bench.launch.side_by_side import side_by_side
 from bench.launch.worker import Worker
-from bench.results import RunFolder, check_writable
+from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Suite
+
+if TYPE_CHECKING:
+    import submitit
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint
@@ -112,10 +113,11 @@ class Crew:
             results=results.absolute(),
             data=data.absolute(),
             device=device,
-            runs=describe_runs(runs),
+            runs=self.runs,
             search_path=list(search_path),
             git=git_state(Path.cwd()),
             launcher=os.getpid(),
+            keep_weights=suite.keep_weights,
         )
         self.pack = pack.write(self.folder.absolute())
         self.worker = Worker(self.pack)
@@ -142,6 +144,8 @@ class Crew:
             self._submit(place)
 
     def _submit(self, place: int) -> None:
+        import submitit
+
         executor = submitit.LocalExecutor(folder=self.folder)
         # submitit hides all GPUs from a job that does not ask for one.
         gpu = {"gpus_per_node": 1, "visible_gpus": (self.gpus[place % len(self.gpus)],)} if self.gpus else {}
@@ -218,6 +222,8 @@ class Crew:
 @contextlib.contextmanager
 def only_launcher(folder: Path, watch: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
     """Be the one launcher of a suite on this machine; watch while another one is."""
+    import filelock
+
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".launch")
     began, told = time.monotonic(), False

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.results import RunFolder
+from bench.run import complete
 from bench.suite import Suite
 
 
@@ -25,17 +26,14 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
         if not logs:
             raise BenchError(f"{jobs}: no job of this suite has written a log yet")
         return logs[-1]
-    matching = [planned.id for planned in suite.runs() if planned.id.startswith(run)]
-    if len(matching) != 1:
-        found = f"{len(matching)} runs begin with it" if matching else "the suite has no such run"
-        raise BenchError(f"run '{run}': {found}; `bench status SUITE` and the run folders name them")
-    attempts = RunFolder(results, matching[0]).info().get("attempts", [])
+    run_id = complete(run, [planned.id for planned in suite.runs()], "the suite has no such run")
+    attempts = RunFolder(results, run_id).info().get("attempts", [])
     for attempt in reversed(attempts):
         # The processes of a job have a log each.
         for path in sorted(jobs.glob(f"*/{attempt.get('job')}_*_log.err")):
-            if f"run {matching[0]} " in path.read_text(errors="replace"):
+            if f"run {run_id} " in path.read_text(errors="replace"):
                 return path
-    raise BenchError(f"run {matching[0]}: " + ("its log is gone" if attempts else "no job has begun it yet"))
+    raise BenchError(f"run {run_id}: " + ("its log is gone" if attempts else "no job has begun it yet"))
 
 
 def logs_of_runs(suite: Suite, results: Path) -> dict[tuple[str, str], Path]:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, PlainSerializer
 
-from bench.results import write_atomically
-from bench.run import Run
+from bench.disk import write_atomically
+from bench.run import Run, canonical
+
+
+def _to_plain(runs: Sequence[Run]) -> dict[str, Any]:
+    """What the runs of a cell share is there once: 100,000 runs are a megabyte or two, for every worker."""
+    cells = {text: number for number, text in enumerate(dict.fromkeys(run.text for run in runs))}
+    return {
+        "descriptions": [json.loads(text) for text in cells],
+        "runs": [(cells[run.text], run.seed) for run in runs],
+    }
+
+
+def _from_plain(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    texts = [canonical(description) for description in value["descriptions"]]
+    return [Run(texts[number], seed) for number, seed in value["runs"]]
 
 
 class Pack(BaseModel):
@@ -21,14 +38,15 @@ class Pack(BaseModel):
     results: Path
     data: Path
     device: str
-    runs: list[dict[str, Any]]
-    """Resolved descriptions, in the order in which they are wanted."""
+    runs: Annotated[list[Run], PlainSerializer(_to_plain), BeforeValidator(_from_plain)]
+    """In the order in which they are wanted."""
     search_path: list[str]
     """Folders in which a user's own modules are looked for, before all others."""
     git: dict[str, Any] | None
     """Commit of the folder that the suite was started in, and whether it had changes."""
     launcher: int | None = None
     """Process on this machine without which the worker stops. None: a job that stands for itself."""
+    keep_weights: bool = False
     workers: int | None = 1
     """Processes of a job that share it, on each GPU; None: as many as a measurement on the GPU says."""
     versions: dict[str, str] = {}
@@ -37,7 +55,7 @@ class Pack(BaseModel):
     @property
     def run_ids(self) -> list[str]:
         """The ids of its runs."""
-        return [Run.from_description(description).id for description in self.runs]
+        return [run.id for run in self.runs]
 
     def write(self, folder: Path, name: str = "pack.json") -> Path:
         """Write the pack into a job's folder and return its path."""
@@ -49,11 +67,6 @@ class Pack(BaseModel):
     def read(cls, path: Path) -> Pack:
         """The pack that :meth:`write` wrote."""
         return cls.model_validate_json(path.read_bytes())
-
-
-def describe_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The form in which a pack holds runs."""
-    return [run.description for run in runs]
 
 
 def installed_versions() -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from bench.design import Design, as_it_stands, stopping_plan
 from bench.launch import slurm
 from bench.launch.local import crew_size
 from bench.launch.packing import kinds, measured_seconds, pack, typical_seconds
@@ -16,6 +19,9 @@ from bench.launch.profile import Profile
 from bench.launch.queue import look
 from bench.launch.status import CellStatus, Counts, status
 from bench.suite import Suite
+
+EFFECTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
+EXPERIMENTS = 5_000
 
 
 class JobPlan(BaseModel):
@@ -29,6 +35,35 @@ class JobPlan(BaseModel):
     """None: some kind of run was never timed; each such run is counted as a job of its own."""
     parameters: dict[str, Any]
     """What submitit gets for sbatch."""
+
+
+class Simulated(BaseModel):
+    """What the rule does to a comparison with this true difference: shares of the simulated ones."""
+
+    effect: float
+    """In standard deviations of the paired differences."""
+    different: float
+    """Called superior or inferior; for effect 0: false alarms."""
+    equivalent: float
+    undecided: float
+    seeds: float
+    """On average."""
+
+
+class Added(BaseModel):
+    """How seeds are added until decided."""
+
+    looks: list[int]
+    """Seeds at each look."""
+    first_difference: int | None
+    """Seeds at the first look at which a difference can be called at all, however large it is."""
+    most: int
+    """Runs, if every comparison got the largest number of seeds."""
+    margin: float | None
+    """In standard deviations of the differences: median over comparisons of what has finished. None: nothing
+    to go by, and equivalence is left out of the simulation."""
+    experiments: int
+    simulated: list[Simulated]
 
 
 class Plan(BaseModel):
@@ -49,11 +84,14 @@ class Plan(BaseModel):
     """How many finished runs that estimate rests on."""
     jobs: JobPlan | None = None
     """What would be submitted; None: no profile was given."""
+    added: Added | None = None
+    """None: the number of seeds is fixed."""
 
 
 def plan(suite: Suite, results: Path, workers: int | None, device: str) -> Plan:
     """Compare what a suite asks for with what there is."""
-    now = status(suite, results)
+    design = Design(suite, results)
+    now = status(design.now(), results)
     seconds = measured_seconds(suite, results)
     hours: float | None = 0.0
     for cell in now.cells:
@@ -70,6 +108,37 @@ def plan(suite: Suite, results: Path, workers: int | None, device: str) -> Plan:
         workers=min(crew_size(workers, device), to_train),
         device_hours=hours,
         estimated_from=sum(map(len, seconds.values())),
+        added=None if suite.until is None else _simulate(design),
+    )
+
+
+def _simulate(design: Design) -> Added:
+    """Each effect a few thousand times; half a second."""
+    from bench.statistics.operating_characteristics import operating_characteristics
+
+    rule = stopping_plan(design.suite)
+    assert rule is not None
+    sd = design.typical_sd()
+    margin = rule.margin / sd if sd else None
+    rule = replace(rule, margin=margin or 0.0)
+    return Added(
+        looks=rule.looks.tolist(),
+        first_difference=next(
+            (n for n, t in zip(rule.looks.tolist(), rule.critical_t(), strict=True) if math.isfinite(t)), None
+        ),
+        most=len(design.suite.runs()),
+        margin=margin,
+        experiments=EXPERIMENTS,
+        simulated=[
+            Simulated(
+                effect=row.effect,
+                different=row.decided,
+                equivalent=row.equivalent,
+                undecided=row.undecided,
+                seeds=row.mean_n,
+            )
+            for row in operating_characteristics(rule, EFFECTS, EXPERIMENTS)
+        ],
     )
 
 
@@ -80,6 +149,7 @@ def plan_jobs(suite: Suite, results: Path, profile: Profile, file: Path) -> JobP
         BenchError: there is no Slurm here, or it would refuse such jobs.
     """
     slurm.require()
+    suite = as_it_stands(suite, results)
     parameters = profile.parameters(f"bench-{suite.name}", profile.jobs or 0, ())
     slurm.check_profile(profile, parameters, file)
     covered = look(results / suite.name / "jobs").covered

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.launch.pack import Pack
-from bench.run import Run
 
 if TYPE_CHECKING:
     from bench.training.loop import Training
@@ -35,7 +34,7 @@ def main(path: Path) -> None:
     from bench.training.loop import Training
 
     device = prepare(pack.device)
-    training = Training(Run.from_description(pack.runs[0]).resolve(), pack.data, device)
+    training = Training(pack.runs[0].resolve(), pack.data, device)
     for number, _ in enumerate(training.steps(), start=1):
         if number > REHEARSED:
             break

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from bench.choices import Strict, explain
 from bench.errors import BenchError
-from bench.suite import read_yaml
+from bench.yaml_file import read_yaml
 
 
 def _minutes(value: Any) -> Any:

@@ -32,6 +32,18 @@ class Look:
         return [job for job in self.jobs.values() if job.alive]
 
     @property
+    def training(self) -> list[str]:
+        """Slurm's numbers of the arrays that have a job which is alive, and trains."""
+        folders = [folder.content for folder in self.folders if folder.content.continuation is None]
+        return [made.job for made in folders if made.job and any(self.jobs[name].alive for name in made.ids)]
+
+    @property
+    def to_be_continued(self) -> bool:
+        """Whether a job waits that will add seeds. One that runs may have looked already."""
+        folders = [folder.content for folder in self.folders if folder.content.continuation is not None]
+        return any(self.jobs[name].state == "PENDING" for made in folders for name in made.ids)
+
+    @property
     def bad_nodes(self) -> tuple[str, ...]:
         """Nodes that failed twice under jobs of this suite."""
         failures = Counter(node for job in self.jobs.values() for node in job.failed_nodes)
@@ -96,12 +108,13 @@ def to_cancel(suite: Suite, results: Path, *, only_unasked: bool) -> tuple[list[
     Args:
         only_unasked: leave out the jobs that hold any run which the suite, as it reads now, asks for.
     """
-    asked = {run.id for run in suite.runs()} if only_unasked else set()
+    asked = {run.id for run in suite.runs()}
     seen = look(results / suite.name / "jobs")
     ids, left = [], 0
     for folder in seen.folders:
         for runs, name in zip(folder.content.runs, folder.content.ids, strict=False):
-            if seen.jobs[name].alive and asked.isdisjoint(runs):
+            wanted = folder.content.continuation is not None or not asked.isdisjoint(runs)
+            if seen.jobs[name].alive and not (only_unasked and wanted):
                 ids.append(name)
                 left += sum(not RunFolder(results, run).done for run in runs)
     return ids, left

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from bench.launch import slurm
 from bench.launch.preflight import unfinished
 from bench.launch.queue import explain, look
+from bench.launch.submission import SubmissionFolder
+from bench.progress import watched
 from bench.results import Damaged, RunFolder
 from bench.run import Run
 from bench.suite import Suite
@@ -112,16 +115,19 @@ def state_of(run: Run, results: Path) -> tuple[str, str]:
 
 def status(suite: Suite, results: Path) -> Status:
     """Look at every run folder of a suite."""
-    cells, problems = [], []
-    for cell in suite.cells:
-        counts: Counter[str] = Counter(planned=len(cell.runs))
-        for run in cell.runs:
-            state, reason = state_of(run, results)
-            counts[state] += 1
-            if reason:
-                names = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
-                problems.append(Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names))
-        cells.append(CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **counts))
+    counts = {cell.key: Counter(planned=len(cell.runs)) for cell in suite.cells}
+    problems = []
+    planned = [(cell, run) for cell in suite.cells for run in cell.runs]
+    for cell, run in watched(planned, "looking at runs"):
+        state, reason = state_of(run, results)
+        counts[cell.key][state] += 1
+        if reason:
+            names = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
+            problems.append(Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names))
+    cells = [
+        CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **counts[cell.key])
+        for cell in suite.cells
+    ]
     total = {name: sum(getattr(cell, name) for cell in cells) for name in Counts.model_fields}
     found = Status(
         suite=suite.name,
@@ -156,7 +162,7 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
                     done=sum(run in finished for run in runs),
                     runs=len(runs),
                     node=job.node,
-                    why=job.reason if job.alive else explain(folder, job),
+                    why=_why(folder, job),
                     log=str(folder.log(name)),
                 )
             )
@@ -178,6 +184,12 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
     if running and timed:
         left = status.runs.waiting + status.runs.running
         status.seconds_left = left * statistics.fmean(timed) / running
+
+
+def _why(folder: SubmissionFolder, job: slurm.Job) -> str:
+    if folder.content.continuation is not None and job.alive:
+        return "adds seeds, where comparisons are still open, when the jobs before it have ended"
+    return job.reason if job.alive else explain(folder, job)
 
 
 def _seconds(results: Path, run: str) -> float:

@@ -13,15 +13,14 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-import submitit
 from pydantic import BaseModel, ValidationError
-from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError, JobPaths
 
+from bench.disk import write_atomically
 from bench.launch import slurm
+from bench.launch.continuation import Continuation, Continue
 from bench.launch.pack import Pack
 from bench.launch.profile import Profile
 from bench.launch.worker import Worker
-from bench.results import write_atomically
 
 
 class Submission(BaseModel):
@@ -43,6 +42,8 @@ class Submission(BaseModel):
     """Slurm has no job of this name: it was never submitted."""
     given_up: dict[str, str] = {}
     """Jobs that a launcher has given up, and why: ``LOST`` or ``LAUNCH_FAILED``."""
+    continuation: Continuation | None = None
+    """Of the one job that trains nothing itself, but adds seeds; its list of runs is empty."""
 
     @property
     def ids(self) -> list[str]:
@@ -76,23 +77,42 @@ class SubmissionFolder:
         folder.write()
         return folder
 
+    @classmethod
+    def intend_to_continue(cls, jobs: Path, suite: str, continuation: Continuation) -> SubmissionFolder:
+        """Write the intent of a job that adds seeds."""
+        folder = cls.intend(jobs, suite, [], parallel=0, gpus=0)
+        folder.content.runs, folder.content.continuation = [[]], continuation
+        folder.write()
+        return folder
+
     def write(self) -> None:
         """Write ``submission.json``."""
         write_atomically(self.path / "submission.json", self.content.model_dump_json(indent=1).encode())
 
     @property
-    def workers(self) -> list[Worker]:
+    def workers(self) -> list[Worker] | list[Continue]:
         """The callables of its jobs."""
+        if self.content.continuation is not None:
+            return [Continue(self.path)]
         return [Worker(self.path / f"pack-{number}.json") for number in range(len(self.content.runs))]
 
-    def submit(self, profile: Profile, exclude: tuple[str, ...]) -> None:
+    def submit(self, profile: Profile, exclude: tuple[str, ...], after: Sequence[str] = ()) -> None:
         """Hand the array to Slurm through submitit, and note its number.
+
+        Args:
+            after: jobs that must have ended, however that may be, before these begin.
 
         Raises:
             SlurmTrouble: Slurm refused, or nobody knows whether it took it: the name will tell.
         """
+        import submitit
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
         executor = submitit.SlurmExecutor(folder=self.path)
-        executor.update_parameters(**profile.parameters(self.content.name, self.content.parallel, exclude))
+        parameters = profile.parameters(self.content.name, self.content.parallel, exclude)
+        if after:
+            parameters["additional_parameters"]["dependency"] = f"afterany:{':'.join(after)}"
+        executor.update_parameters(**parameters)
         try:
             with executor.batch():
                 submitted = [executor.submit(worker) for worker in self.workers]
@@ -107,6 +127,8 @@ class SubmissionFolder:
         Raises:
             SlurmTrouble: Slurm does not answer.
         """
+        from submitit.core.utils import DelayedSubmission, JobPaths
+
         self.content.job = slurm.find(self.content.name, self.content.created)
         self.content.void = self.content.job is None
         # submitit gives each job its pickle after sbatch: whoever died in between did not come to that.
@@ -119,10 +141,14 @@ class SubmissionFolder:
 
     def log(self, job: str, task: int = 0) -> Path:
         """Where a job writes its log."""
+        from submitit.core.utils import JobPaths
+
         return Path(JobPaths(self.path, job, task).stderr)
 
     def message(self, job: str) -> str | None:
         """Why a job could not do its work, if it said so; its last line if it raised."""
+        from submitit.core.utils import JobPaths
+
         path = JobPaths(self.path, job, 0).result_pickle
         try:
             outcome, value = pickle.loads(path.read_bytes())

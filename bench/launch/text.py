@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from bench.launch.plan import Plan
+from bench.launch.plan import Added, Plan
 from bench.launch.status import CellStatus, Status
 from bench.suite import Suite
 
@@ -36,7 +36,8 @@ def _job_lines(status: Status) -> list[str]:
     for job in status.jobs[:_MOST_JOBS]:
         why = f": {job.why}" if job.why else ""
         node = f" on {job.node}" if job.node and job.node not in job.why else ""
-        lines.append(f"  {job.id} {job.state.lower()}{node}, {job.done} of {job.runs} runs done{why}")
+        done = f", {job.done} of {job.runs} runs done" if job.runs else ""
+        lines.append(f"  {job.id} {job.state.lower()}{node}{done}{why}")
     if len(status.jobs) > _MOST_JOBS:
         lines.append(f"  … and {len(status.jobs) - _MOST_JOBS} more (--json lists all)")
     usage = status.usage
@@ -62,6 +63,8 @@ def plan_text(plan: Plan) -> str:
         f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
     )
     lines = [plan.question, "", *_cell_table(plan.cells)]
+    if plan.added is not None:
+        lines += _added_lines(plan.added, plan.runs.planned)
     if (jobs := plan.jobs) is None:
         return "\n".join([*lines, f"{plan.runs.planned} runs, {todo}"])
     hours = (
@@ -73,6 +76,34 @@ def plan_text(plan: Plan) -> str:
     )
     lines += [f"  {name}: {value}" for name, value in jobs.parameters.items()]
     return "\n".join(lines)
+
+
+def _added_lines(added: Added, planned: int) -> list[str]:
+    """The rule by which seeds are added, and what it would do to a comparison."""
+    looks = ", ".join(map(str, added.looks))
+    lines = [
+        f"seeds are added until decided, looking at {looks} seeds: {planned} runs now, {added.most} at most",
+        "a difference can be called "
+        + (
+            f"from {added.first_difference} seeds on"
+            if added.first_difference
+            else "at none of these looks, however large it is: raise max"
+        ),
+        f"simulated, {added.experiments:,} comparisons a line; "
+        + (
+            "equivalence is left out: what the margin is in sd is not known before there are results"
+            if added.margin is None
+            else f"the margin is {added.margin:.2g} sd, by the finished runs"
+        ),
+        "",
+        "true difference, sd  called different  equivalent  undecided  seeds, on average",
+    ]
+    for row in added.simulated:
+        shares = [f"{100 * share:.1f} %" for share in (row.different, row.equivalent, row.undecided)]
+        lines.append(
+            f"{row.effect:>19g}  {shares[0]:>16}  {shares[1]:>10}  {shares[2]:>9}  {row.seeds:>17.1f}"
+        )
+    return [*lines, ""]
 
 
 def resolved_text(suite: Suite) -> str:

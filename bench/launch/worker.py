@@ -19,11 +19,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from bench.disk import is_storage_trouble
 from bench.errors import BenchError
 from bench.launch import slurm
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.side_by_side import side_by_side
-from bench.results import RunFolder, is_storage_trouble
+from bench.results import RunFolder
 from bench.run import Run
 
 if TYPE_CHECKING:
@@ -138,7 +139,11 @@ def work_together(path: Path, pack: Pack, stop: StopFlag) -> bool:
     cores = len(os.sched_getaffinity(0))
     with side_by_side(path, len(pack.runs), cores, gpu=None) as count:
         print(f"{time.strftime('%H:%M:%S')} {count} processes side by side", file=sys.stderr, flush=True)
-        command = [sys.executable, "-c", f"from bench.launch.worker import help_with; help_with({str(path)!r})"]
+        command = [
+            sys.executable,
+            "-c",
+            f"from bench.launch.worker import help_with; help_with({str(path)!r})",
+        ]
         helpers = [subprocess.Popen(command) for _ in range(count - 1)]
         try:
             return work(pack, stop)
@@ -177,7 +182,7 @@ def work(pack: Pack, stop: StopFlag) -> bool:
     from bench.training import device as devices
 
     device = devices.prepare(pack.device)
-    waiting = [Run.from_description(description) for description in pack.runs]
+    waiting = pack.runs
     while waiting:
         busy = []
         for run in waiting:
@@ -229,7 +234,7 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
     folder.start(run, attempt)
     _note(run, f"(seed {run.seed}) begins")
     try:
-        train(run, folder, device=device, data=pack.data, should_stop=stop)
+        train(run, folder, device=device, data=pack.data, should_stop=stop, keep_weights=pack.keep_weights)
     except OSError as error:
         if is_storage_trouble(pack.results, error):
             raise

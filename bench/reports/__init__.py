@@ -12,4 +12,7 @@ Both meet in :mod:`~bench.reports.analysis`, which turns counts into comparisons
 :mod:`~bench.reports.figures` the figures; :mod:`~bench.reports.beside` lays two reports side by side. For a
 paper, :mod:`~bench.reports.latex` has tables and :mod:`~bench.reports.methods` prose, which cites
 :mod:`~bench.reports.references`. :mod:`~bench.reports.files` puts a suite's tables on disk.
+
+``bench evaluate``: :mod:`~bench.reports.audit` and its :mod:`~bench.reports.audit_text`. ``bench export``:
+:mod:`~bench.reports.card`, the model card, with lines of Python from :mod:`~bench.reports.loading`.
 """

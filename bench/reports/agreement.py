@@ -9,9 +9,12 @@
 ``block``, ``row``
     [R] where the run is found in a matrix; −1 where it is in none.
 ``joint_0``, ``joint_1``, …
-    G of one data set × model each: images that two runs both get right. Models are not compared.
+    G of one data set × model each: images that two runs both get right. Models are not compared. Unsigned
+    integers of as few bytes as the number of images needs: convert before subtracting.
+``failed``
+    [R] whether the run has failed.
 ``question``
-    baseline, α and margin (a fraction) as JSON.
+    baseline, α and margin (a fraction) as JSON; and where seeds are added until decided, by which rule.
 """
 
 from __future__ import annotations
@@ -26,13 +29,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.progress import watched
 from bench.reports.analysis import Joint, Question, Scores, sole
 from bench.reports.documents import Key, Seed
 from bench.results import Damaged, RunFolder
 from bench.statistics.agreement import joint_correct, pack
+from bench.statistics.stopping import Plan
 
 LARGEST = 4_000
-"""Runs of one data set × model up to which their matrix is made: it takes 128 MB and some seconds then."""
+"""Runs of one data set × model up to which their matrix is made: it takes 128 MB and some seconds then, and
+32 MB are kept."""
 
 Joints = dict[tuple[str, str], Joint]
 
@@ -46,7 +52,8 @@ def read_joints(runs: pd.DataFrame, results: Path) -> tuple[Joints, list[str]]:
     joints: Joints = {}
     notes = []
     done = runs[runs.state == "done"]
-    for (dataset, model), group in done.groupby(["dataset", "model"], sort=False):
+    groups = list(done.groupby(["dataset", "model"], sort=False))
+    for (dataset, model), group in watched(groups, "comparing answers"):
         if len(group) < 2:
             continue
         where = f"{dataset} × {model}: no intervals for new images: "
@@ -60,7 +67,9 @@ def read_joints(runs: pd.DataFrame, results: Path) -> tuple[Joints, list[str]]:
             continue
         keys = zip(group.loss, (int(seed) for seed in group.seed), strict=True)
         rows: dict[tuple[str, Seed], int] = {key: row for row, key in enumerate(keys)}
-        joints[str(dataset), str(model)] = Joint(rows, joint_correct(packed), images)
+        # In two bytes a number, up to 65,535 images: there may be a matrix for each of fifty models.
+        matrix = joint_correct(packed).astype(np.min_scalar_type(images))
+        joints[str(dataset), str(model)] = Joint(rows, matrix, images)
     return joints, notes
 
 
@@ -97,6 +106,7 @@ def to_bytes(runs: pd.DataFrame, joints: Joints, question: Question) -> bytes:
         for name in ("correct", "total")
     }
     words = {name: np.array(runs[name], dtype=np.str_) for name in ("dataset", "model", "loss", "run_id")}
+    failed = np.array(runs.state == "failed", dtype=np.bool_)
     content = io.BytesIO()  # numpy dates all members 1980, so the bytes do not depend on the time
     np.savez_compressed(
         content,
@@ -105,9 +115,10 @@ def to_bytes(runs: pd.DataFrame, joints: Joints, question: Question) -> bytes:
         seed=np.array(runs.seed, dtype=np.int64),
         block=np.array(block, dtype=np.int64),
         row=np.array(row, dtype=np.int64),
+        failed=failed,
         **words,
         **counts,
-        **{f"joint_{blocks[key]}": joint.matrix.astype(np.int32) for key, joint in joints.items()},
+        **{f"joint_{blocks[key]}": joint.matrix for key, joint in joints.items()},
     )
     return content.getvalue()
 
@@ -121,22 +132,26 @@ def load(path: Path) -> tuple[dict[Key, Scores], Question, Joints]:
     totals: dict[Key, set[int]] = {}
     rows: dict[int, dict[tuple[str, Seed], int]] = {}
     where: dict[int, tuple[tuple[str, str], int]] = {}
-    columns = ("dataset", "model", "loss", "seed", "correct", "total", "block", "row")
-    for dataset, model, loss, seed, correct, total, block, row in zip(
+    lost: dict[Key, set[Seed]] = {}
+    columns = ("dataset", "model", "loss", "seed", "correct", "total", "block", "row", "failed")
+    for dataset, model, loss, seed, correct, total, block, row, failed in zip(
         *(saved[name].tolist() for name in columns), strict=True
     ):
         key = (dataset, model, loss)
         planned.setdefault(key, []).append(seed)
         counts.setdefault(key, {})
         totals.setdefault(key, set())
+        lost.setdefault(key, set()).update([seed] if failed else [])
         if total >= 0:
             counts[key][seed] = correct
             totals[key].add(total)
         if block >= 0:
             rows.setdefault(block, {})[loss, seed] = row
             where[block] = (dataset, model), total
-    cells = {key: Scores(counts[key], sole(totals[key]), seeds) for key, seeds in planned.items()}
+    cells = {key: Scores(counts[key], sole(totals[key]), seeds, lost[key]) for key, seeds in planned.items()}
     joints = {
         pair: Joint(rows[block], saved[f"joint_{block}"], images) for block, (pair, images) in where.items()
     }
-    return cells, Question(**json.loads(str(saved["question"]))), joints
+    asked = json.loads(str(saved["question"]))
+    asked |= {"plan": asked["plan"] and Plan(**asked["plan"]), "order": tuple(asked["order"])}
+    return cells, Question(**asked), joints

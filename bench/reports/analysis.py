@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.reports import sequential
 from bench.reports.documents import CellSummary, Comparison, Key, Seed
 from bench.statistics.agreement import difference_products
 from bench.statistics.crossed import crossed_anova
@@ -23,6 +24,7 @@ from bench.statistics.paired import PairedT, paired_t
 from bench.statistics.permutation import EXACT, sign_flip
 from bench.statistics.planning import minimum_detectable_effect, seeds_to_decide
 from bench.statistics.ranks import paired_superiority
+from bench.statistics.stopping import Outcome, Plan, Standing, standing
 from bench.statistics.unpaired import brunner_munzel, welch
 from bench.statistics.verdicts import Verdict, verdict
 from bench.statistics.westfall_young import westfall_young
@@ -44,7 +46,8 @@ class Scores:
     total: int | None
     """Test images, the same for all seeds; None where they are not the same (or nothing has finished)."""
     planned: Sequence[Seed] = ()
-    failed: int = 0
+    lost: Collection[Seed] = ()
+    """Seeds whose run has failed."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,10 @@ class Question:
     margin: float
     """The largest difference that does not matter, as a fraction."""
     paired: bool = True
+    plan: Plan | None = None
+    """How seeds are added until decided; its margin is a fraction. None: their number is fixed."""
+    order: Sequence[Seed] = ()
+    """All seeds that there may be, in the order in which they are added."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,8 @@ class _Pair:
     comparison: Comparison
     test: PairedT | None = None
     differences: dict[Seed, int] = field(default_factory=dict)
+    standing: Standing | None = None
+    """Where seeds are added until decided."""
 
 
 def analyse(
@@ -105,7 +114,7 @@ def analyse(
         compare = _paired if question.paired else _unpaired
         joint = (joints or {}).get((dataset, model))
         pairs.append(compare((dataset, model, loss), scores, base, question, joint))
-    unflipped = _flip_signs(pairs)
+    unflipped = [] if question.plan else _flip_signs(pairs)
     adjusted_by = _adjust(pairs, question)
     for pair in pairs:
         _judge(pair, question, len(pairs))
@@ -128,7 +137,7 @@ def summarise(key: Key, scores: Scores, *, images: bool = True) -> CellSummary:
         loss=loss,
         n=len(counts),
         planned=len(scores.planned) or len(counts),
-        failed=scores.failed,
+        failed=len(scores.lost),
         mean=float(accuracies.mean()) if accuracies.size else None,
         sd=float(accuracies.std(ddof=1)) if accuracies.size > 1 else None,
         correct=sum(counts) if images else None,
@@ -152,6 +161,8 @@ def method(found: Analysis, question: Question) -> str:
             "Δ is the difference of the means of runs that are NOT paired; “± here” is half its "
             f"{percent} % interval on this test set (Welch's t); {over}"
         )
+    if question.plan is not None:
+        return sequential.method(question.plan)
     return (
         f"Δ is the mean difference over seeds, paired by seed; “± here” is half its {percent} % interval on "
         "this test set (Student's t over seeds), “± new” the same on new images too (seeds × images, crossed "
@@ -189,21 +200,29 @@ def _blank(key: Key, question: Question, n: int, note: str = "", **known: object
 
 def _paired(key: Key, ours: Scores, base: Scores, question: Question, joint: Joint | None) -> _Pair:
     """Pair by seed, never by position, and test."""
-    seeds = in_order(ours.counts.keys() & base.counts.keys())
-    planned = {*ours.planned, *base.planned, *ours.counts, *base.counts}
+    now = standing(question.plan, question.order, ours, base) if question.plan else None
+    if now is None:
+        planned = {*ours.planned, *base.planned, *ours.counts, *base.counts}
+    else:  # what later seeds would say, if other comparisons or suites have trained them, is not looked at
+        planned = {*question.order[: now.wanted]}
+    seeds = in_order(planned & ours.counts.keys() & base.counts.keys())
     missing = in_order(planned - set(seeds))
     comparison = _blank(key, question, len(seeds), missing=missing)
+    if now is not None:
+        comparison.stopped, comparison.looks = now.outcome, now.looks
     if not seeds:
-        return _Pair(comparison)
+        return _Pair(comparison, standing=now)
     if ours.total is None or ours.total != base.total:
         comparison.note = "the runs were tested on different numbers of images, so they are not compared"
-        return _Pair(comparison)
+        return _Pair(comparison, standing=now)
     total, confidence = ours.total, 1 - question.alpha
     a = np.array([ours.counts[seed] for seed in seeds])
     b = np.array([base.counts[seed] for seed in seeds])
     d = a - b
     test = paired_t(d, total, confidence)
     _note_test(comparison, test, question)
+    if question.plan is not None:
+        sequential.note_evidence(comparison, d, total, question.plan)
     if len(seeds) == 1:
         comparison.note = "one seed: no variance between seeds, so nothing can be tested"
     elif test.p is None:
@@ -216,8 +235,8 @@ def _paired(key: Key, ours: Scores, base: Scores, question: Question, joint: Joi
     comparison.superiority, comparison.superiority_low = wins.estimate, wins.low
     comparison.superiority_high = wins.high
     if joint is not None:
-        _new_images(comparison, joint, seeds, d, confidence)
-    return _Pair(comparison, test, dict(zip(seeds, d.tolist(), strict=True)))
+        _new_images(comparison, joint, seeds, d, question)
+    return _Pair(comparison, test, dict(zip(seeds, d.tolist(), strict=True)), now)
 
 
 def _flip_signs(pairs: Sequence[_Pair]) -> list[str]:
@@ -235,7 +254,7 @@ def _flip_signs(pairs: Sequence[_Pair]) -> list[str]:
 
 
 def _new_images(
-    comparison: Comparison, joint: Joint, seeds: Sequence[Seed], d: NDArray[np.int64], confidence: float
+    comparison: Comparison, joint: Joint, seeds: Sequence[Seed], d: NDArray[np.int64], question: Question
 ) -> None:
     """Are the differences still there for other test images? From the answers to each image, if kept."""
     ours, theirs = (
@@ -245,10 +264,14 @@ def _new_images(
     if len(rows) < 2 * len(seeds):
         return
     products = difference_products(joint.matrix, rows[: len(seeds)], rows[len(seeds) :])
-    crossed = crossed_anova(products, d, joint.images, confidence)
+    crossed = crossed_anova(products, d, joint.images, 1 - question.alpha)
     comparison.discordant = float(np.trace(products)) / len(seeds)
-    comparison.low_new_images, comparison.high_new_images = crossed.low, crossed.high
-    comparison.p_new_images, comparison.floor = crossed.p, crossed.floor
+    comparison.floor = crossed.floor
+    if question.plan is None:
+        comparison.low_new_images, comparison.high_new_images = crossed.low, crossed.high
+        comparison.p_new_images = crossed.p
+    else:
+        sequential.note_new_images(comparison, crossed, question.plan)
 
 
 def _unpaired(key: Key, ours: Scores, base: Scores, question: Question, joint: Joint | None) -> _Pair:
@@ -289,6 +312,12 @@ def _note_test(comparison: Comparison, test: PairedT, question: Question) -> Non
 
 def _adjust(pairs: Sequence[_Pair], question: Question) -> str:
     """p adjusted over all losses × models × data sets."""
+    if question.plan is not None:
+        for comparison in (pair.comparison for pair in pairs):
+            if comparison.p is not None:
+                comparison.p_adjusted = min(question.plan.comparisons * comparison.p, 1.0)
+                comparison.adjusted_by = "e-value"
+        return "the bar of e-values, K/α for K comparisons"
     # Without spread there is nothing to go by: often such runs do not depend on their seed at all, and then
     # many equal differences are one difference, whatever their signs.
     tested = [pair for pair in pairs if pair.test is not None and pair.test.p is not None]
@@ -315,7 +344,12 @@ def _adjust(pairs: Sequence[_Pair], question: Question) -> str:
 
 def _judge(pair: _Pair, question: Question, comparisons: int) -> None:
     comparison, alpha = pair.comparison, question.alpha
-    comparison.verdict = verdict(comparison.delta, comparison.p_adjusted, comparison.p_equivalence, alpha)
+    if pair.standing is not None:
+        comparison.verdict = sequential.verdict_of(comparison, pair.standing)
+        if pair.standing.outcome is Outcome.OPEN:
+            return
+    else:
+        comparison.verdict = verdict(comparison.delta, comparison.p_adjusted, comparison.p_equivalence, alpha)
     if comparison.verdict == Verdict.UNDECIDED and pair.test is not None:
         enough = seeds_to_decide(pair.test, alpha / comparisons)
         if enough is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from bench.choices import explain
+from bench.design import as_it_stands
 from bench.errors import BenchError
 from bench.reports.comparison import report
 from bench.reports.documents import Report
@@ -57,11 +58,11 @@ def lay_beside(
     Raises:
         BenchError: ``other`` is none of these, or has nothing in common with the suite.
     """
-    path, made = Path(other), report(asked, results)
+    path, made = Path(other), _report(asked, results)
     if (path / "report.json").is_file():
         path = path / "report.json"
     if path.is_dir():
-        then = report(asked, path)
+        then = _report(asked, path)
         if not any(cell.n or cell.failed for cell in then.cells):
             raise BenchError(f"{path}: this folder has no run of the suite '{asked.name}'")
     elif path.suffix == ".json":
@@ -70,8 +71,12 @@ def lay_beside(
         except ValidationError as error:
             raise BenchError(f"{path}: not a report.json of `bench report`: {explain(error)[0]}") from None
     else:
-        return side_by_side(made, report(load(path), results), (name, other))
+        return side_by_side(made, _report(load(path), results), (name, other))
     return side_by_side(then, made, (other, name))
+
+
+def _report(suite: Suite, results: Path) -> Report:
+    return report(as_it_stands(suite, results), results)
 
 
 def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideBySide:

@@ -9,11 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from bench.design import stopping_plan
+from bench.reports import sequential
 from bench.reports.agreement import read_joints, to_bytes
 from bench.reports.analysis import Question, Scores, analyse, method, sole, summarise
+from bench.reports.choosing import add_other_epochs
 from bench.reports.documents import CellSummary, Comparison, Key, Report, Seed
+from bench.reports.ranks import rank
+from bench.reports.weights import final_weights
 from bench.results import frame
-from bench.suite import Cell, Suite
+from bench.suite import Suite
 
 __all__ = ["CellSummary", "Comparison", "Report", "report", "report_and_agreement"]
 
@@ -29,19 +34,25 @@ def report_and_agreement(
     """The report, and the ``agreement.npz`` that belongs to it.
 
     Args:
+        suite: as it stands (:func:`bench.design.as_it_stands`), where seeds are added until decided.
         runs: of :func:`bench.results.frame`, where it has been read already.
     """
     runs = frame(results, suite.cells) if runs is None else runs
-    cells = {_key(cell): _scores(cell, _rows(runs, cell)) for cell in suite.cells}
-    question = Question(suite.baseline_label, suite.analysis.alpha, suite.analysis.margin / 100)
+    cells = _scores(suite, runs)
+    plan = stopping_plan(suite)
+    order = suite.seeds if plan else ()
+    margin = suite.analysis.margin / 100
+    question = Question(suite.baseline_label, suite.analysis.alpha, margin, plan=plan, order=order)
     joints, missing = read_joints(runs, results)
     found = analyse(cells, question, joints)
-    descriptions = {_key(cell): json.loads(cell.text) for cell in suite.cells}
+    descriptions = {cell.key: json.loads(cell.text) for cell in suite.cells}
     for comparison in found.comparisons:
         ours = descriptions[comparison.dataset, comparison.model, comparison.loss]
         theirs = descriptions[comparison.dataset, comparison.model, comparison.baseline]
         comparison.note = "; ".join(filter(None, [_other_differences(ours, theirs), comparison.note]))
+    added = sequential.summary(plan, found.comparisons, runs) if plan else None
     summaries = [summarise(key, scores) for key, scores in cells.items()]
+    add_other_epochs(summaries, cells, runs, question)
     made = Report(
         suite=suite.name,
         question=suite.question,
@@ -54,27 +65,38 @@ def report_and_agreement(
         complete=all(cell.n == cell.planned for cell in summaries),
         cells=summaries,
         comparisons=found.comparisons,
-        notes=[*_failures(runs), *missing, *found.notes],
+        notes=[
+            *_failures(runs),
+            *missing,
+            *found.notes,
+            *final_weights(suite, results, runs),
+            *([sequential.savings(added)] if added else []),
+        ],
         adjusted_by=found.adjusted_by,
+        scaled_down=suite.scaled_down,
+        rankings=rank(suite, summaries),
+        sequential=added,
     )
     return made, to_bytes(runs, joints, question)
 
 
-def _key(cell: Cell) -> Key:
-    return cell.dataset, cell.model, cell.loss
-
-
-def _rows(runs: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    return runs[(runs.dataset == cell.dataset) & (runs.model == cell.model) & (runs.loss == cell.loss)]
-
-
-def _scores(cell: Cell, rows: pd.DataFrame) -> Scores:
-    done = rows[rows.state == "done"]
-    counts: dict[Seed, int] = {
-        int(seed): int(count) for seed, count in zip(done.seed, done.correct, strict=True)
+def _scores(suite: Suite, runs: pd.DataFrame) -> dict[Key, Scores]:
+    """The runs of each cell that have ended. In one pass: rows are slow to pick out cell by cell."""
+    counts: dict[Key, dict[Seed, int]] = {cell.key: {} for cell in suite.cells}
+    totals: dict[Key, set[int]] = {cell.key: set() for cell in suite.cells}
+    lost: dict[Key, set[Seed]] = {cell.key: set() for cell in suite.cells}
+    columns = ("dataset", "model", "loss", "seed", "state", "correct", "total")
+    for *names, seed, state, correct, total in zip(*(runs[name].tolist() for name in columns), strict=True):
+        key: Key = tuple(names)
+        if state == "done":
+            counts[key][seed] = int(correct)
+            totals[key].add(int(total))
+        elif state == "failed":
+            lost[key].add(seed)
+    return {
+        cell.key: Scores(counts[cell.key], sole(totals[cell.key]), [*cell.seeds], frozenset(lost[cell.key]))
+        for cell in suite.cells
     }
-    total = sole({int(size) for size in done.total})
-    return Scores(counts, total, [*cell.seeds], int((rows.state == "failed").sum()))
 
 
 def _other_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

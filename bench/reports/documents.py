@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from bench.statistics.stopping import Outcome
 from bench.statistics.verdicts import Verdict
 
 Key = tuple[str, str, str]  # data set, model, loss
@@ -31,6 +32,14 @@ class CellSummary(BaseModel):
     counts: list[int]
     """Correct test images of each finished seed, in the order of ``seeds``."""
     test_images: int | None
+    mean_last: float | None = None
+    """``mean``, had the last epoch counted."""
+    mean_best_test: float | None = None
+    """``mean``, had runs reported their best epoch on the test set: OPTIMISTIC, as the three that follow."""
+    delta_best_test: float | None = None
+    """Of those means, to the baseline's; None of the baseline."""
+    p_adjusted_best_test: float | None = None
+    verdict_best_test: Verdict | None = None
 
 
 class Comparison(BaseModel):
@@ -66,7 +75,8 @@ class Comparison(BaseModel):
     sd: float | None = None
     """Of the differences over seeds."""
     adjusted_by: str | None = None
-    """``westfall-young``: sign flips of whole seeds, which do not use ``p``; ``holm``: of ``p``."""
+    """``westfall-young``: sign flips of whole seeds, which do not use ``p``; ``holm``: of ``p``; ``e-value``:
+    K/e, where seeds are added until decided."""
     p_sign_flip: float | None = None
     """Exact up to 60 seeds, simulated above."""
     p_sign_flip_smallest: float | None = None
@@ -92,6 +102,52 @@ class Comparison(BaseModel):
     """ρ of the two arms over seeds: what pairing gains."""
     discordant: float | None = None
     """Images that one of a pair gets right and the other does not: mean over seeds."""
+    e: float | None = None
+    """Evidence for a difference, where seeds are added until decided: ``p`` is 1/e then, and ``low`` and
+    ``high`` are those of the confidence sequence. All of them stay valid whenever one stops."""
+    looks: int | None = None
+    """Looks taken, where seeds are added until decided."""
+    stopped: Outcome | None = None
+    """Why no seeds are added any more; None: their number is fixed."""
+
+    @property
+    def key(self) -> Key:
+        """Data set, model and loss."""
+        return self.dataset, self.model, self.loss
+
+
+class RankedLoss(BaseModel):
+    """A loss in a :class:`Ranking`."""
+
+    loss: str
+    average_rank: float
+    """1 is best."""
+    p_adjusted: float | None
+    """Two-sided z of the average rank against the baseline's, Holm's adjustment; None of the baseline."""
+
+
+class Ranking(BaseModel):
+    """How the losses rank over several data sets, with one model."""
+
+    model: str
+    datasets: list[str]
+    left_out: list[str]
+    """Data sets without a seed that all losses have finished."""
+    losses: list[RankedLoss]
+    """Best first."""
+    chi2: float | None
+    """Friedman's; None where all tie everywhere."""
+    chi2_df: int | None
+    chi2_p: float | None
+    f: float | None
+    """Iman and Davenport's; None also where all data sets rank alike, and it is infinite."""
+    f_df: tuple[int, int] | None
+    f_p: float | None
+    critical_difference: float
+    """Nemenyi's: average ranks so far apart differ."""
+    alike: list[list[str]]
+    """Losses that are not shown to differ, best first; a loss may be in several of these."""
+    note: str
 
 
 class Analysed(BaseModel):
@@ -109,6 +165,29 @@ class Analysed(BaseModel):
     """The method of adjustment, in words."""
 
 
+class Sequential(BaseModel):
+    """How seeds are added until decided, and what that has saved so far."""
+
+    looks: list[int]
+    """Seeds at each planned look."""
+    bar: float
+    """The e-value that decides: K/α for K comparisons."""
+    futility: float
+    """Chance of deciding, at best, below which no more seeds are added."""
+    closed: int
+    """Comparisons that get no more seeds."""
+    runs: int
+    """Finished or failed."""
+    runs_fixed: int
+    """Of the fixed design: the largest number of seeds everywhere."""
+    runs_saved: int
+    """Of those, the ones that will never be trained, as things stand."""
+    device_hours: float
+    """That the finished runs took."""
+    device_hours_saved: float | None
+    """That the saved ones would have taken, by the mean of the finished runs of their cell."""
+
+
 class Report(Analysed):
     """What ``bench report --json`` prints."""
 
@@ -118,6 +197,12 @@ class Report(Analysed):
     optimistic: bool
     """Whether the epoch was chosen on the test set itself."""
     complete: bool
+    sequential: Sequential | None = None
+    """None: the number of seeds is fixed."""
+    scaled_down: bool = False
+    """Whether this is a miniature of a suite (``--scale tiny``): then no number of it means anything."""
+    rankings: list[Ranking] = []
+    """One a model, where there are several data sets."""
 
 
 class Compared(Analysed):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.disk import write_atomically
 from bench.reports.documents import CellSummary, Comparison, Report
 from bench.reports.latex import latex
 from bench.reports.text import markdown
-from bench.results import write_atomically
 
 
 def write(

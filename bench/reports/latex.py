@@ -11,7 +11,16 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.reports.documents import CellSummary, Comparison, Report
-from bench.reports.text import flat, groups, remarks, shortened, verdict_row
+from bench.reports.text import (
+    SCALED_DOWN,
+    flat,
+    groups,
+    rank_rows,
+    rank_words,
+    remarks,
+    shortened,
+    verdict_row,
+)
 from bench.statistics.verdicts import Verdict
 
 ROWS = 36
@@ -59,6 +68,7 @@ def latex(report: Report) -> str:
         parts.append(_table(report, rows, number, last=number == len(tables)))
         if number % 10 == 0:
             parts.append("\\clearpage % LaTeX keeps only so many tables waiting\n")
+    parts += [_rank_table(report, number) for number in range(len(report.rankings))]
     return "\n".join([*parts, "\\reportend", ""])
 
 
@@ -114,6 +124,8 @@ def _pages(blocks: Sequence[tuple[str, list[str]]]) -> Iterator[list[str]]:
 
 def _table(report: Report, rows: Sequence[str], number: int, *, last: bool) -> str:
     caption = f"{escape(report.question)}{' (continued)' if number > 1 else ''}"
+    if report.scaled_down:
+        caption += f" \\textbf{{{SCALED_DOWN}}}"
     if report.optimistic:
         caption += " \\textbf{OPTIMISTIC: the epoch was chosen on the test set itself.}"
     label = f"tab:{report.suite}{f'-{number}' if number > 1 else ''}"
@@ -133,6 +145,32 @@ def _table(report: Report, rows: Sequence[str], number: int, *, last: bool) -> s
             "\\par\\smallskip",
             "\\parbox{\\linewidth}{\\raggedright",
             "\\\\\n".join(notes) + "}",
+            "\\end{table}",
+            "",
+        ]
+    )
+
+
+def _rank_table(report: Report, number: int) -> str:
+    ranking = report.rankings[number]
+    caption = f"Average ranks over {len(ranking.datasets)} data sets with {escape(ranking.model)}; 1 is best."
+    if report.scaled_down:
+        caption += f" \\textbf{{{SCALED_DOWN}}}"
+    rows = [" & ".join(map(escape, row)) + r" \\" for row in rank_rows(ranking, report.baseline)]
+    return "\n".join(
+        [
+            "\\begin{table}[htbp]",
+            "\\centering\\footnotesize",
+            f"\\caption{{{caption}}}\\label{{tab:{report.suite}-ranks-{number + 1}}}\\smallskip",
+            "\\begin{tabular}{@{}lrrl@{}}",
+            "\\toprule",
+            r"Loss & Rank & $p$ adj.\ & Alike \\",
+            "\\midrule",
+            *rows,
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\par\\smallskip",
+            f"\\parbox{{\\linewidth}}{{\\raggedright {breakable(rank_words(ranking, report.alpha))}}}",
             "\\end{table}",
             "",
         ]

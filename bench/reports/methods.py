@@ -7,17 +7,20 @@ and LaTeX alike. Versions come from the run folders, so whoever writes the repor
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.datasets import DatasetOptions
 from bench.launch.submission import read_all
-from bench.reports.documents import Report
+from bench.progress import watched
+from bench.reports.documents import Report, Sequential
 from bench.reports.latex import breakable
 from bench.reports.references import bibtex, cited, in_full, in_words, render
-from bench.reports.text import escaped
+from bench.reports.text import SCALED_DOWN, escaped
 from bench.results import RunFolder
+from bench.statistics.stopping import Outcome
 from bench.suite import Suite
 
 MOST_NAMED = 30
@@ -31,6 +34,7 @@ def paper(suite: Suite, results: Path, report: Report) -> dict[str, str]:
         "Accuracy": " ".join(_accuracy(suite, report)),
         "Differences": " ".join(_differences(report)),
         "Verdicts": " ".join(_verdicts(report)),
+        "Ranks": " ".join(_ranks(report)),
         "Software": " ".join(_software(suite, results)),
     }
     written = {heading: text for heading, text in sections.items() if text}
@@ -66,7 +70,8 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
     seeds = _number(min(counts), "random seed")
     if len(counts) > 1:
         seeds = f"{min(counts)} to {max(counts)} random seeds"
-    said = [
+    said = [SCALED_DOWN] if report.scaled_down else []
+    said += [
         f"We trained {_listed('model', suite.labels('models'), [c['model'] for c in cells])} "
         f"on {_listed('data set', suite.labels('datasets'), [c['dataset'] for c in cells])} "
         f"with {_listed('loss', suite.labels('losses'), [c['loss'] for c in cells])}, "
@@ -74,7 +79,8 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
         f"{_number(sum(c.planned for c in report.cells), 'training')} in all.",
         "Trainings with the same data set, model and seed share the split of the data, the initial weights, "
         "the order of the batches, augmentation and dropout, and differ in the loss alone.",
-        _recipe([cell["recipe"] for cell in cells]),
+        *_noise(suite),
+        _recipe([cell["recipe"] for cell in cells], _same_for_losses(suite)),
     ]
     done = sum(cell.n for cell in report.cells)
     failed = sum(cell.failed for cell in report.cells)
@@ -88,7 +94,33 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
     return said
 
 
-def _recipe(recipes: Sequence[Mapping[str, Any]]) -> str:
+def _noise(suite: Suite) -> list[str]:
+    """Which labels are wrong on purpose, and what was drawn for that."""
+    noisy = [
+        (entry.label, options)
+        for entry in suite.datasets
+        if isinstance(options := entry.choice.options, DatasetOptions) and options.label_noise
+    ]
+    if not noisy:
+        return []
+    shares = _and(f"{100 * o.label_noise:g} % of {label} (noise seed {o.noise_seed})" for label, o in noisy)
+    held_out = ", those of the held-out validation images among them" * (suite.selection == "validation")
+    return [
+        f"Training labels were replaced by another class, chosen uniformly: {shares}{held_out}. Which ones, "
+        "and by what, depends on the data set and its noise seed alone, and is the same for every loss, "
+        "model and seed of a training; test labels stay as they are."
+    ]
+
+
+def _same_for_losses(suite: Suite) -> bool:
+    """Whether recipes differ between data sets or models at most."""
+    recipes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for cell in suite.cells:
+        recipes[cell.dataset, cell.model].add(json.dumps(json.loads(cell.text)["recipe"], sort_keys=True))
+    return all(len(found) == 1 for found in recipes.values())
+
+
+def _recipe(recipes: Sequence[Mapping[str, Any]], same_for_losses: bool) -> str:
     keys = dict.fromkeys(key for recipe in recipes for key in recipe)
     shared: dict[str, Any] = {
         key: recipes[0].get(key) for key in keys if all(r.get(key) == recipes[0].get(key) for r in recipes)
@@ -112,8 +144,11 @@ def _recipe(recipes: Sequence[Mapping[str, Any]]) -> str:
         parts.append(f"in {shared['precision']}")
     said = f"Each was trained {', '.join(parts)}." if parts else ""
     if other:
+        what = _and(other)
         said += (
-            f" The trainings did not share {_and(other)}, so a difference may be due to more than the loss."
+            f" Data sets or models differ in {what}, which all losses of each share."
+            if same_for_losses
+            else f" The trainings did not share {what}, so a difference may be due to more than the loss."
         )
     return said.strip()
 
@@ -161,12 +196,16 @@ def _differences(report: Report) -> list[str]:
     said.append(
         f"Its {percent} interval and two-sided p on these test images are those of Student's t over seeds "
         "[@student1908]."
+        if report.sequential is None
+        else f"Its {percent} interval on these test images is that of a confidence sequence [@wang2023], "
+        "which holds at all numbers of seeds at once."
     )
     if any(c.low_new_images is not None for c in tested):
         said.append(
             "A second interval takes the test images for a sample as well, by the crossed analysis of "
-            "variance of seeds and images [@dorfman1992; @obuchowski1995] with Hillis's degrees of freedom "
-            "[@hillis2007]."
+            "variance of seeds and images [@dorfman1992; @obuchowski1995]"
+            + (" with Hillis's degrees of freedom [@hillis2007]." if not report.sequential else ".")
+            + (" It spans as many standard errors as the confidence sequence." if report.sequential else "")
         )
     if any(c.p_sign_flip is not None for c in tested):
         said.append("We also give p by sign flips of the differences [@fisher1935; @pagano1983].")
@@ -183,9 +222,51 @@ def _differences(report: Report) -> list[str]:
     return said
 
 
+def _added(report: Report, made: Sequential) -> list[str]:
+    """Where seeds are added until decided: the rule, as it was stated before the first seed."""
+    bar = f"{made.bar:g}" if len(report.comparisons) == 1 else f"K/α = {made.bar:g}"
+    closed = Counter(c.stopped for c in report.comparisons)
+    ends = {
+        Outcome.DIFFERENCE: "by a difference",
+        Outcome.EQUIVALENT: "by equivalence",
+        Outcome.FUTILE: "for futility",
+        Outcome.LARGEST: "at the largest number of seeds",
+        Outcome.OPEN: "not yet",
+    }
+    return [
+        "The design is sequential: seeds were added to a comparison until it was decided, with looks planned "
+        f"at {_and(map(str, made.looks))} seeds. We call a loss superior or inferior to the baseline where "
+        f"the e-value of the paired t-test [@hendriksen2021] reaches {bar}"
+        + ("" if len(report.comparisons) == 1 else f" (K = {len(report.comparisons)} comparisons)")
+        + f", so that the chance of any false alarm at any look is at most {report.alpha:g} [@ville1939]; "
+        f"otherwise equivalent where two one-sided tests at {report.alpha:g}, not adjusted for the other "
+        f"comparisons and spent over the looks [@lan1983], place the difference within ±{report.margin:g} "
+        "points [@schuirmann1987]; otherwise undecided.",
+        "A comparison was given up where even the most favourable true difference would have been decided "
+        f"by {made.looks[-1]} seeds with a chance below {made.futility:g} [@lan1982].",
+        f"Of {_number(len(report.comparisons), 'comparison')}, "
+        + _and(f"{closed[end]} ended {words}" for end, words in ends.items() if closed[end])
+        + f", after {_number(max((c.looks or 0 for c in report.comparisons), default=0), 'look')} at most.",
+    ]
+
+
+def _ranks(report: Report) -> list[str]:
+    if not report.rankings:
+        return []
+    most = max(len(ranking.datasets) for ranking in report.rankings)
+    return [
+        f"Over {_number(most, 'data set')}, which are the sample there, the losses were ranked by their "
+        "correct answers on each, and average ranks compared by Friedman's test with Iman and Davenport's "
+        "correction, with the baseline's by z with Holm's adjustment, and with each other by Nemenyi's "
+        "critical difference [@demsar2006]."
+    ]
+
+
 def _verdicts(report: Report) -> list[str]:
     if not report.comparisons:
         return []
+    if report.sequential is not None:
+        return _added(report, report.sequential)
     methods = {c.adjusted_by for c in report.comparisons}
     source = {"westfall-young": " [@westfall1993]", "holm": " [@holm1979]"}
     adjusted = [source[name] for name in source if name in methods]
@@ -210,9 +291,9 @@ def _verdicts(report: Report) -> list[str]:
 
 def _software(suite: Suite, results: Path) -> list[str]:
     """From what each finished run noted when it was begun for the last time."""
-    folders = [RunFolder(results, run.id) for cell in suite.cells for run in cell.runs]
-    attempts = [folder.info().get("attempts") or [{}] for folder in folders if folder.done]
-    last = [made[-1] for made in attempts]
+    folders = (RunFolder(results, run.id) for cell in suite.cells for run in cell.runs)
+    done = [folder for folder in folders if folder.done]
+    last = [(folder.info().get("attempts") or [{}])[-1] for folder in watched(done, "reading versions")]
     names = {"torch": "PyTorch", "python": "Python", "bench": "bench"}
     versions = {key: _versions(names[key], [attempt.get(key) for attempt in last]) for key in names}
     if versions["torch"]:
@@ -226,7 +307,7 @@ def _software(suite: Suite, results: Path) -> list[str]:
     if device := _versions("", [attempt.get("device") for attempt in last]):
         said.append(f"They ran on {device}.")
     submitted = _submitted(results / suite.name / "jobs")
-    if any(folder.done and folder.run_id in submitted for folder in folders):
+    if any(folder.run_id in submitted for folder in done):
         said.append("Slurm [@yoo2003] queued them, submitted through submitit [@submitit].")
     return said
 

@@ -17,6 +17,15 @@ _BIB = r"""
   doi = {10.1093/biomet/26.4.404},
 }
 
+@article{demsar2006,
+  author = {Dem{\v{s}}ar, Janez},
+  title = {Statistical comparisons of classifiers over multiple data sets},
+  journal = {Journal of Machine Learning Research},
+  volume = {7},
+  pages = {1--30},
+  year = {2006},
+}
+
 @article{dorfman1992,
   author = {Dorfman, Donald D. and Berbaum, Kevin S. and Metz, Charles E.},
   title = {Receiver operating characteristic rating analysis: Generalization to the population of readers
@@ -47,6 +56,17 @@ _BIB = r"""
   doi = {10.3102/10769986006002107},
 }
 
+@article{hendriksen2021,
+  author = {Hendriksen, Allard and de Heide, Rianne and Gr{\"u}nwald, Peter},
+  title = {Optional stopping with {Bayes} factors: A categorization and extension of folklore results, with
+    an application to invariant situations},
+  journal = {Bayesian Analysis},
+  volume = {16},
+  number = {3},
+  pages = {961--989},
+  year = {2021},
+}
+
 @article{hillis2007,
   author = {Hillis, Stephen L.},
   title = {A comparison of denominator degrees of freedom methods for multiple observer {ROC} analysis},
@@ -66,6 +86,26 @@ _BIB = r"""
   number = {2},
   pages = {65--70},
   year = {1979},
+}
+
+@article{lan1982,
+  author = {Lan, K. K. Gordon and Simon, Richard and Halperin, Max},
+  title = {Stochastically curtailed tests in long-term clinical trials},
+  journal = {Sequential Analysis},
+  volume = {1},
+  number = {3},
+  pages = {207--219},
+  year = {1982},
+}
+
+@article{lan1983,
+  author = {Lan, K. K. Gordon and DeMets, David L.},
+  title = {Discrete sequential boundaries for clinical trials},
+  journal = {Biometrika},
+  volume = {70},
+  number = {3},
+  pages = {659--663},
+  year = {1983},
 }
 
 @article{obuchowski1995,
@@ -88,7 +128,7 @@ _BIB = r"""
   number = {382},
   pages = {435--440},
   year = {1983},
-  doi = {10.1080/01621459.1983.10477990},
+  doi = {10.2307/2288653},
 }
 
 @inproceedings{paszke2019,
@@ -133,6 +173,21 @@ _BIB = r"""
   year = {n.d.},
 }
 
+@book{ville1939,
+  author = {Ville, Jean},
+  title = {{\'E}tude critique de la notion de collectif},
+  publisher = {Gauthier-Villars},
+  address = {Paris},
+  year = {1939},
+}
+
+@misc{wang2023,
+  author = {Wang, Hongjian and Ramdas, Aaditya},
+  title = {Anytime-valid t-tests and confidence sequences for {Gaussian} means with unknown variance},
+  howpublished = {arXiv:2310.03722},
+  year = {2023},
+}
+
 @book{westfall1993,
   author = {Westfall, Peter H. and Young, S. Stanley},
   title = {Resampling-Based Multiple Testing: Examples and Methods for p-Value Adjustment},
@@ -150,6 +205,7 @@ _BIB = r"""
   pages = {44--60},
   publisher = {Springer},
   year = {2003},
+  doi = {10.1007/10968980_3},
 }
 """
 _FIELDS = {
@@ -218,4 +274,7 @@ def _keys(citation: str) -> list[str]:
 
 
 def _plain(value: str) -> str:
-    return re.sub(r"[{}]", "", value.replace('{\\"o}', "ö").replace("--", "–"))
+    typeset = {'{\\"o}': "ö", '{\\"u}': "ü", "{\\'E}": "É", "{\\v{s}}": "š", "--": "–"}
+    for code, letter in typeset.items():
+        value = value.replace(code, letter)
+    return re.sub(r"[{}]", "", value)

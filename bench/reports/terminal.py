@@ -24,9 +24,10 @@ NOTES = 40
 _STYLES = {
     **{"superior": "bold green", "inferior": "bold red", "equivalent": "cyan", "undecided": "yellow"},
     **{"baseline": "dim", "OPTIMISTIC": "bold magenta", "NOT PAIRED": "bold magenta"},
+    "SCALED DOWN": "bold magenta",
     **{"failed": "red", "damaged": "red"},
 }
-_WORDS = re.compile(r"OPTIMISTIC|NOT PAIRED|^(?:failed|damaged)\b|(?<=: )undecided\b")
+_WORDS = re.compile(r"OPTIMISTIC|NOT PAIRED|SCALED DOWN|^(?:failed|damaged)\b|(?<=: )undecided\b")
 _VERDICTS = re.compile(r"(?:superior|inferior|equivalent|undecided|baseline)(?: → \w+)?|— → \w+")
 
 

@@ -6,16 +6,27 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from bench.reports.documents import Analysed, CellSummary, Compared, Comparison, Report
+from bench.reports.documents import Analysed, CellSummary, Compared, Comparison, Ranking, Report
+from bench.reports.ranks import letters
+from bench.statistics.stopping import Outcome
 
 WIDTH = 100
 """Columns of a terminal. Names are shortened to fit, numbers never."""
+SCALED_DOWN = "SCALED DOWN: a trial with tiny models, few images and two epochs, which answers nothing."
 
 _VERDICTS = ("loss", "seeds", "accuracy %", "Δ", "± here", "± new", "p adj.", "verdict")
 _EVIDENCE = ("loss", "p t", "flip", "eq.", "d_z", "g_z", "P(A>B) %", "ρ", "≠", "finds", "floor")
-_LEGEND = (
+_FIXED = (
     "The second table: unadjusted p of the t-test (p t), of sign flips (flip) and of the two one-sided tests "
-    "(eq.); the mean in standard deviations of the differences (d_z) and its Hedges g (g_z); the chance that "
+    "(eq.); "
+)
+_EVIDENCE_ADDED = ("loss", "e", "looks", *_EVIDENCE[3:])
+_ADDED = (
+    "The second table: evidence for a difference (e; 1 speaks neither for one nor against it); looks taken, "
+    "of those planned; unadjusted p of the two one-sided tests (eq.); "
+)
+_LEGEND = (
+    "the mean in standard deviations of the differences (d_z) and its Hedges g (g_z); the chance that "
     "the loss beats its baseline with the same new seed, ties counting half; the correlation of the two over "
     "seeds (ρ); images on which a pair differs (≠); in points, the difference that so many seeds would find "
     "with power .8 (finds), and the standard error on new images that no number of seeds gets below (floor)."
@@ -25,12 +36,15 @@ _LEGEND = (
 def markdown(report: Report) -> str:
     """Question, tables for each data set × model, notes, and how it was computed."""
     lines = [f"# {escaped(report.question)}", ""]
+    if report.scaled_down:
+        lines += [f"**{SCALED_DOWN}**", ""]
     if report.optimistic:
         lines += ["**OPTIMISTIC: the epoch was chosen on the test set itself.**", ""]
     if not report.complete:
         done, planned = sum(c.n for c in report.cells), sum(c.planned for c in report.cells)
         lines += [f"*{done} of {planned} runs are finished: all of this may still change.*", ""]
-    return "\n".join([*lines, *_body(report, ", OPTIMISTIC" if report.optimistic else "")])
+    marks = ", SCALED DOWN" * report.scaled_down + ", OPTIMISTIC" * report.optimistic
+    return "\n".join([*lines, *_body(report, marks, [*_epochs(report, marks), *_rankings(report, marks)])])
 
 
 def compared(document: Compared) -> str:
@@ -51,6 +65,13 @@ def groups(document: Analysed) -> Iterator[tuple[str, str, list[CellSummary], in
         images = next((cell.test_images for cell in group if cell.test_images), None)
         digits = 2 if images is not None and images < 5000 else 3  # one image is worth 1/images
         yield dataset, model, group, images, digits
+
+
+STOPPED = {
+    Outcome.FUTILE: "no more seeds: the largest number would hardly decide it",
+    Outcome.LARGEST: "the largest number of seeds has not decided it",
+}
+"""What is said of comparisons that ended without a decision."""
 
 
 def remarks(document: Analysed) -> list[str]:
@@ -82,8 +103,87 @@ def verdict_row(
     return cell.loss, seeds, accuracy, delta, here, new, p, comparison.verdict.value
 
 
-def _body(document: Analysed, remark: str = "") -> list[str]:
-    by_key = {(c.dataset, c.model, c.loss): c for c in document.comparisons}
+EPOCHS = ("loss", "chosen", "last", "best on test", "Δ then", "p then", "verdict then")
+EPOCHS_LEGEND = (
+    "Mean accuracy in percent of the epoch chosen on validation images, of the last, and of the best on the "
+    "test set, which is OPTIMISTIC; then the difference, the adjusted p and the verdict that a report of the "
+    "best epochs on the test set would have had."
+)
+
+
+def epoch_row(cell: CellSummary, baseline: str, digits: int) -> tuple[str, ...]:
+    """What the epochs that were not chosen would have shown of a cell."""
+    means = (points(mean, digits) for mean in (cell.mean, cell.mean_last, cell.mean_best_test))
+    if cell.verdict_best_test is None:
+        return (cell.loss, *means, "", "", "baseline" if cell.loss == baseline else "—")
+    delta = points(cell.delta_best_test, digits, "+")
+    return (cell.loss, *means, delta, _p_value(cell.p_adjusted_best_test, 4), cell.verdict_best_test.value)
+
+
+def shows_epochs(report: Report) -> bool:
+    """Whether other epochs are worth a table: not where the last one counts, and none is chosen."""
+    return report.selection == "validation" and any(cell.n for cell in report.cells)
+
+
+def _epochs(report: Report, remark: str) -> list[str]:
+    if not shows_epochs(report):
+        return []
+    lines = [f"## Had other epochs counted{remark}", ""]
+    for dataset, model, group, _, digits in groups(report):
+        name = " · ".join(map(escaped, (dataset, model)))
+        rows = [epoch_row(cell, report.baseline, digits) for cell in group]
+        lines += [f"### {name}", "", *table(EPOCHS, rows, words=(0, 6)), ""]
+    return [*lines, EPOCHS_LEGEND, ""]
+
+
+RANKS = ("loss", "rank", "p adj.", "alike")
+
+
+def rank_rows(ranking: Ranking, baseline: str) -> list[tuple[str, ...]]:
+    """A ranking's table: best first."""
+    alike = letters(ranking)
+    return [
+        (
+            ranked.loss,
+            f"{ranked.average_rank:.2f}",
+            "baseline" if ranked.loss == baseline else _p_value(ranked.p_adjusted, 4),
+            alike[ranked.loss],
+        )
+        for ranked in ranking.losses
+    ]
+
+
+def rank_words(ranking: Ranking, alpha: float) -> str:
+    """What the table of ranks rests on, and how far it can be trusted."""
+    r, tests = ranking, []
+    if r.chi2 is not None:
+        tests.append(f"Friedman χ²({r.chi2_df}) = {r.chi2:.2f}, p = {_p_value(r.chi2_p, 4)}")
+    if r.f_df is not None:
+        f = "∞" if r.f is None else f"{r.f:.2f}"
+        tests.append(f"Iman–Davenport F({r.f_df[0]}, {r.f_df[1]}) = {f}, p = {_p_value(r.f_p, 4)}")
+    said = [
+        f"{'; '.join(tests) or 'All losses tie on all data sets'}.".replace("= <", "< "),
+        f"p adj. is of z of a rank against the baseline's, by Holm; ranks {r.critical_difference:.2f} apart "
+        f"differ (Nemenyi, α = {alpha:g}), and losses with no letter in common (alike) do.",
+        *([f"Left out, for lack of results: {', '.join(r.left_out)}."] if r.left_out else []),
+        *([f"{r.note}."] if r.note else []),
+    ]
+    return " ".join(said)
+
+
+def _rankings(report: Report, remark: str) -> list[str]:
+    lines = []
+    for ranking in report.rankings:
+        over = f"{len(ranking.datasets)} data sets"
+        lines += [f"## Average ranks over {over} · {escaped(ranking.model)}{remark}", ""]
+        lines += [*table(RANKS, rank_rows(ranking, report.baseline), words=(0, 3)), ""]
+        lines += [escaped(rank_words(ranking, report.alpha)), ""]
+    return lines
+
+
+def _body(document: Analysed, remark: str = "", asides: Sequence[str] = ()) -> list[str]:
+    by_key = {c.key: c for c in document.comparisons}
+    added = document.sequential if isinstance(document, Report) else None
     lines = []
     for dataset, model, group, images, digits in groups(document):
         name = " · ".join(escaped(word) for word in (dataset, model) if word) or "All runs"
@@ -92,22 +192,27 @@ def _body(document: Analysed, remark: str = "") -> list[str]:
         compared = {cell.loss: by_key.get((dataset, model, cell.loss)) for cell in group}
         rows = [verdict_row(cell, compared[cell.loss], document.baseline, digits) for cell in group]
         lines += [*table(_VERDICTS, rows, words=(0, 7)), ""]
-        evidence = [_evidence(found, digits) for found in compared.values() if found and found.p is not None]
+        looks = len(added.looks) if added else None
+        evidence = [_evidence(c, digits, looks) for c in compared.values() if c and c.p is not None]
         if evidence:
-            lines += [*table(_EVIDENCE, evidence), ""]
+            lines += [*table(_EVIDENCE_ADDED if added else _EVIDENCE, evidence), ""]
     notes = [f"- {escaped(note)}" for note in remarks(document)]
-    legend = [_LEGEND, ""] if any(c.p is not None for c in document.comparisons) else []
-    return [*lines, *notes, *([""] if notes else []), document.method, "", *legend]
+    legend = [f"{_ADDED if added else _FIXED}{_LEGEND}", ""]
+    legend = legend if any(c.p is not None for c in document.comparisons) else []
+    return [*lines, *asides, *notes, *([""] if notes else []), document.method, "", *legend]
 
 
-def _evidence(comparison: Comparison, digits: int) -> tuple[str, ...]:
+def _evidence(comparison: Comparison, digits: int, looks: int | None) -> tuple[str, ...]:
+    """``looks``: how many are planned, where seeds are added until decided."""
     c = comparison
     wins = "—"
     if c.superiority is not None:
         wins = f"{100 * c.superiority:.0f}"
         if c.superiority_low is not None and c.superiority_high is not None:
             wins += f" [{100 * c.superiority_low:.0f},{100 * c.superiority_high:.0f}]"
-    p_values = (_bare(_p_value(p, 3)) for p in (c.p, c.p_sign_flip, c.p_equivalence))
+    p_values = [_bare(_p_value(p, 3)) for p in (c.p, c.p_sign_flip, c.p_equivalence)]
+    if looks is not None:
+        p_values[:2] = [e_value(c.e), f"{c.looks}/{looks}"]
     sizes = (_number(size, ".2f") for size in (c.d_z, c.g_z))
     limits = (points(value, digits) for value in (c.detectable, c.floor))
     return (
@@ -135,6 +240,17 @@ def _p_value(p: float | None, digits: int) -> str:
     return f"{p:.{digits}f}" if p >= 10**-digits else f"<{10**-digits:.{digits}f}"
 
 
+def e_value(e: float | None) -> str:
+    """Evidence: three digits, and from a million on its power of ten."""
+    if e is None:
+        return "—"
+    return (
+        f"{e:.3g}"
+        if 1e-3 <= e < 1e6
+        else f"{e:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+    )
+
+
 def _bare(number: str) -> str:
     """Without the 0 in front: of what cannot exceed 1."""
     return number.replace("0.", ".", 1)
@@ -145,6 +261,8 @@ def _remarks(comparison: Comparison) -> list[str]:
     if comparison.missing:
         shown = ", ".join(map(str, comparison.missing[:10])) + (" …" if len(comparison.missing) > 10 else "")
         said.append(f"no pair for seed {shown}")
+    if comparison.stopped in STOPPED:
+        said.append(STOPPED[comparison.stopped])
     if comparison.seeds_to_decide is not None:
         said.append(
             f"undecided; about {comparison.seeds_to_decide:,} seeds would settle a difference of this size"

@@ -34,8 +34,10 @@ def pack(correct: ArrayLike) -> NDArray[np.uint64]:
         if answers.dtype.kind not in "iu" or np.any((answers != 0) & (answers != 1)):
             raise ValueError(f"correct must be booleans, or integers of 0 and 1, found {answers.dtype}")
         answers = answers.astype(bool)
-    packed = np.packbits(answers, axis=1)
-    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+    runs, images = answers.shape
+    packed = np.zeros((runs, -(-images // 64) * 8), dtype=np.uint8)
+    packed[:, : -(-images // 8)] = np.packbits(answers, axis=1)
+    return packed.view(np.uint64)
 
 
 def joint_correct(packed: NDArray[np.uint64]) -> NDArray[np.int64]:

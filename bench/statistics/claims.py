@@ -8,7 +8,11 @@ number of seeds that would settle it.
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 
 from bench.statistics.planning import seeds_for_effect, spread_of_difference
 from bench.statistics.proportions import mcnemar, unpaired_z
@@ -101,3 +105,44 @@ def count_of(accuracy: float, total: int) -> int:
     if not 0 <= accuracy <= 1:
         raise ValueError(f"an accuracy is a fraction between 0 and 1, found {accuracy}")
     return round(accuracy * total)
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Numbers of correct answers, first and last, that a published accuracy can stand for; None: none can."""
+
+    rounded: tuple[int, int] | None
+    cut: tuple[int, int] | None  # if digits behind the last were cut off, and not rounded
+
+
+def counts_behind(accuracy: str, total: int) -> Behind:
+    """Every number of correct answers behind a published accuracy, read with its digits.
+
+    95.86 of 20,800 images can be 19,938 or 19,939. 95.927 can be none of them, unless digits were cut off:
+    19,953 are 95.92788 %.
+
+    Args:
+        accuracy: as it was printed: a percentage above 1, or a fraction up to 1.
+
+    Raises:
+        ValueError: no plain decimal number between 0 and 100, or no images.
+    """
+    if total < 1:
+        raise ValueError(f"total must be at least one image, found {total}")
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", accuracy) or Decimal(accuracy) > 100:
+        raise ValueError(f"an accuracy is a percentage up to 100 or a fraction up to 1, found '{accuracy}'")
+    printed = Fraction(accuracy)
+    scale = 100 if printed > 1 else 1
+    step = Fraction(1, 10 ** len(accuracy.partition(".")[2]))
+
+    def counts(low: Fraction, high: Fraction, *, with_high: bool) -> tuple[int, int] | None:
+        first, last = math.ceil(low * total / scale), math.floor(high * total / scale)
+        last -= not with_high and last == high * total / scale
+        first, last = max(first, 0), min(last, total)
+        return (first, last) if first <= last else None
+
+    # A tie may have been rounded either way, so both ends belong; the end of what was cut off does not.
+    return Behind(
+        counts(printed - step / 2, printed + step / 2, with_high=True),
+        counts(printed, printed + step, with_high=False),
+    )

@@ -80,6 +80,30 @@ def prospects(t: ArrayLike, n: ArrayLike, largest: int, critical: float) -> Pros
     )
 
 
+def equivalence_power(
+    t: ArrayLike, n: ArrayLike, largest: int, margin: ArrayLike, level: float
+) -> NDArray[np.float64]:
+    """P(two one-sided tests at ``level`` call equivalence with ``largest`` seeds), at best.
+
+    At best: if the true effect is the one nearest to 0 that the 95 % interval of the seeds at hand allows.
+    The mean at the end is N((n·x̄ + rδ)/N, r/N²) in units of the spread, and must come to lie within
+    ±(margin − t_level/√N): :func:`conditional_power` with the other tests.
+
+    Args:
+        margin: in standard deviations of the differences; any shape that broadcasts.
+
+    Raises:
+        ValueError: as for :func:`conditional_power`.
+    """
+    t, n, rest = _inputs(t, n, largest)
+    mean = np.abs(t) / np.sqrt(n)
+    effect = np.maximum(mean - stats.t.isf(0.025, n - 1) / np.sqrt(n), 0.0)
+    centre, spread = (n * mean + rest * effect) / largest, np.sqrt(rest) / largest
+    room = np.asarray(margin, dtype=np.float64) - stats.t.isf(level, largest - 1) / np.sqrt(largest)
+    inside = stats.norm.cdf((room - centre) / spread) - stats.norm.cdf((-room - centre) / spread)
+    return np.asarray(np.where(room > 0, inside, 0.0), dtype=np.float64)
+
+
 def _inputs(
     t: ArrayLike, n: ArrayLike, largest: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

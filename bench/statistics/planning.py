@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from bench.statistics.paired import PairedT
 
@@ -23,12 +23,13 @@ def power_of_t(noncentrality: float, df: int, alpha: float) -> float:
 
     Johnson & Welch, "Applications of the non-central t-distribution", Biometrika 31 (1940).
     """
-    critical = float(stats.t.isf(alpha / 2, df))
+    # Of scipy.special, twenty times as fast for one number: a report asks dozens of times a comparison.
+    critical = -float(special.stdtrit(df, alpha / 2))
     if critical > 1e4:
         # Two seeds and a tiny α: T = (δ + Z)/s, and beside a δ this large the noise Z is nothing (error
         # below 1e-4), while the series for the noncentral t no longer converges.
         return float(stats.chi2.cdf(df * (noncentrality / critical) ** 2, df))
-    return float(stats.nct.sf(critical, df, noncentrality))
+    return 1.0 - float(special.nctdtr(df, noncentrality, critical))
 
 
 def seeds_to_decide(result: PairedT, alpha: float, power: float = 0.8) -> int | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote
 
 from bench.suite import Suite
-from bench.tracking.store import connect, foreign_errors, is_server, shown
+from bench.tracking.store import connect, find_experiment, foreign_errors, is_server, shown
 
 
-def link_to_runs(suite: Suite, uri: str) -> str:
+def link_to_runs(suite: Suite, results: Path, uri: str) -> str:
     """Address at which a server shows a run, with ``{run}`` for its id.
 
     Empty where there is nothing to link to: the store is no server, it does not answer, or nothing has been
@@ -17,7 +18,7 @@ def link_to_runs(suite: Suite, uri: str) -> str:
     if not is_server(uri):
         return ""
     try:
-        experiment = connect(uri).get_experiment_by_name(suite.name)
+        _, _, experiment = find_experiment(connect(uri), suite.name, results, uri)
     except foreign_errors():
         return ""
     if experiment is None:

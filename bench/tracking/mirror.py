@@ -4,9 +4,9 @@ One experiment a suite. In it one parent run, which carries the report, and belo
 has begun. What MLflow holds is compared with the folders, and what differs is written. What MLflow cannot
 take back (a metric, a parameter, an end) is replaced by a new MLflow run, and the old one goes to its trash.
 
-MLflow has no transactions over several calls, so what makes a run complete is written last: the digest of
-what was mirrored, then the final status. After a kill in between, the next sync finds a run that does not
-match, asks which epochs it holds, and logs the others.
+It may be killed at any moment. Runs are written many at a time, all or none of them
+(:mod:`~bench.tracking.tables`), or in several calls each, of which the last one makes it complete
+(:mod:`~bench.tracking.calls`): the next sync finds what is not, and finishes it.
 """
 
 from __future__ import annotations
@@ -14,26 +14,46 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import filelock
 
-from bench.errors import BenchError
+from bench.design import Design
+from bench.progress import watched
 from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Cell, Suite
-from bench.tracking.record import LONGEST_TAG, Record, digest, read_record
-from bench.tracking.store import LOCK, TrackingError, connect, foreign_errors, is_server, reason, shown
+from bench.tracking.calls import Calls
+from bench.tracking.record import (
+    LONGEST_TAG,
+    Record,
+    Signature,
+    Twin,
+    digest,
+    has_settled,
+    look_at,
+    read_record,
+    run_name,
+    stamp_of,
+)
+from bench.tracking.store import (
+    LOCK,
+    TrackingError,
+    connect,
+    find_experiment,
+    foreign_errors,
+    is_server,
+    reason,
+    shown,
+)
+from bench.tracking.tables import Tables
+from bench.tracking.views import experiment_tags, page_of_run, page_of_runs, plain
 
-BATCH = 700  # metrics in one call: MLflow takes 1,000 things, parameters and tags included
-PAGE = 200  # runs asked for at once: a server needs seconds for more
-SETTLED = 2.0  # seconds: a folder that changed just now may change again under the same time stamp
+AT_ONCE = 100  # runs that are read, and then written together
+THREADS = 4  # that talk to a server
 
 
 @dataclass(frozen=True)
@@ -45,24 +65,6 @@ class Synced:
     unchanged: int
 
 
-@dataclass
-class _Twin:
-    """What is known of a run in MLflow."""
-
-    id: str
-    status: str
-    end: int
-    tags: dict[str, str]
-    metrics: set[str]
-    """Names of the metrics that it had when MLflow was last asked."""
-    logged: set[tuple[int, int]] | None = None
-    """The (epoch, time) that it holds; None: ask MLflow."""
-
-    def shows(self, record: Record) -> bool:
-        """Whether nothing of the record is missing."""
-        return self.tags.get("bench.mirrored") == record.digest and self.status == record.status
-
-
 class Mirror:
     """The mirror of one suite. It remembers what it wrote, so that the next :meth:`sync` is cheap."""
 
@@ -70,142 +72,152 @@ class Mirror:
         self.suite = suite
         self.results = results
         self.uri = uri
+        self._design = Design(suite, results)
         self._client: Any = None
+        self._calls: Calls
+        self._many: Calls | Tables
+        """Finds all runs and makes new ones, as fast as the store allows."""
         self._experiment = ""
         self._writer = ""  # who wrote to the experiment last, as far as we know
         self._is_writer = False  # whether that is us
-        self._parent: _Twin | None = None
-        self._twins: dict[str, _Twin] = {}
-        self._seen: dict[str, tuple[int, int]] = {}  # signatures of folders that are mirrored
+        self._parent: Twin | None = None
+        self._twins: dict[str, Twin] = {}
+        self._seen: dict[str, Signature] = {}  # of folders that are mirrored
 
-    def sync(self, progress: Callable[[int, int], None] | None = None) -> Synced:
+    def sync(self, *, aloud: bool = False) -> Synced:
         """Bring MLflow up to date with the run folders.
 
         Args:
-            progress: called with the number of changed folders done, and of all of them.
+            aloud: say how far it is, where that takes long.
 
         Raises:
             TrackingError: the store or the server cannot be reached, read or written.
         """
         with self._store():
-            runs = list(self._runs())
-            created, updated, changed = 0, 0, []
-            for run, cell, name in runs:
-                folder = RunFolder(self.results, run.id)
-                signature = _signature(folder.path)
-                if signature is not None and signature != self._seen.get(run.id):
-                    changed.append((folder, signature, run, cell, name))
-            for number, (folder, signature, run, cell, name) in enumerate(changed, start=1):
-                record = read_record(folder, run, cell, name)
-                twin = self._twins.get(run.id)
-                if record is not None and not (twin and twin.shows(record)):
-                    self._twins[run.id] = self._write(record, twin)
-                    created, updated = created + (twin is None), updated + (twin is not None)
-                if time.time_ns() - signature[0] > SETTLED * 1e9:
-                    self._seen[run.id] = signature
-                if progress is not None:
-                    progress(number, len(changed))
-            twins = [self._twins[run.id] for run, _, _ in runs if run.id in self._twins]
-            if twins:
-                self._write_parent(twins, planned=len(runs))
-        return Synced(created, updated, len(twins) - created - updated)
+            runs = [_Wanted(*wanted) for wanted in self._runs()]
+            changed = [wanted for wanted in runs if self._has_changed(wanted)]
+            created, updated = 0, 0
+            part: list[_Wanted] = []
+            for number, wanted in enumerate(
+                watched(changed, "mirroring runs") if aloud else changed, start=1
+            ):
+                part.append(wanted)
+                if len(part) == AT_ONCE or number == len(changed):
+                    new, old = self._write(part)
+                    created, updated, part = created + new, updated + old, []
+            begun = sum(wanted.run.id in self._twins for wanted in runs)
+            if begun:
+                asked = [run.id for run in self._design.now().runs()]
+                twins = [self._twins[run_id] for run_id in asked if run_id in self._twins]
+                self._write_parent(twins, planned=len(asked))
+        return Synced(created, updated, begun - created - updated)
 
     def attach_report(self, files: Sequence[Path], note: str) -> None:
-        """Put the report on the suite's parent run: its files, and the question with ``note`` below it.
+        """Put the report on the suite's parent run: its files, and ``note`` as what its page says.
+
+        Args:
+            files: those in a folder below the suite's keep that folder.
 
         Raises:
             TrackingError: as for :meth:`sync`.
         """
-        text = f"{self.suite.question}\n\n{note}"[:LONGEST_TAG]
+        text = _fitted(note)
         with self._store():
-            contents = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+            contents = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
             stamp = digest(text, contents)
             parent = self._parent_run(start=0)
             if parent.tags.get("bench.report") == stamp:
                 return
             self._announce()
+            home = self.results / self.suite.name
             for file in files:
-                self._client.log_artifact(parent.id, str(file))
+                folder = file.parent.relative_to(home).as_posix() if file.is_relative_to(home) else ""
+                self._client.log_artifact(parent.id, str(file), folder.strip(".") or None)
             self._set_tags(parent, {"mlflow.note.content": text, "bench.report": stamp})
 
-    def page(self, server: str) -> str:
-        """Where MLflow's UI at ``server`` shows the runs of this suite, best first. Known after a sync.
+    def renew_report(self, files: Sequence[Path], note: str) -> bool:
+        """As :meth:`attach_report`, where the suite has been mirrored. Returns whether it has."""
+        with self._store(make=False) as found:
+            mirrored = found and self._parent is not None
+        if mirrored:
+            self.attach_report(files, note)
+        return mirrored
 
-        Without these options it opens on chats, with all runs folded away below the suite's own.
-        """
-        options = 'workflowType=machine_learning&searchFilter=params.seed != ""&orderByKey=metrics.`accuracy`'
-        return f"{server}/#/experiments/{self._experiment}/runs?{quote(options, safe='=&')}&orderByAsc=false"
+    def page(self, server: str) -> str:
+        """Where MLflow's UI at ``server`` shows the runs of this suite, best first. Known after a sync."""
+        return page_of_runs(server, self._experiment)
+
+    def own_page(self, server: str) -> str:
+        """Where it shows the parent run, with the report; empty where there is none yet."""
+        return page_of_run(server, self._experiment, self._parent.id) if self._parent else ""
+
+    # ---------------------------------------------------------------------------------------- the runs
 
     def _runs(self) -> Iterator[tuple[Run, Cell, str]]:
         """Every run of the suite, its cell, and its name in MLflow."""
         several = len({cell.dataset for cell in self.suite.cells}) > 1
         for cell in self.suite.cells:
-            names = [cell.loss, cell.model, *([cell.dataset] if several else [])]
+            labels = [cell.loss, cell.model, *([cell.dataset] if several else [])]
             for run in cell.runs:
-                yield run, cell, " · ".join([*names, f"seed {run.seed}"])
+                yield run, cell, run_name(labels, run.seed)
 
-    def _write(self, record: Record, twin: _Twin | None) -> _Twin:
-        """Make MLflow show a record, whatever it shows now."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        parent = self._parent_run(record.start)
-        self._announce()
-        if twin is not None and not self._can_continue(twin, record):
-            self._client.delete_run(twin.id)
-            twin = None
-        tags = {**record.tags, "bench.mirrored": record.digest}
-        if twin is None:
-            early = {**record.tags, "bench.origin": record.origin, "mlflow.parentRunId": parent.id}
-            if record.status != "RUNNING":  # counts only with its final status, so the digest may come early
-                early, tags = {**early, **tags}, {}
-            twin = self._create(record.name, record.start, early)
-
-        batches: list[list[Any]] = [[]]
-        for (epoch, when), metrics in record.epochs.items():
-            if (epoch, when) not in (twin.logged or ()):
-                if len(batches[-1]) + len(metrics) > BATCH:
-                    batches.append([])  # an epoch is never split: it is there or it is not
-                batches[-1] += [Metric(key, value, when, epoch) for key, value in metrics.items()]
-        batches[-1] += [Metric(key, value, record.end, step=0) for key, value in record.scores.items()]
-        params = [Param(*item) for item in record.params.items()]
-        for batch in batches[:-1]:
-            self._client.log_batch(twin.id, batch)
-        self._client.log_batch(twin.id, batches[-1], params, [RunTag(*item) for item in tags.items()])
-        if record.status != "RUNNING":
-            self._client.set_terminated(twin.id, record.status, record.end)
-        tags = {**record.tags, "bench.origin": record.origin, "bench.mirrored": record.digest}
-        logged = set(record.epochs) if record.status == "RUNNING" else set()  # ended: asked for no more
-        return _Twin(twin.id, record.status, record.end, tags, set(), logged)
-
-    def _can_continue(self, twin: _Twin, record: Record) -> bool:
-        """Whether what MLflow holds is a beginning of the record."""
-        if twin.status != "RUNNING" or twin.tags.get("bench.origin") != record.origin:
+    def _has_changed(self, wanted: _Wanted) -> bool:
+        """Look at a folder: whether there is one, and it may hold what MLflow does not show."""
+        run_id = wanted.run.id
+        wanted.signature = look_at(self.results / "runs" / run_id)
+        if wanted.signature is None or wanted.signature == self._seen.get(run_id):
             return False
-        if twin.logged is None:
-            # An epoch's metrics were logged together: any one of them tells which epochs are there.
-            name = min(twin.metrics - record.scores.keys(), default=None)
-            history = self._client.get_metric_history(twin.id, name) if name else []
-            twin.logged = {(point.step, point.timestamp) for point in history}
-        return twin.logged <= record.epochs.keys()
+        twin = self._twins.get(run_id)
+        if twin is None or not twin.is_of(stamp_of(wanted.signature, wanted.cell, wanted.name)):
+            return True
+        self._seen[run_id] = wanted.signature
+        return False
+
+    def _write(self, changed: Sequence[_Wanted]) -> tuple[int, int]:
+        """Make MLflow show what these folders hold. Returns how many runs are new there, and how many not."""
+        new: dict[str, Record] = {}
+        created = updated = 0
+        for wanted in changed:
+            run_id = wanted.run.id
+            record, twin = wanted.read(self.results), self._twins.get(run_id)
+            if record is None or (twin and twin.shows(record)):
+                continue
+            created, updated = created + (twin is None), updated + (twin is not None)
+            parent = self._parent_run(record.start)
+            self._announce()
+            if twin is not None and self._calls.can_go_on(twin, record):
+                self._twins[run_id] = self._calls.go_on(twin, record)
+                continue
+            if twin is not None:
+                self._client.delete_run(self._twins.pop(run_id).id)
+            new[run_id] = record
+        if new:
+            made = self._many.create(self._experiment, parent.id, [*new.values()])
+            self._twins.update(zip(new, made, strict=True))
+        for wanted in changed:
+            if wanted.signature is not None and has_settled(wanted.signature):
+                self._seen[wanted.run.id] = wanted.signature
+        return created, updated
 
     # -------------------------------------------------------------------------------- the parent run
 
-    def _parent_run(self, start: int) -> _Twin:
+    def _parent_run(self, start: int) -> Twin:
         if self._parent is None:
             self._announce()
-            tags = {"bench.suite": self.suite.name, "mlflow.note.content": self.suite.question}
-            tags["baseline"] = self.suite.baseline_label
-            self._parent = self._create(self.suite.name, start, tags)
+            tags = {"bench.suite": self.suite.name, "baseline": self.suite.baseline_label}
+            tags |= {"mlflow.note.content": plain(self.suite.question)}
+            made = self._client.create_run(self._experiment, start or None, tags, self.suite.name)
+            self._parent = Twin(made.info.run_id, "RUNNING", 0, tags)
         return self._parent
 
-    def _write_parent(self, twins: Sequence[_Twin], planned: int) -> None:
+    def _write_parent(self, twins: Sequence[Twin], planned: int) -> None:
         """Set the suite's own state: it has ended when all its runs have, and failed if one of them has."""
         finished, failed = (sum(twin.status == status for twin in twins) for status in ("FINISHED", "FAILED"))
         progress = {"progress": f"{finished} finished, {failed} failed, of {planned}"}
         parent = self._parent_run(start=0)
         status, end = "RUNNING", parent.end
         if finished + failed == planned:
-            status, end = "FAILED" if failed else "FINISHED", max(twin.end for twin in twins)
+            status, end = "FAILED" if failed else "FINISHED", max((twin.end for twin in twins), default=0)
         if (status, end) != (parent.status, parent.end):
             self._announce()
             if status == "RUNNING":
@@ -220,55 +232,57 @@ class Mirror:
     # ------------------------------------------------------------------------------------- the store
 
     @contextlib.contextmanager
-    def _store(self) -> Iterator[None]:
-        """Holds the store for this process, with the suite's experiment and its runs known."""
+    def _store(self, *, make: bool = True) -> Iterator[bool]:
+        """Holds the store for this process, with the suite's experiment and its runs known.
+
+        ``make``: the experiment, where there is none yet. Gives whether there is one.
+        """
         try:
             self.results.mkdir(parents=True, exist_ok=True)
             # Around opening too: a fresh SQLite store does not survive two processes that set it up.
             with filelock.FileLock(self.results / LOCK):
                 if self._client is None:
                     self._client = connect(self.uri)
-                self._find_experiment()
-                yield
+                    self._calls = Calls(self._client, THREADS if is_server(self.uri) else 1)
+                    self._many = (None if is_server(self.uri) else Tables.known(self.uri)) or self._calls
+                yield self._find_experiment(make)
         except BaseException as error:
             self._client, self._writer = None, ""  # what was under way may be written or not: look anew
             if isinstance(error, foreign_errors()):
                 raise TrackingError(f"MLflow at {shown(self.uri)}: {reason(error)}") from error
             raise
 
-    def _find_experiment(self) -> None:
+    def _find_experiment(self, make: bool) -> bool:
         """Find or make the experiment, and look through its runs unless we know them all."""
-        experiment = self._client.get_experiment_by_name(self.suite.name)
+        name, owner, experiment = find_experiment(self._client, self.suite.name, self.results, self.uri)
+        wanted = experiment_tags(self.suite) | ({"bench.results": owner} if owner else {})
+        if experiment is None and not make:
+            return False
         if experiment is None:
             # A server decides itself where its files go.
             folder = self.results.absolute() / "mlartifacts" / self.suite.name
             location = None if is_server(self.uri) else folder.as_uri()
-            note = {"mlflow.note.content": self.suite.question}
-            made = self._client.create_experiment(self.suite.name, location, note)
+            made = self._client.create_experiment(name, location, wanted)
             experiment = self._client.get_experiment(made)
         elif experiment.lifecycle_stage == "deleted":
             self._client.restore_experiment(experiment.experiment_id)
+        for key in wanted.keys() - experiment.tags.keys():
+            self._client.set_experiment_tag(experiment.experiment_id, key, wanted[key])
         writer = experiment.tags.get("bench.writer", "nobody")
         if (experiment.experiment_id, writer) == (self._experiment, self._writer):
-            return
+            return True
         self._experiment, self._writer, self._is_writer = experiment.experiment_id, writer, False
         self._parent, self._twins, self._seen = None, {}, {}
-        page = None
-        while page is None or page.token:
-            page = self._client.search_runs(
-                [self._experiment], max_results=PAGE, page_token=page.token if page else None
-            )
-            for run in page:
-                info, tags = run.info, run.data.tags
-                twin = _Twin(info.run_id, info.status, info.end_time or 0, tags, set(run.data.metrics))
-                if tags.get("bench.suite") == self.suite.name:
-                    self._parent = self._parent or twin
-                elif "bench.run_id" not in tags:
-                    continue  # somebody else's: not ours to touch
-                elif self._twins.setdefault(tags["bench.run_id"], twin) is not twin:
-                    # A replaced run came back, as restoring an experiment does. One will do, whichever.
-                    self._announce()
-                    self._client.delete_run(twin.id)
+        for twin in self._many.find(self._experiment):
+            if twin.tags.get("bench.suite") == self.suite.name:
+                self._parent = self._parent or twin
+            elif "bench.run_id" not in twin.tags:
+                continue  # somebody else's: not ours to touch
+            elif self._twins.setdefault(twin.tags["bench.run_id"], twin) is not twin:
+                # A replaced run came back, as restoring an experiment does. One will do, whichever.
+                self._announce()
+                self._client.delete_run(twin.id)
+        return True
 
     def _announce(self) -> None:
         """Before writing: tell other mirrors of this suite that what they remember is out of date."""
@@ -276,67 +290,30 @@ class Mirror:
             self._writer, self._is_writer = os.urandom(8).hex(), True
             self._client.set_experiment_tag(self._experiment, "bench.writer", self._writer)
 
-    def _create(self, name: str, start: int, tags: dict[str, str]) -> _Twin:
-        made = self._client.create_run(self._experiment, start or None, tags, name)
-        return _Twin(made.info.run_id, "RUNNING", 0, tags, set(), set())
-
-    def _set_tags(self, twin: _Twin, tags: Mapping[str, str]) -> None:
+    def _set_tags(self, twin: Twin, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
             self._client.set_tag(twin.id, key, value)
         twin.tags.update(tags)
 
 
-class BackgroundMirror(threading.Thread):
-    """Mirrors every few seconds while something else goes on. It never raises and never prints."""
+@dataclass
+class _Wanted:
+    """A run that MLflow is to show, and under which name."""
 
-    def __init__(self, mirror: Mirror, seconds: float = 5.0) -> None:
-        super().__init__(name="mlflow-mirror", daemon=True)
-        self.mirror = mirror
-        self.warning: str | None = None
-        """Why the last sync did not work; None where it did."""
-        self._seconds = seconds
-        self._finishing = threading.Event()
-        self._report: tuple[Sequence[Path], str] | None = None
+    run: Run
+    cell: Cell
+    name: str
+    signature: Signature | None = None
+    """Of its folder, when it was last looked at."""
 
-    def run(self) -> None:
-        """Sync until told to finish, and then once more."""
-        last = False
-        while not last:
-            last = self._finishing.is_set()
-            try:
-                self.mirror.sync()
-                if last and self._report is not None:
-                    self.mirror.attach_report(*self._report)
-                self.warning = None
-            except BenchError as error:
-                self.warning = str(error)
-            except Exception as error:  # a mirror must not take down what it mirrors
-                self.warning = f"MLflow: {type(error).__name__}: {error}"
-            if not last:
-                self._finishing.wait(self._seconds)
-
-    def finish(self, files: Sequence[Path] = (), note: str = "", timeout: float = 60.0) -> None:
-        """Sync a last time, attach the report and stop; after ``timeout`` seconds go on without it, with a
-        warning. Arguments as for :meth:`Mirror.attach_report`.
-        """
-        self._report = (files, note) if files else None
-        self._finishing.set()
-        self.join(timeout)
-        if self.is_alive():
-            self.warning = f"MLflow: not up to date after {timeout:g} s; bench track SUITE completes it"
+    def read(self, results: Path) -> Record | None:
+        return read_record(RunFolder(results, self.run.id), self.run, self.cell, self.name, self.signature)
 
 
-def _signature(folder: Path) -> tuple[int, int] | None:
-    """When a folder last changed, and the size of what is appended to; None where there is no folder.
-
-    Two looks suffice: all files but ``metrics.jsonl`` are moved into place, which touches the folder.
-    """
-    try:
-        moved = os.stat(folder).st_mtime_ns
-    except FileNotFoundError:
-        return None
-    try:
-        metrics = os.stat(folder / "metrics.jsonl")
-    except FileNotFoundError:
-        return moved, 0
-    return max(moved, metrics.st_mtime_ns), metrics.st_size
+def _fitted(note: str) -> str:
+    """As many paragraphs as a tag takes, and where the others are."""
+    if len(note) <= LONGEST_TAG:
+        return note
+    rest = "\n\n*Shortened: report.html and report.md, among the artifacts, have it all.*"
+    kept = note[: LONGEST_TAG - len(rest)]
+    return (kept[: kept.rfind("\n\n")] if "\n\n" in kept else kept) + rest

@@ -1,20 +1,27 @@
-"""What MLflow shall show of a run: read from its folder, and from nowhere else."""
+"""What MLflow shall show of a run, read from its folder and from nowhere else; and what it shows now."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from bench.results import Damaged, RunFolder
 from bench.run import Run
 from bench.suite import Cell
 
-LONGEST_PARAM, LONGEST_TAG, MOST_PARAMS = 6000, 8000, 100  # MLflow refuses more
+LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME, MOST_PARAMS = 6000, 8000, 250, 100  # MLflow refuses more
+SETTLED = 2.0  # seconds: a folder that changed just now may change again under the same time stamp
+FORM = 1  # of a record: raised when the same folder gives another one, so that it is read again
+
+Signature = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class Record:
     """(epoch, time) → metrics."""
     scores: Mapping[str, float]
     """Metrics of the finished run."""
+    stamp: str = ""
+    """Of the folder it was read from, if at rest: while the folder stays the same, so does all of this."""
 
     @cached_property
     def origin(self) -> str:
@@ -43,9 +52,67 @@ class Record:
         epochs = [[*at, metrics] for at, metrics in self.epochs.items()]
         return digest(self.origin, self.status, self.end, self.tags, epochs, self.scores)
 
+    @cached_property
+    def marks(self) -> dict[str, str]:
+        """Tags by which a mirror knows what it wrote."""
+        marks = {"bench.origin": self.origin, "bench.mirrored": self.digest}
+        return marks | ({"bench.folder": f"{self.status} {self.stamp}"} if self.stamp else {})
 
-def read_record(folder: RunFolder, run: Run, cell: Cell, name: str) -> Record | None:
-    """What a run folder says; None where the run has not begun."""
+
+@dataclass
+class Twin:
+    """What is known of a run in MLflow."""
+
+    id: str
+    status: str
+    end: int
+    tags: dict[str, str] = field(default_factory=dict)
+    logged: set[tuple[int, int]] | None = None
+    """The (epoch, time) that it holds; None: ask MLflow."""
+
+    def shows(self, record: Record) -> bool:
+        """Whether nothing of the record is missing."""
+        return self.tags.get("bench.mirrored") == record.digest and self.status == record.status
+
+    def is_of(self, stamp: str) -> bool:
+        """Whether it shows the end of a folder that still looks the same. Its status was written last."""
+        return self.status != "RUNNING" and self.tags.get("bench.folder") == f"{self.status} {stamp}"
+
+
+def look_at(folder: Path) -> Signature | None:
+    """When a folder last changed, and the size of what is appended to; None where there is no folder.
+
+    Two looks suffice: all files but ``metrics.jsonl`` are moved into place, which touches the folder.
+    """
+    try:
+        moved = os.stat(folder).st_mtime_ns
+    except FileNotFoundError:
+        return None
+    try:
+        metrics = os.stat(folder / "metrics.jsonl")
+    except FileNotFoundError:
+        return moved, 0
+    return max(moved, metrics.st_mtime_ns), metrics.st_size
+
+
+def has_settled(signature: Signature) -> bool:
+    """Whether the next change of the folder will show."""
+    return time.time_ns() - signature[0] > SETTLED * 1e9
+
+
+def stamp_of(signature: Signature, cell: Cell, name: str) -> str:
+    """Digest of all that a record depends on, but for the run, which has an id."""
+    return digest(FORM, signature, cell.dataset, cell.model, cell.loss, name)
+
+
+def read_record(
+    folder: RunFolder, run: Run, cell: Cell, name: str, signature: Signature | None = None
+) -> Record | None:
+    """What a run folder says; None where the run has not begun.
+
+    Args:
+        signature: of :func:`look_at`, from before this call.
+    """
     attempts, lines = folder.info().get("attempts", []), folder.metrics()
     status, end, said, scores = "RUNNING", 0.0, {}, {}
     try:
@@ -70,6 +137,8 @@ def read_record(folder: RunFolder, run: Run, cell: Cell, name: str) -> Record | 
     start = max((when for when in starts if not times or when <= times[0]), default=starts[0])
     attempt = attempts[-1] if attempts else {}
     git = attempt.get("git") or {}
+    # A result is final. A failure can be forgotten at once.
+    at_rest = status == "FINISHED" or (status == "FAILED" and signature and has_settled(signature))
     tags = {
         "bench.run_id": run.id,
         "dataset": cell.dataset,
@@ -88,7 +157,7 @@ def read_record(folder: RunFolder, run: Run, cell: Cell, name: str) -> Record | 
         start=milliseconds(start),
         end=milliseconds(end or max([start, *times])) if status != "RUNNING" else 0,
         params=_params(run, cell),
-        tags={key: str(value)[:LONGEST_TAG] for key, value in tags.items() if value not in (None, "")},
+        tags={key: _clean(value)[:LONGEST_TAG] for key, value in tags.items() if value not in (None, "")},
         epochs={
             (int(line["epoch"]), milliseconds(when)): {
                 key: float(value)
@@ -98,6 +167,7 @@ def read_record(folder: RunFolder, run: Run, cell: Cell, name: str) -> Record | 
             for line, when in zip(lines, times, strict=True)
         },
         scores=scores,
+        stamp=stamp_of(signature, cell, name) if at_rest and signature else "",
     )
 
 
@@ -107,7 +177,29 @@ def _params(run: Run, cell: Cell) -> dict[str, str]:
     flat = dict(_flatten({**description, **description.pop("recipe")}))
     flat |= {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
     first = sorted(flat.items())[:MOST_PARAMS]
-    return {re.sub(r"[^\w.: /-]", "_", key): str(value)[:LONGEST_PARAM] for key, value in first}
+    return {_key(key): _clean(value)[:LONGEST_PARAM] for key, value in first}
+
+
+def run_name(parts: list[str], seed: int) -> str:
+    """Loss, model, seed: every label shortened alike where all of them are too long for MLflow."""
+    end, joint = f"seed {seed}", " · "
+    name = joint.join([*parts, end])
+    if len(name) > LONGEST_NAME:
+        room = (LONGEST_NAME - len(end)) // len(parts) - len(joint)
+        parts = [part if len(part) <= room else part[: room - 1] + "…" for part in parts]
+        name = joint.join([*parts, end])
+    return _clean(name)
+
+
+def _key(name: str) -> str:
+    """A parameter's name that MLflow takes: it must also do as a path."""
+    name = re.sub(r"[^\w.: -]", "_", name)[:LONGEST_NAME]
+    return re.sub(r"^\.+|^$", "_", name)
+
+
+def _clean(value: object) -> str:
+    """Text that every database takes: no NUL, and nothing that is not Unicode."""
+    return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

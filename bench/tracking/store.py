@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from bench.errors import BenchError
 
 LOCK = ".mlflow.lock"
+NAME = ".mlflow.name"  # of a results folder, where others may mirror into the same store
 
 
 class TrackingError(BenchError):
@@ -93,6 +94,32 @@ def _do_not_wait_for_the_disk(connection: Any, _: Any) -> None:
             connection.execute("PRAGMA synchronous=OFF")
 
 
+def find_experiment(client: Any, suite: str, results: Path, uri: str) -> tuple[str, str, Any]:
+    """The name of a suite's experiment, who owns it, and the experiment itself (None: not there yet).
+
+    It is called as the suite is, unless another results folder mirrors a suite of that name into this store:
+    then it has its own. A store inside the results folder is nobody else's.
+    """
+    file = sqlite_file(uri)
+    if file is not None and file.absolute().parent == results.absolute():
+        return suite, "", client.get_experiment_by_name(suite)
+    mine, found = _name_of(results), client.get_experiment_by_name(suite)
+    if found is None or found.tags.get("bench.results", mine) == mine:
+        return suite, mine, found
+    apart = f"{suite} · {mine}"
+    return apart, mine, client.get_experiment_by_name(apart)
+
+
+def _name_of(results: Path) -> str:
+    """Six letters that stay with a results folder wherever it is moved."""
+    try:
+        with (results / NAME).open("x") as new:  # whoever is first
+            new.write(os.urandom(3).hex())
+    except FileExistsError:
+        pass
+    return (results / NAME).read_text().strip()
+
+
 def foreign_errors() -> tuple[type[Exception], ...]:
     from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
@@ -110,6 +137,10 @@ def reason(error: BaseException) -> str:
         return "the server does not answer; once it does, bench track SUITE catches up"
     if "schema" in text or "revision" in text:
         return f"{text[:200]}: another version of MLflow made it; {rebuild}"
+    if isinstance(error, ImportError):
+        return (
+            f"{text[:200]}: install the driver of this database; for PostgreSQL pip install 'psycopg[binary]'"
+        )
     if "malformed" in text or "not a database" in text:
         return f"{text[:200]}; {rebuild}"
     return text[:400]
@@ -117,6 +148,12 @@ def reason(error: BaseException) -> str:
 
 def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def may_hold_runs(uri: str) -> bool:
+    """Whether it is worth asking: a SQLite file is there, or something else than a file is meant."""
+    file = sqlite_file(uri)
+    return file is None or file.exists()
 
 
 def is_server(uri: str) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from bench.results import Damaged, write_atomically
+from bench.disk import write_atomically
+from bench.results import Damaged
 
 _DIGEST_BYTES = 32
 

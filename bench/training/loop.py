@@ -21,7 +21,7 @@ from bench import models
 from bench.errors import BenchError
 from bench.results import Damaged, RunFolder
 from bench.run import Resolved, Run
-from bench.training import checkpoint, evaluation, optimization
+from bench.training import checkpoint, evaluation, optimization, weights
 from bench.training import device as devices
 from bench.training.data import Data
 from bench.training.replay import CudaRecorder, Recorder, Replayed
@@ -42,6 +42,7 @@ def train(
     data: Path,
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_seconds: float = 60.0,
+    keep_weights: bool = False,
 ) -> bool:
     """Train a run from where its folder says it is, and write its result there.
 
@@ -53,6 +54,7 @@ def train(
         should_stop: asked before every step; once true, the state is saved and the training ends.
         checkpoint_seconds: least time between two checkpoints. They follow the clock, so that a run of
             seconds writes none.
+        keep_weights: also write the weights of the epoch that counts.
 
     Returns:
         Whether the run is finished; False where it was stopped.
@@ -64,7 +66,7 @@ def train(
     """
     began = saved = time.monotonic()
     path = folder.path / "checkpoint.pt"
-    training = Training(run.resolve(), data, device)
+    training = Training(run.resolve(), data, device, keep_weights=keep_weights)
     try:
         state = checkpoint.load(path, device)
     except Damaged as damage:
@@ -88,7 +90,10 @@ def train(
         folder.append_metrics(training.end_epoch())
 
     training.seconds = earlier + time.monotonic() - began
-    folder.finish(training.result(), training.predictions())
+    kept = weights.to_bytes(training.kept, run) if training.kept else None
+    if keep_weights and kept is None:
+        training.warnings.append("weights were not kept: that was asked for after the epoch that counts")
+    folder.finish(training.result(), training.predictions(), kept)
     return True
 
 
@@ -96,7 +101,12 @@ class Training:
     """A run under way: its model, its optimizer, and how far it is. Starts at the first step."""
 
     def __init__(
-        self, resolved: Resolved, data: Path, device: torch.device, recorder: Recorder | None = None
+        self,
+        resolved: Resolved,
+        data: Path,
+        device: torch.device,
+        recorder: Recorder | None = None,
+        keep_weights: bool = False,
     ) -> None:
         """Build everything; ``recorder`` replays steps (default: on CUDA its graphs, on a CPU none)."""
         self.resolved = resolved
@@ -131,6 +141,8 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.warnings: list[str] = []
         self.chosen: dict[str, Any] = {}  # test predictions and scores at the epoch that counts so far
+        self.keep_weights = keep_weights
+        self.kept: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
         self.take: Callable[[Tensor, Tensor], None] = self.step
         if recorder is not None:
             # A list, and no method of this object: circles would keep a GPU's memory after the run.
@@ -199,8 +211,8 @@ class Training:
             validation = evaluation.score(self._logits(self.data.validation[0]), self.data.validation[1])
             line["validation_loss"] = validation.nll
             line["validation_accuracy"] = validation.correct / validation.total
-        if self.step.objective.weights is not None:
-            line |= {f"w{k}": w for k, w in enumerate(self.step.objective.weights.tolist(), start=1)}
+        learned = self.step.objective.learned_weights()
+        line |= {f"w{k}": w for k, w in enumerate(learned, start=1)}
         self._choose_epoch(line, test, logits)
         self.history.append(line)
         self.epoch += 1
@@ -216,6 +228,7 @@ class Training:
             kind = torch.uint8 if self.data.form.classes <= 256 else torch.int32
             predicted = logits.argmax(dim=1).to(kind).cpu()
             self.chosen = {**test._asdict(), "epoch": line["epoch"], "predicted": predicted}
+            self.kept = weights.held(self.step.model) if self.keep_weights else {}
         elif self.recipe.schedule.name == "random_cube":
             self.rate = optimization.random_cube(self.resolved.derive("schedule", line["epoch"]))
 
@@ -248,6 +261,7 @@ class Training:
             "history": self.history,
             "warnings": self.warnings,
             "chosen": self.chosen,
+            "kept": self.kept,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -258,6 +272,7 @@ class Training:
         self.step.correct.copy_(correct)
         self.epoch, self.taken, self.rate, self.seconds = state["progress"]
         self.history, self.chosen = state["history"], state["chosen"]
+        self.kept = state.get("kept", {}) if self.keep_weights else {}
         self.warnings += [warning for warning in state["warnings"] if warning not in self.warnings]
 
     def predictions(self) -> np.ndarray[Any, Any]:

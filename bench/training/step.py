@@ -33,6 +33,14 @@ class Objective(torch.nn.Module):
             return self.function(logits, target)
         return self.function(logits, target, self.weights)
 
+    def learned_weights(self) -> list[float]:
+        """The weights of the loss's terms as they are now; empty where they are not learned."""
+        if self.weights is None:
+            return []
+        assert isinstance(self.function, losses.Loss)
+        found: list[float] = self.function.weigh(self.weights.detach()).tolist()
+        return found
+
 
 def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
     """The context in which a model computes: ``bf16`` casts what gains by it; ``fp32`` changes nothing."""

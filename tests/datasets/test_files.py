@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from helpers import idx
 from torchvision.datasets import CIFAR10, CIFAR100, EMNIST, MNIST, QMNIST
 
 from bench import datasets
@@ -47,13 +48,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 # ------------------------------------------------------------------------------- the original formats
-
-
-def idx(values: Array) -> bytes:
-    """The format of MNIST: two zeros, the type, the number of dimensions, each size, big-endian values."""
-    kind = {"uint8": 8, "int32": 12}[values.dtype.name]
-    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
-    return bytes([0, 0, kind, values.ndim]) + sizes + values.astype(values.dtype.newbyteorder(">")).tobytes()
 
 
 def draw(name: str, part: str) -> tuple[Array, Array]:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.launch import slurm
-from bench.launch.cluster import LOST_SECONDS, Cluster, Submitter
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
 from bench.launch.queue import Look, explain
 from bench.launch.submission import Submission, SubmissionFolder, read_all
+from bench.launch.submitter import LOST_SECONDS, Cluster, Submitter
 from bench.launch.worker import OUT_OF_MEMORY, check_versions
 from bench.results import RunFolder
 from bench.run import Run
@@ -33,7 +33,7 @@ def submitter(make_suite: Make, tmp_path: Path) -> Submitter:
     suite = make_suite()
     said: list[str] = []
     cluster = Cluster(suite, tmp_path, tmp_path, Profile(), tmp_path / "p.yaml", [], said.append)
-    return Submitter(cluster, time.time(), {}, first=True)
+    return Submitter(cluster, suite.runs(), time.time(), {}, first=True)
 
 
 def submitted(submitter: Submitter, job: slurm.Job) -> SubmissionFolder:
@@ -289,7 +289,8 @@ def test_those_that_ran_out_of_memory_get_fewer_neighbours(submitter: Submitter,
 @given(st.lists(st.integers(1, 9), max_size=5), st.integers(1, 20))
 def test_shares_use_the_cap_and_no_more(sizes: list[int], cap: int) -> None:
     cluster = SimpleNamespace(profile=Profile(jobs=cap))
-    shares = Submitter(cluster, 0.0, {}, first=True)._shares([[None] * size for size in sizes])  # type: ignore[arg-type]
+    submitter = Submitter(cluster, [], 0.0, {}, first=True)  # type: ignore[arg-type]
+    shares = submitter._shares([[None] * size for size in sizes])
     assert sum(shares) == min(cap, sum(sizes))
     assert all(share <= size for share, size in zip(shares, sizes, strict=True))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from helpers import attempts, bench, finish_run, start, states, wait_for
 
+from bench.design import as_it_stands
 from bench.results import RunFolder
 from bench.suite import Suite, load
 
@@ -39,6 +40,25 @@ def test_suite_is_trained_once(write_suite: Write, tmp_path: Path) -> None:
     again = bench("run", path, "--results", results, "--json")
     assert json.loads(again.stdout) == document
     assert attempts(load(path), results) == [1] * 6
+
+
+def test_seeds_are_added_until_decided(write_suite: Write, tmp_path: Path) -> None:
+    added = {"start": 2, "step": 2, "max": 6, "until": "decided"}
+    path, results = write_suite(seeds=added), tmp_path / "results"
+    first = bench("run", path, "--results", results, "--json")
+    assert first.returncode == 0, first.stderr
+    document = json.loads(first.stdout)
+    [comparison] = document["comparisons"]
+    assert document["complete"]
+    assert comparison["stopped"] != "open"
+    assert comparison["n"] == 2 * comparison["looks"] > 2
+    suite = as_it_stands(load(path), results)
+    assert attempts(suite, results) == [1] * (2 * comparison["n"])
+    again = bench("run", path, "--results", results, "--json")
+    assert json.loads(again.stdout) == document
+    assert attempts(suite, results) == [1] * (2 * comparison["n"])
+    plan = json.loads(bench("plan", path, "--results", results, "--json").stdout)
+    assert (plan["to_train"], plan["added"]["looks"], plan["added"]["most"]) == (0, [2, 4, 6], 12)
 
 
 def test_failing_run_does_not_stop_the_others(write_suite: Write, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.launch import side_by_side
-from bench.launch.pack import Pack, describe_runs
+from bench.launch.pack import Pack
 from bench.launch.profile import Profile
 from bench.launch.side_by_side import at_most, calibrate, choose
 from bench.results import RunFolder
@@ -67,7 +67,7 @@ def pack_of(suite: Suite, folder: Path) -> Path:
         results=folder / "results",
         data=folder / "data",
         device="cpu",
-        runs=describe_runs(suite.runs()),
+        runs=list(suite.runs()),
         search_path=[],
         git=None,
         workers=None,

@@ -50,6 +50,15 @@ def suite(make_suite: Make) -> Suite:
     return make_suite(losses=["ce", "mae", "gce"], seeds=7, analysis={"margin": 2.0})
 
 
+def test_matrices_are_kept_in_as_few_bytes_as_their_images_need(suite: Suite, tmp_path: Path) -> None:
+    answers(suite, tmp_path)
+    _, kept = report_and_agreement(suite, tmp_path)
+    (tmp_path / "agreement.npz").write_bytes(kept)
+    _, _, joints = load(tmp_path / "agreement.npz")
+    assert {joint.matrix.dtype for joint in joints.values()} == {np.dtype(np.uint16)}  # of 300 images
+    assert max(joint.matrix.max() for joint in joints.values()) <= IMAGES
+
+
 def test_both_intervals_are_those_of_the_statistics(suite: Suite, tmp_path: Path) -> None:
     right = answers(suite, tmp_path)
     made = report(suite, tmp_path)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.statistics.claims import claim, count_of, seeds_to_settle
+from bench.statistics.claims import claim, count_of, counts_behind, seeds_to_settle
 from bench.statistics.proportions import mcnemar
 
 
@@ -76,3 +76,44 @@ def test_no_difference():
 def test_bad_requests(request_, message):
     with pytest.raises(ValueError, match=message):
         request_()
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "rounded", "cut"),
+    [
+        ("95.933", (19_954, 19_954), None),
+        # What the paper prints for MIX-ENT, and what the leaderboard makes of it.
+        ("95.927", None, (19_953, 19_953)),
+        ("95.928", (19_953, 19_953), None),
+        ("95.86", (19_938, 19_939), (19_939, 19_940)),
+        ("0.95933", (19_954, 19_954), None),
+        ("100", (20_696, 20_800), (20_800, 20_800)),
+    ],
+)
+def test_counts_behind_published_accuracies(accuracy, rounded, cut):
+    behind = counts_behind(accuracy, 20_800)
+    assert (behind.rounded, behind.cut) == (rounded, cut)
+
+
+@settings(max_examples=200)
+@given(st.integers(1, 30_000), st.data())
+def test_every_count_is_behind_its_own_accuracy(total, data):
+    correct = data.draw(st.integers(total // 50 + 1, total))
+    digits = data.draw(st.integers(1, 4))
+    rounded = f"{100 * correct / total:.{digits}f}"
+    behind = counts_behind(rounded, total).rounded
+    assert behind is not None
+    assert behind[0] <= correct <= behind[1]
+    # Nothing else is: one image more on either side prints other digits, but for ties.
+    for other in (behind[0] - 1, behind[1] + 1):
+        assert other > total or f"{100 * other / total:.{digits}f}" != rounded
+    whole, fraction = divmod(100 * 10**digits * correct // total, 10**digits)
+    cut = counts_behind(f"{whole}.{fraction:0{digits}d}", total).cut
+    assert cut is not None
+    assert cut[0] <= correct <= cut[1]
+
+
+@pytest.mark.parametrize("accuracy", ["", "x", "-1", "100.5", "1e2", "95,9", "nan", "95.9%"])
+def test_accuracies_that_cannot_be_are_refused(accuracy):
+    with pytest.raises(ValueError, match="an accuracy is a percentage up to 100"):
+        counts_behind(accuracy, 100)

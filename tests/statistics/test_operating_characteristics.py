@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 from bench.statistics.futility import prospects
-from bench.statistics.operating_characteristics import Plan, Rule, operating_characteristics
+from bench.statistics.operating_characteristics import operating_characteristics
 from bench.statistics.planning import power_of_t
 from bench.statistics.sequential import critical_t, log_e_value
+from bench.statistics.stopping import Plan, Rule
 
 
 def simulate(effects, experiments=4000, **plan):

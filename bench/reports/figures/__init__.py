@@ -64,23 +64,27 @@ def draw(
     from bench.reports.figures import (
         agreement,
         curves,
+        evidence,
         intervals,
         power,
         ranks,
         reliability,
         seeds,
         selection,
+        weights,
     )
     from bench.reports.figures.material import Material, NothingToDraw
     from bench.reports.figures.style import paper, save
 
     stories = {
         "intervals": intervals.draw,
+        "evidence": evidence.draw,
         "seeds": seeds.draw,
         "ranks": ranks.draw,
         "power": power.draw,
         "selection": selection.draw,
         "curves": curves.draw,
+        "weights": weights.draw,
         "reliability": reliability.draw,
         "agreement": agreement.draw,
     }

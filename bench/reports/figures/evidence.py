@@ -14,27 +14,50 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from bench.reports.documents import Report
 from bench.reports.figures import panels as grid
 from bench.reports.figures import style
-from bench.reports.figures.material import NothingToDraw, Pair, Sketch, some, where
-from bench.statistics.sequential import Evidence
+from bench.reports.figures.material import Material, NothingToDraw, Pair, Sketch, some, where
+from bench.statistics.sequential import Evidence, evidence
 
 HEIGHT = {False: 1.95, True: 1.3}  # inches of a panel with several comparisons, and with one
 FLOOR = 1e-3
 """Evidence below it is drawn there: against a difference no more is needed."""
 
 
-def draw(report: Report, evidence: Mapping[Pair, Mapping[str, Evidence]], bar: float) -> list[Sketch]:
+def draw(material: Material) -> list[Sketch]:
     """All comparisons of a data set × model in one panel, or many in a panel each.
 
-    Args:
-        evidence: of each data set × model, loss by loss: :func:`bench.statistics.sequential.evidence`.
-        bar: the e at which to stop, of :func:`bench.statistics.sequential.threshold`.
+    Raises:
+        NothingToDraw: the number of seeds is fixed, or no comparison has two of them.
+    """
+    made = material.report.sequential
+    if made is None:
+        raise NothingToDraw("the number of seeds is fixed")
+    return sketch(material.report, _paths(material), made.bar)
+
+
+def _paths(material: Material) -> dict[Pair, dict[str, Evidence]]:
+    """The evidence after each seed that a comparison has looked at, in the order in which they were added."""
+    paths: dict[Pair, dict[str, Evidence]] = {}
+    for pair, compared in material.comparisons.items():
+        for c in compared:
+            ours, base = (material.cell(pair, loss) for loss in (c.loss, c.baseline))
+            counts, theirs = (dict(zip(cell.seeds, cell.counts, strict=True)) for cell in (ours, base))
+            seeds = [s for s in material.suite.seeds if s in counts and s in theirs][: c.n]
+            if seeds and ours.test_images and ours.test_images == base.test_images:
+                d = np.array([counts[s] - theirs[s] for s in seeds], dtype=np.int64)
+                found = evidence(d, ours.test_images, material.report.alpha)
+                paths.setdefault(pair, {})[c.loss] = found
+    return paths
+
+
+def sketch(report: Report, paths: Mapping[Pair, Mapping[str, Evidence]], bar: float) -> list[Sketch]:
+    """The figure, from the evidence of each data set × model, loss by loss.
 
     Raises:
         NothingToDraw: no comparison has two seeds.
     """
     found = {
         pair: {loss: made for loss, made in every.items() if np.isfinite(made.e).sum() > 1}
-        for pair, every in evidence.items()
+        for pair, every in paths.items()
     }
     losses = {pair: list(every) for pair, every in found.items() if every}
     if not losses:
@@ -62,12 +85,8 @@ def draw(report: Report, evidence: Mapping[Pair, Mapping[str, Evidence]], bar: f
 def _draw_line(axes: Axes, made: Evidence, look: style.Look, bar: float) -> None:
     e = np.maximum(made.e, FLOOR)
     axes.plot(made.n, e, **look.line(linewidth=1.0))
-    decided = made.decided_at(bar)
-    last = len(e) - 1 if decided is None else int(np.flatnonzero(made.n == decided)[0])
-    face = "white" if decided is None else look.colour
-    axes.plot(
-        made.n[last], e[last], color=look.colour, marker=look.marker, markersize=4, markerfacecolor=face
-    )
+    face = look.colour if made.e[-1] >= bar else "white"
+    axes.plot(made.n[-1], e[-1], color=look.colour, marker=look.marker, markersize=4, markerfacecolor=face)
 
 
 def _scale(axes: Axes) -> None:
@@ -92,10 +111,7 @@ def _in_words(
     for _, panel in sheet.panels:
         for loss in panel.losses:
             made = found[panel.pair][loss]
-            decided = made.decided_at(bar)
-            end = (
-                f"decided after {decided} seeds" if decided else f"{made.e[-1]:.3g} after {made.n[-1]} seeds"
-            )
-            clauses.append(f"{style.said(loss)} with {where(panel.pair)} {end}")
+            end = "decided" if made.e[-1] >= bar else f"{made.e[-1]:.3g}"
+            clauses.append(f"{style.said(loss)} with {where(panel.pair)} {end} after {made.n[-1]} seeds")
     caution = style.cautions(report)
     return " ".join([*caution, f"e-values, which decide at {bar:g}: {some(clauses)}."])

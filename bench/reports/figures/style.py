@@ -27,9 +27,9 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 from numpy.typing import ArrayLike, NDArray
 
+from bench.disk import write_atomically
 from bench.reports.documents import Analysed, Report
-from bench.reports.text import shortened
-from bench.results import write_atomically
+from bench.reports.text import SCALED_DOWN, shortened
 
 SINGLE, DOUBLE = 3.25, 6.75
 """Widths in inches: one column of a paper, and both."""
@@ -254,8 +254,10 @@ def looks(losses: Sequence[str], baseline: str) -> dict[str, Look]:
 
 
 def cautions(report: Analysed) -> list[str]:
-    """OPTIMISTIC and unfinished, in a sentence each."""
+    """SCALED DOWN, OPTIMISTIC and unfinished, in a sentence each."""
     said = []
+    if isinstance(report, Report) and report.scaled_down:
+        said.append(SCALED_DOWN)
     if isinstance(report, Report) and report.optimistic:
         said.append("OPTIMISTIC: the epoch was chosen on the test set.")
     done, planned = sum(cell.n for cell in report.cells), sum(cell.planned for cell in report.cells)

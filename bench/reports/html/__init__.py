@@ -22,9 +22,11 @@ from typing import NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from bench.reports import text
 from bench.reports.documents import Report
-from bench.reports.html.answer import EVIDENCE, VERDICTS, groups, headline, p_value, signed
+from bench.reports.html.answer import VERDICTS, columns, groups, headline, p_value, signed
 from bench.reports.html.runs import RunList
+from bench.reports.text import epoch_row, rank_rows, rank_words
 
 FOLDER = Path(__file__).parent
 
@@ -58,8 +60,19 @@ def page(report: Report, runs: RunList, figures: Sequence[tuple[str, str, str]] 
         report=report,
         headline=headline(report),
         groups=groups(report),
+        epochs=[
+            (dataset, model, [epoch_row(cell, report.baseline, digits) for cell in cells])
+            for dataset, model, cells, _, digits in text.groups(report)
+            if text.shows_epochs(report)
+        ],
+        epoch_columns=text.EPOCHS,
+        epoch_legend=text.EPOCHS_LEGEND,
+        rankings=[
+            (ranking, rank_rows(ranking, report.baseline), rank_words(ranking, report.alpha))
+            for ranking in report.rankings
+        ],
         verdicts={verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
-        columns=EVIDENCE,
+        columns=columns(report),
         runs=runs,
         data=_embedded(runs),
         figures=[(title, alt, _image(svg)) for title, alt, svg in figures],

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from bench.reports.documents import CellSummary, Comparison, Report
+from bench.reports.text import STOPPED, e_value
 from bench.statistics.verdicts import Verdict
 
 VERDICTS = (Verdict.SUPERIOR, Verdict.INFERIOR, Verdict.EQUIVALENT, Verdict.UNDECIDED)
@@ -16,6 +17,8 @@ MOST_NAMES = 3
 
 EVIDENCE = {
     "n": ("n", "seeds that both have finished"),
+    "e": ("e", "evidence for a difference: 1 speaks neither for one nor against it"),
+    "looks": ("looks", "taken so far, of those planned"),
     "p": ("p (t)", "of Student's t over seeds, not adjusted"),
     "p_sign_flip": ("p (flips)", "of flipping the signs of seeds, not adjusted"),
     "p_sign_flip_smallest": ("least p", "what flipping the signs of so many seeds could give at best"),
@@ -36,6 +39,15 @@ EVIDENCE = {
     "floor": ("floor", "standard error in points on new images that no number of seeds gets below"),
 }
 """Columns of the second table: field of a comparison → heading, and what it is."""
+
+
+def columns(report: Report) -> dict[str, tuple[str, str]]:
+    """Those that this report has: what stays valid where seeds are added until decided, or what does not."""
+    if report.sequential is None:
+        return {field: said for field, said in EVIDENCE.items() if field not in ("e", "looks")}
+    fixed = ("p_sign_flip", "p_sign_flip_smallest", "p_new_images")
+    shown = {field: said for field, said in EVIDENCE.items() if field not in fixed}
+    return {**shown, "p": ("p (1/e)", "valid whenever one stops, not adjusted")}
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,8 @@ def _row(cell: CellSummary, c: Comparison | None, digits: int, reach: float) -> 
 
 def _remarks(c: Comparison) -> list[str]:
     remarks = [c.note] if c.note else []
+    if c.stopped in STOPPED:
+        remarks.append(STOPPED[c.stopped])
     if c.missing:
         shown = ", ".join(map(str, c.missing[:10])) + (" …" if len(c.missing) > 10 else "")
         remarks.append(f"no pair for seed {shown}")
@@ -227,7 +241,11 @@ def _shown(name: str, value: Any, digits: int) -> str:
         return points(value, digits)
     if name == "superiority":
         return f"{100 * value:.0f}"
-    return _minus(f"{value:.1f}" if name == "discordant" else f"{value:.2f}" if name != "n" else str(value))
+    if name == "e":
+        return e_value(value)
+    if name in ("n", "looks"):
+        return str(value)
+    return _minus(f"{value:.1f}" if name == "discordant" else f"{value:.2f}")
 
 
 def _minus(number: str) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from bench.launch.logs import logs_of_runs
 from bench.launch.status import STATES, state_of
+from bench.progress import watched
 from bench.results import RunFolder
 from bench.suite import Suite
 
@@ -42,7 +43,8 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
     logs = logs_of_runs(suite, results)
     planned = [(number, run) for number, cell in enumerate(suite.cells) for run in cell.runs]
     rows = []
-    for (number, run), found in zip(planned, runs.to_dict("records"), strict=True):
+    found_of_run = zip(watched(planned, "listing runs"), runs.to_dict("records"), strict=True)
+    for (number, run), found in found_of_run:
         attempts = RunFolder(results, run.id).info().get("attempts", [])
         tried = (logs.get((str(attempt.get("job")), run.id)) for attempt in reversed(attempts))
         log = next(filter(None, tried), None)

@@ -1,0 +1,119 @@
+"""Which seeds a suite asks for now, where seeds are added until its comparisons are decided.
+
+Nothing is remembered: the rule of :mod:`bench.statistics.stopping` is applied to the run folders each time,
+and gives the same answer to every launcher, report and status. A comparison that is open after a look asks
+for the seeds of the next one, of its own loss and of its baseline; one that is closed asks for no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.results import Damaged, RunFolder
+from bench.suite import Cell, Suite
+
+if TYPE_CHECKING:  # scipy is slow to import, and suites with a fixed number of seeds do without
+    from bench.statistics.stopping import Plan, Standing
+
+Key = tuple[str, str, str]  # data set, model, loss
+Seed = int | str
+
+
+@dataclass
+class Ended:
+    """The runs of a cell that have ended."""
+
+    counts: dict[Seed, int] = field(default_factory=dict)
+    lost: set[Seed] = field(default_factory=set)
+    totals: set[int] = field(default_factory=set)
+
+    @property
+    def total(self) -> int | None:
+        """Test images of each run; None where they differ, or nothing has finished."""
+        return next(iter(self.totals)) if len(self.totals) == 1 else None
+
+
+class Design:
+    """The rule of one suite. It remembers results, which never change, so that asking again is cheap."""
+
+    def __init__(self, suite: Suite, results: Path) -> None:
+        self.suite = suite
+        self.results = results
+        self._counts: dict[str, tuple[int, int]] = {}  # run id → correct, total
+
+    def now(self) -> Suite:
+        """The suite with the seeds that it asks for now; itself where their number is fixed."""
+        if self.suite.until is None:
+            return self.suite
+        wanted = {key: found.wanted for key, found in self.standings().items()}
+        for cell in self.suite.cells:
+            if cell.loss == self.suite.baseline_label:
+                rivals = [n for key, n in wanted.items() if key[:2] == cell.key[:2]]
+                wanted[cell.key] = max(rivals, default=self.suite.until.start)
+        return self.suite.cut(wanted)
+
+    def standings(self) -> dict[Key, Standing]:
+        """How each comparison stands, by the data set, model and loss that meets the baseline."""
+        from bench.statistics.stopping import standing
+
+        plan = stopping_plan(self.suite)
+        assert plan is not None
+        ended = {cell.key: self._ended(cell) for cell in self.suite.cells}
+        baseline = self.suite.baseline_label
+        return {
+            key: standing(plan, self.suite.seeds, arm, ended[(*key[:2], baseline)])
+            for key, arm in ended.items()
+            if key[2] != baseline
+        }
+
+    def typical_sd(self) -> float | None:
+        """Median over comparisons of the sd of their paired differences, a fraction; None: too few pairs."""
+        spreads = []
+        ended = {cell.key: self._ended(cell) for cell in self.suite.cells}
+        for key, arm in ended.items():
+            base = ended[(*key[:2], self.suite.baseline_label)]
+            pairs = arm.counts.keys() & base.counts.keys()
+            if arm is not base and len(pairs) > 2 and arm.total and arm.total == base.total:
+                spreads.append(statistics.stdev(arm.counts[s] - base.counts[s] for s in pairs) / arm.total)
+        return statistics.median(spreads) if spreads else None
+
+    def _ended(self, cell: Cell) -> Ended:
+        found = Ended()
+        for run in cell.runs:
+            folder = RunFolder(self.results, run.id)
+            if run.id not in self._counts:
+                with contextlib.suppress(Damaged):
+                    if (result := folder.result()) is not None:
+                        self._counts[run.id] = result.correct, result.total
+            if run.id in self._counts:
+                found.counts[run.seed], total = self._counts[run.id]
+                found.totals.add(total)
+            elif folder.failed:
+                found.lost.add(run.seed)
+        return found
+
+
+def as_it_stands(suite: Suite, results: Path) -> Suite:
+    """The suite with the seeds that it asks for now; itself where their number is fixed."""
+    return Design(suite, results).now()
+
+
+def stopping_plan(suite: Suite) -> Plan | None:
+    """The rule by which seeds are added, its margin a fraction; None where their number is fixed."""
+    if suite.until is None:
+        return None
+    from bench.statistics.stopping import FUTILITY, Plan
+
+    return Plan(
+        suite.until.start,
+        suite.until.step,
+        suite.until.max,
+        alpha=suite.analysis.alpha,
+        comparisons=max(sum(cell.loss != suite.baseline_label for cell in suite.cells), 1),
+        futility=FUTILITY,
+        margin=suite.analysis.margin / 100,
+    )

@@ -1,0 +1,66 @@
+"""Learned loss weights: the paths that w1 and w2 took, and where they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.losses import Loss
+from bench.results import RunFolder
+from bench.suite import Suite
+
+NO_REPRODUCTION = (
+    "this is no reproduction of the weights that arXiv:2501.13709 learns: its scripts take them from a "
+    "module that was never published"
+)
+
+
+def learning(suite: Suite) -> list[str]:
+    """Labels of the losses that learn weights along with the model."""
+    return [
+        entry.label
+        for entry in suite.losses
+        if isinstance(entry.choice.options, Loss) and entry.choice.options.initial_weights()
+    ]
+
+
+def paths(results: Path, run_ids: Iterable[str]) -> NDArray[np.float64] | None:
+    """The weights of finished runs after each epoch, [seeds, epochs, weights]; None where none kept them."""
+    found = []
+    for run_id in run_ids:
+        lines = RunFolder(results, run_id).metrics()
+        if lines and all("w1" in line and "w2" in line for line in lines):
+            found.append([[line["w1"], line["w2"]] for line in lines])
+    if not found:
+        return None
+    shortest = min(map(len, found))
+    return np.array([path[:shortest] for path in found], dtype=np.float64)
+
+
+def final_weights(suite: Suite, results: Path, runs: pd.DataFrame) -> list[str]:
+    """Where the weights of each cell ended, one line each, and what they are not.
+
+    Args:
+        runs: of :func:`bench.results.frame`.
+    """
+    notes = []
+    done = runs[(runs.state == "done") & runs.loss.isin(learning(suite))]
+    for (dataset, model, loss), cell in done.groupby(["dataset", "model", "loss"], sort=False):
+        known = paths(results, cell.run_id)
+        if known is not None:
+            last = known[:, -1]
+            ends = " and ".join(
+                f"{name} = {_mean_and_sd(values)}" for name, values in zip(("w1", "w2"), last.T, strict=True)
+            )
+            over = f"over {len(last)} seed{'s' * (len(last) > 1)}"
+            notes.append(f"{dataset} × {model} × {loss}: learned weights ended at {ends} {over}")
+    return [*notes, *([f"learned weights: {NO_REPRODUCTION}"] if notes else [])]
+
+
+def _mean_and_sd(values: NDArray[np.float64]) -> str:
+    spread = f" ± {round(float(values.std(ddof=1)), 9):.2g}" if len(values) > 1 else ""
+    return f"{values.mean():.3g}{spread}"

@@ -1,0 +1,79 @@
+"""What MLflow's own UI opens on: which runs, which columns, grouped by what.
+
+The UI keeps such a view in a tag of the experiment, under the key that stands in the address. Those with a
+name, which MLflow 3.17 knows, are also offered above its table of runs; older ones take the rest of the tag.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from bench.suite import Suite
+
+TAG = "mlflow.sharedViewState."
+FIRST = "bench-runs"
+VIEWS = {
+    FIRST: ("Best first", ()),
+    "bench-by-loss": ("By loss", ("loss",)),
+    "bench-by-model": ("By model", ("model",)),
+    "bench-by-loss-and-model": ("By loss and model", ("loss", "model")),
+    "bench-by-seed": ("By seed", ("seed",)),
+}
+"""Key → its name, and the parameters that runs are grouped by."""
+
+COLUMNS = {
+    **{"params.`loss`": 120, "params.`model`": 130, "params.`dataset`": 100, "params.`seed`": 60},
+    **{"metrics.`accuracy`": 100, "metrics.`correct`": 80, "metrics.`total`": 70, "metrics.`epoch`": 70},
+    **{"metrics.`nll`": 90, "metrics.`ece`": 90, "metrics.`seconds`": 90},
+}
+"""Columns in their order, and their widths in pixels."""
+
+CURVES = "^(train|validation|test)_(loss|accuracy)$"
+"""The charts that are shown: what changes from epoch to epoch, and not a bar for every score."""
+EVERY_RUN = 'params.seed != ""'
+"""Without the suite's own run: with it, all others are folded away below it."""
+
+
+def experiment_tags(suite: Suite) -> dict[str, str]:
+    """Tags of a suite's experiment: its question, that it is not about chats, and its views."""
+    about = {
+        "mlflow.note.content": plain(suite.question),
+        "mlflow.experimentKind": "custom_model_development",
+    }
+    return about | {f"{TAG}{key}": _saved(name, grouped) for key, (name, grouped) in VIEWS.items()}
+
+
+def page_of_runs(server: str, experiment: str, view: str = FIRST) -> str:
+    """The address at which the UI shows the runs of an experiment."""
+    return f"{server}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={view}"
+
+
+def page_of_run(server: str, experiment: str, run: str) -> str:
+    """The address at which the UI shows one run."""
+    return f"{server}/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"
+
+
+def plain(text: str) -> str:
+    """Text as Markdown that shows it as it is."""
+    escaped = re.sub(r"[\\`*_{}\[\]()#+.!~|>-]", r"\\\g<0>", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _saved(name: str, grouped: tuple[str, ...]) -> str:
+    state: dict[str, Any] = {
+        "searchFilter": EVERY_RUN,
+        "orderByKey": "metrics.`accuracy`",
+        "orderByAsc": False,
+        "selectedColumns": [*COLUMNS],
+        "columnOrder": [*COLUMNS],
+        "columnWidths": COLUMNS,
+        "runsHiddenMode": "FIRST_20_RUNS",
+        "chartsSearchFilter": CURVES,
+    }
+    if grouped:
+        keys = [{"mode": "param", "groupByData": key} for key in grouped]
+        state["groupBy"] = {"aggregateFunction": "average", "groupByKeys": keys}
+    # The state stands inside for those who know names, and outside for those who do not.
+    return json.dumps({"name": name, "createdAt": 0, "state": json.dumps(state), **state})

@@ -1,0 +1,248 @@
+"""Seeds until decided: what a suite asks for, as results come in, and what becomes of it in a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import finish_run
+
+from bench.design import Design, as_it_stands, stopping_plan
+from bench.errors import BenchError
+from bench.reports import agreement
+from bench.reports.analysis import analyse
+from bench.reports.comparison import report, report_and_agreement
+from bench.reports.documents import Report
+from bench.reports.figures import draw
+from bench.reports.html import page
+from bench.reports.html.runs import list_runs
+from bench.reports.methods import paper
+from bench.reports.text import markdown
+from bench.results import RunFolder, frame
+from bench.statistics.sequential import evidence
+from bench.statistics.stopping import Outcome
+from bench.statistics.verdicts import Verdict
+from bench.suite import Suite
+
+Make = Callable[..., Suite]
+ADDED = {"start": 4, "step": 4, "max": 16, "until": "decided"}
+LIKE = {"ce": 0, "min_ent": 60, "mix_ent": 0}
+"""How much better each loss is, in images of 1,000; all but it is noise of the seed."""
+
+
+@pytest.fixture
+def suite(make_suite: Make) -> Suite:
+    return make_suite(losses=[*LIKE], seeds=ADDED, analysis={"margin": 1.5})
+
+
+def finish(suite: Suite, results: Path, noise: float = 8.0) -> int:
+    """Make up what the suite asks for now; returns how many runs that were."""
+    made = 0
+    for cell in as_it_stands(suite, results).cells:
+        for run in cell.runs:
+            if not RunFolder(results, run.id).done:
+                rng = np.random.default_rng([run.seed, len(cell.loss)])
+                correct = 900 + LIKE[cell.loss] + round(noise * rng.standard_normal())
+                finish_run(run, results, correct, 1000)
+                made += 1
+    return made
+
+
+def asked(suite: Suite, results: Path) -> dict[str, int]:
+    return {cell.loss: len(cell.seeds) for cell in as_it_stands(suite, results).cells}
+
+
+def test_seeds_are_added_until_every_comparison_is_closed(suite: Suite, tmp_path: Path) -> None:
+    steps = []
+    while finish(suite, tmp_path):
+        steps.append(asked(suite, tmp_path))
+    assert steps[0] == {"ce": 8, "min_ent": 8, "mix_ent": 8}  # after four seeds, all is open
+    standings = Design(suite, tmp_path).standings()
+    outcomes = {key[2]: found.outcome for key, found in standings.items()}
+    assert outcomes["min_ent"] is Outcome.DIFFERENCE
+    assert outcomes["mix_ent"] is Outcome.EQUIVALENT
+    last = steps[-1]
+    assert last["ce"] == max(last["min_ent"], last["mix_ent"]) > min(last["min_ent"], last["mix_ent"])
+
+
+def test_a_fixed_number_of_seeds_is_left_as_it_is(make_suite: Make, tmp_path: Path) -> None:
+    fixed = make_suite()
+    assert as_it_stands(fixed, tmp_path) is fixed
+    assert stopping_plan(fixed) is None
+
+
+def test_damaged_results_hold_up_a_look_and_failed_runs_do_not(suite: Suite, tmp_path: Path) -> None:
+    finish(suite, tmp_path)
+    run = suite.cells[1].runs[2]
+    path = RunFolder(tmp_path, run.id).path / "result.json"
+    whole = path.read_bytes()
+    path.write_bytes(b"{")
+    assert asked(suite, tmp_path)["min_ent"] == 4
+    path.unlink()
+    assert asked(suite, tmp_path)["min_ent"] == 4
+    RunFolder(tmp_path, run.id).fail("it broke")
+    assert asked(suite, tmp_path)["min_ent"] == 8
+    path.write_bytes(whole)
+    assert asked(suite, tmp_path)["min_ent"] == 8
+
+
+def test_remembering_results_changes_nothing(suite: Suite, tmp_path: Path) -> None:
+    design = Design(suite, tmp_path)
+    while finish(suite, tmp_path):
+        assert [c.seeds for c in design.now().cells] == [c.seeds for c in as_it_stands(suite, tmp_path).cells]
+
+
+def test_seeds_that_others_have_trained_are_not_looked_at(suite: Suite, tmp_path: Path) -> None:
+    while finish(suite, tmp_path):
+        pass
+    before = report(as_it_stands(suite, tmp_path), tmp_path)
+    for cell in suite.cells:  # a larger suite has trained all of them, and they all say the opposite
+        for run in cell.runs:
+            if not RunFolder(tmp_path, run.id).done:
+                finish_run(run, tmp_path, 900 - LIKE[cell.loss], 1000)
+    after = report(as_it_stands(suite, tmp_path), tmp_path)
+    assert after.comparisons == before.comparisons
+
+
+def test_run_ids_are_those_of_a_fixed_number_of_seeds(make_suite: Make) -> None:
+    added, fixed = make_suite(seeds=ADDED), make_suite(seeds=16)
+    assert [run.id for run in added.runs()] == [run.id for run in fixed.runs()]
+
+
+def test_seeds_cannot_be_left_out_of_such_a_suite(make_suite: Make) -> None:
+    with pytest.raises(BenchError, match=r"exclude\.0\.seed: .* none can be left out"):
+        make_suite(seeds=ADDED, exclude=[{"seed": 3}])
+    assert len(make_suite(seeds=ADDED, losses=["ce", "mae"], exclude=[{"loss": "mae"}]).cells) == 1
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        (
+            {"start": 1, "step": 5, "max": 9},
+            "seeds: start: found 1; input should be greater than or equal to 2",
+        ),
+        ({"start": 5, "step": 5, "max": 4}, "seeds: max: found 4, expected at least start, which is 5"),
+        ({"start": 5, "stepp": 5, "max": 9}, "seeds: unknown key 'stepp'.*did you mean 'step'"),
+        ({"start": 5, "max": 9}, "seeds: step: field required"),
+        ({**ADDED, "until": "done"}, "seeds: until: found 'done'; input should be 'decided'"),
+        ("many", "found 'many', expected a number of seeds, a list of them, or {start: 5"),
+    ],
+)
+def test_wrong_seeds(make_suite: Make, seeds: object, said: str) -> None:
+    with pytest.raises(BenchError, match=f"(?i){said}"):
+        make_suite(seeds=seeds)
+
+
+# ------------------------------------------------------------------------------------------- the report
+
+
+@pytest.fixture
+def decided(suite: Suite, tmp_path: Path) -> tuple[Suite, Report]:
+    while finish(suite, tmp_path):
+        pass
+    now = as_it_stands(suite, tmp_path)
+    return now, report(now, tmp_path)
+
+
+def test_verdicts_are_those_of_the_looks(decided: tuple[Suite, Report]) -> None:
+    made = decided[1]
+    assert made.complete
+    assert [c.verdict for c in made.comparisons] == [Verdict.SUPERIOR, Verdict.EQUIVALENT]
+    better, same = made.comparisons
+    assert made.sequential is not None
+    assert made.sequential.bar == 40  # two comparisons at .05
+    assert better.e is not None
+    assert better.e >= 40 > (same.e or 0)
+    assert better.p == pytest.approx(1 / better.e)
+    assert better.p_adjusted == pytest.approx(2 / better.e)
+    assert better.adjusted_by == "e-value"
+    assert better.p_sign_flip is None
+
+
+def test_intervals_stay_valid_and_nest(decided: tuple[Suite, Report]) -> None:
+    made = decided[1]
+    cells = {cell.loss: dict(zip(cell.seeds, cell.counts, strict=True)) for cell in made.cells}
+    for c in made.comparisons:
+        d = np.array([cells[c.loss][s] - cells["ce"][s] for s in range(c.n)])
+        path = evidence(d, 1000)
+        assert (c.low, c.high) == pytest.approx((path.low[-1], path.high[-1]))
+        assert c.low_new_images is not None
+        assert c.high_new_images is not None
+        assert c.low_new_images <= c.low + 1e-12
+        assert c.high <= c.high_new_images + 1e-12
+        assert c.p_new_images is None
+
+
+def test_what_is_saved_is_counted(decided: tuple[Suite, Report]) -> None:
+    suite, made = decided
+    added = made.sequential
+    assert added is not None
+    assert added.looks == [4, 8, 12, 16]
+    assert (added.runs, added.runs_fixed) == (len(suite.runs()), 48)
+    assert added.runs_saved == 48 - added.runs
+    assert added.device_hours == pytest.approx(added.runs * 3 / 3600)
+    assert added.device_hours_saved == pytest.approx(added.runs_saved * 3 / 3600)
+    assert added.closed == 2
+    assert any(f"{added.runs} runs have ended" in note for note in made.notes)
+
+
+def test_nothing_is_saved_while_a_comparison_is_open(suite: Suite, tmp_path: Path) -> None:
+    finish(suite, tmp_path)
+    made = report(as_it_stands(suite, tmp_path), tmp_path)
+    assert not made.complete
+    assert made.sequential is not None
+    assert (made.sequential.closed, made.sequential.runs_saved) == (0, 0)
+    assert {c.verdict for c in made.comparisons} == {Verdict.UNDECIDED}
+    assert {c.stopped for c in made.comparisons} == {Outcome.OPEN}
+
+
+def test_comparisons_can_be_made_again_from_the_agreement(
+    decided: tuple[Suite, Report], tmp_path: Path
+) -> None:
+    made, content = report_and_agreement(decided[0], tmp_path)
+    (tmp_path / "agreement.npz").write_bytes(content)
+    assert analyse(*agreement.load(tmp_path / "agreement.npz")).comparisons == made.comparisons
+
+
+def test_everything_that_people_read_says_how_seeds_were_added(
+    decided: tuple[Suite, Report], tmp_path: Path
+) -> None:
+    suite, made = decided
+    text = markdown(made)
+    assert "| loss    |" in text
+    assert "| looks |" in text
+    assert "p t" not in text
+    assert "K/α for K = 2" in made.method
+    assert max(len(line) for line in text.splitlines() if line.startswith("|")) <= 100
+    methods = paper(suite, tmp_path, made)
+    assert "The design is sequential" in methods["methods.md"]
+    assert "Student's t" not in methods["methods.md"]
+    assert "1 ended by a difference and 1 ended by equivalence" in methods["methods.md"]
+    assert "Grünwald" in methods["methods.md"]
+    assert r"Gr{\"u}nwald" in methods["references.bib"]
+    html = page(made, list_runs(suite, tmp_path, frame(tmp_path, suite.cells), ""))
+    assert "p (1/e)" in html
+    assert "p (flips)" not in html
+    assert json.loads(made.model_dump_json())["comparisons"][0]["stopped"] == "difference"
+
+
+def test_evidence_is_drawn_seed_by_seed(decided: tuple[Suite, Report], tmp_path: Path) -> None:
+    suite, made = decided
+    drawn = draw(made, suite, tmp_path, tmp_path / "figures", ["svg"])
+    [figure] = [d for d in drawn.drawings if d.name == "evidence"]
+    assert f"decided after {made.comparisons[0].n} seeds; mix_ent" in figure.alt
+
+
+def test_a_comparison_that_was_given_up_says_so(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=[*LIKE], seeds={**ADDED, "max": 40}, analysis={"margin": 0.1})
+    while finish(suite, tmp_path):
+        pass
+    made = report(as_it_stands(suite, tmp_path), tmp_path)
+    futile = [c for c in made.comparisons if c.stopped is Outcome.FUTILE]
+    assert futile
+    assert all(c.verdict is Verdict.UNDECIDED for c in futile)
+    assert "the largest number would hardly decide it" in markdown(made)
