@@ -71,13 +71,12 @@ def train_here(
         if not missing:
             return
         crew = Crew(suite, missing, results, data, search_path, workers, device)
-        with crew.measured(workers, say):
+        with _terminated_is_interrupted(), crew.measured(workers, say):
             try:
-                with _terminated_is_interrupted():
-                    crew.start()
-                    while crew.tend():
-                        watch()
-                        time.sleep(POLL_SECONDS)
+                crew.start()
+                while crew.tend():
+                    watch()
+                    time.sleep(POLL_SECONDS)
             finally:
                 crew.stop()
 
