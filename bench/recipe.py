@@ -7,10 +7,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from bench.choices import Choice, Options, Strict, choose, split_choice
-from bench.transforms import TRANSFORMS
+from bench.transforms import MIXES, TRANSFORMS
 
 
 class Adam(Options):
@@ -82,6 +88,13 @@ def _chosen(kind: str, table: Mapping[str, type[Options]]) -> Any:
 Optimizer = Annotated[Choice, *_chosen("optimizer", OPTIMIZERS)]
 Schedule = Annotated[Choice, *_chosen("schedule", SCHEDULES)]
 Transform = Annotated[Choice, *_chosen("augmentation", TRANSFORMS)]
+Mix = Annotated[
+    Choice | None,
+    BeforeValidator(
+        lambda value: value if value is None or isinstance(value, Choice) else choose("mix", value, MIXES)
+    ),
+    PlainSerializer(lambda choice: choice and choice.describe()),
+]
 
 
 class Recipe(Strict):
@@ -93,10 +106,20 @@ class Recipe(Strict):
     schedule: Schedule = Choice("constant", Constant())
     augment: tuple[Transform, ...] = ()
     """Applied in this order to each training image, anew each epoch."""
+    mix: Mix = None
+    """Mixes the images and the labels of each training batch in pairs, after augmentation. Default: not."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: matrix products and convolutions in bfloat16 (autocast); weights and loss stay in fp32."""
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of the training images held out when the suite selects by validation."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A recipe that does not mix is described as it was before recipes could: run ids stay.
+        described: dict[str, Any] = handler(self)
+        if self.mix is None:
+            described.pop("mix", None)
+        return described
 
 
 def merge_recipes(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +130,7 @@ def merge_recipes(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[
     """
     merged = dict(base)
     for key, value in override.items():
-        if key in ("optimizer", "schedule") and key in merged:
+        if key in ("optimizer", "schedule", "mix") and None not in (value, merged.get(key)):
             before, kept = split_choice(key, merged[key])
             name, given = split_choice(key, value)
             value = {name: {**kept, **given}} if name == before else value

@@ -1,7 +1,7 @@
 """The augmentations that a suite can name, and their options. How they are done: ``bench.training.augment``.
 
 Each stands for one torchvision transform of PIL images. They are applied in the order a suite lists them,
-each as a pass of its own.
+each as a pass of its own. Mixtures, of which there is one at most, follow (``bench.training.mix``).
 """
 
 from __future__ import annotations
@@ -44,6 +44,18 @@ class Flip(Options):
     p: float = Field(0.5, ge=0, le=1)
 
 
+class Mixup(Options):
+    """Images and labels of pairs, averaged with weights λ and 1 − λ, λ from Beta(α, α) (1710.09412)."""
+
+    alpha: float = Field(0.2, gt=0)
+
+
+class Cutmix(Options):
+    """A box of one image pasted into another, and the labels averaged by area (1905.04899)."""
+
+    alpha: float = Field(1.0, gt=0)
+
+
 TRANSFORMS: dict[str, type[Options]] = {
     "perspective": Perspective,
     "rotation": Rotation,
@@ -51,6 +63,7 @@ TRANSFORMS: dict[str, type[Options]] = {
     "crop": Crop,
     "flip": Flip,
 }
+MIXES: dict[str, type[Options]] = {"mixup": Mixup, "cutmix": Cutmix}
 
 
 def choose_transform(value: Any) -> Choice:

@@ -71,14 +71,14 @@ def train_here(
         if not missing:
             return
         crew = Crew(suite, missing, results, data, search_path, workers, device)
-        try:
-            with _terminated_is_interrupted(), crew.measured(workers, say):
+        with _terminated_is_interrupted(), crew.measured(workers, say):
+            try:
                 crew.start()
                 while crew.tend():
                     watch()
                     time.sleep(POLL_SECONDS)
-        finally:
-            crew.stop()
+            finally:
+                crew.stop()
 
 
 def crew_size(workers: int | None, device: str) -> int:

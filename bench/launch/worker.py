@@ -139,7 +139,11 @@ def work_together(path: Path, pack: Pack, stop: StopFlag) -> bool:
     cores = len(os.sched_getaffinity(0))
     with side_by_side(path, len(pack.runs), cores, gpu=None) as count:
         print(f"{time.strftime('%H:%M:%S')} {count} processes side by side", file=sys.stderr, flush=True)
-        command = [sys.executable, "-c", f"from bench.launch.worker import help; help({str(path)!r})"]
+        command = [
+            sys.executable,
+            "-c",
+            f"from bench.launch.worker import help_with; help_with({str(path)!r})",
+        ]
         helpers = [subprocess.Popen(command) for _ in range(count - 1)]
         try:
             return work(pack, stop)
@@ -152,7 +156,7 @@ def work_together(path: Path, pack: Pack, stop: StopFlag) -> bool:
                     helper.wait(HELPER_SECONDS)
 
 
-def help(path: str) -> None:
+def help_with(path: str) -> None:
     """A further process of a job: does what is left of its pack, until its parent ends."""
     stop = StopFlag(os.getppid())
     try:

@@ -121,8 +121,11 @@ def _same_for_losses(suite: Suite) -> bool:
 
 
 def _recipe(recipes: Sequence[Mapping[str, Any]], same_for_losses: bool) -> str:
-    shared = {key: value for key, value in recipes[0].items() if all(r[key] == value for r in recipes)}
-    other = [key.replace("_", " ") for key in recipes[0] if key not in shared]
+    keys = dict.fromkeys(key for recipe in recipes for key in recipe)
+    shared: dict[str, Any] = {
+        key: recipes[0].get(key) for key in keys if all(r.get(key) == recipes[0].get(key) for r in recipes)
+    }
+    other = [key.replace("_", " ") for key in keys if key not in shared]
     parts = []
     if "epochs" in shared:
         parts.append(f"for {_number(shared['epochs'], 'epoch')}")
@@ -135,6 +138,8 @@ def _recipe(recipes: Sequence[Mapping[str, Any]], same_for_losses: bool) -> str:
     if "augment" in shared:
         transforms = _and(map(_described, shared["augment"]))
         parts.append(f"augmented by {transforms}" if transforms else "without augmentation")
+    if shared.get("mix"):
+        parts.append(f"with batches mixed by {_described(shared['mix'])}")
     if "precision" in shared:
         parts.append(f"in {shared['precision']}")
     said = f"Each was trained {', '.join(parts)}." if parts else ""

@@ -15,7 +15,7 @@ from bench import datasets
 from bench.choices import Choice
 from bench.errors import BenchError
 from bench.run import Resolved
-from bench.training import augment
+from bench.training import augment, mix
 
 _CHUNK = {"cpu": 512, "cuda": 8192}
 """Images augmented at once. On a CPU: enough to be fast, few enough to stay in the cache. On a GPU: enough
@@ -80,7 +80,7 @@ class Data:
         return min(self.count, self.steps_per_epoch * self.recipe.batch_size)
 
     def batches(self, epoch: int, step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch from a step on: normalised images and labels.
+        """The batches of an epoch from a step on: normalised images; labels, or probabilities where mixed.
 
         Orders and parameters are drawn on the CPU, so that they do not depend on the device, and reach it
         in one go: nothing in here waits for the device, or makes it wait.
@@ -92,6 +92,7 @@ class Data:
         )
         rows = self._moved(rows if self.kept is None else self.kept[rows])
         drawn = [self._moved(parameters) for parameters in drawn]
+        mixtures = self._mixtures(epoch, step)
         chunk = max(1, _CHUNK[self.device.type] // size) * size
         skip = step * size
         for start in range(skip - skip % chunk, self.count, chunk):
@@ -101,7 +102,15 @@ class Data:
             images = self.normalised(augment.apply(self.recipe.augment, drawn, raw, part))
             labels = self.labels[chosen]
             for first in range(max(skip - start, 0), len(labels), size):
-                yield images[first : first + size], labels[first : first + size]
+                batch = images[first : first + size], labels[first : first + size]
+                yield batch if mixtures is None else mix.apply(next(mixtures), *batch, self.form.classes)
+
+    def _mixtures(self, epoch: int, step: int) -> Iterator[mix.Mixture] | None:
+        if self.recipe.mix is None:
+            return None
+        batches = -(-self.count // self.recipe.batch_size)
+        seed = self.resolved.derive("mix", epoch)
+        return iter(mix.draw(self.recipe.mix, batches, self.form.shape, seed)[step:])
 
     def normalised(self, raw: Tensor) -> Tensor:
         """Images of 0 to 255 with the mean and the standard deviation of the data set taken out."""

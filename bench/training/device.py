@@ -27,6 +27,8 @@ def prepare(name: str = "auto") -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise BenchError(f"device '{name}': torch {torch.__version__} finds no CUDA device here")
     device = torch.device(name)
+    if device.index is not None:
+        torch.cuda.set_device(device)  # streams and recordings are the current device's
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     repeat_bits(device)
