@@ -35,7 +35,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write plain data as indented JSON, atomically. NaN is refused: JSON has none."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
+    # Names of files that are not UTF-8 come with lone surrogates, which JSON does not have.
+    write_atomically(path, text.encode(errors="replace") + b"\n")
 
 
 def check_writable(results: Path) -> None:

@@ -249,3 +249,12 @@ def test_folder_that_cannot_be_written_gets_one_message(tmp_path: Path) -> None:
 def test_nan_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         disk.write_json(tmp_path / "x.json", float("nan"))
+
+
+def test_a_reason_with_letters_that_are_none_is_not_lost(tmp_path: Path) -> None:
+    folder = results.RunFolder(tmp_path, "a" * 16)
+    folder.fail("no such file: caf\udce9 'é'")
+    failure = folder.failure()
+    assert failure is not None
+    assert failure.reason.startswith("no such file: caf")
+    assert failure.reason.endswith("'é'")
