@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from bench.checkpoints.reading import Checkpoint
 from bench.choices import Choice, describe
 from bench.errors import BenchError
 from bench.models import choose_model
-from bench.training.evaluation import Scores, score
-
-_BATCH = {"cpu": 500, "cuda": 5000}  # as in training, so that the weights of a run give its very predictions
+from bench.models.resize import Resized
+from bench.training.data import Normalisation
+from bench.training.evaluation import Scores, batch_size, score
+from bench.training.step import precision
 
 
 @dataclass(frozen=True)
@@ -195,18 +195,16 @@ def _logits(
 ) -> Tensor:
     """Logits [N, outputs] of all test images, in float32 on the CPU."""
     form = images.form
-    scale = 1 / (255 * torch.tensor(asked.std or form.std, device=device))
-    shift = torch.tensor(asked.mean or form.mean, device=device) * 255 * scale
+    normalised = Normalisation(asked.mean or form.mean, asked.std or form.std, device)
+    side = fitted.model.size if isinstance(fitted.model, Resized) else None
+    # As in training, so that the weights of a run give its very predictions.
+    size = batch_size(device, *((side, side) if side else form.shape[1:]))
     model = fitted.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = []
-    for batch in torch.split(images.test_images, _BATCH[device.type]):
-        raw = batch.to(device).float()
-        shown = (raw * scale.view(1, -1, 1, 1) - shift.view(1, -1, 1, 1)).contiguous(
-            memory_format=torch.channels_last
-        )
-        with torch.autocast(device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
+    for batch in torch.split(images.test_images, size):
+        with precision("bf16" if bf16 else "fp32", device):
             try:
-                answer = model(shown)
+                answer = model(normalised(batch.to(device).float()))
             except Exception as error:  # somebody's own network can raise anything
                 raise BenchError(f"{path}: its network does not take the images: {error}") from error
         if not isinstance(answer, Tensor) or answer.shape != (len(batch), fitted.outputs):

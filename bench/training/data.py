@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,22 @@ def on_device(choice: Choice, root: Path, device: torch.device) -> datasets.Imag
     return replace(images, **{name: getattr(images, name).to(device) for name in parts})
 
 
+class Normalisation:
+    """Call it with images of 0 to 255 [N, C, H, W]: takes out mean and standard deviation, channels last.
+
+    Args:
+        mean, std: of images from 0 to 1, one number a channel.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
+        scale = 1 / (255 * torch.tensor(std, device=device))
+        shift = torch.tensor(mean, device=device) * 255 * scale
+        self.scale, self.shift = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        return (raw * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
+
+
 class Data:
     """One run's images: ``test`` and ``validation`` as (uint8 images, labels), and the training batches."""
 
@@ -51,9 +67,7 @@ class Data:
         if resolved.selection == "validation":
             self._split(datasets.load(resolved.dataset, root).train_labels.numpy())
         self.count = len(self.labels) if self.kept is None else len(self.kept)
-        scale = 1 / (255 * torch.tensor(self.form.std, device=device))
-        shift = torch.tensor(self.form.mean, device=device) * 255 * scale
-        self.scale, self.shift = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+        self.normalised = Normalisation(self.form.mean, self.form.std, device)
 
     def _split(self, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
         rng = np.random.default_rng(self.resolved.derive("split"))
@@ -111,10 +125,6 @@ class Data:
         batches = -(-self.count // self.recipe.batch_size)
         seed = self.resolved.derive("mix", epoch)
         return iter(mix.draw(self.recipe.mix, batches, self.form.shape, seed)[step:])
-
-    def normalised(self, raw: Tensor) -> Tensor:
-        """Images of 0 to 255 with the mean and the standard deviation of the data set taken out."""
-        return (raw * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
 
     def _moved(self, drawn: Tensor) -> Tensor:
         """To the device, without waiting for it: that takes memory which stays where it is."""

@@ -27,8 +27,6 @@ from bench.training.data import Data
 from bench.training.replay import CudaRecorder, Recorder, Replayed
 from bench.training.step import Objective, Step, precision
 
-_EVALUATION_PIXELS = 2**24  # in a batch on a GPU: 5,000 images of 28 × 28, and 334 of 224 × 224
-
 
 class Diverged(BenchError):
     """The loss is no longer a number. More epochs would not help."""
@@ -235,20 +233,14 @@ class Training:
     @torch.inference_mode()
     def _logits(self, images: Tensor) -> Tensor:
         """Logits [N, K] in float32 of raw images, in large batches."""
-        size = self._evaluation_batch()
+        side = getattr(self.resolved.model.options, "image_size", None)
+        size = evaluation.batch_size(self.device, *((side, side) if side else self.data.form.shape[1:]))
         parts = []
         for start in range(0, len(images), size):
             with precision(self.recipe.precision, self.device):
                 batch = self.data.normalised(images[start : start + size].float())
                 parts.append(self.step.model(batch).float())
         return torch.cat(parts)
-
-    def _evaluation_batch(self) -> int:
-        if self.device.type == "cpu":
-            return 500
-        _, height, width = self.data.form.shape
-        side = getattr(self.resolved.model.options, "image_size", None)
-        return max(1, min(5000, _EVALUATION_PIXELS // (side**2 if side else height * width)))
 
     # --------------------------------------------------------------------------------- state, result
 

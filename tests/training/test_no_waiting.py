@@ -76,8 +76,9 @@ def test_batches(make_suite: Callable[..., Suite], tmp_path: Path, pretended: Fa
     data = Data(suite.runs()[0].resolve(), tmp_path, torch.device("cpu"))
     data.device = CUDA
     with pretended:
-        for name in ("images", "labels", "scale", "shift"):
-            setattr(data, name, getattr(data, name).to(CUDA))
+        places = {data: ("images", "labels"), data.normalised: ("scale", "shift")}
+        for owner, name in ((owner, name) for owner, names in places.items() for name in names):
+            setattr(owner, name, getattr(owner, name).to(CUDA))
         batches = data.batches(0)
         first = next(batches)  # draws on the CPU, and sends what it drew
         with NoTransfers():
