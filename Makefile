@@ -2,11 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint install lock clean
+.PHONY: quickstart readme test lint install lock clean
 
 # Trains 60 runs on real handwriting and prints the verdicts.
 quickstart: install
 	$(BIN)/bench run suites/quickstart.yaml
+
+# What the README shows of the quickstart and of other commands, as they print it here and now.
+readme: quickstart
+	$(BIN)/bench report suites/quickstart.yaml --figures >/dev/null
+	$(BIN)/python docs/refresh.py
 
 # Style, types, then every test.
 test: lint
