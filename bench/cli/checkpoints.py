@@ -12,17 +12,17 @@ import typer
 import yaml
 
 from bench.choices import Choice
-from bench.cli.app import app
+from bench.cli.app import WEIGHTS, app
 from bench.cli.options import Data, Device, Json, Results
 from bench.cli.shared import exit_1_if, load, print_report, say, watched
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
 
 
-@app.command()
+@app.command(rich_help_panel=WEIGHTS)
 def evaluate(
     checkpoints: Annotated[
-        list[Path], typer.Argument(metavar="CHECKPOINT…", help="Files of weights: PyTorch's, safetensors.")
+        list[Path], typer.Argument(metavar="CHECKPOINT", help="Files of weights: PyTorch's, safetensors.")
     ],
     dataset: Annotated[
         str, typer.Option(help="As suites name it. Default: what the file says.", show_default=False)
@@ -53,9 +53,10 @@ def evaluate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Put published weights to the test: accuracy, what was claimed, calibration, and every two compared.
+    """Put published weights to the test, and compare every two.
 
-    Code in the files is never run. Exit status 1: a file does not reach what is claimed of it.
+    Accuracy, what was claimed, calibration; McNemar's test. Code in the files is never run. Exit status 1: a
+    file does not reach what is claimed of it.
     """
     _one_thread()
     sys.path[:0] = [str(Path.cwd())]
@@ -99,12 +100,12 @@ def evaluate(
     exit_1_if(not document.holds)
 
 
-@app.command()
+@app.command(rich_help_panel=WEIGHTS)
 def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a finished run, or how it begins.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Made if need be.")],
     suite: Annotated[
-        Path | None, typer.Argument(metavar="[SUITE]", help="For the verdict, and for modules beside it.")
+        Path | None, typer.Argument(metavar="SUITE", help="For the verdict, and for modules beside it.")
     ] = None,
     accept_other: Annotated[
         bool, typer.Option("--accept-other", help="Also weights that give other answers than the run's.")
@@ -113,7 +114,7 @@ def export(
     data: Data = Path("data"),
     device: Device = "auto",
 ) -> None:
-    """Weights of a finished run, as safetensors, with a model card: what they are, and what they are worth.
+    """Weights of a finished run as safetensors, with a model card.
 
     A run that kept none (its suite has no keep_weights) is trained again here, and its answers are compared.
     """

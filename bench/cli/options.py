@@ -16,8 +16,12 @@ ScaleTo = Annotated[
 Seeds = Annotated[int | None, typer.Option(min=1, help="Use this many seeds instead of the suite's.")]
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of run folders and tables.")]
 Data = Annotated[Path, typer.Option(envvar="BENCH_DATA", help="Folder of the data sets.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a GPU, or one a core.")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where runs are trained.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes on this machine. Default: one a GPU, or one a core.")
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: on a GPU if there is one.")
+]
 On = Annotated[Path | None, typer.Option("--on", metavar="PROFILE", help="Cluster profile: slurm/*.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 TrackingUri = Annotated[

@@ -10,18 +10,18 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.app import app
+from bench.cli.app import MLFLOW, REPORT, app
 from bench.cli.options import Column, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
 from bench.cli.shared import exit_1_if, load, look, print_document, print_report, say, write_report
 from bench.design import as_it_stands
 from bench.errors import BenchError
 
 
-@app.command()
+@app.command(rich_help_panel=REPORT)
 def report(
     suite: SuiteFile,
     other: Annotated[
-        str, typer.Argument(metavar="[OTHER]", help="A second suite, a results folder, or a report.json.")
+        str, typer.Argument(metavar="OTHER", help="A second suite, a results folder, or a report.json.")
     ] = "",
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every five seconds, until the end.")
@@ -34,7 +34,7 @@ def report(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Tables and verdicts from what is finished, also while the suite is still running.
+    """Tables and verdicts from what is finished, also while runs go on.
 
     With OTHER, both side by side: which cells changed, verdict and difference in each. Two suites stand in
     the order given. A results folder or a saved report.json is the suite as it was then, and comes first.
@@ -66,16 +66,22 @@ def report(
     exit_1_if(any(cell.failed for cell in made.cells))
 
 
-@app.command()
+@app.command(rich_help_panel=REPORT)
 def compare(
-    source: Annotated[str, typer.Argument(metavar="[FILE]", help="Or mlflow:EXPERIMENT.")] = "",
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="A table of results, or mlflow:EXPERIMENT.")
+    ] = "",
     baseline: Annotated[str | None, typer.Option(help="The method that all others meet.")] = None,
     alpha: Annotated[float, typer.Option(help="Chance of a false alarm among all comparisons.")] = 0.05,
     margin: Annotated[float, typer.Option(help="Accuracy points that do not matter.")] = 0.1,
     unpaired: Annotated[bool, typer.Option("--unpaired", help="Seeds have nothing in common.")] = False,
     total_images: Annotated[int | None, typer.Option(min=1, help="Test images of every run.")] = None,
-    percent: Annotated[bool | None, typer.Option("--percent/--fraction", help="Default: by size.")] = None,
-    claim: Annotated[tuple[float, float] | None, typer.Option(help="Two accuracies; no file.")] = None,
+    percent: Annotated[
+        bool | None, typer.Option("--percent/--fraction", help="What accuracies are. Default: by size.")
+    ] = None,
+    claim: Annotated[
+        tuple[float, float] | None, typer.Option(help="Two accuracies, in place of a file.")
+    ] = None,
     method_column: Column = None,
     seed_column: Column = None,
     accuracy_column: Column = None,
@@ -88,10 +94,11 @@ def compare(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """The statistics of a report on anybody's results: CSV, Parquet, JSON Lines or an MLflow experiment.
+    """The same statistics on anybody's results, or on a published claim.
 
-    Long form: a row a run, with its method, seed, and accuracy or correct and total; optionally dataset and
-    model; with image, a row for each image of a run, correct being 0 or 1. Wide form: a column a method.
+    CSV, Parquet, JSON Lines or an MLflow experiment. Long form: a row a run, with its method, seed, and
+    accuracy or correct and total; optionally dataset and model; with image, a row for each image of a run,
+    correct being 0 or 1. Wide form: a column a method.
     """
     from bench.reports.claim import claim_text, judge_claim
     from bench.reports.compare import Request, compare_table
@@ -117,7 +124,7 @@ def compare(
     print_report(made, compared(made), as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=MLFLOW)
 def track(
     suite: SuiteFile,
     seeds: Seeds = None,
@@ -141,9 +148,9 @@ def track(
     print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting > 0 else ''}")
 
 
-@app.command()
+@app.command(rich_help_panel=MLFLOW)
 def ui(
-    suite: Annotated[Path | None, typer.Argument(metavar="[SUITE]", help="Open on its runs.")] = None,
+    suite: Annotated[Path | None, typer.Argument(metavar="SUITE", help="Open on its runs.")] = None,
     scale: ScaleTo = "full",
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.app import app
+from bench.cli.app import FOLLOW, TRAIN, app
 from bench.cli.options import Data, Device, Json, On, Results, ScaleTo, Seeds, SuiteFile, TrackingUri, Workers
 from bench.cli.shared import exit_1_if, load, print_document, print_report, say, search_path, write_report
 from bench.design import Design, as_it_stands
@@ -21,7 +21,7 @@ from bench.launch.preflight import check_data
 from bench.run import Run
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def run(
     suite: SuiteFile,
     on: On = None,
@@ -44,7 +44,7 @@ def run(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Train what a suite is missing, watch, mirror into MLflow, and report. Run it again to continue."""
+    """Train what a suite is missing, watch, mirror into MLflow, report. Run it again to continue."""
     from bench.launch.cluster import train_there
     from bench.launch.local import train_here
     from bench.launch.profile import load_profile
@@ -104,7 +104,7 @@ def run(
     exit_1_if(any(cell.failed for cell in made.cells))
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def plan(
     suite: SuiteFile,
     on: On = None,
@@ -118,7 +118,10 @@ def plan(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """What would run: cells, done and missing runs, workers, and the hours it would take. Changes nothing."""
+    """What would run, and how long it would take. Changes nothing.
+
+    Where seeds are added until decided, also what that rule would do, simulated.
+    """
     from bench.launch.plan import plan as make_plan
     from bench.launch.plan import plan_jobs
     from bench.launch.profile import load_profile
@@ -134,7 +137,7 @@ def plan(
     print_document(made, plan_text(made), as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=FOLLOW)
 def status(
     suite: SuiteFile,
     watch: Annotated[
@@ -145,7 +148,7 @@ def status(
     results: Results = Path("results"),
     as_json: Json = False,
 ) -> None:
-    """How a suite and its jobs stand: done, running, waiting, failed and why. Changes nothing."""
+    """How a suite stands: done, running, waiting, failed and why. Changes nothing."""
     from bench.launch.status import status as look
     from bench.launch.text import status_text
 
@@ -160,15 +163,18 @@ def status(
     exit_1_if(found.runs.failed or found.runs.damaged)
 
 
-@app.command()
+@app.command(rich_help_panel=FOLLOW)
 def logs(
     suite: SuiteFile,
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Id of a run, or how it begins.")] = "",
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or how it begins.")] = "",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 30,
     scale: ScaleTo = "full",
     results: Results = Path("results"),
 ) -> None:
-    """The end of a job's log: of the job that trained a run last, or of the job that wrote last."""
+    """The end of a job's log.
+
+    Of the job that trained RUN last, or else of the job that wrote last.
+    """
     from bench.launch.logs import find_log, tail
 
     path = find_log(load(suite, scale=scale, names=False), results, run)
@@ -176,7 +182,7 @@ def logs(
     print(tail(path, lines))
 
 
-@app.command()
+@app.command(rich_help_panel=FOLLOW)
 def cancel(
     suite: SuiteFile,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -203,22 +209,22 @@ def cancel(
     say("cancelled; `bench run` with the same profile goes on from what is finished")
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def fetch(suite: SuiteFile, data: Data = Path("data")) -> None:
-    """Download a suite's data sets, on a machine that has a network, before the nodes need them."""
+    """Download a suite's data sets, before nodes that have no network need them."""
     chosen = {entry.choice for entry in load(suite).datasets}
     check_data(chosen, data, say)
     say(f"in place: {', '.join(sorted(choice.name for choice in chosen))}")
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def doctor(
     results: Results = Path("results"),
     data: Data = Path("data"),
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Can this machine run it: torch and torchvision, devices, Slurm, MLflow, data sets."""
+    """Can this machine run it: torch, devices, Slurm, MLflow, data sets."""
     from bench.doctor import diagnose, diagnosis_text
 
     diagnosis = diagnose(results, data, tracking_uri)
