@@ -40,7 +40,7 @@ def answers(suite: Suite, results: Path) -> dict[tuple[str, int], np.ndarray]:
             folder = RunFolder(results, run.id)
             made = folder.result()
             assert made is not None
-            content = made.model_dump(exclude={"run_id", "predictions_sha256", "finished"})
+            content = made.model_dump(exclude={"run_id", "predictions_sha256", "weights_sha256", "finished"})
             folder.finish(content, np.stack([~correct, np.zeros(IMAGES)]).astype(np.uint8))
     return right
 
@@ -126,7 +126,8 @@ def test_runs_tested_on_other_images_get_no_interval_for_new_ones(suite: Suite, 
     assert made is not None
     other = np.ones((2, IMAGES), dtype=np.uint8)  # as many correct answers, of other classes
     other[0, made.correct :] = 0
-    folder.finish(made.model_dump(exclude={"run_id", "predictions_sha256", "finished"}), other)
+    content = made.model_dump(exclude={"run_id", "predictions_sha256", "weights_sha256", "finished"})
+    folder.finish(content, other)
     found = report(suite, tmp_path)
     assert [c.low_new_images for c in found.comparisons] == [None, None]
     assert all(c.p is not None for c in found.comparisons)  # counts are all that this takes

@@ -388,7 +388,7 @@ def written(folder: Path) -> dict[str, bytes]:
 def test_the_same_runs_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     used = material(tmp_path, losses=["ce", "mae"])
     drawn = draw(used.report, used.suite, tmp_path, tmp_path / "here")
-    assert list(drawn.skipped) == ["ranks", "weights"]
+    assert list(drawn.skipped) == ["evidence", "ranks", "weights"]
     done = bench("report", tmp_path / "suite.yaml", "--results", tmp_path, "--figures", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["suite"] == "made-up"
@@ -433,7 +433,7 @@ def test_an_empty_suite_has_no_figures_and_says_why(tmp_path: Path) -> None:
     suite = made_up(tmp_path, losses=["ce", "mae"])
     drawn = draw(report(suite, tmp_path), suite, tmp_path, tmp_path / "out")
     assert drawn.drawings == []
-    assert drawn.skipped.keys() == {*STORIES, "weights"}
+    assert drawn.skipped.keys() == {*STORIES, "evidence", "weights"}
     assert all(drawn.skipped.values())
 
 
