@@ -114,6 +114,6 @@ def stopping_plan(suite: Suite) -> Plan | None:
         suite.until.max,
         alpha=suite.analysis.alpha,
         comparisons=max(sum(cell.loss != suite.baseline_label for cell in suite.cells), 1),
-        futility=FUTILITY,
+        futility=0.0 if suite.scaled_down else FUTILITY,  # a miniature is there to go all the way
         margin=suite.analysis.margin / 100,
     )

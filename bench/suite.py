@@ -30,6 +30,8 @@ from bench.recipe import Recipe, merge_recipes
 from bench.run import RECIPE_VERSION, Run, Selection, canonical
 from bench.yaml_file import read_yaml
 
+MOST_LOOKS = 200
+"""How often the comparisons of a suite may be looked at: bounds for more take long to compute."""
 AXES = ("datasets", "models", "losses")
 
 
@@ -111,6 +113,11 @@ class UntilDecided(Strict):
     def _max_comes_last(self) -> Self:
         if self.max < self.start:
             raise ValueError(f"max: found {self.max}, expected at least start, which is {self.start}")
+        looks = 1 + -(-(self.max - self.start) // self.step)
+        if looks > MOST_LOOKS:
+            raise ValueError(
+                f"step: found {self.step}, which makes {looks:,} looks; at most {MOST_LOOKS} are allowed"
+            )
         return self
 
 

@@ -22,6 +22,7 @@ from bench.reports.html.runs import list_runs
 from bench.reports.methods import paper
 from bench.reports.text import markdown
 from bench.results import RunFolder, frame
+from bench.scale import tiny
 from bench.statistics.sequential import evidence
 from bench.statistics.stopping import Outcome
 from bench.statistics.verdicts import Verdict
@@ -129,6 +130,7 @@ def test_seeds_cannot_be_left_out_of_such_a_suite(make_suite: Make) -> None:
         ({"start": 5, "stepp": 5, "max": 9}, "seeds: unknown key 'stepp'.*did you mean 'step'"),
         ({"start": 5, "max": 9}, "seeds: step: field required"),
         ({**ADDED, "until": "done"}, "seeds: until: found 'done'; input should be 'decided'"),
+        ({"start": 2, "step": 1, "max": 999}, "seeds: step: found 1, which makes 998 looks; at most 200"),
         ("many", "found 'many', expected a number of seeds, a list of them, or {start: 5"),
     ],
 )
@@ -184,8 +186,8 @@ def test_what_is_saved_is_counted(decided: tuple[Suite, Report]) -> None:
     assert added.looks == [4, 8, 12, 16]
     assert (added.runs, added.runs_fixed) == (len(suite.runs()), 48)
     assert added.runs_saved == 48 - added.runs
-    assert added.device_hours == pytest.approx(added.runs * 3 / 3600)
-    assert added.device_hours_saved == pytest.approx(added.runs_saved * 3 / 3600)
+    assert added.run_hours == pytest.approx(added.runs * 3 / 3600)
+    assert added.run_hours_saved == pytest.approx(added.runs_saved * 3 / 3600)
     assert added.closed == 2
     assert any(f"{added.runs} runs have ended" in note for note in made.notes)
 
@@ -213,6 +215,8 @@ def test_everything_that_people_read_says_how_seeds_were_added(
 ) -> None:
     suite, made = decided
     text = markdown(made)
+    assert "finds" not in text
+    assert "would settle" not in text
     assert "| loss    |" in text
     assert "| looks |" in text
     assert "p t" not in text
@@ -234,7 +238,7 @@ def test_evidence_is_drawn_seed_by_seed(decided: tuple[Suite, Report], tmp_path:
     suite, made = decided
     drawn = draw(made, suite, tmp_path, tmp_path / "figures", ["svg"])
     [figure] = [d for d in drawn.drawings if d.name == "evidence"]
-    assert f"decided after {made.comparisons[0].n} seeds; mix_ent" in figure.alt
+    assert f"reached it after {made.comparisons[0].n} seeds; mix_ent" in figure.alt
 
 
 def test_a_comparison_that_was_given_up_says_so(make_suite: Make, tmp_path: Path) -> None:
@@ -246,3 +250,21 @@ def test_a_comparison_that_was_given_up_says_so(make_suite: Make, tmp_path: Path
     assert futile
     assert all(c.verdict is Verdict.UNDECIDED for c in futile)
     assert "the largest number would hardly decide it" in markdown(made)
+
+
+def test_without_a_margin_nobody_speaks_of_equivalence(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=[*LIKE], seeds=ADDED, analysis={"margin": 0})
+    finish(suite, tmp_path)
+    now = as_it_stands(suite, tmp_path)
+    made = report(now, tmp_path)
+    assert "equivalence" not in made.method
+    methods = paper(now, tmp_path, made)["methods.md"]
+    assert "equivalent" not in methods
+    assert "2 are still open" in methods
+
+
+def test_a_miniature_goes_all_the_way(suite: Suite, tmp_path: Path) -> None:
+    small = tiny(suite)
+    while finish(small, tmp_path):
+        pass
+    assert {*asked(small, tmp_path).values()} == {3}

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bench.design import Design
 from bench.launch import slurm
 from bench.launch.continuation import Continuation
 from bench.launch.local import only_launcher
-from bench.launch.preflight import prepare, unfinished
+from bench.launch.preflight import prepare, set_aside_damaged, unfinished
 from bench.launch.profile import load_profile
 from bench.launch.submitter import Cluster, Submitter
+from bench.run import Run
 from bench.scale import tiny
 from bench.suite import Suite, load
 
 POLL = (2.0, 30.0)  # seconds between looks: after a change, and when nothing has changed for long
+MOST_WAIT = 600.0  # seconds between looks of the job that adds seeds, where Slurm is in trouble
 
 
 def train_there(
@@ -50,13 +52,16 @@ def train_there(
         )
     began, wait, before = time.time(), POLL[0], None
     contradictory: dict[str, float] = {}
-    while unfinished(runs := design.now().runs(), cluster.results):
-        ask(design.now())
+    shown: Sequence[Run] = ()
+    while unfinished(runs := (suite := design.now()).runs(), cluster.results):
+        if runs != shown:
+            ask(suite)
+            shown = runs
         with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
             submitter = Submitter(cluster, runs, began, contradictory, first=before is None)
             submitter.step()
             if detach:
-                submitter.continue_later()
+                _leave(submitter)
                 return
         now = (
             submitter.look.covered,
@@ -73,13 +78,21 @@ def train_there(
             time.sleep(min(0.5, wait))
 
 
-def go_on(told: Continuation, since: float) -> None:
-    """What the job does that adds seeds: one look at its suite, more where only time helps.
+def _leave(submitter: Submitter) -> None:
+    """Nobody watches from here on."""
+    say = submitter.cluster.say
+    try:
+        if not submitter.continue_later():
+            say("nothing was submitted: what is left waits after earlier trouble; ask again in some minutes")
+    except slurm.SlurmTrouble as trouble:
+        say(
+            f"the job that would add seeds could not be submitted: {trouble}; "
+            "the same command adds them when these jobs have ended"
+        )
 
-    Args:
-        told: what its launcher was told.
-        since: Unix time of its submission. What a person cancelled after that is not submitted again.
-    """
+
+def go_on(told: Continuation) -> None:
+    """What the job does that adds seeds: one look at its suite, and more while only time helps."""
 
     def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
@@ -91,13 +104,18 @@ def go_on(told: Continuation, since: float) -> None:
     cluster = Cluster(
         suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
     )
-    design = Design(suite, told.results)
+    set_aside_damaged(suite.runs(), told.results, say)
+    design, wait = Design(suite, told.results), POLL[1]
     contradictory: dict[str, float] = {}
     while unfinished(runs := design.now().runs(), told.results):
-        with only_launcher(told.results / suite.name, lambda: None, say):
-            submitter = Submitter(cluster, runs, since, contradictory, first=False)
-            submitter.step()
-            if submitter.continue_later() or not submitter.later:
-                return
-        time.sleep(POLL[1])
+        try:
+            with only_launcher(told.results / suite.name, lambda: None, say):
+                submitter = Submitter(cluster, runs, told.since, contradictory, first=False)
+                submitter.step()
+                if submitter.continue_later() or not submitter.later:
+                    return
+        except slurm.SlurmTrouble as trouble:  # nobody else would look again
+            say(f"{trouble}; tried again in {wait:.0f} s")
+        time.sleep(wait)
+        wait = min(2 * wait, MOST_WAIT)
     say("nothing is left to train")

@@ -27,6 +27,8 @@ class Continuation(BaseModel):
     data: Path
     profile: Path
     search_path: list[str]
+    since: float
+    """Unix time at which a person last asked for this suite: what was cancelled later stays cancelled."""
     keep_weights: bool = False
 
 
@@ -48,7 +50,8 @@ class Continue:
             del os.environ[name]
         sys.path[:0] = content.continuation.search_path
         try:
-            go_on(content.continuation, content.created)
+            go_on(content.continuation)
         except BenchError as error:
+            print(error, file=sys.stderr, flush=True)
             return str(error)
         return None

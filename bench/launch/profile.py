@@ -86,6 +86,13 @@ class Profile(Strict):
         workers = 1 if self.workers == "auto" else max(1, self.workers >> times)
         return self.model_copy(update={"workers": workers})
 
+    def small(self) -> Profile:
+        """Of a job on the same cluster that only looks, and submits: a core for an hour, and no GPU."""
+        large = ("mem", "gpu", "gres", "exclusive", "cpus", "ntasks", "tasks", "cores")
+        sbatch = {key: value for key, value in self.sbatch.items() if not key.startswith(large)}
+        few = {"gpus": 0, "gpu_type": None, "workers": 1, "cpus": 1, "memory": "2G", "grace": 5}
+        return self.model_copy(update={**few, "time": min(self.time, 60), "sbatch": sbatch})
+
     def parameters(self, name: str, parallel: int, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
         """What submitit's SlurmExecutor gets."""
         extra: dict[str, Any] = {"requeue": True, **self.sbatch}

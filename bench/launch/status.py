@@ -152,8 +152,9 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
     for folder in seen.folders:
         for runs, name in zip(folder.content.runs, folder.content.ids, strict=False):
             job = seen.jobs[name]
+            gave_up = bool(missing) and folder is seen.folders[-1] and _gave_up(folder, job)
             last = any(seen.ended[run][-1][1].id == name for run in runs if run in pending)
-            if not job.alive and not last:
+            if not (job.alive or last or gave_up):
                 continue
             status.jobs.append(
                 JobStatus(
@@ -184,6 +185,13 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
     if running and timed:
         left = status.runs.waiting + status.runs.running
         status.seconds_left = left * statistics.fmean(timed) / running
+
+
+def _gave_up(folder: SubmissionFolder, job: slurm.Job) -> bool:
+    """Whether this is a job that was to add seeds, and could not."""
+    if folder.content.continuation is None or job.alive:
+        return False
+    return job.state != "COMPLETED" or folder.message(job.id) is not None
 
 
 def _why(folder: SubmissionFolder, job: slurm.Job) -> str:

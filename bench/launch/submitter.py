@@ -96,7 +96,11 @@ class Submitter:
             self._submit(ready)
 
     def continue_later(self) -> bool:
-        """Leave a job behind that adds seeds when all that train have ended. False: none train."""
+        """Leave a job behind that adds seeds when all that train have ended. False: none train.
+
+        Raises:
+            SlurmTrouble: it could not be submitted.
+        """
         cluster, training = self.cluster, [*self.look.training, *self.arrays]
         if not training:
             return False
@@ -109,19 +113,11 @@ class Submitter:
             data=cluster.data.absolute(),
             profile=cluster.file.absolute(),
             search_path=list(cluster.search_path),
+            since=self.began,
             keep_weights=cluster.suite.keep_weights,
         )
-        small = {"gpus": 0, "gpu_type": None, "workers": 1, "cpus": 1, "memory": "2G", "grace": 5}
-        profile = cluster.profile.model_copy(update=small)
         folder = SubmissionFolder.intend_to_continue(cluster.jobs, cluster.suite.name, told)
-        try:
-            folder.submit(profile, self.look.bad_nodes, after=training)
-        except slurm.SlurmTrouble as trouble:
-            cluster.say(
-                f"the job that would add seeds could not be submitted: {trouble}; "
-                "the same command adds them when these jobs have ended"
-            )
-            return True
+        folder.submit(cluster.profile.small(), self.look.bad_nodes, after=training)
         cluster.say(f"submitted as Slurm job {folder.content.job}: adds seeds when these jobs have ended")
         return True
 

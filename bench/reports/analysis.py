@@ -24,7 +24,7 @@ from bench.statistics.paired import PairedT, paired_t
 from bench.statistics.permutation import EXACT, sign_flip
 from bench.statistics.planning import minimum_detectable_effect, seeds_to_decide
 from bench.statistics.ranks import paired_superiority
-from bench.statistics.stopping import Outcome, Plan, Standing, standing
+from bench.statistics.stopping import Plan, Standing, standing
 from bench.statistics.unpaired import brunner_munzel, welch
 from bench.statistics.verdicts import Verdict, verdict
 from bench.statistics.westfall_young import westfall_young
@@ -346,10 +346,8 @@ def _judge(pair: _Pair, question: Question, comparisons: int) -> None:
     comparison, alpha = pair.comparison, question.alpha
     if pair.standing is not None:
         comparison.verdict = sequential.verdict_of(comparison, pair.standing)
-        if pair.standing.outcome is Outcome.OPEN:
-            return
-    else:
-        comparison.verdict = verdict(comparison.delta, comparison.p_adjusted, comparison.p_equivalence, alpha)
+        return
+    comparison.verdict = verdict(comparison.delta, comparison.p_adjusted, comparison.p_equivalence, alpha)
     if comparison.verdict == Verdict.UNDECIDED and pair.test is not None:
         enough = seeds_to_decide(pair.test, alpha / comparisons)
         if enough is not None:

@@ -182,9 +182,9 @@ class Sequential(BaseModel):
     """Of the fixed design: the largest number of seeds everywhere."""
     runs_saved: int
     """Of those, the ones that will never be trained, as things stand."""
-    device_hours: float
-    """That the finished runs took."""
-    device_hours_saved: float | None
+    run_hours: float
+    """That the finished runs took, each by itself: W side by side use 1/W of it of their device."""
+    run_hours_saved: float | None
     """That the saved ones would have taken, by the mean of the finished runs of their cell."""
 
 

@@ -231,21 +231,26 @@ def _added(report: Report, made: Sequential) -> list[str]:
         Outcome.EQUIVALENT: "by equivalence",
         Outcome.FUTILE: "for futility",
         Outcome.LARGEST: "at the largest number of seeds",
-        Outcome.OPEN: "not yet",
     }
+    ended = [f"{closed[end]} ended {words}" for end, words in ends.items() if closed[end]]
+    if closed[Outcome.OPEN]:
+        ended.append(f"{closed[Outcome.OPEN]} {'is' if closed[Outcome.OPEN] == 1 else 'are'} still open")
+    equivalence = (
+        f"otherwise equivalent where two one-sided tests at {report.alpha:g}, not adjusted for the other "
+        f"comparisons and spent over the looks [@lan1983], place the difference within ±{report.margin:g} "
+        "points [@schuirmann1987]; "
+    )
     return [
         "The design is sequential: seeds were added to a comparison until it was decided, with looks planned "
         f"at {_and(map(str, made.looks))} seeds. We call a loss superior or inferior to the baseline where "
         f"the e-value of the paired t-test [@hendriksen2021] reaches {bar}"
         + ("" if len(report.comparisons) == 1 else f" (K = {len(report.comparisons)} comparisons)")
         + f", so that the chance of any false alarm at any look is at most {report.alpha:g} [@ville1939]; "
-        f"otherwise equivalent where two one-sided tests at {report.alpha:g}, not adjusted for the other "
-        f"comparisons and spent over the looks [@lan1983], place the difference within ±{report.margin:g} "
-        "points [@schuirmann1987]; otherwise undecided.",
+        f"{equivalence if report.margin else ''}otherwise undecided.",
         "A comparison was given up where even the most favourable true difference would have been decided "
         f"by {made.looks[-1]} seeds with a chance below {made.futility:g} [@lan1982].",
         f"Of {_number(len(report.comparisons), 'comparison')}, "
-        + _and(f"{closed[end]} ended {words}" for end, words in ends.items() if closed[end])
+        + _and(ended)
         + f", after {_number(max((c.looks or 0 for c in report.comparisons), default=0), 'look')} at most.",
     ]
 

@@ -18,15 +18,18 @@ from bench.statistics.verdicts import Verdict
 
 def method(plan: Plan) -> str:
     """How the numbers of a table were computed."""
+    equivalence = (
+        f"by equivalence, within ±{100 * plan.margin:g} points, where two one-sided tests at the planned "
+        "looks say so, their α spent over the looks after O'Brien and Fleming; "
+    )
     percent = f"{100 * (1 - plan.alpha):g}"
     looks = ", ".join(map(str, plan.looks.tolist()))
     return (
         "Δ is the mean difference over seeds, paired by seed. Seeds were added until decided, with looks at "
         f"{looks} seeds. A comparison is closed by a difference where the e-value (e) of its seeds reaches "
         f"{plan.bar:g}, which is K/α for K = {plan.comparisons} comparisons and α = {plan.alpha:g}: the "
-        "chance of even one false alarm, at any look, is at most α; by equivalence, within "
-        f"±{100 * plan.margin:g} points, where two one-sided tests at the planned looks say so, their α "
-        "spent over the looks after O'Brien and Fleming; or, without a decision, where even the most "
+        f"chance of even one false alarm, at any look, is at most α; {equivalence if plan.margin else ''}or, "
+        "without a decision, where even the most "
         f"favourable true difference would be decided by {plan.largest} seeds with a chance below "
         f"{plan.futility:g}. “± here” is half the {percent} % confidence sequence on this test set, which "
         "holds whenever one stops; “± new” is as many standard errors on new images too (seeds × images, "
@@ -39,6 +42,7 @@ def note_evidence(comparison: Comparison, d: NDArray[np.int64], total: int, plan
     path = evidence(d, total, plan.alpha, plan.g)
     last = [float(values[-1]) for values in (path.e, path.low, path.high)]
     comparison.e, comparison.low, comparison.high = (x if math.isfinite(x) else None for x in last)
+    comparison.detectable = None  # what a t-test over a fixed number of seeds would find
     comparison.p = None if comparison.e is None or len(d) == 1 else min(1 / comparison.e, 1.0)
 
 
@@ -83,19 +87,19 @@ def summary(plan: Plan, comparisons: Sequence[Comparison], runs: pd.DataFrame) -
         runs=int(runs.state.isin(["done", "failed"]).sum()),
         runs_fixed=plan.largest * runs.groupby(["dataset", "model", "loss"]).ngroups,
         runs_saved=saved,
-        device_hours=float(runs.seconds.sum()) / 3600,
-        device_hours_saved=hours if math.isfinite(hours) else None,
+        run_hours=float(runs.seconds.sum()) / 3600,
+        run_hours_saved=hours if math.isfinite(hours) else None,
     )
 
 
 def savings(made: Sequential) -> str:
     """What adding seeds until decided took, beside the largest number of seeds everywhere."""
-    hours = f" in {made.device_hours:.3g} device-hours" if made.device_hours else ""
+    hours = f" in {made.run_hours:.3g} run-hours" if made.run_hours else ""
     spared = ""
     if made.runs_saved:
         spared = f"; {made.runs_saved:,} are saved"
-        if made.device_hours_saved is not None:
-            spared += f", about {made.device_hours_saved:.3g} device-hours"
+        if made.run_hours_saved is not None:
+            spared += f", about {made.run_hours_saved:.3g} run-hours"
     return (
         f"seeds added until decided: {made.runs:,} runs have ended{hours}, of the {made.runs_fixed:,} of a "
         f"fixed design with {made.looks[-1]} seeds{spared}"

@@ -20,7 +20,7 @@ _FIXED = (
     "The second table: unadjusted p of the t-test (p t), of sign flips (flip) and of the two one-sided tests "
     "(eq.); "
 )
-_EVIDENCE_ADDED = ("loss", "e", "looks", *_EVIDENCE[3:])
+_EVIDENCE_ADDED = ("loss", "e", "looks", *(name for name in _EVIDENCE[3:] if name != "finds"))
 _ADDED = (
     "The second table: evidence for a difference (e; 1 speaks neither for one nor against it); looks taken, "
     "of those planned; unadjusted p of the two one-sided tests (eq.); "
@@ -28,9 +28,10 @@ _ADDED = (
 _LEGEND = (
     "the mean in standard deviations of the differences (d_z) and its Hedges g (g_z); the chance that "
     "the loss beats its baseline with the same new seed, ties counting half; the correlation of the two over "
-    "seeds (ρ); images on which a pair differs (≠); in points, the difference that so many seeds would find "
-    "with power .8 (finds), and the standard error on new images that no number of seeds gets below (floor)."
+    "seeds (ρ); images on which a pair differs (≠); in points, {finds}the standard error on new images that "
+    "no number of seeds gets below (floor)."
 )
+_FINDS = "the difference that so many seeds would find with power .8 (finds), and "
 
 
 def markdown(report: Report) -> str:
@@ -197,7 +198,7 @@ def _body(document: Analysed, remark: str = "", asides: Sequence[str] = ()) -> l
         if evidence:
             lines += [*table(_EVIDENCE_ADDED if added else _EVIDENCE, evidence), ""]
     notes = [f"- {escaped(note)}" for note in remarks(document)]
-    legend = [f"{_ADDED if added else _FIXED}{_LEGEND}", ""]
+    legend = [(_ADDED if added else _FIXED) + _LEGEND.format(finds="" if added else _FINDS), ""]
     legend = legend if any(c.p is not None for c in document.comparisons) else []
     return [*lines, *asides, *notes, *([""] if notes else []), document.method, "", *legend]
 
@@ -214,7 +215,9 @@ def _evidence(comparison: Comparison, digits: int, looks: int | None) -> tuple[s
     if looks is not None:
         p_values[:2] = [e_value(c.e), f"{c.looks}/{looks}"]
     sizes = (_number(size, ".2f") for size in (c.d_z, c.g_z))
-    limits = (points(value, digits) for value in (c.detectable, c.floor))
+    limits = [points(value, digits) for value in (c.detectable, c.floor)]
+    if looks is not None:
+        del limits[0]
     return (
         *(c.loss, *p_values, *sizes),
         *(wins, _bare(_number(c.correlation, ".2f")), _number(c.discordant, ".1f"), *limits),

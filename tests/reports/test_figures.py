@@ -335,7 +335,7 @@ def test_evidence_takes_what_a_sequential_design_has_seen(
     drawn = [y for x, y in lines(figure, linewidth=1.0) if len(x) > 2]
     assert len(drawn) == count
     np.testing.assert_allclose(drawn[0], np.maximum(seen["loss_0"].e, evidence.FLOOR))
-    assert ("loss_0 with vgg5-tiny on digits decided" in sketches[0].alt) == (seen["loss_0"].e[-1] >= bar)
+    assert ("loss_0 with vgg5-tiny on digits reached it" in sketches[0].alt) == (seen["loss_0"].e[-1] >= bar)
     texts, _ = drawn_texts(figure, monkeypatch)
     assert all(text.get_window_extent().x0 >= 0 for text in texts)
     with pytest.raises(NothingToDraw):

@@ -111,7 +111,7 @@ def _in_words(
     for _, panel in sheet.panels:
         for loss in panel.losses:
             made = found[panel.pair][loss]
-            end = "decided" if made.e[-1] >= bar else f"{made.e[-1]:.3g}"
+            end = "reached it" if made.e[-1] >= bar else f"{made.e[-1]:.3g}"
             clauses.append(f"{style.said(loss)} with {where(panel.pair)} {end} after {made.n[-1]} seeds")
     caution = style.cautions(report)
-    return " ".join([*caution, f"e-values, which decide at {bar:g}: {some(clauses)}."])
+    return " ".join([*caution, f"e-values, which at a planned look decide at {bar:g}: {some(clauses)}."])

@@ -46,6 +46,8 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: no differences vary yet, so there is no spread to go by.
     """
+    if material.report.sequential is not None:
+        raise NothingToDraw("seeds are added until decided: `bench plan` simulates what that finds")
     found = {
         pair: [c for c in compared if c.sd and c.detectable]
         for pair, compared in material.comparisons.items()

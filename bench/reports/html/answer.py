@@ -45,7 +45,7 @@ def columns(report: Report) -> dict[str, tuple[str, str]]:
     """Those that this report has: what stays valid where seeds are added until decided, or what does not."""
     if report.sequential is None:
         return {field: said for field, said in EVIDENCE.items() if field not in ("e", "looks")}
-    fixed = ("p_sign_flip", "p_sign_flip_smallest", "p_new_images")
+    fixed = ("p_sign_flip", "p_sign_flip_smallest", "p_new_images", "detectable")
     shown = {field: said for field, said in EVIDENCE.items() if field not in fixed}
     return {**shown, "p": ("p (1/e)", "valid whenever one stops, not adjusted")}
 
