@@ -44,9 +44,9 @@ def test_plan_says_what_is_missing_and_how_long_it_takes(
     _, printed, _ = bench("plan", path, "--json", "--workers", "3")
     plan = Plan.model_validate_json(printed)
     assert (plan.runs.planned, plan.runs.done, plan.to_train, plan.workers) == (20, 5, 15, 3)
-    assert plan.device_hours == pytest.approx(15 * 7.2 / 3600)
+    assert plan.run_hours == pytest.approx(15 * 7.2 / 3600)
     _, text, _ = bench("plan", path, "--workers", "3")
-    assert "15 to train by 3 workers: about 0.03 device-hours, 36 s of waiting (from 5 measured runs)" in text
+    assert "15 to train by 3 workers: about 0.03 run-hours, 36 s of waiting (from 5 measured runs)" in text
 
 
 def test_plan_without_a_measured_run_gives_no_number(bench: Bench, write_suite: Write) -> None:

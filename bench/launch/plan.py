@@ -78,8 +78,9 @@ class Plan(BaseModel):
     """Runs that would be trained: those that wait, and those whose result is damaged."""
     workers: int
     """Jobs that would share them, one after another, on this machine."""
-    device_hours: float | None
-    """Estimated from measured times of finished runs of the same data set and model. None: no such run."""
+    run_hours: float | None
+    """Of one run after another. Estimated from finished runs of the same data set and model, as long as they
+    took beside whatever shared their device; None: no such run."""
     estimated_from: int
     """How many finished runs that estimate rests on."""
     jobs: JobPlan | None = None
@@ -106,7 +107,7 @@ def plan(suite: Suite, results: Path, workers: int | None, device: str) -> Plan:
         **now.model_dump(include={"suite", "question", "results", "runs", "cells"}),
         to_train=to_train,
         workers=min(crew_size(workers, device), to_train),
-        device_hours=hours,
+        run_hours=hours,
         estimated_from=sum(map(len, seconds.values())),
         added=None if suite.until is None else _simulate(design),
     )

@@ -69,7 +69,7 @@ class JobStatus(BaseModel):
 
 
 class Usage(BaseModel):
-    """What a suite has cost on a cluster, over all starts of all its jobs that have ended."""
+    """What a suite has cost on a cluster, over all starts of all its jobs that train."""
 
     jobs: int
     hours: float
@@ -168,19 +168,21 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
                 )
             )
     status.queue = dict(Counter(job.state for job in seen.jobs.values()))
-    seconds = sum(job.seconds for job in seen.jobs.values())
-    waited = sum(job.waited for job in seen.jobs.values())
-    gpus = sum(f.content.gpus * seen.jobs[name].seconds for f in seen.folders for name in f.content.ids)
+    # A job that adds seeds waits for the others by design, and trains nothing.
+    training = [folder.content for folder in seen.folders if folder.content.continuation is None]
+    jobs = [(made.gpus, seen.jobs[name]) for made in training for name in made.ids]
+    seconds = sum(job.seconds for _, job in jobs)
+    waited = sum(job.waited for _, job in jobs)
     submitted = {run for folder in seen.folders for runs in folder.content.runs for run in runs}
     trained = [_seconds(results, run) for run in finished & submitted]
     status.usage = Usage(
-        jobs=len(seen.jobs),
+        jobs=len(jobs),
         hours=seconds / 3600,
-        gpu_hours=gpus / 3600,
+        gpu_hours=sum(gpus * job.seconds for gpus, job in jobs) / 3600,
         waiting=waited / (waited + seconds) if waited + seconds else 0.0,
         efficiency=min(sum(trained) / seconds, 1.0) if seconds else None,
     )
-    running = sum(job.state == "RUNNING" for job in seen.jobs.values())
+    running = sum(job.state == "RUNNING" for _, job in jobs)
     timed = [value for value in trained if value]
     if running and timed:
         left = status.runs.waiting + status.runs.running

@@ -51,12 +51,12 @@ def _job_lines(status: Status) -> list[str]:
 
 def plan_text(plan: Plan) -> str:
     """One line a cell, then what a ``bench run`` would do."""
-    if plan.device_hours is None:
+    if plan.run_hours is None:
         cost = "no finished run of some data set and model yet, so no estimate of the time"
     else:
-        wall = plan.device_hours / max(plan.workers, 1)
+        wall = plan.run_hours / max(plan.workers, 1)
         cost = (
-            f"about {plan.device_hours:.3g} device-hours, {_duration(wall * 3600)} of waiting "
+            f"about {plan.run_hours:.3g} run-hours, {_duration(wall * 3600)} of waiting "
             f"(from {plan.estimated_from} measured runs)"
         )
     todo = (
