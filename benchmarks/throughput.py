@@ -316,8 +316,8 @@ def accuracy(machine: Machine, seeds: int, margin: float) -> None:
     means = [statistics.mean(found) / total for found in correct.values()]
     p = tost(result, margin / 100)
     print(
-        f"\nAccuracy on {total} images of digits after {epochs} epochs, {seeds} paired seeds: reference {means[0]:.2%}, "
-        f"bench {means[1]:.2%}; two one-sided tests within ±{margin:g} points: "
+        f"\nAccuracy on {total} images of digits after {epochs} epochs, {seeds} paired seeds: "
+        f"reference {means[0]:.2%}, bench {means[1]:.2%}; two one-sided tests within ±{margin:g} points: "
         f"{'undefined' if p is None else f'p = {p:.3g}'}"
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from helpers import finish_run
 
+from bench import __version__
 from bench.doctor import Diagnosis, _slurm
 from bench.launch.plan import Plan
 from bench.launch.status import Status
@@ -260,7 +261,7 @@ def test_ui_without_anything_to_show(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["compare", "--help"], ["plan", "SUITE"], ["status", "SUITE"]]
+    "arguments", [["--help"], ["--version"], ["compare", "--help"], ["plan", "SUITE"], ["status", "SUITE"]]
 )
 def test_quick_verbs_import_nothing_heavy(write_suite: Write, tmp_path: Path, arguments: list[str]) -> None:
     path = str(write_suite())
@@ -276,3 +277,9 @@ def test_quick_verbs_import_nothing_heavy(write_suite: Write, tmp_path: Path, ar
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_it_says_which_bench_it_is_also_as_a_module(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout == f"bench {__version__}\n"

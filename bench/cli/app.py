@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from bench import __version__
 
 TRAIN, FOLLOW, REPORT = "Train", "Follow what is trained", "Report what was found"
 MLFLOW, WEIGHTS = "Look at it in MLflow", "Weights"
@@ -34,3 +36,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def command(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which bench this is."),
+    ] = False,
+) -> None:
+    """What goes before a verb."""
