@@ -297,14 +297,14 @@ def accuracy(machine: Machine, seeds: int, margin: float) -> None:
     from bench.statistics.paired import paired_t
 
     machine = Machine(machine.device, machine.workers, machine.folder, "digits", machine.scale)
-    images, epochs = machine.images(6_000), 3
+    images, epochs = machine.images(6_000), 8
     with np.load(machine.data(images)) as saved:
         total = len(saved["test_labels"])
     correct: dict[str, list[int]] = {"reference": [], "ours": []}
     for seed in range(seeds):
         for kind, found in correct.items():
             trainer = Trainer(
-                kind, kind, machine.told("vgg5-tiny", images, "fp32", seed=seed), 1, threads=machine.cores
+                kind, kind, machine.told(MODELS["small CNN"], images, seed=seed), 1, threads=machine.cores
             )
             trainer.start()
             [answer], _ = trainer.work(epochs)

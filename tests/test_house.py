@@ -10,6 +10,7 @@ import bench
 HOUSE = Path(bench.__file__).parent
 
 FLOORS = [
+    ["__main__"],
     ["cli"],
     ["doctor"],
     ["reports", "tracking"],
