@@ -25,7 +25,7 @@ OURS = ["paper", "emnist-family", "label-noise", "cifar-timm"]
 WORDS = "SCALED DOWN"
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, "synthetic-letters"])
 def test_our_suites_run_to_their_end(name: str, tmp_path: Path) -> None:
     design = Design(tiny(load(SUITES / f"{name}.yaml")), tmp_path)
     trained: set[str] = set()

@@ -25,6 +25,7 @@ from bench.suite import Suite
 
 Make = Callable[..., Suite]
 IMAGES = 300
+ROOT = Path(__file__).parents[2]
 
 
 def answers(suite: Suite, results: Path) -> dict[tuple[str, int], np.ndarray]:
@@ -107,6 +108,19 @@ def test_comparisons_can_be_made_again_without_predictions(
     assert {key: sorted(scores.counts.values()) for key, scores in cells.items()} == {
         (c.dataset, c.model, c.loss): sorted(c.counts) for c in made.cells
     }
+
+
+@pytest.mark.parametrize(
+    "folder", sorted((ROOT / "results").glob("*/agreement.npz")), ids=lambda p: p.parent.name
+)
+def test_what_results_publishes_is_what_the_statistics_say_today(folder: Path) -> None:
+    published = Report.model_validate_json((folder.parent / "report.json").read_text())
+    cells, question, joints = load(folder)
+    again = [comparison.model_dump() for comparison in analyse(cells, question, joints).comparisons]
+    for found, said in zip(again, published.comparisons, strict=True):
+        assert found == {
+            key: pytest.approx(v) if isinstance(v, float) else v for key, v in said.model_dump().items()
+        }
 
 
 def test_runs_without_their_predictions_do_not_count_and_say_so(suite: Suite, tmp_path: Path) -> None:
