@@ -274,8 +274,10 @@ class RunFolder:
 
     def start(self, run: Run, attempt: Mapping[str, Any]) -> None:
         """Note in ``run.json`` that an attempt begins: host, device, versions, time."""
-        attempts = [*self.info().get("attempts", []), dict(attempt)]
-        write_json(self.path / "run.json", {"id": run.id, **run.description, "attempts": attempts})
+        before = self.info()
+        attempts = [*before.get("attempts", []), dict(attempt)]
+        kept = {key: before[key] for key in ("forgotten",) if key in before}
+        write_json(self.path / "run.json", {"id": run.id, **run.description, "attempts": attempts, **kept})
 
     def end_attempt(self, outcome: str) -> None:
         """Note in ``run.json`` why the attempt under way ended without a result, where that is no failure."""
@@ -324,7 +326,9 @@ class RunFolder:
         (self.path / "checkpoint.pt").unlink(missing_ok=True)
 
     def forget_failure(self) -> None:
-        """Let a failed run be trained again."""
+        """Let a failed run be trained again; the jobs that it had until now no longer speak against it."""
+        if self.failed:
+            write_json(self.path / "run.json", {**self.info(), "forgotten": time.time()})
         (self.path / "failure.json").unlink(missing_ok=True)
 
     def set_aside(self, name: str | None = None) -> Path:

@@ -26,6 +26,12 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node))  # 010 is ten, and no octal number
+
+
+_UniqueKeys.add_constructor("tag:yaml.org,2002:int", _whole)
+
 # YAML 1.1 reads 4:00:00 as the number 14400, and 1e-3 as a word. These are the rules of YAML 1.2.
 _UniqueKeys.yaml_implicit_resolvers = {
     first: [rule for rule in rules if rule[0] not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")]
@@ -53,6 +59,8 @@ def read_yaml(path: Path) -> Any:
         raise BenchError(f"{path}: there is no such file{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"{path}: cannot be read: {error}") from None
+    except ValueError as error:  # of a date that does not exist
+        raise BenchError(f"{path}: not valid YAML: {error}") from None
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BenchError(f"{path}{line}: not valid YAML: {error.problem}") from None

@@ -18,6 +18,7 @@ from bench.errors import BenchError
 from bench.recipe import Recipe, merge_recipes
 from bench.run import Run
 from bench.suite import Suite, load
+from bench.yaml_file import read_yaml
 
 Make = Callable[..., Suite]
 Write = Callable[..., Path]
@@ -275,6 +276,14 @@ def test_missing_file_names_those_that_exist(write_suite: Write) -> None:
     path = write_suite()
     with pytest.raises(BenchError, match=r"smal\.yaml: there is no such file; there are .*small\.yaml"):
         load(path.with_name("smal.yaml"))
+
+
+def test_numbers_are_decimal_whatever_they_begin_with(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("a: 010\nb: 08\nc: -1_000\n")
+    assert read_yaml(tmp_path / "s.yaml") == {"a": 10, "b": 8, "c": -1000}
+    (tmp_path / "s.yaml").write_text("label: 2024-02-30\n")
+    with pytest.raises(BenchError, match=r"s.yaml: not valid YAML: day is out of range"):
+        read_yaml(tmp_path / "s.yaml")
 
 
 def test_recipe_defaults_are_complete() -> None:

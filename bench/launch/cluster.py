@@ -59,7 +59,15 @@ def train_there(
             shown = runs
         with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
             submitter = Submitter(cluster, runs, began, contradictory, first=before is None)
-            submitter.step()
+            try:
+                submitter.step()
+            except slurm.SlurmTrouble as trouble:
+                if detach and submitter.submitted:  # a part of it
+                    _leave(submitter)
+                if before is None:
+                    raise
+                cluster.say(f"{trouble}; asked again later")
+                submitter.later = True
             if detach:
                 _leave(submitter)
                 return
@@ -80,9 +88,17 @@ def train_there(
 
 def _leave(submitter: Submitter) -> None:
     """Nobody watches from here on."""
-    say = submitter.cluster.say
+    cluster, say = submitter.cluster, submitter.cluster.say
     try:
-        if not submitter.continue_later():
+        left = unfinished(submitter.runs, cluster.results)
+        left = [run for run in left if run.id not in submitter.look.covered]
+        if submitter.continue_later():
+            if left and cluster.suite.until is None:
+                say(
+                    f"{len(left)} runs are not submitted: they wait for room, or after earlier trouble; "
+                    "the same command submits them later"
+                )
+        else:
             say("nothing was submitted: what is left waits after earlier trouble; ask again in some minutes")
     except slurm.SlurmTrouble as trouble:
         say(

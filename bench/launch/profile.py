@@ -79,6 +79,11 @@ class Profile(Strict):
             return self.gpus or self.cpus
         return self.workers * max(self.gpus, 1)
 
+    @property
+    def shares(self) -> bool:
+        """Whether each GPU measures how many processes it has side by side."""
+        return self.workers == "auto" and self.gpus > 0
+
     def crowded(self, times: int) -> Profile:
         """With half as many processes on a GPU, so many times: for runs that ran out of memory."""
         if times == 0:
@@ -95,7 +100,7 @@ class Profile(Strict):
 
     def parameters(self, name: str, parallel: int, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
         """What submitit's SlurmExecutor gets."""
-        extra: dict[str, Any] = {"requeue": True, **self.sbatch}
+        extra: dict[str, Any] = {**self.sbatch, "requeue": True}
         if self.gpus:
             extra["gres"] = f"gpu:{f'{self.gpu_type}:' if self.gpu_type else ''}{self.gpus}"
         nodes = ",".join(dict.fromkeys([*self.exclude, *exclude]))

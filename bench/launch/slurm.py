@@ -227,7 +227,7 @@ def _accounted(arrays: Sequence[str], since: float) -> dict[str, Job]:
         name, said, code, node, submitted, started, ended = row.split("|")
         state = said.split()[0]  # CANCELLED by 1000
         start, end, submit = _time(started), _time(ended), _time(submitted)
-        ran = max(end - start, 0.0) if start and end else 0.0
+        ran = max((end or datetime.now().timestamp()) - start, 0.0) if start else 0.0
         waited = max(start - submit, 0.0) if start and submit else 0.0
         before = found.get(name)
         failed = (node,) if state == "NODE_FAIL" else ()

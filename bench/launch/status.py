@@ -78,7 +78,8 @@ class Usage(BaseModel):
     waiting: float
     """Share of the jobs' time that was spent in the queue."""
     efficiency: float | None
-    """Share of the jobs' hours that trained what is finished; the rest is starting up and lost work."""
+    """Share of the jobs' hours that trained what is finished; the rest is starting up and lost work. None:
+    nothing to go by, or runs share GPUs."""
 
 
 class Status(BaseModel):
@@ -170,21 +171,24 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
     status.queue = dict(Counter(job.state for job in seen.jobs.values()))
     # A job that adds seeds waits for the others by design, and trains nothing.
     training = [folder.content for folder in seen.folders if folder.content.continuation is None]
-    jobs = [(made.gpus, seen.jobs[name]) for made in training for name in made.ids]
+    jobs = [(made, seen.jobs[name]) for made in training for name in made.ids]
     seconds = sum(job.seconds for _, job in jobs)
     waited = sum(job.waited for _, job in jobs)
+    # Runs that share a GPU, however many do, take longer each: what they add up to is then not known.
+    known = all(made.tasks is not None for made in training)
+    trainers = sum((made.tasks or 0) * job.seconds for made, job in jobs)
     submitted = {run for folder in seen.folders for runs in folder.content.runs for run in runs}
     trained = [_seconds(results, run) for run in finished & submitted]
     status.usage = Usage(
         jobs=len(jobs),
         hours=seconds / 3600,
-        gpu_hours=sum(gpus * job.seconds for gpus, job in jobs) / 3600,
+        gpu_hours=sum(made.gpus * job.seconds for made, job in jobs) / 3600,
         waiting=waited / (waited + seconds) if waited + seconds else 0.0,
-        efficiency=min(sum(trained) / seconds, 1.0) if seconds else None,
+        efficiency=min(sum(trained) / trainers, 1.0) if trainers and known else None,
     )
-    running = sum(job.state == "RUNNING" for _, job in jobs)
+    running = sum(made.tasks or 1 for made, job in jobs if job.state == "RUNNING")
     timed = [value for value in trained if value]
-    if running and timed:
+    if running and timed and known:
         left = status.runs.waiting + status.runs.running
         status.seconds_left = left * statistics.fmean(timed) / running
 

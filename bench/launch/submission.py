@@ -36,6 +36,8 @@ class Submission(BaseModel):
     """Run ids, pack by pack."""
     gpus: int
     """Of each job."""
+    tasks: int | None = None
+    """Processes of each job that train side by side; None: measured there."""
     job: str | None = None
     """Slurm's number; None: not known yet, or never submitted."""
     void: bool = False
@@ -62,7 +64,13 @@ class SubmissionFolder:
 
     @classmethod
     def intend(
-        cls, jobs: Path, suite: str, packs: Sequence[Pack], parallel: int, gpus: int
+        cls,
+        jobs: Path,
+        suite: str,
+        packs: Sequence[Pack],
+        parallel: int,
+        gpus: int,
+        tasks: int | None = None,
     ) -> SubmissionFolder:
         """Write packs and intent, before Slurm hears of it."""
         token = uuid.uuid4().hex[:8]
@@ -71,7 +79,12 @@ class SubmissionFolder:
             pack.write(path, f"pack-{number}.json")
         runs = [pack.run_ids for pack in packs]
         content = Submission(
-            name=f"bench-{suite}-{token}", created=time.time(), parallel=parallel, runs=runs, gpus=gpus
+            name=f"bench-{suite}-{token}",
+            created=time.time(),
+            parallel=parallel,
+            runs=runs,
+            gpus=gpus,
+            tasks=tasks,
         )
         folder = cls(path, content)
         folder.write()

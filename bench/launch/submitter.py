@@ -73,6 +73,7 @@ class Submitter:
         self.contradictory = contradictory  # since when the controller and the books have disagreed, by job
         self.first = first
         self.submitted = 0
+        self.parallel = 0  # jobs of what was submitted that may run at once
         self.arrays: list[str] = []  # Slurm's numbers of what was submitted
         self.later = False  # whether runs wait for something that time brings
         self.look = Look([], {})
@@ -181,7 +182,8 @@ class Submitter:
     def _judge(self, run: Run) -> int | None:
         """How often a run whose jobs have ended ran out of memory; None: not to be submitted now."""
         folder = RunFolder(self.cluster.results, run.id)
-        attempts = {attempt.get("job"): attempt for attempt in folder.info().get("attempts", [])}
+        info = folder.info()
+        attempts = {attempt.get("job"): attempt for attempt in info.get("attempts", [])}
         memory, trouble, last, reasons = 0, 0, 0.0, []
         for submission, job in self.look.ended.get(run.id, []):
             if job.state == "CANCELLED":
@@ -189,6 +191,8 @@ class Submitter:
                 if not self.first and (job.ended is None or job.ended > self.began):
                     return None
                 continue
+            if submission.content.created < info.get("forgotten", 0.0):
+                continue  # what went wrong before somebody asked for it to be tried again
             attempt = attempts.get(job.id)
             if job.state == "OUT_OF_MEMORY" or (attempt and attempt.get("outcome") == OUT_OF_MEMORY):
                 memory += attempt is not None
@@ -259,9 +263,9 @@ class Submitter:
         cap = self.cluster.profile.jobs
         if cap is None:
             return [len(array) for array in arrays]
+        cap -= self.parallel
         for folder in self.look.folders:
-            if any(self.look.jobs[name].alive for name in folder.content.ids):
-                cap -= folder.content.parallel
+            cap -= min(folder.content.parallel, sum(self.look.jobs[n].alive for n in folder.content.ids))
         shares = [0] * len(arrays)
         while cap > 0 and any(share < len(array) for share, array in zip(shares, arrays, strict=True)):
             for number, array in enumerate(arrays):
@@ -278,14 +282,18 @@ class Submitter:
             "search_path": list(cluster.search_path),
             "git": git_state(Path.cwd()),
             "versions": installed_versions(),
-            "workers": None if profile.workers == "auto" and profile.gpus else 1,
+            "workers": None if profile.shares else 1,
             "keep_weights": cluster.suite.keep_weights,
         }
         packs = [Pack(runs=[*runs], **common) for runs in array]
         nodes = self.look.bad_nodes
-        folder = SubmissionFolder.intend(cluster.jobs, cluster.suite.name, packs, parallel, profile.gpus)
+        tasks = None if profile.shares else profile.tasks
+        folder = SubmissionFolder.intend(
+            cluster.jobs, cluster.suite.name, packs, parallel, profile.gpus, tasks
+        )
         folder.submit(profile, nodes)
         self.submitted += len(packs)
+        self.parallel += parallel
         self.arrays += [folder.content.job] if folder.content.job else []
         self.look.covered.update(run for runs in folder.content.runs for run in runs)
         excluded = f", without {', '.join(nodes)} which failed twice" if nodes else ""

@@ -14,6 +14,7 @@ import yaml
 from bench.checkpoints.reading import EXPORTED
 from bench.checkpoints.repetition import Weights, machine
 from bench.datasets import FIRST_LABELS, Form
+from bench.design import as_it_stands
 from bench.disk import write_atomically
 from bench.errors import BenchError
 from bench.reports.comparison import report
@@ -47,7 +48,7 @@ class Standing:
 
 def standing(suite: Suite, results: Path, run: Run) -> Standing:
     """Where the run's loss stands in a suite that asks for this run."""
-    made = report(suite, results)
+    made = report(as_it_stands(suite, results), results)
     cell = next(cell for cell in suite.cells if run.text == cell.text)
     key = (cell.dataset, cell.model, cell.loss)
     found = (c for c in made.comparisons if (c.dataset, c.model, c.loss) == key)

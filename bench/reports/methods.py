@@ -78,7 +78,10 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
         f"{'' if suite.zip or suite.exclude else 'each combination '}from {seeds}: "
         f"{_number(sum(c.planned for c in report.cells), 'training')} in all.",
         "Trainings with the same data set, model and seed share the split of the data, the initial weights, "
-        "the order of the batches, augmentation and dropout, and differ in the loss alone.",
+        "the order of the batches, augmentation and dropout, and differ in the loss alone."
+        if _same_for_losses(suite)
+        else "Trainings with the same data set, model and seed draw all that is random from the same "
+        "streams, and differ in the loss and in what its recipe changes.",
         *_noise(suite),
         _recipe([cell["recipe"] for cell in cells], _same_for_losses(suite)),
     ]

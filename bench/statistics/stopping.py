@@ -221,7 +221,8 @@ class Standing:
 def standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm) -> Standing:
     """Apply the rule to what has ended. A look is taken once both runs of all its seeds have.
 
-    A seed whose run has failed is missing from its look, and holds up no other.
+    A seed whose run has failed is missing from its look, and holds up no other. Where one of the two has lost
+    all seeds of the first look, going on is futile: whatever made them fail would make more of them fail.
 
     Args:
         seeds: all that there may be, in the order in which they are trained.
@@ -229,6 +230,8 @@ def standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm) -> Standin
     looks = plan.looks.tolist()
     settled = {seed for seed in seeds if all(seed in arm.counts or seed in arm.lost for arm in (ours, base))}
     taken = next((k for k, n in enumerate(looks) if not settled.issuperset(seeds[:n])), len(looks))
+    if taken and any(arm.lost and {*seeds[: looks[0]]} <= {*arm.lost} for arm in (ours, base)):
+        return Standing(Outcome.FUTILE, 1, looks[0])
     if not taken or ours.total is None or ours.total != base.total:
         return Standing(Outcome.OPEN, 0, looks[0])
     tests = []

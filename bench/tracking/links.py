@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bench.suite import Suite
-from bench.tracking.store import connect, find_experiment, foreign_errors, is_server, shown
+from bench.tracking.store import TrackingError, connect, find_experiment, foreign_errors, is_server, shown
 
 
 def link_to_runs(suite: Suite, results: Path, uri: str) -> str:
@@ -19,6 +19,8 @@ def link_to_runs(suite: Suite, results: Path, uri: str) -> str:
         return ""
     try:
         _, _, experiment = find_experiment(connect(uri), suite.name, results, uri)
+    except TrackingError:
+        return ""
     except foreign_errors():
         return ""
     if experiment is None:

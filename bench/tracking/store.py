@@ -72,15 +72,27 @@ def connect(uri: str) -> Any:
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     # MLflow tries a broken file, or a database that does not answer, ten times: that takes two minutes.
-    file, address = sqlite_file(uri), urlsplit(uri)
+    file, (host, port) = sqlite_file(uri), _address(uri)
     if file is not None and file.exists():
         with contextlib.closing(sqlite3.connect(file, timeout=10)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
-    elif address.hostname and address.port and not is_server(uri):
-        socket.create_connection((address.hostname, address.port), timeout=10).close()
+    elif host and port and not is_server(uri):
+        socket.create_connection((host, port), timeout=10).close()
     if not event.contains(Engine, "connect", _do_not_wait_for_the_disk):
         event.listen(Engine, "connect", _do_not_wait_for_the_disk)
     return mlflow.MlflowClient(uri)
+
+
+def _address(uri: str) -> tuple[str | None, int | None]:
+    """Host and port. Raises TrackingError where the URI is none."""
+    try:
+        address = urlsplit(uri)
+        return address.hostname, address.port
+    except ValueError:  # whose text may hold a part of the password
+        raise TrackingError(
+            f"tracking URI '{shown(uri)}': host and port cannot be read; "
+            "in a password, # is written %23 and / %2F"
+        ) from None
 
 
 def _do_not_wait_for_the_disk(connection: Any, _: Any) -> None:

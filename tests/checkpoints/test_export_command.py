@@ -105,6 +105,22 @@ def test_verdict_of_the_suite_is_on_the_card(bench: Bench, write_suite: Write, t
     assert "Verdict" not in card_of(tmp_path / "alone")[1]
 
 
+def test_card_of_a_suite_that_is_decided_early_does_not_call_it_unfinished(
+    bench: Bench, write_suite: Write, tmp_path: Path
+) -> None:
+    path = write_suite(seeds={"start": 10, "step": 5, "max": 20, "until": "decided"})
+    results = tmp_path / "results"
+    for run in load(path).runs():
+        if run.seed < 10:
+            gain = 10 + run.seed % 2 if "mix_ent" in run.text else 0
+            finish_run(run, results, correct=80 + gain + run.seed % 3, weights=b"made up")
+    run = next(run for run in load(path).runs() if "mix_ent" in run.text)
+    bench("export", run.id, path, "-o", tmp_path / "theirs")
+    _, text = card_of(tmp_path / "theirs")
+    assert "over 10 pairs of runs: **" in text
+    assert "not finished" not in text
+
+
 def test_run_without_weights_is_trained_again_and_compared(
     bench: Bench, write_suite: Write, tmp_path: Path
 ) -> None:

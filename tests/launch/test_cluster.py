@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.launch import slurm
+from bench.launch.cluster import _leave
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
@@ -184,6 +185,53 @@ def test_run_whose_jobs_die_is_failed_at_the_third(submitter: Submitter, began: 
     failure = RunFolder(submitter.cluster.results, run.id).failure()
     assert failure is not None
     assert failure.reason.startswith("3 jobs ended without finishing it: job 2 never started")
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_what_is_to_be_retried_is_judged_anew(submitter: Submitter, began: bool) -> None:
+    jobs = [slurm.Job(str(k), "FAILED", exit_code="1:0", ended=LONG_AGO) for k in range(6)]
+    run = ended(submitter, *jobs[:3], began=began)
+    assert submitter._judge(run) is None
+    folder = RunFolder(submitter.cluster.results, run.id)
+    folder.forget_failure()
+    assert submitter._judge(run) == 0
+    assert not folder.failed
+    ended(submitter, *jobs[3:5], began=began)
+    assert submitter._judge(run) == 0
+    ended(submitter, jobs[5], began=began)  # three more
+    assert submitter._judge(run) is None
+    assert folder.failed
+
+
+def test_the_cap_counts_what_is_alive_and_what_was_just_submitted(submitter: Submitter) -> None:
+    submitter.cluster = replace(submitter.cluster, profile=Profile(jobs=4))
+    states = {str(k): "RUNNING" if k == 0 else "COMPLETED" for k in range(4)}
+    content = Submission(name="n", created=0.0, parallel=4, runs=[[]] * 4, gpus=1, job="7")
+    names = dict(zip(content.ids, states.values(), strict=True))
+    jobs = {name: slurm.Job(name, state) for name, state in names.items()}
+    submitter.look = Look([SubmissionFolder(submitter.cluster.jobs / "one", content)], jobs)
+    assert submitter._shares([[0] * 9]) == [3]  # one straggler of an array holds one place
+    submitter.parallel = 2
+    assert submitter._shares([[0] * 9]) == [1]
+
+
+def test_what_detaching_leaves_unsubmitted_is_said(
+    submitter: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    submitter.cluster = replace(submitter.cluster, say=said.append)
+    submitted(submitter, slurm.Job("7", "RUNNING"))
+    runs = submitter.cluster.suite.runs()
+    submitter.look.covered = {run.id for run in runs[:3]}
+    _leave(submitter)
+    assert said == [
+        f"{len(runs) - 3} runs are not submitted: they wait for room, or after earlier trouble; "
+        "the same command submits them later"
+    ]
+    said.clear()
+    submitter.look.covered = {run.id for run in runs}
+    _leave(submitter)
+    assert said == []
 
 
 def test_job_that_was_busy_with_others_is_not_held_against_a_run(submitter: Submitter) -> None:

@@ -160,6 +160,17 @@ def test_a_difference_closes_a_comparison_and_later_seeds_change_nothing() -> No
         assert standing(PLAN, SEEDS, *arms([*d, later, later])) == closed
 
 
+def test_an_arm_that_has_lost_its_first_seeds_gets_no_more() -> None:
+    for lost in range(2):
+        pair = arms([9, 7, 8])
+        pair[lost].lost |= {*pair[lost].counts}
+        pair[lost].counts.clear()
+        pair[lost].total = None
+        assert standing(PLAN, SEEDS, *pair) == Standing(Outcome.FUTILE, 1, 3)
+        pair[lost].lost.discard(0)  # to be trained again
+        assert standing(PLAN, SEEDS, *pair) == Standing(Outcome.OPEN, 0, 3)
+
+
 def test_runs_on_other_images_are_never_compared() -> None:
     ours, base = arms([9, 7, 8])
     base.total = 999

@@ -35,5 +35,6 @@ def test_no_link_where_nothing_would_open(
     suite = make_suite()
     assert links.link_to_runs(suite, tmp_path, "sqlite:///mlflow.db") == ""
     assert links.link_to_runs(suite, tmp_path, "http://127.0.0.1:9") == ""  # nobody listens there
+    assert links.link_to_runs(suite, tmp_path, "http://mlflow:50O0") == ""
     answer(monkeypatch, None)
     assert links.link_to_runs(suite, tmp_path, "http://mlflow.example") == ""

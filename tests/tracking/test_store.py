@@ -71,6 +71,13 @@ def test_a_store_that_cannot_be_used_is_one_message(results: Path, trouble: str,
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("uri", ["http://mlflow:50O0", "postgresql://me:pass#word@host:5432/db"])
+def test_an_address_that_is_none_is_one_message(results: Path, uri: str) -> None:
+    with pytest.raises(TrackingError, match=r"tracking URI '.*': host and port cannot be read") as caught:
+        Mirror(make_suite(), results, uri).sync()
+    assert "pass#" not in str(caught.value)
+
+
 def test_where_to_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert default_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
