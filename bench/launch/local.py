@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint
 QUIET_SECONDS = 3.0  # that another launcher may take before a person is told
+DEVICES = Path("/dev")
 MOST_DEATHS = 3  # of workers on the same run, or before any run
 
 
@@ -111,7 +112,7 @@ class Crew:
         pack = Pack(
             results=results.absolute(),
             data=data.absolute(),
-            device=device,
+            device="cuda" if self.gpus else device,  # a GPU that is lost must not become a CPU in silence
             runs=self.runs,
             search_path=list(search_path),
             git=git_state(Path.cwd()),
@@ -270,8 +271,18 @@ def _has_attempt(folder: RunFolder, job: str) -> bool:
 
 
 def _gpus() -> list[int]:
-    """Numbers of the NVIDIA devices that this process may use, without importing torch for it."""
+    """Numbers of the NVIDIA devices that this process may use, without importing torch for it.
+
+    Raises:
+        BenchError: they have names in the environment, which submitit does not take.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [int(number) for number in visible.split(",") if number.strip().isdigit()]
-    return sorted(int(path.name.removeprefix("nvidia")) for path in Path("/dev").glob("nvidia[0-9]*"))
+    if visible is None:  # CUDA counts those that are there, whatever their files are called in a container
+        return list(range(len([*DEVICES.glob("nvidia[0-9]*")])))
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    if named := [name for name in names if not name.lstrip("-").isdigit()]:
+        raise BenchError(
+            f"CUDA_VISIBLE_DEVICES: found '{named[0]}'; to train on this machine, expected numbers such as "
+            "0,1 (--device cpu trains without a GPU; on Slurm any name will do)"
+        )
+    return [int(name) for name in names if int(name) >= 0]

@@ -38,7 +38,11 @@ def main(path: Path) -> None:
     for number, _ in enumerate(training.steps(), start=1):
         if number > REHEARSED:
             break
-    training.end_epoch()  # which needs memory of its own
+    # The last batch of an epoch, and its end, need memory of their own.
+    training.taken = max(training.taken, training.data.steps_per_epoch - 1)
+    for _ in training.steps():
+        pass
+    training.end_epoch()
     if device.type == "cuda":
         memory, (available, _) = torch.cuda.max_memory_reserved(), torch.cuda.mem_get_info()
     else:

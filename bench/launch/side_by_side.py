@@ -142,26 +142,28 @@ def multi_process_service() -> Iterator[bool]:
         return
     folder = Path(tempfile.mkdtemp(prefix="mps-"))
     own = {"CUDA_MPS_PIPE_DIRECTORY": str(folder), "CUDA_MPS_LOG_DIRECTORY": str(folder)}
-    os.environ.update(own)
+    # A daemon that sees some GPUs only numbers them anew, and its clients would take others or none.
+    environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"} | own
     try:
-        started = _ask(control, "-d")
-        if not started:
-            _forget(own)
+        started = _ask(control, "-d", environment=environment)
+        if started:
+            os.environ.update(own)
         yield started
     finally:
-        _ask(control, said="quit -t 10\n")
-        _forget(own)
+        # Also where it seems not to have started; in no case that of somebody else.
+        _ask(control, said="quit -t 10\n", environment=environment)
+        for name in own:
+            os.environ.pop(name, None)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _ask(*command: str, said: str = "") -> bool:
+def _ask(*command: str, environment: dict[str, str], said: str = "") -> bool:
+    nowhere = subprocess.DEVNULL  # a daemon may keep a pipe open for as long as it lives
     try:
-        done = subprocess.run(command, input=said, text=True, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(
+            command, input=said, text=True, env=environment, stdout=nowhere, stderr=nowhere, timeout=30,
+            check=False,
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
-
-
-def _forget(variables: dict[str, str]) -> None:
-    for name in variables:
-        os.environ.pop(name, None)

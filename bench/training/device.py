@@ -25,7 +25,9 @@ def prepare(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise BenchError(f"device '{name}': torch {torch.__version__} finds no CUDA device here")
+        raise BenchError(
+            f"device '{name}': torch {torch.__version__} finds no CUDA device here; cpu does without"
+        )
     device = torch.device(name)
     if device.index is not None:
         torch.cuda.set_device(device)  # streams and recordings are the current device's

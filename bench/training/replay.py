@@ -117,7 +117,8 @@ class Replayed:
             replay = self.recorder.record(lambda: self.step(*inputs))
         except Exception as error:  # whatever the driver, a library or a user's code objects to
             self.step.optimizer.zero_grad(set_to_none=True)
-            self._refuse(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}")
+            cause = error.__context__ or error  # the end of a recording that has failed raises once more
+            self._refuse(f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0][:200]}")
         else:
             self._recordings[images.shape, target.shape] = _Recording(*inputs, replay)
         before.undo()

@@ -15,6 +15,8 @@ import pytest
 from helpers import attempts, bench, finish_run, start, states, wait_for
 
 from bench.design import as_it_stands
+from bench.errors import BenchError
+from bench.launch import local
 from bench.results import RunFolder
 from bench.suite import Suite, load
 
@@ -28,6 +30,38 @@ LONG = {
     "recipe": {"epochs": 20, "batch_size": 32},
 }
 """Four runs of several seconds each: long enough to be stopped in the middle."""
+
+
+@pytest.mark.parametrize(
+    ("visible", "files", "expected"),
+    [
+        (None, [], []),
+        (None, ["nvidia3", "nvidiactl", "nvidia-uvm"], [0]),  # a container's only GPU
+        ("", ["nvidia0"], []),
+        ("-1", ["nvidia0"], []),
+        ("2,0", ["nvidia0", "nvidia1", "nvidia2"], [2, 0]),
+    ],
+)
+def test_gpus_are_numbered_as_cuda_does(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    visible: str | None,
+    files: list[str],
+    expected: list[int],
+) -> None:
+    monkeypatch.setattr(local, "DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    for name in files:
+        (tmp_path / name).touch()
+    assert local._gpus() == expected
+
+
+def test_gpus_with_names_are_refused_and_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-4d1f")
+    with pytest.raises(BenchError, match="CUDA_VISIBLE_DEVICES: found 'MIG-4d1f'; .*expected numbers"):
+        local._gpus()
 
 
 def test_suite_is_trained_once(write_suite: Write, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_processes_of_a_job_share_its_pack(make_suite: Make, tmp_path: Path) -> 
 # ------------------------------------------------------------------------------------------------- MPS
 
 CONTROL = """#!/bin/sh
+[ -z "$CUDA_VISIBLE_DEVICES" ] || exit 9
 echo "$CUDA_MPS_PIPE_DIRECTORY $*" >> {log}
 [ "$1" = -d ] && exit {status}
 cat >> {log}
@@ -133,6 +134,7 @@ def test_mps_runs_as_long_as_the_processes(
     control: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     log = control(0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # by which a daemon would number its GPUs anew
     seen: list[str | None] = []
 
     def fake(*_: object) -> int:
@@ -154,13 +156,15 @@ def test_mps_runs_as_long_as_the_processes(
 def test_without_mps_where_nothing_trains_under_it_or_it_does_not_start(
     control: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
 ) -> None:
-    control(status)
+    log = control(status)
     monkeypatch.setattr(
         side_by_side, "calibrate", lambda *_: None if "CUDA_MPS_PIPE_DIRECTORY" in os.environ else 2
     )
     with side_by_side.side_by_side(tmp_path, 8, 8, 0) as count:
         assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
     assert count == 2
+    start, end, said = log.read_text().splitlines()
+    assert (start.split()[0], said) == (end.strip(), "quit -t 10")  # ours, and nobody else's
 
 
 def test_mps_of_somebody_else_is_left_alone(
