@@ -60,7 +60,7 @@ def test_gpus_are_numbered_as_cuda_does(
 
 def test_gpus_with_names_are_refused_and_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-4d1f")
-    with pytest.raises(BenchError, match="CUDA_VISIBLE_DEVICES: found 'MIG-4d1f'; .*expected numbers"):
+    with pytest.raises(BenchError, match=r"CUDA_VISIBLE_DEVICES: found 'MIG-4d1f'; .*expected numbers"):
         local._gpus()
 
 
