@@ -107,8 +107,8 @@ class Replayed:
             self._first_rehearsal(*inputs)  # builds what is built once; the second is as all others
             watch = HostWatch(self.step, self.generator)
             self.step(*inputs)
-            changed = watch.changed()
-        before.undo()
+            changed = watch.changed() or before.changed()
+        before.undo(caches=changed is None)
         if changed:
             self._refuse(changed)
             return
@@ -121,7 +121,7 @@ class Replayed:
             self._refuse(f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0][:200]}")
         else:
             self._recordings[images.shape, target.shape] = _Recording(*inputs, replay)
-        before.undo()
+        before.undo(caches=not self.one_by_one)
 
     def _first_rehearsal(self, images: Tensor, target: Tensor) -> None:
         """Take a step. Where a part of it has no deterministic form on this device, do without and say so."""

@@ -154,6 +154,24 @@ MODULES = {
     "keeps a list": "class Loss:\n    def __init__(self):\n        self.seen = []\n"
     "    def __call__(self, logits, target):\n        loss = cross_entropy(logits, target)\n"
     "        self.seen.append(loss.detach())\n        return loss / len(self.seen)\n",
+    "counts in a list": "class Loss:\n    def __init__(self):\n        self.calls = [0]\n"
+    "    def __call__(self, logits, target):\n        self.calls[0] += 1\n"
+    "        return cross_entropy(logits, target) / self.calls[0]\n",
+    "counts in a dictionary": "state = {'calls': 0}\ndef Loss(logits, target):\n"
+    "    state['calls'] += 1\n    return cross_entropy(logits, target) / state['calls']\n",
+    "keeps the last three": "from collections import deque\nclass Loss:\n    def __init__(self):\n"
+    "        self.last = deque(maxlen=3)\n    def __call__(self, logits, target):\n"
+    "        self.last.append(cross_entropy(logits, target))\n"
+    "        return self.last[-1] / (1 + float(len(self.last)))\n",
+    "counts as numpy does": "import numpy\nclass Loss:\n    calls = numpy.int64(0)\n"
+    "    def __call__(self, logits, target):\n        self.calls = self.calls + numpy.int64(1)\n"
+    "        return cross_entropy(logits, target) / int(self.calls)\n",
+    "begins otherwise": "class Loss:\n    begun = False\n    def __call__(self, logits, target):\n"
+    "        loss = cross_entropy(logits, target)\n        loss = loss if self.begun else loss / 2\n"
+    "        self.begun = True\n        return loss\n",
+    "remembers the last": "class Loss:\n    def __call__(self, logits, target):\n"
+    "        loss = cross_entropy(logits, target)\n        last = getattr(self, 'last', 1.0)\n"
+    "        self.last = loss.detach()\n        return loss / (1 + last)\n",
 }
 
 
@@ -182,15 +200,37 @@ def test_a_loss_that_does_things_on_the_host_is_not_replayed(
     assert "one by one" in warning
 
 
-def test_rehearsals_leave_no_trace_in_a_loss_that_counts(
-    make_suite: Make, tmp_path: Path, own_loss: Callable[[str], str]
+STATEFUL = [
+    "counts", "keeps another tensor", "keeps a list", "counts in a list", "keeps the last three",
+    "counts as numpy does", "begins otherwise", "remembers the last",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STATEFUL)
+def test_rehearsals_leave_no_trace_in_a_loss(
+    make_suite: Make, tmp_path: Path, own_loss: Callable[[str], str], kind: str
 ) -> None:
-    run = make_suite(**{**EVERYTHING, "losses": own_loss(MODULES["counts"])}).runs()[0].resolve()
+    run = make_suite(**{**EVERYTHING, "losses": own_loss(MODULES[kind])}).runs()[0].resolve()
     rehearsed = Training(run, tmp_path, prepare("cpu"), NoRecorder())
     [group] = rehearsed.step.optimizer.param_groups
     group["lr"] = group["lr"].double()
     assert_same(rehearsed, Training(run, tmp_path, prepare("cpu")))
-    assert rehearsed.step.objective.function.calls == 2 * 7  # type: ignore[union-attr]
+    if kind == "counts":
+        assert rehearsed.step.objective.function.calls == 2 * 7  # type: ignore[union-attr]
+
+
+def test_a_mask_that_a_loss_makes_once_is_recorded(
+    make_suite: Make, tmp_path: Path, own_loss: Callable[[str], str]
+) -> None:
+    code = (
+        "masks = {}\ndef Loss(logits, target):\n    if len(target) not in masks:\n"
+        "        masks[len(target)] = torch.ones(len(target))\n"
+        "    return (masks[len(target)] * cross_entropy(logits, target, reduction='none')).mean()\n"
+    )
+    run = make_suite(**{**EVERYTHING, "losses": own_loss(code)}).runs()[0].resolve()
+    replayed = Training(run, tmp_path, prepare("cpu"), recorder := FakeRecorder())
+    assert_same(replayed, Training(run, tmp_path, prepare("cpu"), NoRecorder()))
+    assert recorder.replays == 2 * 7
 
 
 def test_a_statistic_that_a_loss_keeps_in_place_is_replayed(
