@@ -76,7 +76,11 @@ def suite(told: Answer) -> Suite:
 
 
 def device_of(told: Answer) -> torch.device:
-    return torch.device(told["device"])
+    device = torch.device(told["device"])
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means the same to all of them
+    return device
 
 
 def initial_model(told: Answer, classes: int) -> nn.Module:
@@ -260,6 +264,8 @@ def kernels(told: Answer) -> Callable[[int], Answer]:
                 torch.cuda.synchronize()
         key = "self_device_time_total" if cuda else "self_cpu_time_total"
         events = [event for event in seen.key_averages() if getattr(event, key) > 0]
+        if cuda:  # what an operator launches is counted once, as a kernel
+            events = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
         rows = sorted(events, key=lambda event: -getattr(event, key))[:25]
         total = sum(getattr(event, key) for event in events)
         shares = [[row.key, row.count / count, getattr(row, key) / total] for row in rows]

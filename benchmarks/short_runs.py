@@ -23,6 +23,8 @@ EACH = 6
 
 def compare(rounds: int, processes: int, runs: int) -> None:
     """Print the table. Times include the start of the processes."""
+    processes = min(processes, runs)
+    runs -= runs % processes
     seconds: dict[str, list[float]] = {}
     kinds = ["ours", "single"]
     if importlib.util.find_spec("lightning"):

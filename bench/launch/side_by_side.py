@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ MOST = 16
 GAIN = 1.05  # by which twice as many must train more images in a second
 SECONDS = 2.0  # of one measurement
 CONTEXT = 700 * 2**20  # bytes that CUDA itself takes for a process, about
+PATIENCE = 120.0  # seconds that a probe may take to answer: some have hung for ever under MPS
 SHARE = 0.9  # of a GPU's memory that may be planned for
 
 
@@ -66,8 +68,10 @@ class Probe:
         )
 
     def hear(self) -> dict[str, Any]:
-        """What it says next. Raises EOFError where it has died."""
+        """What it says next. Raises EOFError where it has died, or says nothing for long."""
         assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+            raise EOFError
         line = self.process.stdout.readline()
         if not line:
             raise EOFError

@@ -110,8 +110,13 @@ class Audit(BaseModel):
 
 
 def claimed_in(stem: str) -> str | None:
-    """The accuracy that a file's name begins with, or has after ``acc``: 95.933 of 95.933_min_ent_….pt."""
-    found = re.match(r"(\d{1,3}\.\d+)(?=[_\- ]|$)", stem) or re.search(r"acc[_\-=]?(\d+\.\d+)", stem, re.I)
+    """The accuracy that a file's name begins with, or has after ``acc``: 95.933 of 95.933_min_ent_….pt.
+
+    A number from 1 to 10 counts something else: 1.5_epochs.pt.
+    """
+    found = re.match(r"(0\.\d{2,}|\d{2,3}\.\d+)(?=[_\- ]|$)", stem) or re.search(
+        r"acc[_\-=]?(\d+\.\d+)", stem, re.I
+    )
     return found[1] if found else None
 
 

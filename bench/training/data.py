@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,10 @@ from bench.errors import BenchError
 from bench.run import Resolved
 from bench.training import augment, mix
 
-_CHUNK = {"cpu": 512, "cuda": 8192}
-"""Images augmented at once. On a CPU: enough to be fast, few enough to stay in the cache. On a GPU: enough
-that the launches of kernels do not count."""
+_CHUNK = 512
+_PIXELS = 8192 * 28 * 28
+"""Images augmented at once on a CPU: enough to be fast, few enough to stay in the cache. And on a GPU their
+numbers: enough that the launches of kernels do not count, few enough for its memory."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -107,7 +109,8 @@ class Data:
         rows = self._moved(rows if self.kept is None else self.kept[rows])
         drawn = [self._moved(parameters) for parameters in drawn]
         mixtures = self._mixtures(epoch, step)
-        chunk = max(1, _CHUNK[self.device.type] // size) * size
+        many = _CHUNK if self.device.type == "cpu" else _PIXELS // math.prod(self.form.shape)
+        chunk = max(1, many // size) * size
         skip = step * size
         for start in range(skip - skip % chunk, self.count, chunk):
             part = slice(start, min(start + chunk, self.count))

@@ -225,7 +225,9 @@ def test_one_wrong_file_among_good_ones_is_found_before_any_is_asked(
         ("resnet18_acc95.12_best", "95.12"),
         ("net-acc=0.9512", "0.9512"),
         ("vgg5", None),
+        ("0.9512_best", "0.9512"),
         ("v1.2_weights", None),
+        ("1.5_epochs", None),
         ("model_2024.05", None),
     ],
 )

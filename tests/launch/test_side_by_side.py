@@ -88,6 +88,13 @@ def test_probe_that_cannot_train_is_no_measurement(make_suite: Make, tmp_path: P
     assert calibrate(path, runs=4, cores=2, gpu=None) is None
 
 
+def test_probe_that_hangs_is_no_measurement(
+    make_suite: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "PATIENCE", 0.0)
+    assert calibrate(pack_of(make_suite(), tmp_path), runs=4, cores=2, gpu=None) is None
+
+
 def test_processes_of_a_job_share_its_pack(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite()
     path = pack_of(suite, tmp_path)
