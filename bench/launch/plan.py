@@ -33,6 +33,9 @@ class JobPlan(BaseModel):
     runs: int
     gpu_hours: float | None
     """None: some kind of run was never timed; each such run is counted as a job of its own."""
+    shared: bool
+    """Runs will share GPUs, as many as each job measures: the hours are what they took last time, which is
+    more than that where they shared one then."""
     parameters: dict[str, Any]
     """What submitit gets for sbatch."""
 
@@ -167,5 +170,6 @@ def plan_jobs(suite: Suite, results: Path, profile: Profile, file: Path) -> JobP
         arrays=-(-len(packs) // size),
         runs=len(runs),
         gpu_hours=total * profile.gpus / 3600 if known else None,
+        shared=profile.shares,
         parameters=parameters,
     )

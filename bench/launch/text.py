@@ -67,9 +67,9 @@ def plan_text(plan: Plan) -> str:
         lines += _added_lines(plan.added, plan.runs.planned)
     if (jobs := plan.jobs) is None:
         return "\n".join([*lines, f"{plan.runs.planned} runs, {todo}"])
-    hours = (
-        "no estimate of the GPU-hours yet" if jobs.gpu_hours is None else f"{jobs.gpu_hours:.3g} GPU-hours"
-    )
+    hours = "no estimate of the GPU-hours yet"
+    if jobs.gpu_hours is not None:
+        hours = f"{'at most ' if jobs.shared else ''}{jobs.gpu_hours:.3g} GPU-hours"
     lines.append(
         f"{plan.runs.planned} runs, {jobs.runs} to submit in {jobs.jobs} jobs, "
         f"{jobs.arrays} calls of sbatch: {hours}"
