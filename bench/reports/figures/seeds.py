@@ -100,7 +100,7 @@ def _page(material: Material, stretches: Sequence[Stretch]) -> Figure:
         empty.remove()
     for panel in axes[:, 0]:
         panel.set_ylabel("test accuracy (%)")
-    baseline = style.fitted([material.report.baseline], 0.8)[0]
+    baseline = style.fitted([material.report.baseline], 0.65)[0]
     names = ["better", "worse", "the same", "mean"]
     handles = [style.entry(**LOOKS[sign], marker="o", markersize=2.5) for sign in (1, -1, 0)]
     handles.append(style.entry(color=style.BLACK, linewidth=1.8))
