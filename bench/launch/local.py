@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint
 QUIET_SECONDS = 3.0  # that another launcher may take before a person is told
-DEVICES = Path("/dev")
+DEVICES = Path("/dev")  # where NVIDIA's driver puts a file for each GPU
 MOST_DEATHS = 3  # of workers on the same run, or before any run
 
 

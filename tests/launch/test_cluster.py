@@ -215,9 +215,7 @@ def test_the_cap_counts_what_is_alive_and_what_was_just_submitted(submitter: Sub
     assert submitter._shares([[0] * 9]) == [1]
 
 
-def test_what_detaching_leaves_unsubmitted_is_said(
-    submitter: Submitter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_detaching_leaves_unsubmitted_is_said(submitter: Submitter) -> None:
     said: list[str] = []
     submitter.cluster = replace(submitter.cluster, say=said.append)
     submitted(submitter, slurm.Job("7", "RUNNING"))
