@@ -37,6 +37,8 @@ Tried, and lost (measured once on two CPU cores with AMX, before this script was
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import os
 import platform
@@ -158,6 +160,16 @@ class Machine:
         self.workers = workers or (4 if self.cuda else self.cores)
         self.loaders = min(self.cores, 16)
 
+    @functools.cached_property
+    def peaks(self) -> dict[str, float]:
+        """FLOP a second of large matrix products, on all cores or the GPU, in each precision."""
+        return {precision: peak(self, precision) for precision in ("fp32", "bf16")}
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What it has units for, best last: a processor without those for bf16 imitates it, at a fortieth."""
+        return ("fp32", "bf16") if self.peaks["bf16"] > self.peaks["fp32"] else ("fp32",)
+
     def images(self, count: int) -> int:
         """How many make an epoch: enough for it to last a moment, few enough for several in a round."""
         return max(200, round(count * self.scale * (20 if self.cuda else 1)))
@@ -205,11 +217,9 @@ class Machine:
 
 
 def speed(machine: Machine, models: Sequence[str], rounds: int, seconds: float) -> None:
-    peaks = {precision: peak(machine, precision) for precision in ("fp32", "bf16")}
-    shown = ", ".join(f"{value / 1e9:,.0f} GFLOP/s in {name}" for name, value in peaks.items())
+    shown = ", ".join(f"{value / 1e9:,.0f} GFLOP/s in {name}" for name, value in machine.peaks.items())
     print(f"\nLarge matrix products on all of this machine, measured: {shown}.\n")
-    with_bf16 = peaks["bf16"] > peaks["fp32"]
-    if not with_bf16:
+    if machine.precisions == ("fp32",):
         print("It has no units for bf16, which it only imitates: no rows in bf16, fp32 is the best.\n")
     print("| model | trainer | images/s | spread | runs/h | beside the reference | of the peak |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
@@ -227,7 +237,7 @@ def speed(machine: Machine, models: Sequence[str], rounds: int, seconds: float) 
             machine.ours(fp32),
             machine.ours(bf16),
         ]
-        trainers = [trainer for trainer in trainers if with_bf16 or trainer.told["precision"] == "fp32"]
+        trainers = [trainer for trainer in trainers if trainer.told["precision"] in machine.precisions]
         race(trainers, rounds, seconds)
         flops = flops_per_image(model)
         for trainer in trainers:
@@ -236,7 +246,7 @@ def speed(machine: Machine, models: Sequence[str], rounds: int, seconds: float) 
             print(
                 f"| {label} | {trainer.name} | {rate:,.0f} "
                 f"| {min(trainer.rates):,.0f}–{max(trainer.rates):,.0f} | {rate * 3600 / FULL_RUN:.3g} "
-                f"| {ratio(trainer, reference)} | {rate * flops / peaks[precision]:.0%} |",
+                f"| {ratio(trainer, reference)} | {rate * flops / machine.peaks[precision]:.0%} |",
                 flush=True,
             )
     print("\nRuns/h: of 200 epochs on 124,800 images, at this speed. Ratios: median over rounds.")
@@ -247,7 +257,6 @@ def ratio(one: Trainer, other: Trainer) -> str:
 
 
 def peak(machine: Machine, precision: str) -> float:
-    """FLOP a second of large matrix products, all cores or the GPU."""
     count = 1 if machine.cuda else machine.cores
     trainer = Trainer("products", "product", {"device": machine.device, "precision": precision}, count, 1)
     race([trainer], rounds=3, seconds=2.0)
@@ -267,11 +276,10 @@ def flops_per_image(model: Any) -> float:
 
 
 def library(machine: Machine, models: Sequence[str], rounds: int, seconds: float) -> None:
-    """Models of timm and torchvision, beside the careful script with a DataLoader."""
-    print("\n| model, image side | plain script, images/s | bench, images/s | ratio | spread |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    precision = "bf16" if machine.cuda else "fp32"
-    for entry in models:
+    """Models of timm and torchvision, beside the careful script with a DataLoader, in equal precision."""
+    print("\n| model, image side | precision | plain script, images/s | bench, images/s | ratio | spread |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    for entry, precision in itertools.product(models, machine.precisions):
         name, _, side = entry.partition(":")
         model = {name: {"image_size": int(side)}}
         told = machine.told(model, machine.images(400), precision)
@@ -280,7 +288,7 @@ def library(machine: Machine, models: Sequence[str], rounds: int, seconds: float
         plain, own = (statistics.median(trainer.rates) for trainer in trainers)
         ratios = [b / a for a, b in zip(trainers[0].rates, trainers[1].rates, strict=True)]
         print(
-            f"| {name}, {side} | {plain:,.0f} | {own:,.0f} | {statistics.median(ratios):.2f}× "
+            f"| {name}, {side} | {precision} | {plain:,.0f} | {own:,.0f} | {statistics.median(ratios):.2f}× "
             f"| {min(ratios):.2f}×–{max(ratios):.2f}× |",
             flush=True,
         )
@@ -325,7 +333,7 @@ def accuracy(machine: Machine, seeds: int, margin: float) -> None:
 def bits(machine: Machine) -> None:
     """A run's weights, alone and beside others, by their hash."""
     hashes = []
-    for precision in ("fp32", "bf16") if machine.cuda else ("fp32",):  # imitated bf16 would take minutes
+    for precision in machine.precisions:
         told = machine.told("vgg5", machine.images(1_200), precision)
         for count in (1, machine.workers):
             trainer = Trainer("hashes", "weights", told, count, threads=1)
@@ -345,7 +353,7 @@ def bits(machine: Machine) -> None:
 def kernels(machine: Machine, models: Sequence[str]) -> None:
     """Where the time of a step goes."""
     for label in models:
-        precision = "bf16" if machine.cuda else "fp32"
+        precision = machine.precisions[-1]
         told = machine.told(MODELS.get(label, label), machine.images(6_000), precision)
         trainer = Trainer("kernels", "kernels", told, 1, threads=1)
         trainer.start()
