@@ -157,6 +157,8 @@ def _module_file(name: str) -> Path:
     except (ImportError, ValueError, AttributeError):
         spec = None
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        if module.endswith(".py"):
+            raise ValueError(f"'{name}': a module is named without .py: '{name.replace('.py:', ':')}'")
         searched = ", ".join(entry or "." for entry in sys.path[:2])
         raise ValueError(f"'{name}': there is no module '{module}' (searched {searched}, … )")
     return Path(spec.origin)

@@ -33,6 +33,8 @@ from bench.yaml_file import read_yaml
 MOST_LOOKS = 200
 """How often the comparisons of a suite may be looked at: bounds for more take long to compute."""
 AXES = ("datasets", "models", "losses")
+RESERVED = ("runs", "set-aside", "mlartifacts", "mlflow.db")
+"""What else lies in the results folder, beside a folder a suite."""
 
 
 # ------------------------------------------------------------------------------------ what a file may say
@@ -74,6 +76,8 @@ def _listed(value: Any) -> Any:
 
 
 def _seeds(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) and (truths := [seed for seed in value if isinstance(seed, bool)]):
+        raise ValueError(f"found {describe(truths[0])}, expected whole numbers")
     if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
         raise ValueError(
             f"found {describe(value)}, expected a number of seeds, a list of them, or "
@@ -197,6 +201,10 @@ class Suite(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
+        if self.name in RESERVED:
+            raise ValueError(
+                f"name: '{self.name}' is what results/ keeps something else in; give the suite another name"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
             raise ValueError(f"seeds: found {', '.join(map(str, twice))} more than once")

@@ -21,9 +21,10 @@ Lightning is no dependency of this project; its row is skipped where it cannot b
 
 timm's own training script is not in its package and reads folders of images; it is not among the rows.
 
-Nothing here has been run on a GPU yet. There the same command also takes CUDA (``--device cuda``), has the
-reference train two models from each loader as its authors do, and wants ``--workers`` (4 by default):
-``bench run`` itself measures how many pay. ``--only kernels`` is the roofline of a step.
+Nothing here has been run on a GPU yet. There the same command takes CUDA (``--device cuda``), has the
+reference train two models from each loader as its authors do, runs under MPS if that can be started, and
+tries several numbers of processes (``--workers``), as ``bench run`` does by itself. ``--only kernels`` is the
+roofline of a step.
 
 Tried, and lost (measured once on two CPU cores with AMX, before this script was; on a GPU all of it is open):
 
@@ -37,6 +38,7 @@ Tried, and lost (measured once on two CPU cores with AMX, before this script was
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import itertools
 import json
@@ -153,11 +155,11 @@ def say(words: str) -> None:
 class Machine:
     """What is measured on, and how many processes this trainer has there."""
 
-    def __init__(self, device: str, workers: int | None, folder: Path, dataset: str, scale: float) -> None:
+    def __init__(self, device: str, workers: Sequence[int], folder: Path, dataset: str, scale: float) -> None:
         self.device, self.folder, self.dataset, self.scale = device, folder, dataset, scale
         self.cuda = device.startswith("cuda")
         self.cores = len(os.sched_getaffinity(0))
-        self.workers = workers or (4 if self.cuda else self.cores)
+        self.workers = workers or ([1, 2, 4, 8] if self.cuda else [self.cores])
         self.loaders = min(self.cores, 16)
 
     @functools.cached_property
@@ -211,9 +213,12 @@ class Machine:
         common = {"model": model, "data": self.data(images), "precision": precision, "device": self.device}
         return {**common, "loaders": self.loaders, **more}
 
-    def ours(self, told: dict[str, Any], kind: str = "ours") -> Trainer:
-        name = f"bench, {told['precision']}, {self.workers} processes"
-        return Trainer(name, kind, told, self.workers, threads=1)
+    def ours(self, told: dict[str, Any]) -> list[Trainer]:
+        """This project's, by as many processes as are to be tried."""
+        return [
+            Trainer(f"bench, {told['precision']}, {count} processes", "ours", told, count, threads=1)
+            for count in self.workers
+        ]
 
 
 def speed(machine: Machine, models: Sequence[str], rounds: int, seconds: float) -> None:
@@ -234,8 +239,8 @@ def speed(machine: Machine, models: Sequence[str], rounds: int, seconds: float) 
             Trainer("reference, two processes at default threads", "reference", fp32, 2),
             Trainer("plain script, fp32", "plain", fp32),
             Trainer("plain script, bf16", "plain", bf16),
-            machine.ours(fp32),
-            machine.ours(bf16),
+            *machine.ours(fp32),
+            *machine.ours(bf16),
         ]
         trainers = [trainer for trainer in trainers if trainer.told["precision"] in machine.precisions]
         race(trainers, rounds, seconds)
@@ -283,7 +288,7 @@ def library(machine: Machine, models: Sequence[str], rounds: int, seconds: float
         name, _, side = entry.partition(":")
         model = {name: {"image_size": int(side)}}
         told = machine.told(model, machine.images(400), precision)
-        trainers = [Trainer("plain", "plain", told), machine.ours(told)]
+        trainers = [Trainer("plain", "plain", told), machine.ours(told)[-1]]
         race(trainers, rounds, seconds)
         plain, own = (statistics.median(trainer.rates) for trainer in trainers)
         ratios = [b / a for a, b in zip(trainers[0].rates, trainers[1].rates, strict=True)]
@@ -335,7 +340,7 @@ def bits(machine: Machine) -> None:
     hashes = []
     for precision in machine.precisions:
         told = machine.told("vgg5", machine.images(1_200), precision)
-        for count in (1, machine.workers):
+        for count in (1, machine.workers[-1]):
             trainer = Trainer("hashes", "weights", told, count, threads=1)
             trainer.start()
             answers, _ = trainer.work(1)
@@ -345,7 +350,7 @@ def bits(machine: Machine) -> None:
                 print(f"- {note}")
         same = len(hashes[-1]) == 1 and hashes[-1] == hashes[-2]
         print(
-            f"\nBits in {precision}: alone {sorted(hashes[-2])}, {machine.workers} side by side "
+            f"\nBits in {precision}: alone {sorted(hashes[-2])}, {machine.workers[-1]} side by side "
             f"{sorted(hashes[-1])}: {'the same' if same else 'DIFFERENT'}"
         )
 
@@ -371,7 +376,13 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", help="of speed and kernels, or with :SIDE of library")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dataset", choices=("synthetic-letters", "digits"), default="synthetic-letters")
-    parser.add_argument("--workers", type=int, help="processes of bench (default: cores; 4 on a GPU)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        nargs="+",
+        help="numbers of processes of bench to try in speed, of which the other sections take the last "
+        "(default: one a core; 1 2 4 8 on a GPU)",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of one round of one trainer")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of images in an epoch")
@@ -385,9 +396,12 @@ def main() -> None:
     device = asked.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    with tempfile.TemporaryDirectory() as folder:
+    from bench.launch.side_by_side import multi_process_service
+
+    service = multi_process_service() if device.startswith("cuda") else contextlib.nullcontext(False)
+    with tempfile.TemporaryDirectory() as folder, service as mps:
         machine = Machine(device, asked.workers, Path(folder), asked.dataset, asked.scale)
-        header(machine)
+        header(machine, mps)
         for section in asked.only:
             say(section)
             if section == "speed":
@@ -407,14 +421,14 @@ def main() -> None:
     print(f"\n{(time.time() - began) / 60:.0f} minutes; load average at the end {os.getloadavg()[0]:.1f}")
 
 
-def header(machine: Machine) -> None:
+def header(machine: Machine, mps: bool) -> None:
     """What the figures belong to."""
     import torch
 
     from bench.training.device import fingerprint
 
     seen = fingerprint(torch.device(machine.device))
-    what = "" if machine.cuda else f", {machine.cores} cores"
+    what = f", {'with' if mps else 'without'} MPS" if machine.cuda else f", {machine.cores} cores"
     print(f"`{' '.join(['python', *sys.argv])}`\n")
     print(
         f"{seen['device']}{what} ({seen['instructions']}), torch {seen['torch']}, Python "

@@ -72,7 +72,10 @@ def compare(
         str, typer.Argument(metavar="FILE", help="A table of results, or mlflow:EXPERIMENT.")
     ] = "",
     baseline: Annotated[str | None, typer.Option(help="The method that all others meet.")] = None,
-    alpha: Annotated[float, typer.Option(help="Chance of a false alarm among all comparisons.")] = 0.05,
+    alpha: Annotated[
+        float,
+        typer.Option(help="Chance of any false alarm; and of each false equivalent."),
+    ] = 0.05,
     margin: Annotated[float, typer.Option(help="Accuracy points that do not matter.")] = 0.1,
     unpaired: Annotated[bool, typer.Option("--unpaired", help="Seeds have nothing in common.")] = False,
     total_images: Annotated[int | None, typer.Option(min=1, help="Test images of every run.")] = None,
@@ -135,6 +138,7 @@ def track(
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
     from bench.reports.note import note
     from bench.tracking.mirror import Mirror
+    from bench.tracking.record import look_at
     from bench.tracking.store import default_uri, shown
 
     asked = load(suite, seeds, scale, names=False)
@@ -144,8 +148,8 @@ def track(
     made, _, written = write_report(now, results, tracking_uri)
     mirror.attach_report(written, note(made))
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
-    waiting = len(now.runs()) - synced.created - synced.updated - synced.unchanged
-    print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting > 0 else ''}")
+    waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())
+    print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")
 
 
 @app.command(rich_help_panel=MLFLOW)

@@ -185,10 +185,12 @@ class Submitter:
         info = folder.info()
         attempts = {attempt.get("job"): attempt for attempt in info.get("attempts", [])}
         memory, trouble, last, reasons = 0, 0, 0.0, []
-        for submission, job in self.look.ended.get(run.id, []):
+        ended = self.look.ended.get(run.id, [])
+        asked = max([self.began, *(submission.content.created for submission, _ in ended)])
+        for submission, job in ended:
             if job.state == "CANCELLED":
-                # By a person: only that person's next `bench run` submits it again.
-                if not self.first and (job.ended is None or job.ended > self.began):
+                # By a person: only that person's next `bench run` submits it again, or has done so.
+                if not self.first and (job.ended is None or job.ended > asked):
                     return None
                 continue
             if submission.content.created < info.get("forgotten", 0.0):

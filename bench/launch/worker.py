@@ -23,6 +23,7 @@ from bench.disk import is_storage_trouble
 from bench.errors import BenchError
 from bench.launch import slurm
 from bench.launch.pack import Pack, installed_versions
+from bench.launch.preflight import unfinished
 from bench.launch.side_by_side import side_by_side
 from bench.results import RunFolder
 from bench.run import Run
@@ -134,7 +135,11 @@ def check_versions(pack: Pack) -> None:
 
 
 def work_together(path: Path, pack: Pack, stop: StopFlag) -> bool:
-    """As :func:`work`, by as many processes side by side as this job's GPU does most with."""
+    """As :func:`work`, by as many processes side by side as this job's GPU does most with.
+
+    This process only looks after them, so that MPS ends when none is left that uses it. What they leave, as
+    there was no memory for it beside others or a process died of it, is trained afterwards, alone.
+    """
     _choose_gpu()
     cores = len(os.sched_getaffinity(0))
     with side_by_side(path, len(pack.runs), cores, gpu=None) as count:
@@ -144,20 +149,23 @@ def work_together(path: Path, pack: Pack, stop: StopFlag) -> bool:
             "-c",
             f"from bench.launch.worker import help_with; help_with({str(path)!r})",
         ]
-        helpers = [subprocess.Popen(command) for _ in range(count - 1)]
+        helpers = [subprocess.Popen(command) for _ in range(count)]
         try:
-            return work(pack, stop)
+            while not stop() and any(helper.poll() is None for helper in helpers):
+                time.sleep(WAIT_SECONDS)
         finally:
-            # Either there is nothing left to do, or they have been told as well, or must be.
             for helper in helpers:
                 helper.terminate()
             for helper in helpers:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     helper.wait(HELPER_SECONDS)
+    if not unfinished(pack.runs, pack.results):
+        return True
+    return not stop() and work(pack, stop)
 
 
 def help_with(path: str) -> None:
-    """A further process of a job: does what is left of its pack, until its parent ends."""
+    """One of a job's processes: trains its pack with the others, until their parent ends."""
     stop = StopFlag(os.getppid())
     try:
         work(Pack.read(Path(path)), stop)

@@ -150,11 +150,15 @@ def summarise(key: Key, scores: Scores, *, images: bool = True) -> CellSummary:
 
 def method(found: Analysis, question: Question) -> str:
     """How the numbers of a table were computed."""
-    count = len(found.comparisons)
+    count, tested = len(found.comparisons), sum(c.p_adjusted is not None for c in found.comparisons)
+    family = f"{count} comparison{'s' * (count != 1)}"
+    if tested < count:
+        family = f"the {tested} of {family} that can be tested"
     percent = f"{100 * (1 - question.alpha):g}"
     over = (
-        f"p is adjusted over {count} comparison{'s' * (count != 1)} by {found.adjusted_by}; equivalent means "
-        f"within ±{100 * question.margin:g} points by two one-sided tests; α = {question.alpha:g}."
+        f"p is adjusted over {family} by {found.adjusted_by}; equivalent means within "
+        f"±{100 * question.margin:g} points by two one-sided tests, each at α, not adjusted; "
+        f"α = {question.alpha:g}."
     )
     if not question.paired:
         return (

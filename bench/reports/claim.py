@@ -107,7 +107,7 @@ def claim_text(found: Claimed) -> str:
         f"{a:,} against {b:,} of {total:,} test images right: {a - b:+,} images, "
         f"{100 * found.difference:+.3f} points; one run each.",
         "",
-        f"As two samples of images: p = {found.unpaired_p:.3f} (two-sided z-test, not paired).",
+        f"As two samples of images: p = {_p(found.unpaired_p)} (two-sided z-test, not paired).",
         "",
         f"As two checkpoints on the same images: McNemar's mid-p, between {_p(found.p_lowest)} and "
         f"{_p(found.p_highest)}, depends on",

@@ -70,14 +70,18 @@ def read_scores(
     if totals is not None:
         notes += _uneven(rows, totals)
     if layout.methods:
-        counted = totals is not None and bool((values % 1 == 0).all())
+        # A column a method has no name for what it holds. Whole numbers up to 100 of many are percentages.
+        whole = bool((values % 1 == 0).all())
+        counted = percent is None and totals is not None and whole
+        counted = counted and (values.max() > 100 or totals.max() <= 100)
     if counted:
         if totals is None:
             column = columns["correct"]
             raise BenchError(
                 f"{source}: column '{column}': out of how many? Give --total-column or --total-images"
             )
-        said = "scores are numbers of correct answers"
+        guess = f" (guessed: the largest is {values.max():g})" if layout.methods else ""
+        said = f"scores are numbers of correct answers{guess}"
         counts = _checked_counts(source, rows, values, totals)
         return Reading(_cells(asked, rows, counts, totals, layout), said, notes)
     fractions, digits, said = _fractions(source, rows, values, percent)

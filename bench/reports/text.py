@@ -263,12 +263,13 @@ def _remarks(comparison: Comparison) -> list[str]:
     said = [comparison.note] if comparison.note else []
     if comparison.missing:
         shown = ", ".join(map(str, comparison.missing[:10])) + (" …" if len(comparison.missing) > 10 else "")
-        said.append(f"no pair for seed {shown}")
+        said.append(f"no pair for seed {shown}: only runs that finished are compared")
     if comparison.stopped in STOPPED:
         said.append(STOPPED[comparison.stopped])
     if comparison.seeds_to_decide is not None:
         said.append(
-            f"undecided; about {comparison.seeds_to_decide:,} seeds would settle a difference of this size"
+            f"undecided; a new experiment of about {comparison.seeds_to_decide:,} seeds would find a "
+            "difference of this size 8 times in 10"
         )
     return said
 

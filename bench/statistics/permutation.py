@@ -1,7 +1,7 @@
 """The exact answer under one assumption: that the sign of each seed's difference is a toss of a coin.
 
-No normal distribution, no large samples. Two losses of equal quality make this assumption true, because the
-seeds pair them: swapping their names would flip every sign with the same chance.
+No normal distribution, no large samples. Two losses whose accuracies have the same distribution make this
+assumption true, because the seeds pair them: swapping their names would flip every sign with the same chance.
 """
 
 from __future__ import annotations

@@ -256,6 +256,16 @@ def test_what_a_person_cancelled_waits_for_the_next_bench_run(submitter: Submitt
     assert submitter._judge(run) is None
 
 
+def test_what_was_cancelled_before_it_was_asked_for_again_counts_no_longer(submitter: Submitter) -> None:
+    """Whoever goes on for somebody keeps the time of the first request, not of the second."""
+    run = ended(submitter, slurm.Job("1", "CANCELLED", ended=time.time() + 1))
+    submitter.first, submitter.began = False, LONG_AGO
+    assert submitter._judge(run) is None
+    ended(submitter, slurm.Job("2", "FAILED", ended=LONG_AGO))
+    submitter.look.ended[run.id][-1][0].content.created = time.time() + 2
+    assert submitter._judge(run) == 0
+
+
 @pytest.fixture
 def accepted(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     """A Slurm that takes everything: (jobs, at once, workers a GPU) of each array."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -62,13 +62,13 @@ def test_bounds() -> None:
     assert at_most(cores=16, runs=60, available=8 * gib, each=30 * gib) == 1
 
 
-def pack_of(suite: Suite, folder: Path) -> Path:
+def pack_of(suite: Suite, folder: Path, search_path: Sequence[str] = ()) -> Path:
     pack = Pack(
         results=folder / "results",
         data=folder / "data",
         device="cpu",
         runs=list(suite.runs()),
-        search_path=[],
+        search_path=[*search_path],
         git=None,
         workers=None,
     )
@@ -95,10 +95,8 @@ def test_probe_that_hangs_is_no_measurement(
     assert calibrate(pack_of(make_suite(), tmp_path), runs=4, cores=2, gpu=None) is None
 
 
-def test_processes_of_a_job_share_its_pack(make_suite: Make, tmp_path: Path) -> None:
-    suite = make_suite()
-    path = pack_of(suite, tmp_path)
-    # In a process of its own: a job's signal handlers are for life.
+def train_in_a_job(path: Path) -> None:
+    """A pack by two processes side by side, and all of it in a process: signal handlers are for life."""
     code = (
         "import sys; from pathlib import Path; from bench.launch import side_by_side, worker\n"
         "side_by_side.calibrate = lambda *_, **__: 2\n"
@@ -107,9 +105,40 @@ def test_processes_of_a_job_share_its_pack(make_suite: Make, tmp_path: Path) -> 
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "2 processes side by side" in done.stderr
+
+
+def test_processes_of_a_job_share_its_pack(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite()
+    train_in_a_job(pack_of(suite, tmp_path))
     folders = [RunFolder(tmp_path / "results", run.id) for run in suite.runs()]
     assert all(folder.done for folder in folders)
-    assert [len(folder.info()["attempts"]) for folder in folders] == [1] * 4
+    attempts = [attempt for folder in folders for attempt in folder.info()["attempts"]]
+    assert len(attempts) == 4
+    assert len({attempt["pid"] for attempt in attempts}) == 2
+
+
+TOO_LARGE_TOGETHER = """
+import os, pathlib, signal, torch
+def greedy(logits, target):
+    alone = "help_with" not in pathlib.Path("/proc/self/cmdline").read_text()
+    if not alone:
+        {trouble}
+    return torch.nn.functional.cross_entropy(logits, target)
+"""
+
+
+@pytest.mark.parametrize("trouble", ["raise MemoryError", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_what_fails_in_company_is_trained_alone(
+    make_suite: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_greedy_loss.py").write_text(TOO_LARGE_TOGETHER.format(trouble=trouble))
+    suite = make_suite(losses=["ce", "own_greedy_loss:greedy"])
+    path = pack_of(suite, tmp_path, search_path=[str(tmp_path)])
+    train_in_a_job(path)
+    folders = [RunFolder(tmp_path / "results", run.id) for run in suite.runs()]
+    assert all(folder.done for folder in folders)
+    assert {len(folder.info()["attempts"]) > 1 for folder in folders} == {True, False}
 
 
 # ------------------------------------------------------------------------------------------------- MPS
