@@ -106,6 +106,23 @@ def test_what_was_guessed_is_said() -> None:
     assert "fractions" in compare(table.assign(**{"Test Acc": [0.9, 0.8, 0.7, 0.6]})).reading
 
 
+def test_whole_numbers_without_a_name_are_counts_or_percentages() -> None:
+    percent = pd.DataFrame({"seed": range(6), "ce": [94, 95, 96, 95, 94, 96], "a": [96, 97, 97, 97, 95, 97]})
+    for asked in ({}, {"percent": True}):
+        made = compare(percent, total_images=10_000, **asked)
+        assert made.cells[0].counts[0] == 9_400
+        assert "accuracies are percentages" in made.reading
+    counts = compare(percent.assign(ce=percent.ce * 100, a=percent.a * 100), total_images=10_000)
+    assert counts.cells[0].counts[0] == 9_400
+    assert "numbers of correct answers (guessed: the largest is 9700)" in counts.reading
+
+
+def test_the_family_is_what_can_be_tested() -> None:
+    made = compare(long(ce=CE, mae=MAE, same=[count + 7 for count in CE]))
+    assert "adjusted over the 1 of 2 comparisons that can be tested" in made.method
+    assert "adjusted over 2 comparisons by" in compare(long(ce=CE, mae=MAE, gce=GCE)).method
+
+
 def test_a_training_loss_is_no_method() -> None:
     table = pd.DataFrame({"criterion": ["ce", "b"], "loss": [0.31, 0.2], "seed": 0, "acc": [0.9, 0.8]})
     assert "method = 'criterion'" in compare(table).reading
