@@ -71,9 +71,9 @@ def read_scores(
         notes += _uneven(rows, totals)
     if layout.methods:
         # A column a method has no name for what it holds. Whole numbers up to 100 of many are percentages.
-        whole = bool((values % 1 == 0).all())
-        counted = percent is None and totals is not None and whole
-        counted = counted and (values.max() > 100 or totals.max() <= 100)
+        counted = False
+        if percent is None and totals is not None and bool((values % 1 == 0).all()):
+            counted = bool(values.max() > 100 or totals.max() <= 100)
     if counted:
         if totals is None:
             column = columns["correct"]
