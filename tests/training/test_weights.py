@@ -53,11 +53,14 @@ def test_kept_weights_give_the_predictions_of_the_epoch_that_counts(
 
 def test_the_best_epoch_s_weights_survive_being_stopped(make_suite: Make, tmp_path: Path) -> None:
     recipe = {"epochs": 6, "batch_size": 32, "optimizer": {"adam": {"lr": 0.06}}}
-    run = make_suite(selection="test", recipe=recipe).runs()[2]
-    undisturbed = train_run(run, tmp_path / "whole", keep_weights=True)
-    result = undisturbed.result()
-    assert result is not None
-    assert result.epoch < 6, "the last epoch is the best: nothing would be seen here"
+    # Which epoch is the best depends on how a processor rounds. Where it is the last, nothing would be seen.
+    for run in make_suite(selection="test", recipe=recipe, losses="ce", seeds=8).runs():
+        undisturbed = train_run(run, tmp_path / "whole", keep_weights=True)
+        result = undisturbed.result()
+        assert result is not None
+        if result.epoch < 6:
+            break
+    assert result.epoch < 6
     folder = RunFolder(tmp_path / "parts", run.id)
     ended = False
     while not ended:
