@@ -102,7 +102,11 @@ def split_choice(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
         [(name, options)] = value.items()
         if isinstance(name, str) and (options is None or isinstance(options, Mapping)):
             return name, dict(options or {})
-    raise ValueError(f"found {describe(value)}, expected the name of a {kind} or {{name: {{option: value}}}}")
+    one = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    several = "; several make a list, a line each: - name" if isinstance(value, Mapping) else ""
+    raise ValueError(
+        f"found {describe(value)}, expected the name of {one} or {{name: {{option: value}}}}{several}"
+    )
 
 
 def choose(kind: str, value: Any, table: Mapping[str, type[Options]]) -> Choice:
@@ -187,7 +191,9 @@ def explain(error: ValidationError) -> list[str]:
     for detail in error.errors(include_url=False):
         where = ".".join(str(part) for part in detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] not in ("value_error", "missing"):
+        if detail["type"] == "tuple_type":
+            message = f"found {describe(detail['input'])}, expected a list"
+        elif detail["type"] not in ("value_error", "missing"):
             message = f"found {describe(detail['input'])}; {message[:1].lower()}{message[1:]}"
         lines.append(f"{where}: {message}" if where else message)
     return lines

@@ -221,6 +221,8 @@ def test_a_hundred_thousand_runs_expand_in_seconds_without_torch(write_suite: Wr
         ({"seeds": True}, "seeds: found True"),
         ({"seeds": [True, 2]}, "seeds: found True, expected whole numbers"),
         ({"name": "runs"}, "name: 'runs' is what results/ keeps something else in"),
+        ({"losses": {"ce": {}, "focal": {}}}, "found a mapping with ce, focal, .*several make a list"),
+        ({"zip": "datasets"}, "zip: found 'datasets', expected a list"),
         ({"losses": ["own.py:f"]}, "a module is named without .py: 'own:f'"),
         ({"seeds": "many"}, "seeds: found 'many', expected a number of seeds"),
         ({"seeds": [-1]}, "seeds.0: found -1"),
