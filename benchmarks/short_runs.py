@@ -41,7 +41,7 @@ def compare(rounds: int, processes: int, runs: int) -> None:
         "single": f"a process for each run, {processes} at a time ({measured} measured)",
         "lightning": f"Lightning, {processes} processes",
     }
-    print(f"\n| {runs} runs of the quickstart | seconds | spread | bench is faster by |")
+    print(f"\n| {runs} runs of the quickstart, on the CPU | seconds | spread | bench is faster by |")
     print("| --- | ---: | ---: | ---: |")
     for kind, found in seconds.items():
         ratios = [theirs / own for theirs, own in zip(found, seconds["ours"], strict=True)]

@@ -104,8 +104,14 @@ def calibrate(pack: Path, runs: int, cores: int, gpu: int | None) -> int | None:
         first = probes[0].hear()
         most = at_most(cores, runs, first["available"], first["memory"] + CONTEXT)
         probes += [Probe(pack, gpu) for _ in range(most - 1)]
-        for probe in probes[1:]:
-            probe.hear()
+        for ready, probe in enumerate(probes[1:], start=1):
+            try:
+                probe.hear()
+            except EOFError:  # no room for so many
+                most = ready
+                break
+        for probe in probes[most:]:
+            probe.end()
 
         def measure(count: int) -> float:
             for probe in probes[:count]:

@@ -249,13 +249,15 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
         _fail(run, folder, f"{type(error).__name__}: {error}")
     except BenchError as error:
         _fail(run, folder, str(error))
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        if pack.launcher is None:  # not this run's fault alone: the launcher tries with fewer side by side
-            folder.end_attempt(OUT_OF_MEMORY)
-            _note(run, f"{OUT_OF_MEMORY}: {error}")
-        else:
-            _fail(run, folder, f"{OUT_OF_MEMORY} on {device}: {error}")
     except Exception as error:
+        # Libraries of CUDA's have words of their own for it.
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "_STATUS_ALLOC_FAILED" in str(error):
+            if pack.launcher is None:  # not this run's fault alone: tried with fewer side by side
+                folder.end_attempt(OUT_OF_MEMORY)
+                _note(run, f"{OUT_OF_MEMORY}: {error}")
+            else:
+                _fail(run, folder, f"{OUT_OF_MEMORY} on {device}: {error}")
+            return
         if devices.is_lost(device):
             # An error on a GPU, of this run or of one beside it, ends all that a process can do there. Who
             # looks after this process counts its deaths, and fails the run that it keeps dying of.

@@ -103,6 +103,7 @@ class HostWatch:
         # On a CPU, dropout itself draws from torch's generator.
         self.with_torch = generator.device.type != "cpu"
         self.random = self._random()
+        self.versions = self._versions()
 
     def _random(self) -> dict[str, Any]:
         _, keys, *rest = np.random.get_state()  # noqa: NPY002
@@ -112,12 +113,26 @@ class HostWatch:
         }
         return found | {"torch's": bytes(torch.get_rng_state().numpy())} if self.with_torch else found
 
+    def _versions(self) -> dict[tuple[int, str], int]:
+        """How often tensors on the host were changed in place, which no recording of a GPU does again."""
+        if not self.with_torch:  # all of them are where steps are taken
+            return {}
+        return {
+            (number, name): value._version
+            for number, owner in enumerate(self.owners)
+            for name, value in _kept(owner).items()
+            if isinstance(value, Tensor) and value.device.type == "cpu"
+        }
+
     def changed(self) -> str | None:
         """The first thing that is no longer what it was, in words; None: nothing."""
         for owner, kept in zip(self.owners, self.kept, strict=True):
             for name, value in _kept(owner).items():
                 if not _same(kept.get(name, _MISSING), value):
                     return f"'{name}' is another at every step"
+        for key, version in self._versions().items():
+            if version != self.versions.get(key):
+                return f"'{key[1]}', on the CPU, is changed at every step"
         for name, state in self._random().items():
             if state != self.random[name]:
                 return f"{name} random numbers on the CPU are drawn"

@@ -117,8 +117,7 @@ class Replayed:
             replay = self.recorder.record(lambda: self.step(*inputs))
         except Exception as error:  # whatever the driver, a library or a user's code objects to
             self.step.optimizer.zero_grad(set_to_none=True)
-            cause = error.__context__ or error  # the end of a recording that has failed raises once more
-            self._refuse(f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0][:200]}")
+            self._refuse(_in_words(error))
         else:
             self._recordings[images.shape, target.shape] = _Recording(*inputs, replay)
         before.undo(caches=not self.one_by_one)
@@ -127,11 +126,14 @@ class Replayed:
         """Take a step. Where a part of it has no deterministic form on this device, do without and say so."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            refused = False
             try:
                 self.step(images, target)
             except RuntimeError as error:
-                if _UNREPEATABLE not in str(error):
+                refused = _UNREPEATABLE in str(error)
+                if not refused:
                     raise
+            if refused:  # out here, where the error no longer keeps what that step had in memory
                 torch.use_deterministic_algorithms(True, warn_only=True)
                 self.step(images, target)
         for message in dict.fromkeys(str(warning.message) for warning in caught):
@@ -146,6 +148,12 @@ class Replayed:
         self.one_by_one = True
         self._recordings.clear()
         self._note(f"steps were launched one by one, which is slower, as they cannot be replayed: {reason}")
+
+
+def _in_words(error: BaseException) -> str:
+    """Why a recording failed. No caller keeps the cause: its trace would hold the training in memory."""
+    cause = error.__context__ or error  # the end of a recording that has failed raises once more
+    return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0][:200]}"
 
 
 class _Recording:

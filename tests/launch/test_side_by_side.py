@@ -127,7 +127,14 @@ def greedy(logits, target):
 """
 
 
-@pytest.mark.parametrize("trouble", ["raise MemoryError", "os.kill(os.getpid(), signal.SIGKILL)"])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "raise MemoryError",
+        "raise RuntimeError('CUDNN_STATUS_ALLOC_FAILED')",
+        "os.kill(os.getpid(), signal.SIGKILL)",
+    ],
+)
 def test_what_fails_in_company_is_trained_alone(
     make_suite: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:

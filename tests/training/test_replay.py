@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from training.recorder import FakeRecorder, NoRecorder
 from bench.suite import Suite
 from bench.training.device import prepare
 from bench.training.loop import Training
+from bench.training.rehearsal import HostWatch
 
 Make = Callable[..., Suite]
 
@@ -198,6 +202,38 @@ def test_a_loss_that_does_things_on_the_host_is_not_replayed(
     assert recorder.replays == 0
     [warning] = training.warnings
     assert "one by one" in warning
+
+
+def test_a_tensor_of_the_host_that_is_changed_in_place_is_seen(
+    make_suite: Make, tmp_path: Path, own_loss: Callable[[str], str]
+) -> None:
+    """A GPU's recording would hold its value for ever. Here all tensors are the host's: so it is asked."""
+    code = (
+        "class Loss:\n    def __init__(self):\n        self.calls = torch.zeros(())\n"
+        "    def __call__(self, logits, target):\n        self.calls += 1\n"
+        "        return cross_entropy(logits, target) / self.calls\n"
+    )
+    run = make_suite(**{**EVERYTHING, "losses": own_loss(code)}).runs()[0].resolve()
+    step = Training(run, tmp_path, prepare("cpu"), NoRecorder()).step
+    watch = HostWatch(step, SimpleNamespace(device=torch.device("cuda")))  # type: ignore[arg-type]
+    assert watch.changed() is None
+    step.objective(torch.zeros(2, 10), torch.zeros(2, dtype=torch.long))
+    assert watch.changed() == "'calls', on the CPU, is changed at every step"
+
+
+def test_a_training_that_could_not_be_recorded_is_let_go(make_suite: Make, tmp_path: Path) -> None:
+    run = make_suite(**EVERYTHING).runs()[0].resolve()
+    training = Training(run, tmp_path, prepare("cpu"), NoRecorder())
+    gc.disable()  # a GPU's memory does not wait for it
+    try:
+        next(steps := training.steps())
+        next(steps)
+        assert training.warnings
+        left = weakref.ref(training.step.model)
+        del training, steps
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 STATEFUL = [
