@@ -362,7 +362,8 @@ def kernels(machine: Machine, models: Sequence[str]) -> None:
     """Where the time of a step goes."""
     for label in models:
         precision = machine.precisions[-1]
-        told = machine.told(MODELS.get(label, label), machine.images(6_000), precision)
+        images = max(machine.images(6_000), 20_000 if machine.cuda else 3_000)  # for so many steps
+        told = machine.told(MODELS.get(label, label), images, precision)
         trainer = Trainer("kernels", "kernels", told, 1, threads=1)
         trainer.start()
         # On a GPU images are prepared for some 80 steps at once: two such chunks.
