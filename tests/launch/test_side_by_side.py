@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -95,26 +96,61 @@ def test_probe_that_hangs_is_no_measurement(
     assert calibrate(pack_of(make_suite(), tmp_path), runs=4, cores=2, gpu=None) is None
 
 
-def train_in_a_job(path: Path) -> None:
-    """A pack by two processes side by side, and all of it in a process: signal handlers are for life."""
+def test_probes_that_there_is_no_room_for_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[Any] = []
+
+    class Cramped:
+        def __init__(self, *_: object) -> None:
+            self.number, self.ended = len(made), 0
+            made.append(self)
+
+        def hear(self) -> dict[str, float]:
+            if self.number >= 2:
+                raise EOFError
+            return {"available": 2**50, "memory": 0, "rate": 100.0}
+
+        def go(self) -> None:
+            assert not self.ended
+
+        def end(self) -> None:
+            self.ended += 1
+
+    monkeypatch.setattr(side_by_side, "Probe", Cramped)
+    assert calibrate(tmp_path, runs=8, cores=8, gpu=None) == 2
+    assert all(probe.ended for probe in made)
+
+
+def test_ending_a_probe_twice_is_ending_it(make_suite: Make, tmp_path: Path) -> None:
+    probe = side_by_side.Probe(pack_of(make_suite(), tmp_path), None)
+    probe.end()
+    probe.end()
+    assert probe.process.returncode is not None
+
+
+def train_in_a_job(path: Path) -> int:
+    """Train a pack by two processes side by side, in one of its own, as signal handlers stay: its number."""
     code = (
-        "import sys; from pathlib import Path; from bench.launch import side_by_side, worker\n"
+        "import os, sys; from pathlib import Path; from bench.launch import side_by_side, worker\n"
+        "print(os.getpid())\n"
         "side_by_side.calibrate = lambda *_, **__: 2\n"
         "sys.exit(worker.Worker(Path(sys.argv[1]))() or worker.StopFlag().raised)"
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "2 processes side by side" in done.stderr
+    return int(done.stdout)
 
 
 def test_processes_of_a_job_share_its_pack(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite()
-    train_in_a_job(pack_of(suite, tmp_path))
+    supervisor = train_in_a_job(pack_of(suite, tmp_path))
     folders = [RunFolder(tmp_path / "results", run.id) for run in suite.runs()]
     assert all(folder.done for folder in folders)
     attempts = [attempt for folder in folders for attempt in folder.info()["attempts"]]
     assert len(attempts) == 4
-    assert len({attempt["pid"] for attempt in attempts}) == 2
+    assert supervisor not in {attempt["pid"] for attempt in attempts}  # MPS ends when only that is left
 
 
 TOO_LARGE_TOGETHER = """
