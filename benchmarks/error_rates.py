@@ -2,7 +2,7 @@
 
 There is never a true difference, or its size is known, so every rate has a right answer: at most .05 for a
 test, at least .95 for an interval. Prints Markdown; numbers in brackets are standard errors of the
-simulation, √(p(1 − p)/experiments). About two minutes on one core.
+simulation, √(p(1 − p)/experiments). About three minutes on one core.
 
     python benchmarks/error_rates.py [--reps 2000] [--seed 0]
 """
@@ -17,9 +17,15 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
-from bench.statistics.crossed import crossed_anova, crossed_bootstrap
+from bench.metrics import Measure
+from bench.metrics.auroc import Auroc
+from bench.metrics.balanced_accuracy import BalancedAccuracy
+from bench.metrics.macro_f1 import MacroF1
+from bench.predictions import Predictions
+from bench.results import UNIT
+from bench.statistics.crossed import crossed_anova, crossed_bootstrap, crossed_of_table
 from bench.statistics.multiplicity import holm
 from bench.statistics.paired import paired_t
 from bench.statistics.permutation import sign_flip, sign_test
@@ -33,6 +39,8 @@ SEEDS = (5, 10, 20)
 TOTAL = 20_800
 IMAGES = 500
 """Test images where every answer is simulated."""
+CLASSES = np.array([0.4, 0.25, 0.2, 0.1, 0.05])
+"""Shares of the classes, where there are any."""
 
 Arms = Callable[[np.random.Generator, int], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
@@ -44,6 +52,7 @@ def main() -> None:
     args = parser.parse_args()
     over_seeds(args.reps, args.seed)
     over_seeds_and_images(args.reps, args.seed)
+    over_numbers(args.reps, args.seed)
     of_families(args.reps // 2, args.seed)
     of_two_checkpoints(10 * args.reps, args.seed)
 
@@ -142,6 +151,83 @@ def answers(
     spread = math.sqrt(1 + of_seed**2)
     here = np.mean(stats.norm.sf(cut, image, spread) - stats.norm.cdf(-cut, image, spread))
     return table, float(here)
+
+
+def over_numbers(reps: int, seed: int) -> None:
+    """Metrics that are no counts: a mean of skewed numbers, and what is no mean over images at all."""
+    few = max(reps // 4, 1)
+    heading(f"Coverage of intervals of other metrics for new seeds and {IMAGES} new images", reps)
+    row("metric", "S", "crossed ANOVA", "t, if taken for new images too")
+    rule(4)
+    for better in (0.0, 0.2):
+        difference = "a fifth less" if better else "no difference"
+        truth = -better * math.exp(-2 + (1 + 0.3**2 + 0.1**2 + 0.5**2) / 2)
+        for seeds in SEEDS:
+            draw = np.random.default_rng([seed, seeds, round(10 * better)])
+            rates: dict[str, list[float]] = {"crossed": [], "wrong": []}
+            for _ in range(reps):
+                table = surprises(draw, seeds, 1 - better)
+                note(rates, table, table.mean(axis=1), truth)
+            row(f"negative log-likelihood, {difference}", seeds, *(rate(times) for times in rates.values()))
+    measures: dict[str, Measure] = {
+        "balanced accuracy": BalancedAccuracy(),
+        "macro-F1": MacroF1(),
+        "area under the ROC curve": Auroc(),
+    }
+    for name, measure in measures.items():
+        for seeds in SEEDS:
+            draw = np.random.default_rng([seed, seeds])
+            rates = {"crossed": [], "wrong": []}
+            for _ in range(few):
+                ours, base = classified(draw, seeds)
+                values = np.array([[measure(run) for run in arm] for arm in (ours, base)])
+                pseudo = np.array([[measure.pseudo_values(run) for run in arm] for arm in (ours, base)])
+                note(rates, pseudo[0] - pseudo[1], values[0] - values[1], 0.0)
+            row(f"{name} ({few} experiments)", seeds, *(rate(times) for times in rates.values()))
+
+
+def note(
+    rates: dict[str, list[float]], table: NDArray[np.float64], values: NDArray[np.float64], truth: float
+) -> None:
+    """Do the two intervals hold the truth? Of differences [S, n], and of the metric's own [S]."""
+    crossed = crossed_of_table(table, estimate=float(values.mean()))
+    t = paired_t(np.rint(values * UNIT).astype(np.int64), UNIT, bounded=False)
+    rates["crossed"].append(holds(crossed.low, crossed.high, truth))
+    rates["wrong"].append(holds(t.low, t.high, truth))
+
+
+def surprises(draw: np.random.Generator, seeds: int, times: float) -> NDArray[np.float64]:
+    """Differences of log-likelihoods [S, n]: lognormal, and those of the loss smaller by a factor.
+
+    Images differ, a loss is better at some of them than at others, and so are seeds and chance.
+    """
+    shared = draw.normal(-2, 1, size=IMAGES)
+    ours, base = (
+        factor
+        * np.exp(
+            shared
+            + 0.3 * draw.standard_normal(IMAGES)
+            + 0.1 * draw.standard_normal((seeds, 1))
+            + 0.5 * draw.standard_normal((seeds, IMAGES))
+        )
+        for factor in (times, 1.0)
+    )
+    return np.asarray(ours - base)
+
+
+def classified(draw: np.random.Generator, seeds: int) -> list[list[Predictions]]:
+    """The runs of two losses of equal quality, classes of unequal size."""
+    classes = len(CLASSES)
+    labels = draw.choice(classes, size=IMAGES, p=CLASSES)
+    shared = 2.2 * (labels[:, None] == np.arange(classes)) + 0.8 * draw.standard_normal((IMAGES, classes))
+    arms = []
+    for _ in range(2):
+        logits = shared + 0.4 * draw.standard_normal((IMAGES, classes))
+        logits = logits + 0.25 * draw.standard_normal((seeds, 1, classes))
+        logits = logits + 0.8 * draw.standard_normal((seeds, IMAGES, classes))
+        runs = special.softmax(logits, axis=-1)
+        arms.append([Predictions.from_probabilities(run, labels) for run in runs])
+    return arms
 
 
 def of_families(reps: int, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""The verdict and its evidence: pure functions on arrays, from integer counts of correct answers.
+"""The verdict and its evidence: pure functions on arrays, of counts of correct answers or of other numbers.
 
 ==============================  ===========================================================================
 a comparison, in this order
@@ -35,6 +35,8 @@ adding seeds until decided
 ``counts`` checks what the others accept. ``docs/statistics.md`` says which method answers which question,
 with sources and measured error rates.
 
-Accuracies and differences are fractions of the test images, never percentages. What cannot be computed is
+A metric is a whole number of 1/total of each run: of accuracy the count of correct answers out of ``total``
+images, so that accuracies and differences are fractions of them, never percentages; of other metrics any
+whole number, in units that are fine enough (``bounded=False``). What cannot be computed is
 None (NaN in arrays), never a made-up number. No files, no pandas, no torch in here.
 """

@@ -1,4 +1,9 @@
-"""What the other rooms accept as counts: whole numbers, checked once and said clearly when they are not."""
+"""What the other rooms accept: whole numbers, checked once and said clearly when they are not.
+
+Mostly they are counts out of ``total`` images. A metric that counts nothing, say a mean negative
+log-likelihood, comes as whole numbers too, in units of 1/total: ``bounded`` is False for them, as they may be
+negative and larger than ``total``.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +28,15 @@ def signed_counts(differences: ArrayLike) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def correct_counts(correct: ArrayLike, total: int) -> NDArray[np.int64]:
+def correct_counts(correct: ArrayLike, total: int, *, bounded: bool = True) -> NDArray[np.int64]:
     """Numbers of correct answers, one a seed: integers [S] from 0 to ``total``.
 
+    Args:
+        bounded: whether they are counts out of ``total``; else any whole numbers, in units of 1/total.
+
     Raises:
-        ValueError: another shape or type, a count below 0 or above ``total``, or no images.
+        ValueError: another shape or type, a count below 0 or above ``total``, no images, or numbers beyond
+            64 bits.
     """
     array = np.asarray(correct)
     if array.ndim != 1:
@@ -36,9 +45,11 @@ def correct_counts(correct: ArrayLike, total: int) -> NDArray[np.int64]:
         raise ValueError(f"correct must be integers (counts of images), found {array.dtype}")
     if total < 1:
         raise ValueError(f"total must be at least one image, found {total}")
-    if array.size and (array.min() < 0 or array.max() > total):
+    if bounded and array.size and (array.min() < 0 or array.max() > total):
         wrong = array.min() if array.min() < 0 else array.max()
         raise ValueError(f"{wrong} correct answers out of {total} cannot be")
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError("numbers this large overflow")
     return array.astype(np.int64)
 
 

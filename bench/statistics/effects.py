@@ -30,7 +30,7 @@ class Effects:
     g_av: float | None = None  # Hedges g of it, 2(n − 1) degrees of freedom
 
 
-def effects(loss: ArrayLike, baseline: ArrayLike, total: int) -> Effects:
+def effects(loss: ArrayLike, baseline: ArrayLike, total: int, *, bounded: bool = True) -> Effects:
     """Cohen's d and Hedges g as named by Lakens, Front. Psychol. 4:863 (2013).
 
     For d_av, the root mean square of the two standard deviations (Cohen's d_s and Hedges g_s when both arms
@@ -39,11 +39,12 @@ def effects(loss: ArrayLike, baseline: ArrayLike, total: int) -> Effects:
     Args:
         loss: correct answers of the loss [S]; ``baseline``: of its baseline, seed by seed.
         total: test images that each count is out of.
+        bounded: whether the numbers are counts out of ``total``; else any whole numbers, in units of 1/total.
 
     Raises:
-        ValueError: other types, counts outside 0 to ``total``, or unequal lengths.
+        ValueError: other types, counts outside 0 to ``total`` though they are bounded, or unequal lengths.
     """
-    ours, theirs = correct_counts(loss, total), correct_counts(baseline, total)
+    ours, theirs = (correct_counts(arm, total, bounded=bounded) for arm in (loss, baseline))
     n = len(ours)
     if n != len(theirs):
         raise ValueError(f"paired arms must have the same seeds, found {n} and {len(theirs)}")

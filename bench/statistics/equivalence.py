@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from scipy import stats
+from scipy import special
 
 from bench.statistics.paired import positive
 
@@ -27,7 +27,7 @@ def tost(result: Estimated, margin: float) -> float | None:
     that the estimate is nearer to. A margin of 0 is never met: p ≥ ½.
 
     Args:
-        margin: the largest difference that does not matter, as a fraction of the test images.
+        margin: the largest difference that does not matter, in the unit of the estimate.
 
     Returns:
         p in (0, 1], or None where the result has no standard error above 0.
@@ -36,7 +36,7 @@ def tost(result: Estimated, margin: float) -> float | None:
         ValueError: a margin below 0, or none at all.
     """
     if not margin >= 0:
-        raise ValueError(f"margin must be a fraction of at least 0, found {margin}")
+        raise ValueError(f"margin must be at least 0, found {margin}")
     if result.estimate is None or not result.se or result.df is None:
         return None
-    return positive(float(stats.t.sf((margin - abs(result.estimate)) / result.se, result.df)))
+    return positive(float(special.stdtr(result.df, (abs(result.estimate) - margin) / result.se)))

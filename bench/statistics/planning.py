@@ -1,8 +1,8 @@
 """What a number of seeds can find: the power of the paired t-test, and of the two one-sided tests.
 
-Effects and spreads are fractions of the test images. Power of the t-test is the chance of a significant
-result *with the right sign*. The chance of one with the wrong sign, which two-sided formulas add, is a
-mistake and no success; at the powers worth planning for it is below 1e-6.
+Effects and spreads are in the unit of the metric, accuracies as fractions. Power of the t-test is the chance
+of a significant result *with the right sign*. The chance of one with the wrong sign, which two-sided formulas
+add, is a mistake and no success; at the powers worth planning for it is below 1e-6.
 """
 
 from __future__ import annotations

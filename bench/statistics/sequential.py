@@ -34,11 +34,11 @@ class Evidence:
     """
 
     n: NDArray[np.int64]  # seeds looked at
-    estimate: NDArray[np.float64]  # mean difference in accuracy, as a fraction
+    estimate: NDArray[np.float64]  # mean difference; of accuracies as a fraction
     t: NDArray[np.float64]  # Student's; NaN after one seed
     e: NDArray[np.float64]  # evidence for a difference, 1 after one seed
     p: NDArray[np.float64]  # anytime-valid: one over the largest e so far, at most 1
-    low: NDArray[np.float64]  # confidence sequence, a fraction
+    low: NDArray[np.float64]  # confidence sequence, in the unit of the estimate
     high: NDArray[np.float64]
 
     def decided_at(self, bar: float) -> int | None:
@@ -95,7 +95,9 @@ def critical_t(n: ArrayLike, bar: float, g: float = 1.0) -> NDArray[np.float64]:
     return np.where(enough, np.sqrt((n - 1) * x), np.inf)
 
 
-def evidence(differences: ArrayLike, total: int, alpha: float = 0.05, g: float = 1.0) -> Evidence:
+def evidence(
+    differences: ArrayLike, total: int, alpha: float = 0.05, g: float = 1.0, *, bounded: bool = True
+) -> Evidence:
     """The e-value after each seed, in the order in which seeds arrived, and its confidence sequence.
 
     The sequence covers the true difference after *all* seeds at once with probability ≥ 1 − α: at every n it
@@ -104,11 +106,12 @@ def evidence(differences: ArrayLike, total: int, alpha: float = 0.05, g: float =
     Args:
         differences: signed integers [S], one a seed: correct answers of the loss − those of its baseline.
         total: test images that each count is out of.
+        bounded: whether the numbers are counts out of ``total``; else any whole numbers, in units of 1/total.
 
     Raises:
         ValueError: as for :func:`bench.statistics.paired.paired_t` and :func:`threshold`; no seed.
     """
-    if paired_t(differences, total).n == 0:
+    if paired_t(differences, total, bounded=bounded).n == 0:
         raise ValueError("evidence needs one seed at least, found none")
     bar = threshold(alpha)
     counts = [int(d) for d in np.asarray(differences)]

@@ -218,7 +218,7 @@ class Standing:
     """Seeds to train: those of the look that closed it, or of the next one where it is open."""
 
 
-def standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm) -> Standing:
+def standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm, *, bounded: bool = True) -> Standing:
     """Apply the rule to what has ended. A look is taken once both runs of all its seeds have.
 
     A seed whose run has failed is missing from its look, and holds up no other. Where one of the two has lost
@@ -226,6 +226,8 @@ def standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm) -> Standin
 
     Args:
         seeds: all that there may be, in the order in which they are trained.
+        bounded: whether the arms hold counts out of their ``total``; else any whole numbers, in units of
+            1/total.
     """
     looks = plan.looks.tolist()
     settled = {seed for seed in seeds if all(seed in arm.counts or seed in arm.lost for arm in (ours, base))}
@@ -238,7 +240,7 @@ def standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm) -> Standin
     for n in looks[:taken]:
         both = [seed for seed in seeds[:n] if seed in ours.counts and seed in base.counts]
         differences = [ours.counts[seed] - base.counts[seed] for seed in both]
-        tests.append(paired_t(np.array(differences, dtype=np.int64), ours.total))
+        tests.append(paired_t(np.array(differences, dtype=np.int64), ours.total, bounded=bounded))
     # Nothing is known of looks that are still to come.
     unknown = [math.nan] * (len(looks) - taken)
     mean = [math.nan if test.estimate is None else test.estimate for test in tests]

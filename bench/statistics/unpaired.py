@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from bench.statistics.counts import check_confidence, correct_counts
-from bench.statistics.paired import positive
+from bench.statistics.paired import p_of_t, t_interval
 from bench.statistics.ranks import Superiority
 
 
@@ -20,7 +19,7 @@ class Welch:
 
     n_loss: int  # runs
     n_baseline: int
-    estimate: float | None = None  # loss − baseline, as a fraction
+    estimate: float | None = None  # loss − baseline; of accuracies as a fraction
     se: float | None = None
     df: float | None = None
     low: float | None = None
@@ -28,24 +27,32 @@ class Welch:
     p: float | None = None  # two-sided
     t: float | None = None
 
+    def interval(self, confidence: float) -> tuple[float, float] | None:
+        """The interval at another level; None where there is none at any."""
+        return t_interval(self.estimate, self.se, self.df, confidence)
 
-def welch(loss: ArrayLike, baseline: ArrayLike, total: int, confidence: float = 0.95) -> Welch:
+
+def welch(
+    loss: ArrayLike, baseline: ArrayLike, total: int, confidence: float = 0.95, *, bounded: bool = True
+) -> Welch:
     """Welch's t-test, Biometrika 34 (1947): means of two independent groups that may spread differently.
 
     Args:
         loss: correct answers of the loss, one a run; ``baseline``: of its baseline, in any number.
         total: test images that each count is out of.
         confidence: coverage of the interval from ``low`` to ``high``.
+        bounded: whether the numbers are counts out of ``total``; else any whole numbers, in units of 1/total.
 
     Raises:
-        ValueError: other types, counts outside 0 to ``total``, a confidence outside (0, 1).
+        ValueError: other types, counts outside 0 to ``total`` though they are bounded, a confidence outside
+            (0, 1).
     """
     check_confidence(confidence)
-    ours, theirs = correct_counts(loss, total), correct_counts(baseline, total)
+    ours, theirs = (correct_counts(arm, total, bounded=bounded).tolist() for arm in (loss, baseline))
     sizes = len(ours), len(theirs)
     if min(sizes) == 0:
         return Welch(*sizes)
-    estimate = (int(ours.sum()) * sizes[1] - int(theirs.sum()) * sizes[0]) / (sizes[0] * sizes[1] * total)
+    estimate = (sum(ours) * sizes[1] - sum(theirs) * sizes[0]) / (sizes[0] * sizes[1] * total)
     if min(sizes) == 1:
         return Welch(*sizes, estimate)
     # From whole numbers, as in paired_t: neither the order of the runs nor what both arms gained moves a
@@ -56,14 +63,14 @@ def welch(loss: ArrayLike, baseline: ArrayLike, total: int, confidence: float = 
     if variance == 0:
         return Welch(*sizes, estimate, se)
     df = variance**2 / (shares[0] ** 2 / (sizes[0] - 1) + shares[1] ** 2 / (sizes[1] - 1))
-    reach = float(stats.t.isf((1 - confidence) / 2, df)) * se
-    p = positive(2 * float(stats.t.sf(abs(estimate) / se, df)))
-    return Welch(*sizes, estimate, se, df, estimate - reach, estimate + reach, p, estimate / se)
+    low, high = t_interval(estimate, se, df, confidence) or (None, None)
+    t = estimate / se
+    return Welch(*sizes, estimate, se, df, low, high, p_of_t(t, df), t)
 
 
-def _variance_of_mean(values: NDArray[np.int64]) -> float:
+def _variance_of_mean(counts: list[int]) -> float:
     """s²/n of at least two values."""
-    n, counts = len(values), [int(value) for value in values]
+    n = len(counts)
     return (n * sum(x * x for x in counts) - sum(counts) ** 2) / (n * n * (n - 1))
 
 
@@ -77,7 +84,7 @@ class BrunnerMunzel:
 
 
 def brunner_munzel(
-    loss: ArrayLike, baseline: ArrayLike, total: int, confidence: float = 0.95
+    loss: ArrayLike, baseline: ArrayLike, total: int, confidence: float = 0.95, *, bounded: bool = True
 ) -> BrunnerMunzel:
     """Brunner & Munzel, Biom. J. 42 (2000): is a run of the loss more often the better one?
 
@@ -89,12 +96,13 @@ def brunner_munzel(
     Args:
         loss: correct answers of the loss, one a run; ``baseline``: of its baseline, in any number.
         total: test images that each count is out of.
+        bounded: as for :func:`welch`.
 
     Raises:
         ValueError: as :func:`welch`.
     """
     check_confidence(confidence)
-    ours, theirs = np.sort(correct_counts(loss, total)), np.sort(correct_counts(baseline, total))
+    ours, theirs = (np.sort(correct_counts(arm, total, bounded=bounded)) for arm in (loss, baseline))
     n, m = len(ours), len(theirs)
     if min(n, m) == 0:
         return BrunnerMunzel(Superiority(n * m))
@@ -104,18 +112,18 @@ def brunner_munzel(
     if min(n, m) == 1:
         return BrunnerMunzel(Superiority(n * m, estimate))
     shares = [
-        _variance_of_mean(wins) / (4 * m * m),
-        _variance_of_mean(_twice_beaten(theirs, ours)) / (4 * n * n),
+        _variance_of_mean(wins.tolist()) / (4 * m * m),
+        _variance_of_mean(_twice_beaten(theirs, ours).tolist()) / (4 * n * n),
     ]
     variance = sum(shares)
     if variance == 0:
         return BrunnerMunzel(Superiority(n * m, estimate))
     df = variance**2 / (shares[0] ** 2 / (n - 1) + shares[1] ** 2 / (m - 1))
-    reach = float(stats.t.isf((1 - confidence) / 2, df)) * math.sqrt(variance)
-    low, high = max(estimate - reach, 0.0), min(estimate + reach, 1.0)
+    se = math.sqrt(variance)
+    low, high = t_interval(estimate, se, df, confidence) or (0.0, 1.0)
     # scipy's own brunnermunzel gives the same p and no interval; here all come from the same numbers.
-    p = min(positive(2 * float(stats.t.sf(abs(estimate - 0.5) / math.sqrt(variance), df))), 1.0)
-    return BrunnerMunzel(Superiority(n * m, estimate, low, high), df, p)
+    superiority = Superiority(n * m, estimate, max(low, 0.0), min(high, 1.0))
+    return BrunnerMunzel(superiority, df, p_of_t((estimate - 0.5) / se, df))
 
 
 def _twice_beaten(arm: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,11 +1,12 @@
-"""What a comparison lets us say."""
+"""What a comparison lets us say: a word, about what, and the interval and the p that it rests on."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class Word(StrEnum):
     """Of a loss against its baseline."""
 
     SUPERIOR = "superior"
@@ -14,7 +15,49 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
 
 
-def verdict(estimate: float | None, p_adjusted: float | None, p_tost: float | None, alpha: float) -> Verdict:
+@dataclass(frozen=True)
+class Interval:
+    """From ``low`` to ``high``, which covers the true difference with probability ``level``."""
+
+    low: float
+    high: float
+    level: float
+
+    def excludes_zero(self) -> bool:
+        """Whether no difference is not in it."""
+        return self.low > 0 or self.high < 0
+
+    def within(self, margin: float) -> bool:
+        """Whether all of it differs from 0 by no more than ``margin``."""
+        return -margin <= self.low and self.high <= margin
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word and all that belongs to it: nobody has to infer one from another."""
+
+    word: Word
+    scope: str = ""
+    """What it is about, where that is less than all losses trained so, on new images too: ``on this test set``."""
+    interval: Interval | None = None
+    """The one that decided."""
+    p: float | None = None
+    """The one that decided: of no difference, or where the two are equivalent, of a difference that matters."""
+
+    @property
+    def phrase(self) -> str:
+        """The word, and its scope where that is narrower."""
+        return f"{self.word} {self.scope}" if self.scope else self.word.value
+
+
+def word(
+    estimate: float | None,
+    p_adjusted: float | None,
+    p_tost: float | None,
+    alpha: float,
+    *,
+    higher_is_better: bool = True,
+) -> Word:
     """Superior or inferior if p < α; else equivalent if the two one-sided tests say so; else undecided.
 
     A difference comes first: one that is both certain and smaller than the margin is a difference. What
@@ -24,12 +67,15 @@ def verdict(estimate: float | None, p_adjusted: float | None, p_tost: float | No
         estimate: loss − baseline; only its sign matters.
         p_adjusted: two-sided, adjusted for the family of comparisons.
         p_tost: of :func:`bench.statistics.equivalence.tost`.
+        higher_is_better: the direction of the metric.
     """
-    if estimate is not None and p_adjusted is not None and p_adjusted < alpha:
-        if estimate > 0:
-            return Verdict.SUPERIOR
-        if estimate < 0:
-            return Verdict.INFERIOR
+    if estimate and p_adjusted is not None and p_adjusted < alpha:
+        return better_or_worse(estimate, higher_is_better=higher_is_better)
     if p_tost is not None and p_tost < alpha:
-        return Verdict.EQUIVALENT
-    return Verdict.UNDECIDED
+        return Word.EQUIVALENT
+    return Word.UNDECIDED
+
+
+def better_or_worse(estimate: float, *, higher_is_better: bool) -> Word:
+    """What a difference other than 0 is called, in the metric's own direction."""
+    return Word.SUPERIOR if (estimate > 0) == higher_is_better else Word.INFERIOR

@@ -55,6 +55,14 @@ def test_swapped_reordered_and_shifted(pair, gain):
     assert effects(a + gain, b + gain, 60) == got
 
 
+@given(arms, st.integers(-(10**15), 10**15))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_whole_numbers_that_are_no_counts_have_the_same_effects(pair, shift):
+    a, b = (np.array(arm) for arm in pair)
+    assert effects(a, b, 40, bounded=False) == effects(a, b, 40)
+    assert effects(a + shift, b + shift, 40, bounded=False) == effects(a, b, 40)
+
+
 @pytest.mark.parametrize("df", [2, 4, 9, 18, 38])
 def test_the_correction_undoes_the_bias(df):
     """E[d] = δ/J(df): scipy's noncentral t has the exact mean."""
@@ -87,6 +95,11 @@ def test_what_cannot_be_computed_is_none():
 def test_bad_arms(loss, baseline, total, message):
     with pytest.raises(ValueError, match=message):
         effects(loss, baseline, total)
+
+
+def test_numbers_beyond_64_bits():
+    with pytest.raises(ValueError, match="numbers this large overflow"):
+        effects(np.array([2**63, 1], dtype=np.uint64), [1, 2], 10, bounded=False)
 
 
 def test_no_degrees_of_freedom():

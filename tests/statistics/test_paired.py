@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics.paired import PairedT, paired_t
+from bench.statistics.paired import PairedT, p_of_t, paired_t, t_interval
 
 # Darwin's maize: cross- minus self-fertilised plants, in eighths of an inch (Fisher, The Design of
 # Experiments, 1935, chapter III).
@@ -102,6 +102,57 @@ def test_what_cannot_be_computed_is_none():
     assert paired_t([7], TOTAL) == PairedT(n=1, estimate=0.007)
     assert paired_t([7, 7, 7], TOTAL) == PairedT(n=3, estimate=0.007, sd=0.0, se=0.0, df=2)
     assert paired_t([0, 0], TOTAL) == PairedT(n=2, estimate=0.0, sd=0.0, se=0.0, df=1)
+
+
+@given(counts)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_whole_numbers_that_are_no_counts_are_tested_alike(differences):
+    assert paired_t(differences, TOTAL, bounded=False) == paired_t(differences, TOTAL)
+
+
+def test_a_metric_in_billionths():
+    """Perplexities: differences of several units, so whole numbers far above the total."""
+    draw = np.random.default_rng(11)
+    loss, baseline = np.rint(draw.normal([[31.0], [28.0]], 4.0, size=(2, 9)) * 1e9) / 1e9
+    result = paired_t(np.rint((loss - baseline) * 1e9).astype(np.int64), 10**9, 0.9, bounded=False)
+    want = stats.ttest_rel(loss, baseline)
+    interval = want.confidence_interval(0.9)
+    assert (result.t, result.p) == pytest.approx((want.statistic, want.pvalue), rel=1e-9)
+    assert (result.low, result.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+    assert result.estimate == pytest.approx((loss - baseline).mean(), rel=1e-9)
+    with pytest.raises(ValueError, match="images out of 1000000000 cannot be"):
+        paired_t(np.rint((loss - baseline) * 1e9).astype(np.int64), 10**9)
+
+
+def test_differences_in_the_last_place_are_no_ties():
+    """10¹⁸ and one more: equal as floats, but not here."""
+    result = paired_t([10**18, 10**18 + 1, 10**18 + 2], 10**9, bounded=False)
+    assert result.sd == 1e-9
+    assert paired_t([10**18] * 3, 10**9, bounded=False) == PairedT(3, 1e9, 0.0, 0.0, 2)
+
+
+@given(counts, st.floats(0.5, 0.999))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_an_interval_at_another_level_is_that_of_the_test_at_that_level(differences, confidence):
+    result, other = paired_t(differences, TOTAL), paired_t(differences, TOTAL, confidence)
+    assert result.interval(confidence) == (None if other.low is None else (other.low, other.high))
+    assert result.interval(0.95) == (None if result.low is None else (result.low, result.high))
+
+
+def test_there_is_no_interval_without_a_spread():
+    for differences in ([], [7], [7, 7, 7]):
+        assert paired_t(differences, TOTAL).interval(0.9) is None
+    with pytest.raises(ValueError, match="confidence must lie between 0 and 1, found 1"):
+        paired_t([], TOTAL).interval(1)
+
+
+@pytest.mark.parametrize("df", [1, 3.7, 19, math.inf])
+def test_the_distribution_is_that_of_scipys_t(df):
+    for t in (0.0, 0.4, -3.0, 40.0):
+        assert p_of_t(t, df) == pytest.approx(max(2 * stats.t.sf(abs(t), df), math.ulp(0.0)), rel=1e-13)
+    for confidence in (0.5, 0.95, 0.99999):
+        reach = 3 * stats.t.isf((1 - confidence) / 2, df)
+        assert t_interval(2.0, 3.0, df, confidence) == pytest.approx((2 - reach, 2 + reach), rel=1e-13)
 
 
 def test_a_p_too_small_for_a_float_is_not_zero():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.statistics import permutation
-from bench.statistics.permutation import SignFlip, SignTest, sign_flip, sign_test
+from bench.statistics.permutation import SignFlip, SignTest, countable, sign_flip, sign_test
 
 # Darwin's maize, in eighths of an inch, as in test_paired.
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -96,6 +96,70 @@ def test_forty_seeds_against_two_halves():
     assert sign_flip(differences).p == 2 * int(below) / 2**40
 
 
+@given(st.lists(st.integers(-(2**57), 2**57), min_size=1, max_size=10))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_large_numbers_are_counted_as_enumeration_counts_them(differences):
+    result = sign_flip(differences)
+    assert (result.p, result.exact) == (enumerated(differences), True)
+
+
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=24), st.floats(0, 1))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_two_halves_count_what_a_table_counts(sizes, share):
+    most = int(share * sum(sizes))
+    values = np.array(sizes)
+    found = permutation._by_halves(values, most)
+    assert found == permutation._by_table(values, most)
+    assert found >= 1  # the empty one
+    if most == sum(sizes):
+        assert found == 2 ** len(sizes)
+
+
+@pytest.mark.parametrize("seeds", [39, 40])
+def test_forty_large_differences_are_counted_exactly(seeds):
+    """Units of 10⁷ with so little added that only ties change; without it, the table counts them."""
+    draw = np.random.default_rng(6)
+    tens = draw.integers(-300, 420, size=seeds)
+    differences = 10**7 * tens + draw.integers(-9, 10, size=seeds)
+    fine, coarse = sign_flip(differences), sign_flip(10**7 * tens)
+    ties = sign_flip([*tens]).p
+    assert fine.exact
+    assert coarse == sign_flip(tens)
+    below = 2 * permutation._by_table(*_steps(tens, -1)) / 2 ** np.count_nonzero(tens)
+    assert below < fine.p < ties == coarse.p
+
+
+def _steps(differences: np.ndarray, more: int) -> tuple[np.ndarray, int]:
+    sizes, most = permutation._in_steps(differences)
+    return sizes, most + more
+
+
+def test_sums_up_to_the_largest_do_not_overflow():
+    """40 differences of nearly 2⁵⁵: 28 of one sign, so their p is that of the binomial, but for the ties."""
+    draw = np.random.default_rng(7)
+    differences = (2**55 - draw.integers(1, 2**20, size=40)) * np.repeat([1, -1], [28, 12])
+    result = sign_flip(differences)
+    assert result.exact
+    more, tied = stats.binom.sf(28, 40, 0.5), stats.binom.pmf(28, 40, 0.5)
+    assert 2 * more < result.p < 2 * (more + tied)
+    assert sign_flip(-differences) == result
+    assert sign_flip(draw.permutation(differences)) == result
+
+
+def test_what_can_be_counted_is_known_beforehand():
+    draw = np.random.default_rng(9)
+    for seeds in (0, 1, 5, 40, 41, 60, 61):
+        for unit in (1, 10**9):
+            differences = unit * draw.integers(-90, 99, size=seeds) + draw.integers(0, unit, size=seeds)
+            assert countable(differences) == sign_flip(differences, resamples=9).exact
+            assert countable(differences) == (seeds <= (60 if unit == 1 else 40))
+            assert countable([*differences, *-differences])  # sum 0: p is 1
+            assert countable(np.abs(differences)) or seeds > 60  # only one sum is as far from 0
+    assert countable([0] * 99)
+    with pytest.raises(ValueError, match="must be signed integers"):
+        countable([0.5])
+
+
 def test_simulation_says_how_wrong_it_may_be():
     differences = np.rint(np.random.default_rng(4).normal(3, 20, size=80)).astype(int)
     result = sign_flip(differences, resamples=40_000)
@@ -108,10 +172,12 @@ def test_simulation_says_how_wrong_it_may_be():
     assert sign_flip(-differences, resamples=40_000) == result
 
 
-def test_simulation_where_the_table_would_be_too_large(monkeypatch):
-    exact = sign_flip(DARWIN)
-    monkeypatch.setattr(permutation, "LARGEST_TABLE", 10)
-    simulated = sign_flip(DARWIN, resamples=200_000)
+def test_simulation_where_neither_can_count(monkeypatch):
+    differences = [10**9 * d + place for place, d in enumerate(DARWIN)]
+    exact = sign_flip(differences)
+    assert exact.exact
+    monkeypatch.setattr(permutation, "HALVES", 14)
+    simulated = sign_flip(differences, resamples=200_000)
     assert not simulated.exact
     assert simulated.p == pytest.approx(exact.p, abs=4 * simulated.p_error)
 

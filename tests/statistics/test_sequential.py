@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -154,6 +155,23 @@ def test_interval_p_and_e_say_the_same(differences, alpha):
     assert (excluded == (path.e >= 1 / alpha))[sure].all()
     first = path.decided_at(threshold(alpha))
     assert (first is not None) == bool((path.e >= 1 / alpha).any())
+
+
+@given(counts)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_whole_numbers_that_are_no_counts_give_the_same_path(differences):
+    one, other = evidence(differences, TOTAL), evidence(differences, TOTAL, bounded=False)
+    finer = evidence([10**9 * d for d in differences], 10**9 * TOTAL)
+    for field in dataclasses.fields(one):
+        path = getattr(one, field.name)
+        np.testing.assert_array_equal(path, getattr(other, field.name))
+        np.testing.assert_allclose(path, getattr(finer, field.name), rtol=1e-12)
+
+
+def test_differences_larger_than_the_total():
+    path = evidence([3 * 10**9, 5 * 10**9, 4 * 10**9], 10**9, bounded=False)
+    assert path.estimate.tolist() == [3, 4, 4]
+    assert path.t[2] == pytest.approx(stats.ttest_1samp([3, 5, 4], 0).statistic)
 
 
 def test_what_cannot_be_computed():

@@ -177,6 +177,28 @@ def test_runs_on_other_images_are_never_compared() -> None:
     assert standing(PLAN, SEEDS, ours, base) == Standing(Outcome.OPEN, 0, 3)
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.lists(st.integers(-30, 30), min_size=9, max_size=9), st.sampled_from([0.0, 0.002, 0.02]))
+def test_whole_numbers_that_are_no_counts_close_alike(d: list[int], margin: float) -> None:
+    """The same differences of a metric that is lower and may be negative, in billionths."""
+    plan = replace(PLAN, margin=margin)
+    closed = standing(plan, SEEDS, *arms(d))
+    assert standing(plan, SEEDS, *arms(d), bounded=False) == closed
+    ours, base = arms(d)
+    for arm in (ours, base):
+        arm.total = 10**9
+        arm.counts = {seed: (count - 10**4) * 10**6 for seed, count in arm.counts.items()}
+    assert standing(plan, SEEDS, ours, base, bounded=False) == closed
+
+
+def test_differences_larger_than_the_total_close_a_comparison() -> None:
+    ours, base = arms([5, 6, 7, 6, 5, 6, 7, 5, 6])
+    ours.total = base.total = 2
+    assert standing(PLAN, SEEDS, ours, base, bounded=False).outcome is Outcome.DIFFERENCE
+    with pytest.raises(ValueError, match="images out of 2 cannot be"):
+        standing(PLAN, SEEDS, ours, base)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(-30, 30), min_size=9, max_size=9),

@@ -74,6 +74,27 @@ def test_mirrored_reordered_and_shifted(pair, gain, random):
     assert brunner_munzel(shuffled, b, 100) == ranked == brunner_munzel(more, [x + gain for x in b], 100)
 
 
+@given(arms, st.integers(-(10**15), 10**15), st.floats(0.5, 0.999))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_whole_numbers_that_are_no_counts_and_other_levels(pair, shift, confidence):
+    a, b = pair
+    got, ranked = welch(a, b, 100), brunner_munzel(a, b, 100)
+    assert welch(a, b, 100, bounded=False) == got
+    assert brunner_munzel(a, b, 100, bounded=False) == ranked
+    moved = [x + shift for x in a], [x + shift for x in b]
+    assert welch(*moved, 100, bounded=False) == got
+    assert brunner_munzel(*moved, 100, bounded=False) == ranked
+    other = welch(a, b, 100, confidence)
+    assert got.interval(confidence) == (None if other.low is None else (other.low, other.high))
+
+
+def test_sums_beyond_64_bits():
+    big = 4 * 10**18
+    got = welch([big, big + 4, big + 8], [-big, -big, -big - 6], 10**9, bounded=False)
+    assert got.estimate == pytest.approx(8e9)
+    assert got.se == pytest.approx(np.sqrt((16 + 12) / 3) / 1e9)
+
+
 def test_what_cannot_be_computed_is_none():
     assert welch([], [3], 10) == Welch(0, 1)
     assert welch([4], [3, 5], 10) == Welch(1, 2, 0.0)

@@ -85,6 +85,40 @@ def test_mirrored_and_reordered(rows, random):
     np.testing.assert_array_equal(westfall_young(table[:, ::-1]).p_adjusted[::-1], result.p_adjusted)
 
 
+@given(st.one_of(tables, with_holes), st.sampled_from([3, 10**9, 2**45, 10**13 + 1]))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_unit_does_not_matter(rows, unit):
+    table = np.array(rows, dtype=float)
+    in_units = westfall_young(unit * table)
+    np.testing.assert_array_equal(in_units.p_adjusted, westfall_young(table).p_adjusted)
+    columns = unit ** np.arange(table.shape[1]) if unit == 3 else unit  # a unit of its own for each column
+    np.testing.assert_array_equal(westfall_young(columns * table).p_adjusted, in_units.p_adjusted)
+
+
+@pytest.mark.parametrize("seeds", [5, 12])
+def test_large_numbers(seeds):
+    """Up to 10¹³, as of a metric in billionths whose values are in the thousands."""
+    draw = np.random.default_rng(6)
+    for _ in range(5):
+        table = draw.integers(-(10**13), 2 * 10**13, size=(seeds, 3))
+        np.testing.assert_allclose(
+            westfall_young(table).p_adjusted, by_definition(table.astype(float)), rtol=1e-12
+        )
+        for column in table.T:
+            assert westfall_young(column[:, None]).p_adjusted[0] == sign_flip(column).p
+
+
+def test_sixty_seeds_of_large_numbers():
+    draw = np.random.default_rng(7)
+    table = 10**13 * draw.integers(-2, 4, size=(60, 4)) + draw.integers(0, 10**3, size=(60, 4))
+    got = westfall_young(np.column_stack([table, -table[:, 0]]))
+    assert got.p_adjusted[0] == got.p_adjusted[4]  # a tie with itself, in every flip
+    np.testing.assert_array_equal(westfall_young(-table).p_adjusted, westfall_young(table).p_adjusted)
+    shuffled = table[draw.permutation(60)]
+    near = westfall_young(shuffled, seed=1)
+    assert np.all(np.abs(near.p_adjusted - westfall_young(table).p_adjusted) < 6 * near.p_error + 1e-9)
+
+
 def test_asking_the_same_twice_costs_nothing_and_holm_would_pay():
     draw = np.random.default_rng(1)
     one = np.rint(draw.normal(9, 8, size=10))
