@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.results import Damaged, RunFolder
-from bench.suite import Cell, Suite
+from bench.results import Damaged, Result, RunFolder, in_units, measure, unit_for
+from bench.suite import Suite
 
 if TYPE_CHECKING:  # scipy is slow to import, and suites with a fixed number of seeds do without
     from bench.statistics.stopping import Plan, Standing
@@ -25,7 +25,7 @@ Seed = int | str
 
 @dataclass
 class Ended:
-    """The runs of a cell that have ended."""
+    """The runs of a cell that have ended, by the first metric of the suite."""
 
     counts: dict[Seed, int] = field(default_factory=dict)
     lost: set[Seed] = field(default_factory=set)
@@ -33,7 +33,7 @@ class Ended:
 
     @property
     def total(self) -> int | None:
-        """Test images of each run; None where they differ, or nothing has finished."""
+        """What the counts are out of; None where that differs, or nothing has finished."""
         return next(iter(self.totals)) if len(self.totals) == 1 else None
 
 
@@ -43,7 +43,7 @@ class Design:
     def __init__(self, suite: Suite, results: Path) -> None:
         self.suite = suite
         self.results = results
-        self._counts: dict[str, tuple[int, int]] = {}  # run id → correct, total
+        self._values: dict[str, tuple[float, int | None]] = {}  # run id → count and total, or value and None
 
     def now(self) -> Suite:
         """The suite with the seeds that it asks for now; itself where their number is fixed."""
@@ -62,18 +62,21 @@ class Design:
 
         plan = stopping_plan(self.suite)
         assert plan is not None
-        ended = {cell.key: self._ended(cell) for cell in self.suite.cells}
-        baseline = self.suite.baseline_label
+        ended = self._ended()
+        baseline, bounded = self.suite.baseline_label, self.suite.metrics[0].is_accuracy
         return {
-            key: standing(plan, self.suite.seeds, arm, ended[(*key[:2], baseline)])
+            key: standing(plan, self.suite.seeds, arm, ended[(*key[:2], baseline)], bounded=bounded)
             for key, arm in ended.items()
             if key[2] != baseline
         }
 
     def typical_sd(self) -> float | None:
-        """Median over comparisons of the sd of their paired differences, a fraction; None: too few pairs."""
+        """Median over comparisons of the sd of their paired differences; None: too few pairs.
+
+        In the unit of the first metric, percentages being fractions.
+        """
         spreads = []
-        ended = {cell.key: self._ended(cell) for cell in self.suite.cells}
+        ended = self._ended()
         for key, arm in ended.items():
             base = ended[(*key[:2], self.suite.baseline_label)]
             pairs = arm.counts.keys() & base.counts.keys()
@@ -81,20 +84,32 @@ class Design:
                 spreads.append(statistics.stdev(arm.counts[s] - base.counts[s] for s in pairs) / arm.total)
         return statistics.median(spreads) if spreads else None
 
-    def _ended(self, cell: Cell) -> Ended:
-        found = Ended()
-        for run in cell.runs:
-            folder = RunFolder(self.results, run.id)
-            if run.id not in self._counts:
-                with contextlib.suppress(Damaged):
-                    if (result := folder.result()) is not None:
-                        self._counts[run.id] = result.correct, result.total
-            if run.id in self._counts:
-                found.counts[run.seed], total = self._counts[run.id]
-                found.totals.add(total)
-            elif folder.failed:
-                found.lost.add(run.seed)
+    def _ended(self) -> dict[Key, Ended]:
+        found = {cell.key: Ended() for cell in self.suite.cells}
+        values: dict[tuple[Key, Seed], tuple[float, int | None]] = {}
+        for cell in self.suite.cells:
+            for run in cell.runs:
+                folder = RunFolder(self.results, run.id)
+                if run.id not in self._values:
+                    with contextlib.suppress(Damaged):
+                        if (result := folder.result()) is not None:
+                            self._values[run.id] = self._value(folder, result)
+                if run.id in self._values:
+                    values[cell.key, run.seed] = self._values[run.id]
+                elif folder.failed:
+                    found[cell.key].lost.add(run.seed)
+        unit = unit_for(value for value, total in values.values() if total is None)
+        for (key, seed), (value, total) in values.items():
+            found[key].counts[seed] = int(value) if total else in_units(value, unit)
+            found[key].totals.add(total or unit)
         return found
+
+    def _value(self, folder: RunFolder, result: Result) -> tuple[float, int | None]:
+        """Correct answers and test images; or the value of another metric."""
+        first = self.suite.metrics[0]
+        if first.is_accuracy:
+            return result.correct, result.total
+        return measure(first, folder, result).value, None
 
 
 def as_it_stands(suite: Suite, results: Path) -> Suite:
@@ -103,9 +118,14 @@ def as_it_stands(suite: Suite, results: Path) -> Suite:
 
 
 def stopping_plan(suite: Suite) -> Plan | None:
-    """The rule by which seeds are added, its margin a fraction; None where their number is fixed."""
+    """The rule by which seeds are added; None where their number is fixed.
+
+    Its margin is in the unit of the first metric, percentages being fractions; 0 where there is none.
+    """
     if suite.until is None:
         return None
+    first = suite.metrics[0]
+    margin = suite.margins[first.name] or 0.0
     from bench.statistics.stopping import FUTILITY, Plan
 
     return Plan(
@@ -115,5 +135,5 @@ def stopping_plan(suite: Suite) -> Plan | None:
         alpha=suite.analysis.alpha,
         comparisons=max(sum(cell.loss != suite.baseline_label for cell in suite.cells), 1),
         futility=0.0 if suite.scaled_down else FUTILITY,  # a miniature is there to go all the way
-        margin=suite.analysis.margin / 100,
+        margin=margin / 100 if first.unit == "%" else margin,
     )

@@ -6,7 +6,9 @@ import errno
 import functools
 import io
 import json
+import math
 import os
+import struct
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,10 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+class Damaged(Exception):
+    """A file of a run folder that is not what was written. Such a run does not count."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -87,22 +93,96 @@ def read(path: str) -> bytes:
         return file.readall()
 
 
-def read_array(content: bytes) -> np.ndarray[Any, Any]:
-    """What np.save wrote; not to be changed. np.load would parse the same header again for every run."""
+def read_part(path: str, start: int, size: int) -> bytes:
+    """So many bytes of a file from ``start`` on, or as many as there are."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = os.pread(descriptor, size, start)
+        # One call need not give all that there is, and gives no more than 2 GiB.
+        while (at := len(content)) < size and (more := os.pread(descriptor, size - at, start + at)):
+            content += more
+    finally:
+        os.close(descriptor)
+    return content
+
+
+def array_bytes(array: np.ndarray[Any, Any]) -> bytes:
+    """What np.save writes."""
     import numpy as np
 
-    start = 10 + int.from_bytes(content[8:10], "little")
-    shape, fortran, dtype = _header(content[:start])
-    return np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    return content.getvalue()
+
+
+def read_array(content: bytes, start: int = 0, end: int | None = None) -> np.ndarray[Any, Any]:
+    """What np.save wrote, between two places; not to be changed.
+
+    np.load would parse the same header again for every run.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    import numpy as np
+
+    try:
+        first = start + 10 + content[start + 8] + (content[start + 9] << 8)
+    except IndexError:
+        raise ValueError("it ends too early") from None
+    shape, fortran, dtype, count = _header(content[start:first])
+    if (len(content) if end is None else end) - first != count * dtype.itemsize:
+        raise ValueError(f"its size is not that of {dtype} {list(shape)}")
+    array = np.frombuffer(content, dtype, count, first)
+    return array if len(shape) == 1 else array.reshape(shape, order="F" if fortran else "C")
+
+
+_FILE = b"PK\x03\x04"
+_ENTRY = struct.Struct("<8xH8xIIHH")
+"""How a file in a zip begins (APPNOTE 4.3.7): the method, its size as it is stored and as it is, and the
+lengths of its name and of what else is said of it. The CRC-32 is of no use where there is a digest."""
+_LARGE, _LARGE_ENTRY = 2**32 - 1, struct.Struct("<HHQQ")
+"""A size that stands elsewhere, and where: in what else is said of the file (APPNOTE 4.5.3)."""
+
+
+def read_members(content: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays that np.savez wrote, or those in a part of its file that begins and ends between two.
+
+    The zipfile of the standard library takes longer over the directory of such a file than all else that is
+    done with a run takes; but what is stored as it is, one after another, can be read without it.
+
+    Raises:
+        ValueError: this is nothing that np.savez wrote.
+    """
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    at = 0
+    while content.startswith(_FILE, at):
+        try:
+            method, stored, size, name, more = _ENTRY.unpack_from(content, at)
+            start = at + _ENTRY.size + name + more
+            if size == _LARGE:  # or one that was not known in advance
+                _, _, size, stored = _LARGE_ENTRY.unpack_from(content, start - more)
+        except struct.error:
+            raise ValueError("it ends too early") from None
+        if method or stored != size or start + size > len(content):
+            raise ValueError("it is compressed, or ends too early")
+        array = read_array(content, start, start + size)
+        if array.itemsize > 1:  # which begins anywhere, and not all libraries take such arrays
+            array = array.copy()
+            array.flags.writeable = False
+        named = content[at + _ENTRY.size : start - more]
+        arrays[named.decode("ascii", "replace").removesuffix(".npy")] = array
+        at = start + size
+    return arrays
 
 
 @functools.lru_cache(maxsize=64)
-def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     import numpy as np
 
     content = io.BytesIO(header)
     np.lib.format.read_magic(content)
-    return np.lib.format.read_array_header_1_0(content)
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(content)
+    return shape, fortran, dtype, math.prod(shape)
 
 
 def token() -> str:

@@ -8,8 +8,9 @@
     one line an epoch.
 ``checkpoint.pt``
     only while the run is unfinished.
-``predictions.npy``
-    uint8 [2, N]: the predicted and the true class of every test image (uint16 above 256 classes).
+``predictions.npz``
+    what the run answers to each test image: :mod:`bench.predictions`. Older runs have a ``predictions.npy``,
+    uint8 [2, N], with the predicted and the true class alone.
 ``weights.safetensors``
     only where the suite keeps weights: those of the epoch that counts.
 ``result.json``
@@ -25,8 +26,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,7 +37,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from bench.choices import explain
-from bench.disk import exists, read, read_array, token, write_atomically, write_json
+from bench.disk import Damaged as Damaged  # of a run folder, to whoever reads one
+from bench.disk import exists, read, read_members, read_part, token, write_atomically, write_json
+from bench.errors import BenchError
+from bench.metrics import Measured, Metric, MetricError
+from bench.predictions import NotKept, Predictions, pack, unpack, unpack_old
 from bench.progress import watched
 from bench.run import Run
 from bench.suite import Cell
@@ -46,15 +51,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Damaged(Exception):
-    """A file of a run folder that is not what was written. Such a run does not count."""
-
-
 class Score(BaseModel):
-    """Accuracy on the test set as integers: at one epoch."""
+    """What a run scores on the test set at one epoch: accuracy as an integer."""
 
     epoch: int
     correct: int
+    value: float | None = None
+    """Of the metric that chose the epoch that counts; None where accuracy did, or the epoch was the last."""
 
 
 class Reliability(BaseModel):
@@ -80,13 +83,19 @@ class Result(BaseModel):
     ece: float
     last: Score
     best_test: Score
-    """The best epoch on the test set: what the run would have reported had it peeked."""
+    """The best epoch on the test set, by the metric that chooses: what the run would have reported had it
+    peeked."""
     images_per_second: float
     seconds: float
     """Wall-clock seconds of training and evaluation, over all attempts."""
     finished: float
     """Unix time."""
     predictions_sha256: str
+    """Of what accuracy needs of the predictions: the beginning of their file, or an old one whole."""
+    predictions_bytes: int | None = None
+    """Of ``predictions.npz``, how many bytes that is; None in runs from before there was such a file."""
+    details_sha256: str | None = None
+    """Of the rest of ``predictions.npz``."""
     warnings: list[str] = []
     reliability: Reliability | None = None
     """What `ece` is made of, at the epoch that counts; None in results from before this was recorded."""
@@ -137,8 +146,12 @@ class RunFolder:
         """Whether the run failed (and has not been retried to success)."""
         return not self.done and exists(self.file("failure.json"))
 
-    def result(self, *, check_predictions: bool = False) -> Result | None:
+    def result(self, *, check_predictions: bool = False, check_details: bool = False) -> Result | None:
         """The result, or None where there is none yet.
+
+        Args:
+            check_predictions: also make sure of what accuracy needs of the predictions.
+            check_details: of all that is kept of them.
 
         Raises:
             Damaged: there is one, but it cannot be believed.
@@ -153,32 +166,34 @@ class RunFolder:
             raise Damaged(f"{self.file('result.json')}: {explain(error)[0]}") from None
         if result.run_id != self.run_id:
             raise Damaged(f"{self.file('result.json')}: it belongs to run {result.run_id}")
-        if check_predictions:
-            self.predictions(result)
+        if check_predictions or check_details:
+            predictions = self.predictions(result)
+            if check_details:
+                len(predictions.details)  # reads them
         return result
 
-    def predictions(self, result: Result) -> np.ndarray[Any, Any]:
-        """Predicted and true class of every test image, [2, N].
+    def predictions(self, result: Result) -> Predictions:
+        """What the run answers to each test image. What accuracy does not need is read once it is asked for.
 
         Raises:
-            Damaged: the file is missing, is not what was written, or does not agree with the result.
+            Damaged: the file is missing, is not what was written, or does not agree with the result. Of what
+                is read later: once it is.
         """
         import numpy as np
 
-        path = self.file("predictions.npy")
+        end = result.predictions_bytes
+        path = self.file("predictions.npy" if end is None else "predictions.npz")
+        content = _checked(path, result.predictions_sha256, 0, end)
         try:
-            content = read(path)
-        except FileNotFoundError:
-            raise Damaged(f"{path}: it is missing") from None
-        if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
-            raise Damaged(f"{path}: its content is not what the run wrote")
-        try:
-            predictions = read_array(content)
+            if end is None:
+                predictions = unpack_old(content)
+            else:
+                predictions = unpack(content, lambda: _details(path, result))
         except ValueError as error:
             raise Damaged(f"{path}: {error}") from None
         if (
-            predictions.shape != (2, result.total)
-            or np.count_nonzero(predictions[0] == predictions[1]) != result.correct
+            predictions.labels.shape != (result.total,)
+            or np.count_nonzero(predictions.predicted == predictions.labels) != result.correct
         ):
             raise Damaged(f"{path}: it does not agree with result.json")
         return predictions
@@ -191,14 +206,7 @@ class RunFolder:
         """
         if result.weights_sha256 is None:
             return None
-        path = self.path / "weights.safetensors"
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise Damaged(f"{path}: it is missing") from None
-        if hashlib.sha256(content).hexdigest() != result.weights_sha256:
-            raise Damaged(f"{path}: its content is not what the run wrote")
-        return content
+        return _checked(self.file("weights.safetensors"), result.weights_sha256)
 
     def failure(self) -> Failure | None:
         """Why the run failed, or None."""
@@ -295,28 +303,26 @@ class RunFolder:
             file.write(_line(epoch))
 
     def finish(
-        self, result: Mapping[str, Any], predictions: np.ndarray[Any, Any], weights: bytes | None = None
+        self, result: Mapping[str, Any], predictions: Predictions, weights: bytes | None = None
     ) -> None:
         """Write predictions, weights if any, then the result; the run is done with the last of them."""
-        import numpy as np
-
-        content = io.BytesIO()
-        np.save(content, predictions, allow_pickle=False)
-        digest = hashlib.sha256(content.getvalue()).hexdigest()
+        packed = pack(predictions)
         whole = Result(
             run_id=self.run_id,
-            predictions_sha256=digest,
+            predictions_sha256=packed.predictions_sha256,
+            predictions_bytes=packed.predictions_bytes,
+            details_sha256=packed.details_sha256,
             weights_sha256=None if weights is None else hashlib.sha256(weights).hexdigest(),
             finished=time.time(),
             **result,
         )
-        write_atomically(self.path / "predictions.npy", content.getvalue())
+        write_atomically(self.path / "predictions.npz", packed.content)
         if weights is not None:
             write_atomically(self.path / "weights.safetensors", weights)
         write_json(self.path / "result.json", whole.model_dump(mode="json"))
-        # An attempt that was to keep weights may have died between their move and that of its result.
+        # An attempt that was to keep weights, or one by an older bench, may have died just before its result.
         stale = () if weights is not None else ("weights.safetensors",)
-        for leftover in ("checkpoint.pt", "failure.json", *stale):
+        for leftover in ("checkpoint.pt", "failure.json", "predictions.npy", *stale):
             (self.path / leftover).unlink(missing_ok=True)
 
     def fail(self, reason: str, trace: str = "") -> None:
@@ -348,11 +354,60 @@ def finished(results: Path) -> set[str]:
     return set()
 
 
-def frame(results: Path, cells: Iterable[Cell]) -> pd.DataFrame:
+DIGITS = 12
+"""Of the largest value of a metric, as many as a mean of floats is good for."""
+
+
+def unit_for(values: Iterable[float]) -> int:
+    """Parts of 1 in which values of a metric become whole numbers, which is what statistics count.
+
+    With :data:`DIGITS` of the largest of them, what is equal but for float noise becomes equal, and sums over
+    any number of seeds stay within 64 bits.
+
+    Raises:
+        BenchError: a value that has more digits before the point.
+    """
+    largest = max(map(abs, values), default=0.0)
+    before = math.floor(math.log10(largest)) + 1 if largest else 0
+    if before > DIGITS + 3:
+        raise BenchError(f"{largest:g} is too large a value of a metric: give it in a larger unit")
+    return int(10 ** min(max(DIGITS - before, 0), 2 * DIGITS))
+
+
+def in_units(value: float, unit: int) -> int:
+    """A value as a whole number of 1/unit."""
+    return round(value * unit)
+
+
+def measure(metric: Metric, folder: RunFolder, result: Result) -> Measured:
+    """A metric on the predictions of a finished run: see :meth:`bench.metrics.Metric.measure`.
+
+    Raises:
+        NotKept: the run did not keep what the metric needs.
+        MetricError: the metric cannot be had from these predictions; it and the run are named.
+        Damaged: the predictions are not what was written.
+    """
+    try:
+        return metric.measure(folder.predictions(result), result)
+    except NotKept as reason:
+        raise NotKept(
+            f"metric '{metric.name}' of run {folder.run_id}: {reason}; only another training can give it: "
+            f"move {folder.path} away and `bench run` the suite"
+        ) from None
+    except MetricError as error:
+        raise MetricError(f"run {folder.run_id}: {error}") from None
+
+
+_FILES = {"run_id", "predictions_sha256", "predictions_bytes", "details_sha256"}
+"""Fields of a result that are about its folder, and in no table."""
+
+
+def frame(results: Path, cells: Iterable[Cell], *, check_details: bool = False) -> pd.DataFrame:
     """One row for each planned run of ``cells``.
 
     Columns: dataset, model, loss, seed, run_id, state (``done``, ``failed``, ``damaged`` or ``missing``),
-    reason, and, where done, the fields of :class:`Result`. Reads only.
+    reason, and, where done, the fields of :class:`Result`. Reads only. ``check_details``: damage to what only
+    other metrics than accuracy need makes a run damaged, too.
     """
     import pandas as pd
 
@@ -363,21 +418,45 @@ def frame(results: Path, cells: Iterable[Cell]) -> pd.DataFrame:
         row |= {"seed": run.seed, "run_id": run.id, "state": "missing", "reason": ""}
         folder = RunFolder(results, run.id)
         try:
-            result = folder.result(check_predictions=True)
+            result = folder.result(check_predictions=True, check_details=check_details)
         except Damaged as damage:
             row |= {"state": "damaged", "reason": str(damage)}
         else:
             if result is not None:
-                row |= {"state": "done", **result.model_dump(exclude={"run_id"})}
+                row |= {"state": "done", **result.model_dump(exclude=_FILES)}
             elif (failure := folder.failure()) is not None:
                 row |= {"state": "failed", "reason": failure.reason}
         rows.append(row)
     wanted = ["dataset", "model", "loss", "seed", "run_id", "state", "reason"]
-    columns = wanted + [name for name in Result.model_fields if name not in wanted]
+    columns = wanted + [name for name in Result.model_fields if name not in {*wanted, *_FILES}]
     return pd.DataFrame(rows, columns=columns)
 
 
 # ------------------------------------------------------------------------------------------- its files
+
+
+def _checked(path: str, digest: str, start: int = 0, end: int | None = None) -> bytes:
+    """A file, or a part of it, if it is what its digest says."""
+    try:
+        content = read(path) if end is None else read_part(path, start, end - start)
+    except FileNotFoundError:
+        raise Damaged(f"{path}: it is missing") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise Damaged(f"{path}: its content is not what the run wrote")
+    return content
+
+
+def _details(path: str, result: Result) -> dict[str, np.ndarray[Any, Any]]:
+    """What ``predictions.npz`` holds beyond its beginning."""
+    try:
+        size = os.path.getsize(path)
+    except FileNotFoundError:
+        raise Damaged(f"{path}: it is missing") from None
+    content = _checked(path, result.details_sha256 or "", result.predictions_bytes or 0, size)
+    try:
+        return read_members(content)
+    except ValueError as error:
+        raise Damaged(f"{path}: {error}") from None
 
 
 def _line(epoch: Mapping[str, Any]) -> str:

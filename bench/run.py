@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from bench import datasets, losses, models
+from bench import datasets, losses, metrics, models
 from bench.choices import Choice, restore
 from bench.errors import BenchError
 from bench.recipe import Recipe
@@ -55,6 +55,7 @@ class Run:
             recipe=Recipe.model_validate(parts["recipe"]),
             selection=parts["selection"],
             seed=self.seed,
+            metric=restore(parts["metric"], metrics.METRICS) if "metric" in parts else None,
         )
 
 
@@ -68,6 +69,8 @@ class Resolved:
     recipe: Recipe
     selection: Selection
     seed: int
+    metric: Choice | None = None
+    """What chooses the epoch that counts, where it is not accuracy."""
 
     def derive(self, *purpose: str | int) -> int:
         """A 63-bit seed for one purpose, from (data set, model, seed): never from the loss or the recipe.

@@ -17,6 +17,7 @@ from bench.suite import Entry, Exclusion, Suite
 
 Scale = Literal["full", "tiny"]
 
+KEPT = ("question", "baseline", "zip", "selection", "metrics", "keep_probabilities")
 SEEDS, EPOCHS, BATCH = 2, 2, 32
 ADDED = {"start": 2, "step": 1, "max": 3}
 TRAIN_IMAGES, TEST_IMAGES = 130, 52
@@ -40,10 +41,10 @@ class Miniature(Suite):
 def tiny(suite: Suite, seeds: int | None = None) -> Suite:
     """The miniature of a suite, with so many seeds: two, or where they are added until decided, up to three.
 
-    Axes, losses, zip, exclusions, selection and analysis stay. Data sets that come as files become letters
-    with as many classes, channels and pixels, whether or not the files are here: a run must not become
-    another one when they arrive. Models without a small sibling, and data sets and models of the user's own,
-    stay as they are.
+    Axes, losses, zip, exclusions, selection, metrics and analysis stay. Data sets that come as files become
+    letters with as many classes, channels and pixels, whether or not the files are here: a run must not
+    become another one when they arrive. Models without a small sibling, and data sets and models of the
+    user's own, stay as they are.
 
     Raises:
         BenchError: two trainings that differ in what is made small here become one.
@@ -66,7 +67,11 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
 
     made = Miniature.model_validate(
         {
-            **{key: getattr(suite, key) for key in ("question", "baseline", "zip", "selection", "analysis")},
+            **{key: getattr(suite, key) for key in KEPT},
+            "analysis": {
+                "alpha": suite.analysis.alpha,
+                "margin": {name: margin for name, margin in suite.margins.items() if margin is not None},
+            },
             "name": f"{suite.name}-tiny",
             "datasets": items("datasets", _datasets(suite), "-tiny"),
             "models": items("models", _models(suite), "-tiny"),

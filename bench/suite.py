@@ -6,6 +6,7 @@ A suite is a question put to the runs that exist, and an order for those that do
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +21,15 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
-from bench import datasets, losses, models
+from bench import datasets, losses, metrics, models
 from bench.choices import Choice, Strict, describe, explain, split_choice
 from bench.errors import BenchError, unknown
+from bench.metrics import Metric
 from bench.recipe import Recipe, merge_recipes
 from bench.run import RECIPE_VERSION, Run, Selection, canonical
 from bench.yaml_file import read_yaml
@@ -53,22 +57,34 @@ def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]
     def parse(value: Any) -> Entry:
         name, given = split_choice(kind, value)
         recipe = given.pop("recipe", None) or {}
-        label = given.pop("label", None)
+        label = _label(name, given)
         if not isinstance(recipe, Mapping):
             raise ValueError(f"{name}: recipe: found {describe(recipe)}, expected a mapping")
         for key in recipe:
             if key not in Recipe.model_fields:
                 raise ValueError(f"{name}: recipe: {unknown('key', str(key), Recipe.model_fields)}")
-        if label is not None and (not isinstance(label, str) or not label.strip()):
-            raise ValueError(f"{name}: label: found {describe(label)}, expected a name")
-        if "source" in given:
-            raise ValueError(
-                f"{name}: source: an option cannot be called so, it names the digest of the code"
-            )
         choice = choose({name: given})
         return Entry(choice, label or choice.label(), recipe)
 
     return parse
+
+
+def _metric(value: Any) -> Any:
+    if isinstance(value, Metric):
+        return value
+    name, given = split_choice("metric", value)
+    label = _label(name, given)
+    return Metric.of(metrics.choose_metric({name: given}), label)
+
+
+def _label(name: str, given: dict[str, Any]) -> str | None:
+    """Take what tables are to call it from the options of a choice; also refuses what cannot be an option."""
+    label = given.pop("label", None)
+    if label is not None and (not isinstance(label, str) or not label.strip()):
+        raise ValueError(f"{name}: label: found {describe(label)}, expected a name")
+    if "source" in given:
+        raise ValueError(f"{name}: source: an option cannot be called so, it names the digest of the code")
+    return label
 
 
 def _listed(value: Any) -> Any:
@@ -94,12 +110,30 @@ def _axis(kind: str, choose: Callable[[Any], Choice]) -> Any:
     return Annotated[tuple[item, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
+PERCENT_MARGIN = 0.10
+"""Points within which differences do not matter, where the first metric is a percentage and nobody says."""
+
+
+def _margins(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
+    if not isinstance(value, Mapping):
+        return number(value)
+    for name, margin in value.items():
+        right = isinstance(margin, (int, float)) and not isinstance(margin, bool)
+        if not right or not 0 <= margin < math.inf:
+            found = str(margin).lower() if isinstance(margin, bool) else describe(margin)
+            raise ValueError(f"{name}: found {found}, expected a number of at least 0")
+    return dict(value)
+
+
 class Analysis(Strict):
     """How the comparison is judged."""
 
     alpha: float = Field(0.05, gt=0, lt=0.5)
-    margin: float = Field(0.10, ge=0)
-    """Differences within ± this many accuracy points do not matter: the bound for *equivalent*."""
+    margin: Annotated[float | None, Field(ge=0), WrapValidator(_margins)] = None
+    """Differences within ± this much of the first metric do not matter: see :attr:`Suite.margins`.
+
+    In a file, it may also be a mapping, by metric.
+    """
 
 
 class UntilDecided(Strict):
@@ -179,10 +213,19 @@ class Suite(Strict):
     exclude: Annotated[tuple[Exclusion, ...], BeforeValidator(_listed)] = ()
     recipe: Mapping[str, Any] = Field(default_factory=dict)
     selection: Selection = "validation"
+    metrics: Annotated[
+        tuple[Annotated[InstanceOf[Metric], BeforeValidator(_metric)], ...],
+        BeforeValidator(_listed),
+        Field(min_length=1),
+    ] = Field(default_factory=lambda: (_metric("accuracy"),))
+    """What is measured. The first decides: verdicts, more seeds, which epoch counts."""
     analysis: Analysis = Analysis()
     keep_weights: bool = False
     """Whether run folders keep the weights of the epoch that counts. No part of a run's identity."""
+    keep_probabilities: bool = False
+    """Whether run folders keep the probability of every class for each test image. No part of it either."""
     _until: UntilDecided | None = PrivateAttr(None)
+    _margins: dict[str, float | None] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -215,9 +258,39 @@ class Suite(Strict):
                     raise ValueError(f"{axis}: found '{label}' more than once; tell them apart with 'label'")
         if self.baseline and self.baseline not in self.labels("losses"):
             raise ValueError(f"baseline: {unknown('loss', self.baseline, self.labels('losses'))}")
+        self._check_metrics()
+        self._resolve_margins()
         self._check_zip()
         self._check_exclusions()
         return self
+
+    def _check_metrics(self) -> None:
+        for position, metric in enumerate(self.metrics):
+            for earlier in self.metrics[:position]:
+                if metric.choice == earlier.choice:
+                    raise ValueError(f"metrics: found '{metric.choice.label()}' more than once")
+                if metric.name == earlier.name:
+                    raise ValueError(
+                        f"metrics: found '{metric.name}' more than once; tell them apart with 'label'"
+                    )
+            if metric.needs_probabilities and not self.keep_probabilities:
+                raise ValueError(
+                    f"metrics: '{metric.name}' needs the probability of every class for each test image, "
+                    "which runs keep with keep_probabilities: true"
+                )
+
+    def _resolve_margins(self) -> None:
+        names, given = [metric.name for metric in self.metrics], self.analysis.margin
+        margins: Mapping[str, float | None]
+        margins = given if isinstance(given, Mapping) else {} if given is None else {names[0]: given}
+        for name in margins:
+            if name not in names:
+                raise ValueError(f"analysis.margin: {unknown('metric', str(name), names)}")
+        default = PERCENT_MARGIN if self.metrics[0].unit == "%" else None
+        self._margins = {name: margins.get(name) for name in names} | {
+            names[0]: margins.get(names[0], default)
+        }
+        self.__dict__["analysis"] = self.analysis.model_copy(update={"margin": self._margins[names[0]]})
 
     def _check_zip(self) -> None:
         if not self.zip:
@@ -257,6 +330,25 @@ class Suite(Strict):
         return self._until
 
     @property
+    def margins(self) -> dict[str, float | None]:
+        """By metric, within ± how much of it differences do not matter: the bound for *equivalent*.
+
+        In the metric's own unit, points for percentages; None, or 0: nothing is equivalent.
+        """
+        return self._margins
+
+    @property
+    def needs_details(self) -> bool:
+        """Whether what is measured takes more of each test image than its class."""
+        return not all(metric.is_accuracy for metric in self.metrics)
+
+    @property
+    def chooses_by(self) -> Choice | None:
+        """The metric that chooses the epoch that counts; None where accuracy does, or none is chosen."""
+        first = self.metrics[0]
+        return None if first.is_accuracy or self.selection == "last" else first.choice
+
+    @property
     def baseline_label(self) -> str:
         """The label of the baseline loss."""
         return self.baseline or self.losses[0].label
@@ -271,6 +363,7 @@ class Suite(Strict):
             BenchError: nothing is left, a baseline is missing, or a recipe or a combination does not hold.
         """
         recipes: dict[tuple[int, int, int], Recipe] = {}
+        judge = {"metric": self.chooses_by.describe()} if self.chooses_by else {}
         cells = []
         for dataset, model, loss in self._combinations():
             key = (id(dataset.recipe), id(model.recipe), id(loss.recipe))
@@ -290,6 +383,7 @@ class Suite(Strict):
                         "loss": loss.choice.describe(),
                         "recipe": recipes[key].model_dump(mode="json"),
                         "selection": self.selection,
+                        **judge,
                     }
                 )
                 cells.append(Cell(dataset.label, model.label, loss.label, text, seeds))

@@ -45,7 +45,7 @@ SUITE = {
     "selection": "validation",
 }
 TABLES = ("report.md", "report.json", "cells.csv", "comparisons.csv")
-FILES = {"run.json", "metrics.jsonl", "predictions.npy", "result.json", ".claim"}  # of a finished run
+FILES = {"run.json", "metrics.jsonl", "predictions.npz", "result.json", ".claim"}  # of a finished run
 CREW = {b"submitit.core._submit": "worker", b"submitit.local._local": "controller"}
 
 
@@ -228,7 +228,7 @@ def essence(run: RunFolder) -> tuple[list[dict[str, float]], bytes]:
     lines = run.metrics()
     for line in lines:
         del line["time"], line["images_per_second"]
-    return lines, (run.path / "predictions.npy").read_bytes()
+    return lines, (run.path / "predictions.npz").read_bytes()
 
 
 def check_mlflow(folder: Path) -> list[tuple[str, int, int]]:

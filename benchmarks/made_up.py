@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from bench.predictions import Predictions
 from bench.results import RunFolder
 from bench.run import Run
 
@@ -30,14 +31,14 @@ def write_suite(path: Path, runs: int, *, wide: bool = False) -> Path:
         "datasets": [{"digits": {"train_size": 1000 + number}} for number in range(max(runs // 1000, 1))],
         "models": "vgg5-tiny",
         "losses": [{"ce": {"scale": float(scale)}} for scale in range(1, min(runs // 10, 100) + 1)],
-        "baseline": "ce(scale=1)",
+        "baseline": "ce",
     }
     shape = {**many, "seeds": 10} if wide else {"seeds": runs // 10}
     path.write_text(yaml.safe_dump({**SUITE, **shape}, sort_keys=False))
     return path
 
 
-def answers(images: int = 450) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], np.ndarray[Any, Any]]]:
+def answers(images: int = 450) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], Predictions]]:
     """What trainings might have left, one after another without end: metrics, result and predictions."""
     rng = np.random.default_rng(0)
     truth = (np.arange(images) % 10).astype(np.uint8)
@@ -73,7 +74,16 @@ def answers(images: int = 450) -> Iterator[tuple[list[dict[str, Any]], dict[str,
             "images_per_second": 1000.0,
             "seconds": 3.0,
         }
-        yield metrics, result, np.stack([predicted, truth])
+        sure = rng.uniform(0.5, 1, images).astype(np.float32)
+        right = predicted == truth
+        details = {
+            "classes": np.array(10),
+            "rank": (~right).astype(np.uint16),
+            "nll": -np.log(np.where(right, sure, (1 - sure) / 2 + 1e-3)),
+            "brier": np.where(right, 2 * (1 - sure) ** 2, 2 * sure**2),
+            "confidence": sure,
+        }
+        yield metrics, result, Predictions(predicted, truth, details)
 
 
 def finish(runs: Iterable[Run], results: Path, images: int = 450) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from bench.comparisons.comparison import Comparison
+from bench.predictions import Predictions
+from bench.reports import columns
 from bench.results import RunFolder, frame
 from bench.run import Run
 from bench.suite import Suite
@@ -50,8 +55,33 @@ def finish_run(
         **changes,
     }
     folder.start(run, {"host": "here", "started": 0.0})
-    folder.finish(result, np.stack([predicted, truth]), weights)
+    folder.finish(result, alike(predicted, truth, result), weights)
     return folder
+
+
+def alike(
+    predicted: np.ndarray[Any, Any], truth: np.ndarray[Any, Any], result: dict[str, Any], classes: int = 2
+) -> Predictions:
+    """Predictions whose images are all alike, so that their means are those of the result."""
+    right = predicted == truth
+    details = {name: np.full(len(truth), result[name], dtype=np.float32) for name in ("nll", "brier")}
+    details["confidence"] = np.full(len(truth), np.clip(right.mean() - result["ece"], 0, 1), dtype=np.float32)
+    details["rank"] = (~right).astype(np.uint16)
+    return Predictions(predicted, truth, {"classes": np.array(classes), **details})
+
+
+def flats(comparisons: Iterable[Comparison]) -> list[SimpleNamespace]:
+    """Comparisons as JSON has them: flat, and the verdict is the whole phrase."""
+    return [SimpleNamespace(**json.loads(json.dumps(columns.flat(c)))) for c in comparisons]
+
+
+def again(folder: RunFolder, predictions: Predictions, **changes: Any) -> None:
+    """Finish a run once more, with other answers to its test images."""
+    made = folder.result()
+    assert made is not None
+    kept = made.model_dump(exclude={"run_id", "finished", "predictions_bytes"})
+    content = {key: value for key, value in kept.items() if not key.endswith("_sha256")}
+    folder.finish({**content, **changes}, predictions)
 
 
 def bench(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:

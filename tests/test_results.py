@@ -11,17 +11,25 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from helpers import finish_run
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench import disk, results
 from bench.errors import BenchError
-from bench.results import Damaged, Result, RunFolder, frame
+from bench.metrics import Metric, MetricError, choose_metric
+from bench.predictions import NotKept
+from bench.results import DIGITS, Damaged, Result, RunFolder, frame, in_units, measure, unit_for
 from bench.run import Run
 from bench.suite import Suite
+
+
+def metric(value: Any) -> Metric:
+    return Metric.of(choose_metric(value))
 
 
 @pytest.fixture
@@ -37,30 +45,118 @@ def test_finished_folder_has_at_most_five_files(run: Run, tmp_path: Path) -> Non
         finish_run(run, tmp_path, correct=90)
     assert sorted(path.name for path in folder.path.iterdir()) == [
         "metrics.jsonl",
-        "predictions.npy",
+        "predictions.npz",
         "result.json",
         "run.json",
     ]
 
 
-def test_predictions_take_one_byte_an_image(run: Run, tmp_path: Path) -> None:
+def test_kept_weights_make_a_fifth_file(run: Run, tmp_path: Path) -> None:
+    folder = finish_run(run, tmp_path, correct=90, weights=b"all of them")
+    folder.write_metrics([{"epoch": 1, "time": 0.0}])
+    (folder.path / "predictions.npy").write_bytes(b"of an attempt by an older bench")
+    finish_run(run, tmp_path, correct=90, weights=b"all of them")
+    assert len(list(folder.path.iterdir())) == 5
+    assert not (folder.path / "predictions.npy").exists()
+
+
+def test_classes_take_one_byte_an_image(run: Run, tmp_path: Path) -> None:
     folder = finish_run(run, tmp_path, correct=90)
     result = folder.result()
     assert result is not None
     predictions = folder.predictions(result)
-    assert predictions.dtype == np.uint8
-    assert (predictions[0] == predictions[1]).sum() == 90
+    assert predictions.predicted.dtype == predictions.labels.dtype == np.uint8
+    assert (predictions.predicted == predictions.labels).sum() == 90
+    assert (predictions.rank == 0).sum() == 90
+    assert predictions.nll.tolist() == [np.float32(0.1)] * 100
+    with pytest.raises(NotKept, match="keep_probabilities"):
+        predictions.probabilities  # noqa: B018
 
 
-def test_results_from_before_reliability_was_recorded_still_count(run: Run, tmp_path: Path) -> None:
+@pytest.fixture
+def old(run: Run, tmp_path: Path) -> RunFolder:
+    """A run as it was left before more than classes were kept."""
     folder = finish_run(run, tmp_path, correct=90)
-    path = folder.path / "result.json"
-    content = json.loads(path.read_text())
-    del content["reliability"]
-    path.write_text(json.dumps(content))
-    result = folder.result(check_predictions=True)
+    result = folder.result()
     assert result is not None
-    assert result.reliability is None
+    answers = folder.predictions(result)
+    content = io.BytesIO()
+    np.save(content, np.stack([answers.predicted, answers.labels]))
+    (folder.path / "predictions.npy").write_bytes(content.getvalue())
+    (folder.path / "predictions.npz").unlink()
+    described = json.loads((folder.path / "result.json").read_text())
+    described["predictions_sha256"] = hashlib.sha256(content.getvalue()).hexdigest()
+    for name in ("predictions_bytes", "details_sha256"):
+        del described[name]
+    for name in ("last", "best_test"):
+        del described[name]["value"]
+    (folder.path / "result.json").write_text(json.dumps(described))
+    return folder
+
+
+def test_runs_from_before_details_were_kept_still_count(
+    old: RunFolder, tmp_path: Path, make_suite: Callable[..., Suite]
+) -> None:
+    result = old.result(check_predictions=True, check_details=True)
+    assert result is not None
+    predictions = old.predictions(result)
+    assert (predictions.predicted == predictions.labels).sum() == result.correct == 90
+    assert predictions.classes is None
+    with pytest.raises(NotKept, match="from before it was recorded"):
+        predictions.rank  # noqa: B018
+    assert frame(tmp_path, make_suite().cells).set_index("run_id").state[old.run_id] == "done"
+
+
+def test_metrics_of_old_runs_are_those_that_they_kept(old: RunFolder) -> None:
+    result = old.result()
+    assert result is not None
+    for name, value in (("accuracy", 0.9), ("balanced_accuracy", 0.9), ("macro_f1", 0.9 / 1.9)):
+        found = measure(metric(name), old, result)
+        assert found.value == pytest.approx(value)
+        assert found.per_image is not None
+    for name, value in (("nll", result.nll), ("brier", result.brier), ("ece", result.ece)):
+        found = measure(metric(name), old, result)
+        assert (found.value, found.per_image) == (value, None)
+        assert "only the mean" in found.remark
+    for name, reason in (
+        ("top_k", "the rank of the true class of each image was not kept: the run is from before"),
+        (
+            {"ece": {"bins": 10}},
+            "the confidence of the prediction of each image was not kept: the run is from",
+        ),
+        ("auroc", "the probability of every class of each image was not kept: the suite"),
+    ):
+        with pytest.raises(NotKept, match=rf"metric '.*' of run {old.run_id}: {reason}.*another training"):
+            measure(metric(name), old, result)
+
+
+def test_a_metric_that_fails_is_named_with_the_run(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no_number.py").write_text("def found(predictions):\n    return float('nan')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = finish_run(run, tmp_path, correct=90)
+    result = folder.result()
+    assert result is not None
+    with pytest.raises(MetricError, match=f"run {run.id}: metric 'no_number:found' returned nan, expected"):
+        measure(metric("no_number:found"), folder, result)
+
+
+@given(st.lists(st.floats(-1e12, 1e12, allow_subnormal=False).filter(lambda v: abs(v) > 1e-9), min_size=1))
+def test_values_become_whole_numbers_with_the_digits_that_they_have(values: list[float]) -> None:
+    unit, largest = unit_for(values), max(map(abs, values))
+    counts = [in_units(value, unit) for value in values]
+    for value, count in zip(values, counts, strict=True):
+        assert abs(count / unit - value) <= 1e-11 * largest
+    assert abs(largest * unit) * 100_000 < 2**63  # so many seeds can be summed up
+
+
+def test_values_that_are_equal_but_for_float_noise_are_equal() -> None:
+    unit = unit_for([0.3, 0.1 + 0.2])
+    assert in_units(0.3, unit) == in_units(0.1 + 0.2, unit)
+    assert unit_for([0.0]) == unit_for([]) == 10**DIGITS
+    with pytest.raises(BenchError, match=r"1e\+20 is too large a value of a metric"):
+        unit_for([1.0, -1e20])
 
 
 @pytest.mark.parametrize(
@@ -69,8 +165,8 @@ def test_results_from_before_reliability_was_recorded_still_count(run: Run, tmp_
         ("result.json", b'{"run_id": "', "result.json: .*[Jj][Ss][Oo][Nn]"),
         ("result.json", b"", "result.json"),
         ("result.json", b"{}", "result.json: run_id: .*required"),
-        ("predictions.npy", b"\x93NUMPY", "not what the run wrote"),
-        ("predictions.npy", None, "predictions.npy: it is missing"),
+        ("predictions.npz", b"PK\x03\x04", "not what the run wrote"),
+        ("predictions.npz", None, "predictions.npz: it is missing"),
     ],
 )
 def test_damage_is_seen_and_not_counted(
@@ -93,14 +189,49 @@ def test_damage_is_seen_and_not_counted(
     assert np.isnan(row.correct)
 
 
-def test_one_flipped_bit_in_the_predictions_is_damage(run: Run, tmp_path: Path) -> None:
+def test_any_flipped_bit_in_the_predictions_is_damage(
+    run: Run, tmp_path: Path, make_suite: Callable[..., Suite]
+) -> None:
     folder = finish_run(run, tmp_path, correct=90)
-    path = folder.path / "predictions.npy"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(Damaged, match="not what the run wrote"):
-        folder.result(check_predictions=True)
+    result = folder.result()
+    assert result is not None
+    assert result.predictions_bytes is not None
+    path = folder.path / "predictions.npz"
+    whole = path.read_bytes()
+    assert 2 * 100 < result.predictions_bytes < len(whole) - 14 * 100
+    for at in range(0, len(whole), 7):
+        content = bytearray(whole)
+        content[at] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(Damaged, match="not what the run wrote"):
+            folder.result(check_details=True)
+        if at < result.predictions_bytes:
+            with pytest.raises(Damaged, match="not what the run wrote"):
+                folder.result(check_predictions=True)
+        else:  # what accuracy does not need does not hold it up
+            assert folder.result(check_predictions=True) == result
+    states = [
+        frame(tmp_path, make_suite().cells, check_details=checked).set_index("run_id").state[run.id]
+        for checked in (False, True)
+    ]
+    assert states == ["done", "damaged"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK"])
+def test_damage_to_details_is_seen_when_they_are_asked_for(run: Run, tmp_path: Path, content: bytes) -> None:
+    folder = finish_run(run, tmp_path, correct=90)
+    result = folder.result()
+    assert result is not None
+    path = folder.path / "predictions.npz"
+    path.write_bytes(path.read_bytes()[: result.predictions_bytes] + content)
+    assert measure(metric("accuracy"), folder, result).value == 0.9
+    for name in ("nll", "macro_f1"):
+        with pytest.raises(Damaged, match=r"predictions\.npz: its content is not what the run wrote"):
+            measure(metric(name), folder, result)
+    predictions = folder.predictions(result)
+    path.unlink()
+    with pytest.raises(Damaged, match=r"predictions\.npz: it is missing"):
+        predictions.nll  # noqa: B018
 
 
 def test_result_of_another_run_is_damage(tmp_path: Path, make_suite: Callable[..., Suite]) -> None:
@@ -119,20 +250,34 @@ def test_result_that_disagrees_with_its_predictions_is_damage(run: Run, tmp_path
         folder.result(check_predictions=True)
 
 
-def test_predictions_that_are_no_array_are_damage(run: Run, tmp_path: Path) -> None:
+def test_old_predictions_that_are_no_array_are_damage(old: RunFolder) -> None:
+    result = old.result()
+    assert result is not None
+    whole = (old.path / "predictions.npy").read_bytes()
+    for content in (b"", b"no array", whole[:60], whole[:-1], whole + b"\0", whole.replace(b"|u1", b"|O1")):
+        (old.path / "predictions.npy").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        with pytest.raises(Damaged, match=r"predictions\.npy: "):
+            old.predictions(result.model_copy(update={"predictions_sha256": digest}))
+
+
+def test_predictions_of_other_members_are_damage(run: Run, tmp_path: Path) -> None:
     folder = finish_run(run, tmp_path, correct=90)
     result = folder.result()
     assert result is not None
-    whole = (folder.path / "predictions.npy").read_bytes()
-    for content in (b"", b"no array", whole[:60], whole[:-1], whole + b"\0", whole.replace(b"|u1", b"|O1")):
-        (folder.path / "predictions.npy").write_bytes(content)
-        digest = hashlib.sha256(content).hexdigest()
-        with pytest.raises(Damaged, match=r"predictions\.npy: "):
-            folder.predictions(result.model_copy(update={"predictions_sha256": digest}))
+    content = io.BytesIO()
+    np.savez(content, labels=np.zeros(100, dtype=np.uint8))
+    (folder.path / "predictions.npz").write_bytes(content.getvalue())
+    said = {
+        "predictions_bytes": len(content.getvalue()),
+        "predictions_sha256": hashlib.sha256(content.getvalue()).hexdigest(),
+    }
+    with pytest.raises(Damaged, match=r"predictions\.npz: it begins with labels"):
+        folder.predictions(result.model_copy(update=said))
 
 
 @pytest.mark.parametrize(("dtype", "order"), [("uint8", "C"), ("uint16", "C"), ("uint8", "F")])
-def test_predictions_are_read_as_they_were_written(
+def test_old_predictions_are_read_as_they_were_written(
     dtype: str, order: Literal["C", "F"], tmp_path: Path
 ) -> None:
     written = np.array(np.random.default_rng(0).integers(0, 200, (2, 77)), dtype=dtype, order=order)
@@ -146,8 +291,8 @@ def test_predictions_are_read_as_they_were_written(
         predictions_sha256=digest, total=77, correct=int((written[0] == written[1]).sum())
     )
     read = folder.predictions(result)
-    assert read.dtype == written.dtype
-    assert np.array_equal(read, written)
+    assert read.predicted.dtype == read.labels.dtype == written.dtype
+    assert np.array_equal([read.predicted, read.labels], written)
 
 
 def test_a_file_system_in_trouble_is_no_missing_result(

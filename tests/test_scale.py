@@ -112,6 +112,21 @@ def test_noise_selection_and_the_rest_of_the_recipe_stay() -> None:
         assert whole["recipe"] == {**little["recipe"], "epochs": 200, "batch_size": 100}
 
 
+def test_metrics_and_their_margins_stay(make_suite: Callable[..., Suite]) -> None:
+    suite = make_suite(
+        metrics=[{"auroc": {"label": "area"}}, "nll"],
+        keep_probabilities=True,
+        selection="validation",
+        analysis={"alpha": 0.01, "margin": {"nll": 0.02, "area": 0.3}},
+    )
+    small = tiny(suite)
+    assert small.metrics == suite.metrics
+    assert small.margins == suite.margins == {"area": 0.3, "nll": 0.02}
+    assert (small.keep_probabilities, small.analysis.alpha) == (True, 0.01)
+    assert {d["metric"]["name"] for d in described(small)} == {"auroc"}
+    assert tiny(make_suite(metrics="nll")).margins == {"nll": None}
+
+
 def test_a_users_own_code_stays(make_suite: Callable[..., Suite], tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "scale_mine.py").write_text("def net(channels, classes): ...\ndef data(): ...\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -139,6 +139,77 @@ def test_run_survives_its_description(make_suite: Make) -> None:
     assert again.resolve().recipe.augment[0].describe() == {"name": "rotation", "degrees": 5.0}
 
 
+def test_metrics_and_margins_change_no_id_unless_they_choose_the_epoch(make_suite: Make) -> None:
+    plain = make_suite(losses=["ce"]).runs()
+    dressed: list[dict[str, Any]] = [
+        {"metrics": ["accuracy", "nll"], "analysis": {"margin": {"accuracy": 1, "nll": 0.01}}},
+        {"metrics": ["nll", "accuracy"], "analysis": {"margin": 0.01}},  # the last epoch is the last
+        {"metrics": "auroc", "keep_probabilities": True},
+        {"metrics": {"accuracy": {"label": "right"}}},
+    ]
+    for changes in dressed:
+        assert make_suite(losses=["ce"], **changes).runs() == plain
+    for selection in ("validation", "test"):
+        chosen = make_suite(selection=selection).runs()
+        for second in (["accuracy", "nll"], {"accuracy": {"label": "right"}}):
+            assert make_suite(selection=selection, metrics=second).runs() == chosen
+        ids = [
+            make_suite(selection=selection, metrics=first).runs()[0].id
+            for first in ("nll", "top_k", {"top_k": {"k": 3}}, ["macro_f1", "nll"])
+        ]
+        assert len({chosen[0].id, *ids}) == 5
+        dressed_up = [{"nll": {"label": "likelihood"}}, "accuracy"]
+        assert make_suite(selection=selection, metrics=dressed_up).runs()[0].id == ids[0]
+
+
+def test_the_metric_that_chooses_is_described_and_restored(make_suite: Make) -> None:
+    run = make_suite(selection="validation", metrics={"top_k": {"k": 3}}).runs()[0]
+    assert run.description["metric"] == {"name": "top_k", "k": 3}
+    assert run.id == "10530ee658d9b4a3"  # see test_id_is_stable_across_processes_and_versions
+    again = Run.from_description(json.loads(json.dumps(run.description)))
+    assert again.id == run.id
+    found = again.resolve().metric
+    assert found is not None
+    assert found.describe() == {"name": "top_k", "k": 3}
+    plain = make_suite(selection="validation").runs()[0]
+    assert "metric" not in plain.description
+    assert plain.resolve().metric is None
+    assert plain.resolve().derive("init") == again.resolve().derive("init")  # seeds pair across metrics
+
+
+def test_metrics_are_named_as_losses_are(make_suite: Make) -> None:
+    assert [metric.name for metric in make_suite().metrics] == ["accuracy"]
+    assert [metric.name for metric in make_suite(metrics="nll").metrics] == ["nll"]
+    several = make_suite(metrics=["nll", {"top_k": {"k": 3}}, {"ece": {"bins": 10, "label": "calibration"}}])
+    assert [metric.name for metric in several.metrics] == ["nll", "top_k(k=3)", "calibration"]
+    assert several.needs_details
+    assert not make_suite().needs_details
+
+
+@pytest.mark.parametrize(
+    ("metrics", "analysis", "margins"),
+    [
+        (None, None, {"accuracy": 0.1}),
+        (None, {"margin": 0.5}, {"accuracy": 0.5}),
+        (None, {"margin": 0}, {"accuracy": 0.0}),
+        (["accuracy", "nll"], {"margin": 0.5}, {"accuracy": 0.5, "nll": None}),
+        (["accuracy", "nll"], {"margin": {"nll": 0.01}}, {"accuracy": 0.1, "nll": 0.01}),
+        (["nll", "accuracy"], None, {"nll": None, "accuracy": None}),
+        (["nll", "accuracy"], {"margin": 0.02}, {"nll": 0.02, "accuracy": None}),
+        (["macro_f1", "brier"], {}, {"macro_f1": 0.1, "brier": None}),
+        ({"top_k": {"k": 2}}, {"margin": {"top_k(k=2)": 0.3}}, {"top_k(k=2)": 0.3}),
+    ],
+)
+def test_margins_are_by_metric_and_a_bare_number_is_for_the_first(
+    make_suite: Make, metrics: Any, analysis: Any, margins: dict[str, float | None]
+) -> None:
+    suite = make_suite(metrics=metrics, analysis=analysis)
+    assert suite.margins == margins
+    assert suite.analysis.margin == next(iter(margins.values()))
+    assert suite.cut({cell.key: 1 for cell in suite.cells}).margins == margins
+    assert suite.model_copy(update={"keep_weights": True}).margins == margins
+
+
 @given(st.permutations(["seed", "loss", "model", "dataset", "recipe", "selection", "recipe_version"]))
 def test_id_does_not_depend_on_key_order(order: list[str]) -> None:
     suite = Suite.model_validate(
@@ -238,6 +309,41 @@ def test_a_hundred_thousand_runs_expand_in_seconds_without_torch(write_suite: Wr
         ({"recipe": {"schedule": "random_cube"}}, "random_cube .*needs selection: validation or test"),
         ({"models": "vgg5"}, "models: model 'vgg5' needs images of at least 16×16 .*use 'vgg5-tiny'"),
         ({"question": None}, "question: [Ff]ield required"),
+        ({"metrics": []}, "metrics: .*at least 1 item"),
+        ({"metrics": ["accuracy", "nl"]}, "metrics.1: unknown metric 'nl'; allowed: .*did you mean 'nll'"),
+        ({"metrics": {"nll": {}, "ece": {}}}, "found a mapping with nll, ece, .*several make a list"),
+        ({"metrics": [3]}, "metrics.0: found 3, expected the name of a metric"),
+        ({"metrics": {"top_k": {"k": 0}}}, "metrics.0: top_k: k: found 0; .*greater than or equal to 1"),
+        ({"metrics": {"nll": {"recipe": {"epochs": 3}}}}, "metrics.0: nll: unknown key 'recipe'"),
+        ({"metrics": {"nll": {"label": 3}}}, "metrics.0: nll: label: found 3, expected a name"),
+        ({"metrics": ["nll", {"nll": {"label": "again"}}]}, "metrics: found 'nll' more than once"),
+        (
+            {"metrics": ["nll", {"ece": {"label": "nll"}}]},
+            "metrics: found 'nll' more than once; tell them apart with 'label'",
+        ),
+        ({"metrics": "no_such_module:metric"}, "metrics.0: 'no_such_module:metric': there is no module"),
+        ({"metrics": ["nll", "auroc"]}, "metrics: 'auroc' needs the prob.* keep with keep_probabilities: tr"),
+        (
+            {"metrics": ["accuracy", "nll"], "analysis": {"margin": {"nl": 1}}},
+            "analysis.margin: unknown metric 'nl'; allowed: accuracy, nll; did you mean 'nll'",
+        ),
+        ({"analysis": {"margin": {"nll": 1}}}, "analysis.margin: unknown metric 'nll'; allowed: accuracy"),
+        ({"analysis": {"margin": -1}}, "analysis.margin: found -1; .*greater than or equal to 0"),
+        ({"analysis": {"margin": True}}, "analysis: margin: found true, expected a value and not a yes"),
+        ({"analysis": {"margin": float("nan")}}, "analysis.margin: found nan; .*finite"),
+        ({"analysis": {"margin": "wide"}}, "analysis.margin: found 'wide'"),
+        (
+            {"analysis": {"margin": {"accuracy": True}}},
+            "analysis.margin: accuracy: found true, expected a num",
+        ),
+        (
+            {"analysis": {"margin": {"accuracy": -1}}},
+            "analysis.margin: accuracy: found -1, expected a number",
+        ),
+        ({"analysis": {"margin": {"accuracy": float("nan")}}}, "analysis.margin: accuracy: found nan"),
+        ({"analysis": {"margin": {"accuracy": float("inf")}}}, "analysis.margin: accuracy: found inf"),
+        ({"analysis": {"margin": {"accuracy": "1"}}}, "analysis.margin: accuracy: found '1', expected a num"),
+        ({"keep_probabilities": 3}, "keep_probabilities: found 3"),
         ({"analysis": {"alpha": 2}}, "analysis.alpha: found 2"),
         ({"analysis": 0.05}, "analysis: found 0.05, expected a mapping of alpha, margin"),
         ({"losses": ["ce", "no_such_module:loss"]}, "losses.1: 'no_such_module:loss': there is no module"),

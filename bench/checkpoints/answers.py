@@ -21,7 +21,7 @@ from bench.errors import BenchError
 from bench.models import choose_model
 from bench.models.resize import Resized
 from bench.training.data import Normalisation
-from bench.training.evaluation import Scores, batch_size, score
+from bench.training.evaluation import Scores, answer, batch_size, score
 from bench.training.step import precision
 
 
@@ -178,7 +178,7 @@ def ask(
         first,
         predicted.numpy(),
         labels.numpy(),
-        score(logits, labels + first),
+        score(answer(logits, labels + first)),
         notes,
     )
 

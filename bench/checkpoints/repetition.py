@@ -94,7 +94,7 @@ def weights_of(
     content = repeated.weights(again)
     assert content is not None
     here = fingerprint(device)
-    differing = int((folder.predictions(result)[0] != repeated.predictions(again)[0]).sum())
+    differing = int((folder.predictions(result).predicted != repeated.predictions(again).predicted).sum())
     if not differing:
         say(f"the same predictions for all {result.total:,} test images as the run has stored")
         return Weights(content, "repeated", again, here)

@@ -120,7 +120,7 @@ def go_on(told: Continuation) -> None:
     cluster = Cluster(
         suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
     )
-    set_aside_damaged(suite.runs(), told.results, say)
+    set_aside_damaged(suite, suite.runs(), told.results, say)
     design, wait = Design(suite, told.results), POLL[1]
     contradictory: dict[str, float] = {}
     while unfinished(runs := design.now().runs(), told.results):

@@ -118,6 +118,7 @@ class Crew:
             git=git_state(Path.cwd()),
             launcher=os.getpid(),
             keep_weights=suite.keep_weights,
+            keep_probabilities=suite.keep_probabilities,
         )
         self.pack = pack.write(self.folder.absolute())
         self.worker = Worker(self.pack)

@@ -47,6 +47,7 @@ class Pack(BaseModel):
     launcher: int | None = None
     """Process on this machine without which the worker stops. None: a job that stands for itself."""
     keep_weights: bool = False
+    keep_probabilities: bool = False
     workers: int | None = 1
     """Processes of a job that share it, on each GPU; None: as many as a measurement on the GPU says."""
     versions: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from bench import datasets, models
+from bench import datasets, metrics, models
 from bench.choices import Choice, ForeignOptions, load_callable
 from bench.errors import BenchError
 from bench.results import Damaged, RunFolder
@@ -30,6 +30,11 @@ def check_names(suite: Suite) -> None:
                     models.check_library_name(entry.choice)
             except BenchError as error:
                 raise BenchError(f"{suite.name}: {axis}: {error}") from None
+    for metric in suite.metrics:
+        try:
+            metrics.as_function(metric.choice)
+        except BenchError as error:
+            raise BenchError(f"{suite.name}: metrics: {error}") from None
 
 
 def check_data(chosen: Iterable[Choice], data: Path, say: Callable[[str], None]) -> None:
@@ -58,7 +63,7 @@ def prepare(
     Raises:
         BenchError: a data set is neither here nor to be had.
     """
-    set_aside_damaged(runs, results, say)
+    set_aside_damaged(suite, runs, results, say)
     if retry_failed:
         for run in runs:
             RunFolder(results, run.id).forget_failure()
@@ -66,12 +71,12 @@ def prepare(
         check_data({entry.choice for entry in suite.datasets}, data, say)
 
 
-def set_aside_damaged(runs: Iterable[Run], results: Path, say: Callable[[str], None]) -> None:
+def set_aside_damaged(suite: Suite, runs: Iterable[Run], results: Path, say: Callable[[str], None]) -> None:
     """Move the folders of results that cannot be believed out of the way, so that they are trained again."""
     for run in runs:
         folder = RunFolder(results, run.id)
         try:
-            folder.result(check_predictions=True)
+            folder.result(check_predictions=True, check_details=suite.needs_details)
         except Damaged as damage:
             say(f"damaged result: {damage}; set aside as {folder.set_aside()}, it will be trained again")
 

@@ -286,6 +286,7 @@ class Submitter:
             "versions": installed_versions(),
             "workers": None if profile.shares else 1,
             "keep_weights": cluster.suite.keep_weights,
+            "keep_probabilities": cluster.suite.keep_probabilities,
         }
         packs = [Pack(runs=[*runs], **common) for runs in array]
         nodes = self.look.bad_nodes

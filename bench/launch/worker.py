@@ -242,7 +242,15 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
     folder.start(run, attempt)
     _note(run, f"(seed {run.seed}) begins")
     try:
-        train(run, folder, device=device, data=pack.data, should_stop=stop, keep_weights=pack.keep_weights)
+        train(
+            run,
+            folder,
+            device=device,
+            data=pack.data,
+            should_stop=stop,
+            keep_weights=pack.keep_weights,
+            keep_probabilities=pack.keep_probabilities,
+        )
     except OSError as error:
         if is_storage_trouble(pack.results, error):
             raise

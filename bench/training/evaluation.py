@@ -1,12 +1,15 @@
-"""What a model makes of a set of images: how many right, and how honest its probabilities are."""
+"""What a model makes of a set of images: its answers, how many are right, and how honest they are."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from bench.predictions import Predictions
 
 CALIBRATION_BINS = 15
 _PIXELS = 2**24  # in a batch on a GPU: 5,000 images of 28 × 28, and 334 of 224 × 224
@@ -15,6 +18,41 @@ _PIXELS = 2**24  # in a batch on a GPU: 5,000 images of 28 × 28, and 334 of 224
 def batch_size(device: torch.device, height: int, width: int) -> int:
     """Images to score at once, of the size that the network sees: the same wherever a run is looked at."""
     return 500 if device.type == "cpu" else max(1, min(5000, _PIXELS // (height * width)))
+
+
+class Answers(NamedTuple):
+    """Of each image of one set [N], where they were computed: see :class:`bench.predictions.Predictions`."""
+
+    labels: Tensor
+    """The true class."""
+    predicted: Tensor
+    """The class with the largest logit, on a CPU the first of those that tie."""
+    rank: Tensor
+    """Of the true class, by the logits: probabilities of unlikely classes may all be 0."""
+    nll: Tensor
+    brier: Tensor
+    confidence: Tensor
+    probabilities: Tensor
+    """[N, K]; like the three before in float64."""
+
+    def details(self, *, probabilities: bool) -> dict[str, Tensor]:
+        """What is kept of them beside the classes, in the host's memory."""
+        kept = {name: getattr(self, name).float() for name in ("nll", "brier", "confidence")}
+        if probabilities:
+            kept["probabilities"] = self.probabilities.float()
+        kept["classes"] = torch.tensor(self.probabilities.shape[1])
+        # There is hardly an operation for torch.uint16.
+        return {name: value.cpu() for name, value in {"rank": self.rank.int(), **kept}.items()}
+
+    def predictions(self) -> Predictions:
+        """All that metrics may ask for, as exact as it is kept."""
+        return predictions(self.predicted, self.labels, self.details(probabilities=True))
+
+
+def predictions(predicted: Tensor, labels: Tensor, details: Mapping[str, Tensor]) -> Predictions:
+    """Predicted and true classes [N] and :meth:`Answers.details`, for metrics and files."""
+    arrays = {name: value.cpu().numpy() for name, value in details.items()}
+    return Predictions(predicted.cpu().numpy(), labels.cpu().numpy(), arrays)
 
 
 class Scores(NamedTuple):
@@ -32,21 +70,37 @@ class Scores(NamedTuple):
     """The bins that ``ece`` is made of: see :func:`reliability`. Plain data, for checkpoints."""
 
 
-def score(logits: Tensor, labels: Tensor) -> Scores:
-    """Scores from logits [N, K] of any float type and labels [N], computed in float64."""
+def answer(logits: Tensor, labels: Tensor) -> Answers:
+    """Answers from logits [N, K] of any float type and labels [N]; probabilities are computed in float64."""
     log_p = logits.double().log_softmax(dim=1)
     p = log_p.exp()
-    confidence, predicted = p.max(dim=1)
-    right = predicted == labels
     true = labels.unsqueeze(1)
-    # Σ(p − q)² = Σp² − 2p_y + 1 for a one-hot q.
-    bins = reliability(confidence, right)
-    brier = p.square().sum(dim=1) - 2 * p.gather(1, true).squeeze(1) + 1
+    logit = logits.gather(1, true)
+    before = torch.arange(logits.shape[1], device=logits.device) < true
+    predicted = logits.argmax(dim=1)
+    rank = (logits > logit).sum(dim=1) + ((logits == logit) & before).sum(dim=1)
+    return Answers(
+        labels=labels,
+        predicted=predicted,
+        # Of several that tie for the first place, a GPU may predict another one than the first.
+        rank=rank.clamp(min=1).masked_fill(predicted == labels, 0),
+        nll=-log_p.gather(1, true).squeeze(1),
+        # Σ(p − q)² = Σp² − 2p_y + 1 for a one-hot q.
+        brier=p.square().sum(dim=1) - 2 * p.gather(1, true).squeeze(1) + 1,
+        confidence=p.amax(dim=1),
+        probabilities=p,
+    )
+
+
+def score(answers: Answers) -> Scores:
+    """The means over images, in float64."""
+    right = answers.predicted == answers.labels
+    bins = reliability(answers.confidence, right)
     return Scores(
         correct=int(right.sum()),
-        total=len(labels),
-        nll=float(-log_p.gather(1, true).mean()),
-        brier=float(brier.mean()),
+        total=len(right),
+        nll=float(answers.nll.mean()),
+        brier=float(answers.brier.mean()),
         ece=calibration_error(bins),
         reliability=bins,
     )

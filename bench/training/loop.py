@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bench import models
 from bench.errors import BenchError
+from bench.metrics import Metric
+from bench.predictions import Predictions
 from bench.results import Damaged, RunFolder
 from bench.run import Resolved, Run
 from bench.training import checkpoint, evaluation, optimization, weights
@@ -41,6 +42,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_seconds: float = 60.0,
     keep_weights: bool = False,
+    keep_probabilities: bool = False,
 ) -> bool:
     """Train a run from where its folder says it is, and write its result there.
 
@@ -53,18 +55,22 @@ def train(
         checkpoint_seconds: least time between two checkpoints. They follow the clock, so that a run of
             seconds writes none.
         keep_weights: also write the weights of the epoch that counts.
+        keep_probabilities: also keep the probability of every class for each test image.
 
     Returns:
         Whether the run is finished; False where it was stopped.
 
     Raises:
         Diverged: the loss became NaN or infinite.
+        MetricError: the metric that chooses the epoch fails, or is no finite number.
         BenchError: the data set, the model or the loss cannot be built.
         OSError: the results folder cannot be written.
     """
     began = saved = time.monotonic()
     path = folder.path / "checkpoint.pt"
-    training = Training(run.resolve(), data, device, keep_weights=keep_weights)
+    training = Training(
+        run.resolve(), data, device, keep_weights=keep_weights, keep_probabilities=keep_probabilities
+    )
     try:
         state = checkpoint.load(path, device)
     except Damaged as damage:
@@ -91,7 +97,12 @@ def train(
     kept = weights.to_bytes(training.kept, run) if training.kept else None
     if keep_weights and kept is None:
         training.warnings.append("weights were not kept: that was asked for after the epoch that counts")
-    folder.finish(training.result(), training.predictions(), kept)
+    predictions = training.predictions()
+    if keep_probabilities and "probabilities" not in predictions.details:
+        training.warnings.append(
+            "probabilities were not kept: that was asked for after the epoch that counts"
+        )
+    folder.finish(training.result(), predictions, kept)
     return True
 
 
@@ -105,9 +116,11 @@ class Training:
         device: torch.device,
         recorder: Recorder | None = None,
         keep_weights: bool = False,
+        keep_probabilities: bool = False,
     ) -> None:
         """Build everything; ``recorder`` replays steps (default: on CUDA its graphs, on a CPU none)."""
         self.resolved = resolved
+        self.metric = Metric.of(resolved.metric) if resolved.metric else None
         self.recipe = resolved.recipe
         self.device = device
         devices.repeat_bits(device)
@@ -139,6 +152,7 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.warnings: list[str] = []
         self.chosen: dict[str, Any] = {}  # test predictions and scores at the epoch that counts so far
+        self.keep_probabilities = keep_probabilities
         self.keep_weights = keep_weights
         self.kept: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
         self.take: Callable[[Tensor, Tensor], None] = self.step
@@ -180,6 +194,7 @@ class Training:
 
         Raises:
             Diverged: the mean training loss, or the test loss, is not finite.
+            MetricError: the metric that chooses the epoch fails, or is no finite number.
         """
         seen = self.data.seen_per_epoch
         began = time.monotonic()
@@ -190,8 +205,8 @@ class Training:
         speed = seen / max(self.epoch_seconds, 1e-9)
 
         self.step.model.eval()
-        logits = self._logits(self.data.test[0])
-        test = evaluation.score(logits, self.data.test[1])
+        answers = self._answers(self.data.test)
+        test = evaluation.score(answers)
         if not math.isfinite(test.nll):
             raise Diverged(f"diverged: the test loss is {test.nll} after epoch {self.epoch + 1}")
         line = {
@@ -205,30 +220,52 @@ class Training:
             "test_correct": test.correct,
             "images_per_second": speed,
         }
+        if self.metric is not None:
+            line[f"test_{self.metric.key}"] = self.metric.value(answers.predictions())
         if self.data.validation is not None:
-            validation = evaluation.score(self._logits(self.data.validation[0]), self.data.validation[1])
+            held_out = self._answers(self.data.validation)
+            validation = evaluation.score(held_out)
             line["validation_loss"] = validation.nll
             line["validation_accuracy"] = validation.correct / validation.total
+            if self.metric is not None:
+                line[f"validation_{self.metric.key}"] = self.metric.value(held_out.predictions())
         learned = self.step.objective.learned_weights()
         line |= {f"w{k}": w for k, w in enumerate(learned, start=1)}
-        self._choose_epoch(line, test, logits)
+        self._choose_epoch(line, test, answers)
         self.history.append(line)
         self.epoch += 1
         self._start_epoch()
         return line
 
-    def _choose_epoch(self, line: dict[str, Any], test: evaluation.Scores, logits: Tensor) -> None:
+    def _choose_epoch(
+        self, line: dict[str, Any], test: evaluation.Scores, answers: evaluation.Answers
+    ) -> None:
         """Keep this epoch's test scores if it is the one that counts; let random_cube act if it is not."""
         selection = self.resolved.selection
-        judged = "validation_accuracy" if selection == "validation" else "test_accuracy"
-        best = all(line[judged] > earlier[judged] for earlier in self.history)
+        images = "validation" if selection == "validation" else "test"
+        here = self._judged(line, images)
+        best = all(here > self._judged(earlier, images) for earlier in self.history)
         if best or selection == "last":
             kind = torch.uint8 if self.data.form.classes <= 256 else torch.int32
-            predicted = logits.argmax(dim=1).to(kind).cpu()
-            self.chosen = {**test._asdict(), "epoch": line["epoch"], "predicted": predicted}
+            self.chosen = {
+                **test._asdict(),
+                "epoch": line["epoch"],
+                "predicted": answers.predicted.to(kind).cpu(),
+                "details": answers.details(probabilities=self.keep_probabilities),
+            }
             self.kept = weights.held(self.step.model) if self.keep_weights else {}
         elif self.recipe.schedule.name == "random_cube":
             self.rate = optimization.random_cube(self.resolved.derive("schedule", line["epoch"]))
+
+    def _judged(self, line: Mapping[str, Any], images: str) -> float:
+        """How good an epoch is on the ``test`` or ``validation`` images: more is better."""
+        if self.metric is None:
+            return float(line[f"{images}_accuracy"])
+        value = float(line[f"{images}_{self.metric.key}"])
+        return value if self.metric.higher_is_better else -value
+
+    def _answers(self, images: tuple[Tensor, Tensor]) -> evaluation.Answers:
+        return evaluation.answer(self._logits(images[0]), images[1])
 
     @torch.inference_mode()
     def _logits(self, images: Tensor) -> Tensor:
@@ -267,21 +304,26 @@ class Training:
         self.kept = state.get("kept", {}) if self.keep_weights else {}
         self.warnings += [warning for warning in state["warnings"] if warning not in self.warnings]
 
-    def predictions(self) -> np.ndarray[Any, Any]:
-        """Predicted and true class of every test image at the epoch that counts, [2, N]."""
-        kind = np.uint8 if self.data.form.classes <= 256 else np.uint16
-        pair = [self.chosen["predicted"].cpu().numpy(), self.data.test[1].cpu().numpy()]
-        return np.stack(pair).astype(kind)
+    def predictions(self) -> Predictions:
+        """What is kept of the answers to the test images at the epoch that counts."""
+        details: dict[str, Tensor] = self.chosen.get("details", {})  # a bench before this one kept none
+        if not self.keep_probabilities:
+            details = {name: value for name, value in details.items() if name != "probabilities"}
+        return evaluation.predictions(self.chosen["predicted"], self.data.test[1], details)
 
     def result(self) -> dict[str, Any]:
         """The fields of :class:`bench.results.Result` that training decides."""
-        best = max(self.history, key=lambda line: line["test_correct"])
+        best = max(self.history, key=lambda line: self._judged(line, "test"))
         images = sum(line["images_per_second"] for line in self.history)
         return {
-            **{key: value for key, value in self.chosen.items() if key != "predicted"},
-            "last": {"epoch": self.epoch, "correct": self.history[-1]["test_correct"]},
-            "best_test": {"epoch": best["epoch"], "correct": best["test_correct"]},
+            **{key: value for key, value in self.chosen.items() if key not in ("predicted", "details")},
+            "last": self._score(self.history[-1]),
+            "best_test": self._score(best),
             "images_per_second": images / len(self.history),
             "seconds": self.seconds,
             "warnings": self.warnings,
         }
+
+    def _score(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        value = None if self.metric is None else line[f"test_{self.metric.key}"]
+        return {"epoch": line["epoch"], "correct": line["test_correct"], "value": value}

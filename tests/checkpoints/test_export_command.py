@@ -70,7 +70,7 @@ def test_exported_weights_are_loaded_again_by_bench_and_by_plain_python(
         result = RunFolder(results, run.id).result()
         assert result is not None
         predicted, modules = answers_of_card(folder, run, results)
-        assert predicted == RunFolder(results, run.id).predictions(result)[0].tolist()
+        assert predicted == RunFolder(results, run.id).predictions(result).predicted.tolist()
         assert ("bench" in modules) == (number == 0)  # timm's network needs no bench
         status, printed, said = bench("evaluate", folder, "--json", "--claimed", f"{100 * result.accuracy:g}")
         assert status == 0, said
@@ -89,16 +89,21 @@ def test_exported_weights_are_loaded_again_by_bench_and_by_plain_python(
 
 
 def test_verdict_of_the_suite_is_on_the_card(bench: Bench, write_suite: Write, tmp_path: Path) -> None:
-    path = write_suite(seeds=6, selection="test")
+    path = write_suite(seeds=6)
     for run in load(path).runs():
         gain = 10 + run.seed % 2 if "mix_ent" in run.text else 0
         finish_run(run, tmp_path / "results", correct=80 + gain + run.seed % 3, weights=b"made up")
     ce, mix_ent = load(path).runs()[:2]
     bench("export", mix_ent.id, path, "-o", tmp_path / "theirs")
     _, text = card_of(tmp_path / "theirs")
-    assert "mix_ent against ce, over 6 pairs of runs: **superior**. Mean difference +10.500 points" in text
+    assert (
+        "By accuracy: **superior**. mix_ent is better than ce: +10.50 points (95 % interval 9.93 to 11.07) "
+        "over 6 seeds, adjusted p = .0312. That is about the two losses; "
+    ) in text
     assert "these weights are one run of them" in text
-    assert "OPTIMISTIC" in text
+    assert "nll (negative log-likelihood) 0.1000, brier (Brier score) 0.1000, ece" in text
+    assert "What counts is the last epoch." in text
+    assert "OPTIMISTIC" not in text
     bench("export", ce.id, path, "-o", tmp_path / "baseline")
     assert "Its loss, ce, is the baseline" in card_of(tmp_path / "baseline")[1]
     bench("export", ce.id, "-o", tmp_path / "alone")
@@ -117,8 +122,27 @@ def test_card_of_a_suite_that_is_decided_early_does_not_call_it_unfinished(
     run = next(run for run in load(path).runs() if "mix_ent" in run.text)
     bench("export", run.id, path, "-o", tmp_path / "theirs")
     _, text = card_of(tmp_path / "theirs")
-    assert "over 10 pairs of runs: **" in text
-    assert "not finished" not in text
+    assert "By accuracy: **" in text
+    assert "over 10 seeds" in text
+    assert "may still change" not in text
+
+
+def test_card_gives_no_verdict_where_the_test_set_chose_the_epoch(
+    bench: Bench, write_suite: Write, tmp_path: Path
+) -> None:
+    path = write_suite(seeds=6, selection="test", metrics=["nll", "accuracy"])
+    for run in load(path).runs():
+        nll = (0.2 if "mix_ent" in run.text else 0.5) + run.seed / 100
+        finish_run(run, tmp_path / "results", correct=80, weights=b"made up", nll=nll)
+    run = next(run for run in load(path).runs() if "mix_ent" in run.text)
+    bench("export", run.id, path, "-o", tmp_path / "theirs")
+    _, text = card_of(tmp_path / "theirs")
+    assert "By nll: **no verdict**. mix_ent differs from ce by -0.300 nats" in text
+    assert (
+        "What counts is the epoch with the best nll on the test images themselves, which is OPTIMISTIC"
+        in text
+    )
+    assert "OPTIMISTIC: the epoch was chosen on the test set itself, so no verdict is given." in text
 
 
 def test_run_without_weights_is_trained_again_and_compared(

@@ -218,7 +218,7 @@ def test_damaged_result_is_set_aside_and_trained_again(write_suite: Write, tmp_p
     undisturbed = bench("run", path, "--results", results).stdout
     first, second, *_ = suite.runs()
     (results / "runs" / first.id / "result.json").write_text("{")
-    (results / "runs" / second.id / "predictions.npy").write_bytes(b"")
+    (results / "runs" / second.id / "predictions.npz").write_bytes(b"")
     seen = bench("status", path, "--results", results, "--json")
     assert json.loads(seen.stdout)["runs"]["damaged"] == 1  # predictions are read by `run` and `report` only
     assert seen.returncode == 1

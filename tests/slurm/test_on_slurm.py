@@ -61,7 +61,7 @@ def undisturbed(path: Path, folder: Path) -> Path:
 
 
 def predictions(suite: Suite, results: Path) -> list[bytes]:
-    return [(results / "runs" / run.id / "predictions.npy").read_bytes() for run in suite.runs()]
+    return [(results / "runs" / run.id / "predictions.npz").read_bytes() for run in suite.runs()]
 
 
 def test_suite_is_split_into_arrays_and_equals_the_one_trained_here(

@@ -7,14 +7,14 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss
 
-from bench.training.evaluation import calibration_error, reliability, score
+from bench.training.evaluation import answer, calibration_error, reliability, score
 
 
 def test_scores_agree_with_independent_ones() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 3 * torch.randn(500, 7, generator=generator)
     labels = torch.randint(7, (500,), generator=generator)
-    ours = score(logits, labels)
+    ours = score(answer(logits, labels))
     p = np.exp(logits.double().numpy())
     p /= p.sum(axis=1, keepdims=True)
     assert ours.correct == round(500 * accuracy_score(labels, p.argmax(axis=1)))
@@ -35,7 +35,7 @@ def test_scores_agree_with_independent_ones() -> None:
 
 def test_scores_stay_finite_at_extreme_logits() -> None:
     logits = torch.tensor([[1e4, -1e4], [-1e4, 1e4]])
-    scores = score(logits, torch.tensor([0, 0]))
+    scores = score(answer(logits, torch.tensor([0, 0])))
     assert scores.correct == 1
     assert scores.nll == pytest.approx(1e4)
     assert scores.brier == pytest.approx(1.0)

@@ -41,7 +41,7 @@ def outcome(folder: RunFolder) -> tuple[bytes, list[dict[str, Any]]]:
         {key: value for key, value in line.items() if key not in CHANGES_WITH_THE_CLOCK}
         for line in folder.metrics()
     ]
-    return (folder.path / "predictions.npy").read_bytes(), metrics
+    return (folder.path / "predictions.npz").read_bytes(), metrics
 
 
 class StopAfter:

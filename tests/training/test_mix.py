@@ -110,7 +110,7 @@ def test_resumed_anywhere_to_the_same_bits(make_suite: Make, tmp_path: Path, ste
         pass
     losses = [[line["train_loss"] for line in f.metrics()] for f in (whole, folder)]
     assert losses[0] == losses[1]
-    assert (whole.path / "predictions.npy").read_bytes() == (folder.path / "predictions.npy").read_bytes()
+    assert (whole.path / "predictions.npz").read_bytes() == (folder.path / "predictions.npz").read_bytes()
 
 
 def test_training_accuracy_counts_the_larger_part(make_suite: Make, tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def test_kept_weights_give_the_predictions_of_the_epoch_that_counts(
     assert result is not None
     content = folder.weights(result)
     assert content is not None
-    assert answers(content, run, tmp_path).tolist() == folder.predictions(result)[0].tolist()
+    assert answers(content, run, tmp_path).tolist() == folder.predictions(result).predicted.tolist()
     assert {path.name for path in folder.path.iterdir()} == {
-        *("metrics.jsonl", "predictions.npy", "result.json", "weights.safetensors")
+        *("metrics.jsonl", "predictions.npz", "result.json", "weights.safetensors")
     }
 
 
