@@ -8,24 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import finish_run
+from helpers import finish_run, flats
 
+from bench.comparisons import agreement
+from bench.comparisons.analysis import analyse
 from bench.design import Design, as_it_stands, stopping_plan
 from bench.errors import BenchError
-from bench.reports import agreement
-from bench.reports.analysis import analyse
-from bench.reports.comparison import report, report_and_agreement
-from bench.reports.documents import Report
+from bench.reports.build import report, report_and_agreement
+from bench.reports.document import document
 from bench.reports.figures import draw
 from bench.reports.html import page
 from bench.reports.html.runs import list_runs
 from bench.reports.methods import paper
-from bench.reports.text import markdown
+from bench.reports.render.markdown import markdown
+from bench.reports.schema import Report
 from bench.results import RunFolder, frame
 from bench.scale import tiny
 from bench.statistics.sequential import evidence
 from bench.statistics.stopping import Outcome
-from bench.statistics.verdicts import Verdict
+from bench.statistics.verdicts import Word
 from bench.suite import Suite
 
 Make = Callable[..., Suite]
@@ -153,8 +154,12 @@ def decided(suite: Suite, tmp_path: Path) -> tuple[Suite, Report]:
 def test_verdicts_are_those_of_the_looks(decided: tuple[Suite, Report]) -> None:
     made = decided[1]
     assert made.complete
-    assert [c.verdict for c in made.comparisons] == [Verdict.SUPERIOR, Verdict.EQUIVALENT]
-    better, same = made.comparisons
+    better, same = flats(made.comparisons)
+    assert [better.verdict, same.verdict] == ["superior", "equivalent on this test set"]
+    assert (better.level, same.level) == (0.95, 0.9)
+    assert (better.p_decided, same.p_decided) == (better.p_adjusted, same.p_equivalence)
+    assert same.p_adjusted > 0.05 > same.p_equivalence
+    assert max(abs(same.low), abs(same.high)) <= 0.015  # within the margin
     assert made.sequential is not None
     assert made.sequential.bar == 40  # two comparisons at .05
     assert better.e is not None
@@ -171,12 +176,13 @@ def test_intervals_stay_valid_and_nest(decided: tuple[Suite, Report]) -> None:
     for c in made.comparisons:
         d = np.array([cells[c.loss][s] - cells["ce"][s] for s in range(c.n)])
         path = evidence(d, 1000)
-        assert (c.low, c.high) == pytest.approx((path.low[-1], path.high[-1]))
-        assert c.low_new_images is not None
-        assert c.high_new_images is not None
-        assert c.low_new_images <= c.low + 1e-12
-        assert c.high <= c.high_new_images + 1e-12
-        assert c.p_new_images is None
+        assert c.interval is not None
+        assert (c.interval.low, c.interval.high) == pytest.approx((path.low[-1], path.high[-1]))
+        assert c.new_images is not None
+        assert c.new_images.interval is not None
+        assert c.new_images.interval.low <= c.interval.low + 1e-12
+        assert c.interval.high <= c.new_images.interval.high + 1e-12
+        assert c.new_images.p is None
 
 
 def test_what_is_saved_is_counted(decided: tuple[Suite, Report]) -> None:
@@ -198,8 +204,8 @@ def test_nothing_is_saved_while_a_comparison_is_open(suite: Suite, tmp_path: Pat
     assert not made.complete
     assert made.sequential is not None
     assert (made.sequential.closed, made.sequential.runs_saved) == (0, 0)
-    assert {c.verdict for c in made.comparisons} == {Verdict.UNDECIDED}
-    assert {c.stopped for c in made.comparisons} == {Outcome.OPEN}
+    assert {c.verdict for c in flats(made.comparisons)} == {"undecided"}
+    assert {c.stopped for c in flats(made.comparisons)} == {"open"}
 
 
 def test_comparisons_can_be_made_again_from_the_agreement(
@@ -207,19 +213,20 @@ def test_comparisons_can_be_made_again_from_the_agreement(
 ) -> None:
     made, content = report_and_agreement(decided[0], tmp_path)
     (tmp_path / "agreement.npz").write_bytes(content)
-    assert analyse(*agreement.load(tmp_path / "agreement.npz")).comparisons == made.comparisons
+    measured, baseline, design = agreement.load(tmp_path / "agreement.npz")
+    assert analyse(measured, baseline, design).comparisons == made.comparisons
 
 
 def test_everything_that_people_read_says_how_seeds_were_added(
     decided: tuple[Suite, Report], tmp_path: Path
 ) -> None:
     suite, made = decided
-    text = markdown(made)
-    assert "finds" not in text
+    text = markdown(document(made).blocks(everything=True))
+    headings = {line for line in text.splitlines() if line.startswith("| loss")}
+    shown = {cell.strip() for line in headings for cell in line.split("|")}
+    assert {"interval", "p", "verdict", "e", "looks", "p adj.", "eq.", "on new images", "floor"} <= shown
+    assert not {"finds", "p t", "flip"} & shown
     assert "would settle" not in text
-    assert "| loss    |" in text
-    assert "| looks |" in text
-    assert "p t" not in text
     assert "K/α for K = 2" in made.method
     assert max(len(line) for line in text.splitlines() if line.startswith("|")) <= 100
     methods = paper(suite, tmp_path, made)
@@ -229,8 +236,9 @@ def test_everything_that_people_read_says_how_seeds_were_added(
     assert "Grünwald" in methods["methods.md"]
     assert r"Gr{\"u}nwald" in methods["references.bib"]
     html = page(made, list_runs(suite, tmp_path, frame(tmp_path, suite.cells), ""))
-    assert "p (1/e)" in html
-    assert "p (flips)" not in html
+    assert 'data-key="e"' in html
+    assert 'data-key="looks"' in html
+    assert 'data-key="p_sign_flip"' not in html
     assert json.loads(made.model_dump_json())["comparisons"][0]["stopped"] == "difference"
 
 
@@ -246,10 +254,11 @@ def test_a_comparison_that_was_given_up_says_so(make_suite: Make, tmp_path: Path
     while finish(suite, tmp_path):
         pass
     made = report(as_it_stands(suite, tmp_path), tmp_path)
-    futile = [c for c in made.comparisons if c.stopped is Outcome.FUTILE]
+    futile = [c for c in made.comparisons if c.sequence and c.sequence.outcome is Outcome.FUTILE]
     assert futile
-    assert all(c.verdict is Verdict.UNDECIDED for c in futile)
-    assert "the largest number would hardly decide it" in markdown(made)
+    assert all(c.verdict and c.verdict.word is Word.UNDECIDED for c in futile)
+    text = " ".join(markdown(document(made).blocks(everything=False)).split())
+    assert "the largest number would hardly decide it" in text
 
 
 def test_without_a_margin_nobody_speaks_of_equivalence(make_suite: Make, tmp_path: Path) -> None:
@@ -268,3 +277,85 @@ def test_a_miniature_goes_all_the_way(suite: Suite, tmp_path: Path) -> None:
     while finish(small, tmp_path):
         pass
     assert {*asked(small, tmp_path).values()} == {3}
+
+
+# ----------------------------------------------------------------------------------------- other metrics
+
+
+def finish_nll(suite: Suite, results: Path, noise: float = 0.008) -> int:
+    """As :func:`finish`, where min_ent has the *larger* loss, and no loss is more accurate."""
+    made = 0
+    for cell in as_it_stands(suite, results).cells:
+        for run in cell.runs:
+            if not RunFolder(results, run.id).done:
+                rng = np.random.default_rng([run.seed, len(cell.loss)])
+                nll = 0.3 + LIKE[cell.loss] / 1000 + noise * rng.standard_normal()
+                finish_run(run, results, 900 + int(rng.integers(-2, 3)), 1000, nll=nll)
+                made += 1
+    return made
+
+
+def test_seeds_are_added_until_another_first_metric_is_decided(make_suite: Make, tmp_path: Path) -> None:
+    metrics = ["nll", "accuracy"]
+    suite = make_suite(losses=[*LIKE], seeds=ADDED, metrics=metrics, analysis={"margin": 0.015})
+    plan = stopping_plan(suite)
+    assert plan is not None
+    assert plan.margin == 0.015  # in its own unit, and no points
+    steps = []
+    while finish_nll(suite, tmp_path):
+        steps.append(asked(suite, tmp_path))
+    assert steps[0] == {"ce": 8, "min_ent": 8, "mix_ent": 8}
+    outcomes = {key[2]: found.outcome for key, found in Design(suite, tmp_path).standings().items()}
+    assert outcomes == {"min_ent": Outcome.DIFFERENCE, "mix_ent": Outcome.EQUIVALENT}
+    made = report(as_it_stands(suite, tmp_path), tmp_path)
+    worse, same = flats(made.comparisons)
+    assert [c.verdict.split()[0] for c in (worse, same)] == ["inferior", "equivalent"]
+    assert {worse.metric, same.metric} == {"nll"}
+    assert worse.delta > 0  # loss − baseline, never turned
+    # As accuracy would have decided the very same numbers, turned round.
+    counts = make_suite(name="counts", losses=[*LIKE], seeds=ADDED, analysis={"margin": 1.5})
+    for cell in counts.cells:
+        for run in cell.runs:
+            rng = np.random.default_rng([run.seed, len(cell.loss)])
+            correct = round(1e6 * (0.7 - LIKE[cell.loss] / 1000 - 0.008 * rng.standard_normal()))
+            finish_run(run, tmp_path / "counts", correct, 10**6)
+    alike = report(as_it_stands(counts, tmp_path / "counts"), tmp_path / "counts")
+    for c, d in zip(flats(made.comparisons), flats(alike.comparisons), strict=True):
+        assert (c.n, c.stopped, c.looks) == (d.n, d.stopped, d.looks)
+        assert c.verdict.split()[0] == d.verdict.split()[0]
+        assert c.e == pytest.approx(d.e, rel=1e-2)
+        assert (c.low, c.high) == pytest.approx((-d.high, -d.low), abs=1e-5)
+
+
+def test_a_secondary_metric_has_as_many_seeds_as_the_first_asked_for(
+    suite: Suite, make_suite: Make, tmp_path: Path
+) -> None:
+    metrics = ["accuracy", "nll"]
+    both = make_suite(losses=[*LIKE], seeds=ADDED, analysis={"margin": 1.5}, metrics=metrics)
+    while finish(both, tmp_path):
+        pass
+    now = as_it_stands(both, tmp_path)
+    made = report(now, tmp_path)
+    first, beside = made.comparisons, made.secondary.comparisons
+    assert [c.n for c in beside] == [c.n for c in first]
+    assert [c.metric for c in beside] == ["nll", "nll"]
+    assert {(c.sequence.looks, c.sequence.outcome) for c in beside if c.sequence} == {(None, None)}
+    assert first == report(as_it_stands(suite, tmp_path), tmp_path).comparisons
+
+
+def test_a_secondary_metric_is_judged_by_its_own_evidence(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=[*LIKE], seeds=ADDED, metrics=["accuracy", "nll"], analysis={"margin": 2})
+    while finish_nll(suite, tmp_path):
+        pass
+    made = report(as_it_stands(suite, tmp_path), tmp_path)
+    assert {c.stopped for c in flats(made.comparisons)} == {"equivalent"}
+    worse, same = flats(made.secondary.comparisons)
+    values = {cell.loss: np.array(cell.values) for cell in made.secondary.cells}
+    d = np.rint((values["min_ent"] - values["ce"])[: worse.n] * 1e12).astype(np.int64)
+    path = evidence(d, 10**12, bounded=False)
+    assert (worse.e, worse.adjusted_by) == (pytest.approx(path.e[-1], rel=1e-6), "e-value")
+    assert worse.p_adjusted == pytest.approx(min(2 / path.e[-1], 1), rel=1e-6)
+    assert (worse.low, worse.high) == pytest.approx((path.low[-1], path.high[-1]), abs=1e-9)
+    assert worse.verdict.split()[0] == ("inferior" if worse.p_adjusted <= 0.05 else "undecided")
+    assert same.verdict == "undecided"
+    assert {c.seeds_to_decide for c in (worse, same)} == {None}

@@ -14,6 +14,7 @@ FLOORS = [
     ["cli"],
     ["doctor"],
     ["reports", "tracking"],
+    ["comparisons"],
     ["launch"],
     ["checkpoints"],
     ["training"],
@@ -24,7 +25,8 @@ FLOORS = [
     ["suite"],
     ["run"],
     ["recipe"],
-    ["losses", "models", "datasets", "transforms"],
+    ["losses", "metrics", "models", "datasets", "transforms"],
+    ["predictions"],
     ["choices", "disk", "yaml_file"],
     ["errors", "progress"],
 ]

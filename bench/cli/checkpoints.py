@@ -14,7 +14,7 @@ import yaml
 from bench.choices import Choice
 from bench.cli.app import WEIGHTS, app
 from bench.cli.options import Data, Device, Json, Results
-from bench.cli.shared import exit_1_if, load, print_report, say, watched
+from bench.cli.shared import exit_1_if, load, print_blocks, say, watched
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
 
@@ -96,7 +96,7 @@ def evaluate(
     if predictions is not None:
         write_atomically(predictions, per_image(made, chosen.label()).to_csv(index=False).encode())
         say(f"{predictions}: the answers to every image; `bench compare {predictions}` reads them")
-    print_report(document, audit_text(document), as_json)
+    print_blocks(document, audit_text(document), as_json)
     exit_1_if(not document.holds)
 
 

@@ -24,6 +24,7 @@ Device = Annotated[
 ]
 On = Annotated[Path | None, typer.Option("--on", metavar="PROFILE", help="Cluster profile: slurm/*.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Everything = Annotated[bool, typer.Option("--all", help="Also the evidence behind each verdict.")]
 TrackingUri = Annotated[
     str | None,
     typer.Option(

@@ -6,15 +6,18 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.app import MLFLOW, REPORT, app
-from bench.cli.options import Column, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
-from bench.cli.shared import exit_1_if, load, look, print_document, print_report, say, write_report
+from bench.cli.options import Column, Everything, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
+from bench.cli.shared import exit_1_if, load, look, note_of, print_blocks, say, write_report
 from bench.design import as_it_stands
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.reports.blocks import Block
 
 
 @app.command(rich_help_panel=REPORT)
@@ -32,6 +35,7 @@ def report(
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures: PDF, SVG, PNG, and on the page.")
     ] = False,
+    everything: Everything = False,
     as_json: Json = False,
 ) -> None:
     """Tables and verdicts from what is finished, also while runs go on.
@@ -40,29 +44,30 @@ def report(
     the order given. A results folder or a saved report.json is the suite as it was then, and comes first.
     """
     from bench.reports.beside import beside, lay_beside
-    from bench.reports.terminal import clear, show
+    from bench.reports.render.terminal import clear, show
 
     asked = load(suite, seeds, scale, names=False)
     if other and watch:
         raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
     if other:
         pairs = lay_beside(asked, str(suite), other, partial(load, scale=scale, names=False), results)
-        return print_report(pairs, beside(pairs), as_json)
+        return print_blocks(pairs, beside(pairs), as_json)
     try:
-        made, text, going_on = look(asked, results, figures)
-        shown = ""
-        while watch and going_on:
-            if not as_json and text != shown:
+        made, shown, coming = look(asked, results, figures)
+        before: list[Block] = []
+        while watch and coming:
+            blocks = [*shown.blocks(everything=everything), *coming]
+            if not as_json and blocks != before:
                 clear()
-                show(text)
-            shown = text
+                show(blocks)
+            before = blocks
             time.sleep(5)
-            made, text, going_on = look(asked, results, figures)
-        if shown and not as_json:
+            made, shown, coming = look(asked, results, figures)
+        if before and not as_json:
             clear()
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    print_report(made, text, as_json)
+    print_blocks(made, [*shown.blocks(everything=everything), *coming], as_json)
     exit_1_if(any(cell.failed for cell in made.cells))
 
 
@@ -76,7 +81,12 @@ def compare(
         float,
         typer.Option(help="Chance of any false alarm; and of each false equivalent."),
     ] = 0.05,
-    margin: Annotated[float, typer.Option(help="Accuracy points that do not matter.")] = 0.1,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="What does not matter, in the metric's unit. Default: .1 points of accuracy, else none."
+        ),
+    ] = None,
     unpaired: Annotated[bool, typer.Option("--unpaired", help="Seeds have nothing in common.")] = False,
     total_images: Annotated[int | None, typer.Option(min=1, help="Test images of every run.")] = None,
     percent: Annotated[
@@ -87,6 +97,14 @@ def compare(
     ] = None,
     method_column: Column = None,
     seed_column: Column = None,
+    metric_column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Any number; again for further ones. The first decides."),
+    ] = None,
+    lower_is_better: Annotated[
+        bool | None,
+        typer.Option("--lower-is-better/--higher-is-better", help="Default: by the metric's name."),
+    ] = None,
     accuracy_column: Column = None,
     correct_column: Column = None,
     total_column: Column = None,
@@ -95,36 +113,52 @@ def compare(
     image_column: Column = None,
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,
+    everything: Everything = False,
     as_json: Json = False,
 ) -> None:
     """The same statistics on anybody's results, or on a published claim.
 
     CSV, Parquet, JSON Lines or an MLflow experiment. Long form: a row a run, with its method, seed, and
-    accuracy or correct and total; optionally dataset and model; with image, a row for each image of a run,
-    correct being 0 or 1. Wide form: a column a method.
+    accuracy, or correct and total, or any other metric; optionally dataset and model; with image, a row for
+    each image of a run, correct being 0 or 1. Wide form: a column a method. A run without a number because it
+    failed says so: failed, diverged, OOM.
     """
+    from bench.comparisons.tables.layout import Request
+    from bench.comparisons.tables.reading import read_table
     from bench.reports.claim import claim_text, judge_claim
-    from bench.reports.compare import Request, compare_table
-    from bench.reports.tables import read_table
-    from bench.reports.text import compared
-    from bench.tracking.experiment import read_experiment
-    from bench.tracking.store import default_uri
+    from bench.reports.compare import compare_table
+    from bench.reports.document import document
 
     if (claim is None) == (not source):
         raise BenchError("compare what? Give a FILE, or mlflow:EXPERIMENT, or --claim with two accuracies")
     if claim is not None:
         judged = judge_claim(*claim, total_images, alpha)
-        return print_document(judged, claim_text(judged), as_json)
+        return print_blocks(judged, claim_text(judged), as_json)
     columns = {
         **{"method": method_column, "seed": seed_column, "dataset": dataset_column, "model": model_column},
         **{"accuracy": accuracy_column, "correct": correct_column, "total": total_column},
         "image": image_column,
     }
-    request = Request(baseline, alpha, margin, not unpaired, total_images, percent, columns)
-    uri = tracking_uri or default_uri(results)
-    table = read_experiment(source, uri) if source.startswith("mlflow:") else read_table(Path(source))
+    request = Request(
+        baseline=baseline,
+        alpha=alpha,
+        margin=margin,
+        paired=not unpaired,
+        total_images=total_images,
+        percent=percent,
+        columns=columns,
+        metrics=metric_column or (),
+        lower_is_better=lower_is_better,
+    )
+    if source.startswith("mlflow:"):
+        from bench.tracking.experiment import read_experiment
+        from bench.tracking.store import default_uri
+
+        table = read_experiment(source, tracking_uri or default_uri(results))
+    else:
+        table = read_table(Path(source))
     made = compare_table(source, table, request)
-    print_report(made, compared(made), as_json)
+    print_blocks(made, document(made).blocks(everything=everything), as_json)
 
 
 @app.command(rich_help_panel=MLFLOW)
@@ -136,7 +170,6 @@ def track(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
-    from bench.reports.note import note
     from bench.tracking.mirror import Mirror
     from bench.tracking.record import look_at
     from bench.tracking.store import default_uri, shown
@@ -146,7 +179,7 @@ def track(
     synced = mirror.sync(aloud=True)
     now = as_it_stands(asked, results)
     made, _, written = write_report(now, results, tracking_uri)
-    mirror.attach_report(written, note(made))
+    mirror.attach_report(written, note_of(made))
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
     waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())
     print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ from bench.scale import Scale, tiny
 from bench.suite import Suite
 
 if TYPE_CHECKING:
-    from bench.reports.comparison import Report
+    from bench.launch.status import Status
+    from bench.reports.blocks import Block, Document, Figure, Notes
+    from bench.reports.schema import Report
 
 
 def load(path: Path, seeds: int | None = None, scale: Scale = "full", *, names: bool = True) -> Suite:
@@ -39,19 +41,19 @@ def search_path(path: Path) -> list[str]:
 
 def write_report(
     asked: Suite, results: Path, tracking_uri: str | None = None, *, figures: bool = False
-) -> tuple[Report, str, list[Path]]:
-    """Write all that a report has into the suite's folder: the report, its text, and the files."""
+) -> tuple[Report, Document, list[Path]]:
+    """Write all that a report has into the suite's folder: the report, its document, and the files."""
     from bench.reports import files
-    from bench.reports.comparison import report_and_agreement
+    from bench.reports.build import report_and_agreement
+    from bench.reports.document import document
     from bench.reports.html import page
     from bench.reports.html.runs import list_runs
     from bench.reports.methods import paper
-    from bench.reports.text import markdown
     from bench.results import frame
     from bench.tracking.links import link_to_runs
     from bench.tracking.store import default_uri
 
-    runs = frame(results, asked.cells)
+    runs = frame(results, asked.cells, check_details=asked.needs_details)
     made, agreement = report_and_agreement(asked, results, runs)
     link = link_to_runs(asked, results, tracking_uri or default_uri(results))
     drawn = _draw_figures(asked, results, made) if figures else []
@@ -61,11 +63,12 @@ def write_report(
     # Figures from before the last run finished do not show what the report says.
     figures_there = sorted((results / asked.name / "figures").glob("*.*"))
     current = [file for file in figures_there if not file.stat().st_mtime < runs.finished.max()]
-    return made, markdown(made), [*written, *current]
+    return made, document(made), [*written, *current]
 
 
-def _draw_figures(asked: Suite, results: Path, made: Report) -> list[tuple[str, str, str]]:
-    """Title, text for those who do not see it, and SVG of each figure."""
+def _draw_figures(asked: Suite, results: Path, made: Report) -> list[Figure]:
+    """The figures as the page shows them."""
+    from bench.reports.blocks import Figure
     from bench.reports.figures import draw
 
     folder = results / asked.name / "figures"
@@ -73,43 +76,62 @@ def _draw_figures(asked: Suite, results: Path, made: Report) -> list[tuple[str, 
     drawn = draw(made, asked, results, folder)
     for story, reason in drawn.skipped.items():
         say(f"not drawn: {story}: {reason}")
-    return [(made.title, made.alt, made.paths["svg"].read_text("utf-8")) for made in drawn.drawings]
+    return [Figure(made.title, made.alt, made.paths["svg"].read_text("utf-8")) for made in drawn.drawings]
 
 
 def _show_in_mlflow(asked: Suite, results: Path, made: Report, written: list[Path]) -> None:
     """Put the report where the suite is mirrored already. Where that fails, there is still a report."""
-    from bench.reports.note import note
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import TrackingError, default_uri, may_hold_runs
 
     uri = default_uri(results)
     try:
-        if may_hold_runs(uri) and Mirror(asked, results, uri).renew_report(written, note(made)):
+        if may_hold_runs(uri) and Mirror(asked, results, uri).renew_report(written, note_of(made)):
             say(f"the report and its figures are in MLflow: bench ui shows them on the run '{asked.name}'")
     except TrackingError as error:
         say(f"warning: not in MLflow: {error}")
 
 
-def look(asked: Suite, results: Path, figures: bool) -> tuple[Report, str, bool]:
-    """The report, its text with what is still to come, and whether anything is. MLflow gets the figures."""
+def note_of(made: Report) -> str:
+    """What MLflow's page of a suite says: its Markdown is shown as HTML."""
+    from bench.reports.document import document
+    from bench.reports.render.markdown import markdown
+
+    return markdown(document(made).blocks(everything=False), html=True)
+
+
+def look(asked: Suite, results: Path, figures: bool) -> tuple[Report, Document, list[Notes]]:
+    """The report, its document, and what is still to come. MLflow gets the figures."""
     from bench.launch.status import status
-    from bench.reports.terminal import still_to_come
 
     asked = as_it_stands(asked, results)
-    made, text, written = write_report(asked, results, figures=figures)
+    made, shown, written = write_report(asked, results, figures=figures)
     if figures:
         _show_in_mlflow(asked, results, made, written)
-    coming = [] if made.complete else still_to_come(status(asked, results))
-    return made, "\n".join([text, *coming, *([""] if coming else [])]), bool(coming)
+    return made, shown, [] if made.complete else still_to_come(status(asked, results))
 
 
-def print_report(document: BaseModel, text: str, as_json: bool) -> None:
-    """As :func:`print_document`, drawn where there is a terminal."""
-    from bench.reports.terminal import show
+def still_to_come(status: Status) -> list[Notes]:
+    """What runs and what waits; nothing where nothing does."""
+    from bench.reports.blocks import Notes
+
+    notes = []
+    for state in ("running", "waiting"):
+        counts = [(getattr(cell, state), cell) for cell in status.cells]
+        where = [f"{c.dataset} × {c.model} × {c.loss} {count}" for count, c in counts if count]
+        if where:
+            more = f", and {len(where) - 6} more cells" if len(where) > 6 else ""
+            notes.append(f"{state}: {getattr(status.runs, state):,} runs ({', '.join(where[:6])}{more})")
+    return [Notes(tuple(notes))] if notes else []
+
+
+def print_blocks(document: BaseModel, blocks: Iterable[Block], as_json: bool) -> None:
+    """One JSON document; or blocks, drawn where there is a terminal, and as Markdown elsewhere."""
+    from bench.reports.render.terminal import show
 
     if as_json:
-        return print_document(document, text, as_json)
-    show(text)
+        return print(document.model_dump_json(indent=1))
+    show(blocks)
 
 
 def print_document(document: BaseModel, text: str, as_json: bool) -> None:

@@ -12,8 +12,29 @@ from typing import Annotated
 import typer
 
 from bench.cli.app import FOLLOW, TRAIN, app
-from bench.cli.options import Data, Device, Json, On, Results, ScaleTo, Seeds, SuiteFile, TrackingUri, Workers
-from bench.cli.shared import exit_1_if, load, print_document, print_report, say, search_path, write_report
+from bench.cli.options import (
+    Data,
+    Device,
+    Everything,
+    Json,
+    On,
+    Results,
+    ScaleTo,
+    Seeds,
+    SuiteFile,
+    TrackingUri,
+    Workers,
+)
+from bench.cli.shared import (
+    exit_1_if,
+    load,
+    note_of,
+    print_blocks,
+    print_document,
+    say,
+    search_path,
+    write_report,
+)
 from bench.design import Design, as_it_stands
 from bench.disk import check_writable
 from bench.errors import BenchError
@@ -38,6 +59,7 @@ def run(
     workers: Workers = None,
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+    everything: Everything = False,
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the weights of what is trained now.")
     ] = False,
@@ -50,7 +72,6 @@ def run(
     from bench.launch.profile import load_profile
     from bench.launch.submitter import Cluster
     from bench.launch.view import View
-    from bench.reports.note import note
     from bench.tracking.background import BackgroundMirror
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri
@@ -93,14 +114,14 @@ def run(
     except KeyboardInterrupt:
         say("bench: stopped; what is finished is kept, and the same command goes on from here")
         raise typer.Exit(130) from None
-    made, text, written = write_report(design.now(), results, tracking_uri)
-    mirror.finish(written, note(made))
+    made, shown, written = write_report(design.now(), results, tracking_uri)
+    mirror.finish(written, note_of(made))
     if detach:
         again = f"{suite} --scale {scale}" if scale != "full" else suite
         say(f"detached: `bench status {again}` says how it stands, the same command without --detach watches")
     if mirror.warning:
         say(f"warning: not mirrored: {mirror.warning}")
-    print_report(made, text, as_json)
+    print_blocks(made, shown.blocks(everything=everything), as_json)
     exit_1_if(any(cell.failed for cell in made.cells))
 
 

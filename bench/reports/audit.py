@@ -16,10 +16,11 @@ from pydantic import BaseModel
 
 from bench.checkpoints.answers import Answers
 from bench.errors import BenchError
-from bench.reports.claim import CORRELATIONS, SPREADS, Settling
+from bench.reports.claim import Settling, settling
+from bench.reports.formats import listed
 from bench.results import Reliability
 from bench.statistics.agreement import joint_correct, pack
-from bench.statistics.claims import counts_behind, seeds_to_settle
+from bench.statistics.claims import counts_behind
 from bench.statistics.proportions import mcnemar, newcombe_paired, wilson
 
 
@@ -179,17 +180,12 @@ def _evaluated(name: str, made: Answers, given: str | None) -> Evaluated:
         parameters=fitted.parameters,
         outputs=fitted.outputs,
         first_output=made.first_output,
-        correct=scores.correct,
-        total=scores.total,
         accuracy=scores.correct / scores.total,
         low=low,
         high=high,
         claimed=_claimed(made, given),
-        nll=scores.nll,
-        brier=scores.brier,
-        ece=scores.ece,
-        reliability=Reliability.model_validate(scores.reliability),
         notes=made.notes,
+        **scores._asdict(),
     )
 
 
@@ -203,46 +199,25 @@ def _claimed(made: Answers, given: str | None) -> ClaimedAccuracy | None:
         if given is None:  # a number in a name that is no accuracy after all
             return None
         raise BenchError(f"--claimed: {error}") from None
-    holds: Literal["yes", "cut off", "no"] = "no"
-    if _within(made.scores.correct, behind.cut):
-        holds = "cut off"
-    if _within(made.scores.correct, behind.rounded):
-        holds = "yes"
+    right, ranges = made.scores.correct, (behind.rounded, behind.cut)
+    rounded, cut = (limits is not None and limits[0] <= right <= limits[1] for limits in ranges)
     return ClaimedAccuracy(
         accuracy=accuracy,
         source="given" if given else "file name",
         rounded=behind.rounded,
         cut=behind.cut,
-        holds=holds,
+        holds="yes" if rounded else "cut off" if cut else "no",
     )
 
 
-def _within(count: int, limits: tuple[int, int] | None) -> bool:
-    return limits is not None and limits[0] <= count <= limits[1]
-
-
 def _pair(first: str, second: str, a: int, b: int, both: int, total: int) -> Pair:
-    only_first, only_second = a - both, b - both
-    neither = total - both - only_first - only_second
-    interval = newcombe_paired(both, only_first, only_second, neither)
-    test = mcnemar(only_first, only_second)
+    table = both, a - both, b - both, total - a - b + both
+    interval, test = newcombe_paired(*table), mcnemar(*table[1:3])
     return Pair(
-        first=first,
-        second=second,
-        both=both,
-        only_first=only_first,
-        only_second=only_second,
-        neither=neither,
-        difference=interval.estimate,
-        low=interval.low,
-        high=interval.high,
-        p_exact=test.exact,
-        p=test.mid_p,
-        settling=[
-            Settling(seed_sd=sd, correlation=rho, seeds=seeds_to_settle(interval.estimate, sd, rho))
-            for sd in SPREADS
-            for rho in CORRELATIONS
-        ],
+        **{"first": first, "second": second},
+        **dict(zip(("both", "only_first", "only_second", "neither"), table, strict=True)),
+        **{"difference": interval.estimate, "low": interval.low, "high": interval.high},
+        **{"p_exact": test.exact, "p": test.mid_p, "settling": settling(interval.estimate)},
     )
 
 
@@ -260,12 +235,10 @@ def _caveat(pairs: Sequence[Pair]) -> str:
         if len(pairs) > 1:
             said.append(f"Its p are not adjusted for there being {len(pairs)} pairs.")
         largest = max(pairs, key=lambda pair: abs(pair.difference))
-        needs = [(100 * need.seed_sd, need.seeds) for need in largest.settling if need.correlation == 0]
-        if largest.difference:
-            seeds, spreads = (
-                ", ".join(words[:-1]) + f" or {words[-1]}"
-                for words in ([f"{n:,}" for _, n in needs], [f"{sd:.2f}" for sd, _ in needs])
-            )
+        needs = [need for need in largest.settling if need.correlation == 0 and need.seeds]
+        if needs:
+            seeds = listed([f"{need.seeds:,}" for need in needs])
+            spreads = listed([f"{100 * need.seed_sd:.2f}" for need in needs])
             said.append(
                 f"To find a difference of {100 * abs(largest.difference):.3f} points between two losses, the "
                 f"largest here, with probability .8 takes {seeds} seeds of either, where accuracies have a "
@@ -276,18 +249,10 @@ def _caveat(pairs: Sequence[Pair]) -> str:
 
 def per_image(answers: Sequence[Answers], dataset: str) -> pd.DataFrame:
     """A row for each image of each file, in the long form that ``bench compare`` reads: one seed each."""
-    frames = [
-        pd.DataFrame(
-            {
-                "dataset": dataset,
-                "method": name,
-                "seed": 0,
-                "image": np.arange(len(made.labels)),
-                "correct": made.correct.astype(np.int8),
-                "label": made.labels,
-                "predicted": made.predicted,
-            }
+    frames = {
+        (dataset, name, 0): pd.DataFrame(
+            {"correct": made.correct.astype(np.int8), "label": made.labels, "predicted": made.predicted}
         )
         for name, made in zip(names_of(answers), answers, strict=True)
-    ]
-    return pd.concat(frames, ignore_index=True)
+    }
+    return pd.concat(frames, names=["dataset", "method", "seed", "image"]).reset_index()

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from bench.choices import explain
+from bench.comparisons.comparison import Metric
 from bench.design import as_it_stands
 from bench.errors import BenchError
-from bench.reports.comparison import report
-from bench.reports.documents import Report
-from bench.reports.text import escaped, points, table
-from bench.statistics.verdicts import Verdict
+from bench.reports.blocks import Block, Heading, Notes, Paragraph, plain_table
+from bench.reports.build import report
+from bench.reports.document import in_full
+from bench.reports.formats import NOTHING, Scale, shortened, some
 from bench.suite import Suite
+
+NAME = 24
+"""Characters that a name gets."""
+KEY = ("metric", "dataset", "model", "loss")
+"""What cells are matched by. Reports from before there were other metrics name none: it was accuracy."""
+Key = tuple[str, ...]
 
 
 class Side(BaseModel):
-    """A cell and its comparison, in one of the two reports. Accuracies and differences are fractions."""
+    """A cell and its comparison in one of the two reports, in the metric's unit; percentages as fractions."""
 
     n: int
     planned: int
     mean: float | None
-    delta: float | None
-    p_adjusted: float | None
-    verdict: Verdict | None
-    """None: it is the baseline, or was not compared."""
+    delta: float | None = None
+    p_adjusted: float | None = None
+    verdict: str | None = None
+    """None: it is the baseline, was not compared, or no verdict was given."""
+    baseline: bool = False
 
 
 class Pair(BaseModel):
-    """One data set × model × loss in both reports; None in that which does not have it."""
+    """One data set × model × loss by one metric in both reports; None in that which does not have it."""
 
     dataset: str
     model: str
@@ -38,6 +47,7 @@ class Pair(BaseModel):
     first: Side | None
     second: Side | None
     changed: bool
+    metric: str
 
 
 class SideBySide(BaseModel):
@@ -47,7 +57,45 @@ class SideBySide(BaseModel):
     second: str
     cells: list[Pair]
     notes: list[str]
-    """What else differs between the two: baseline, selection, α, margin."""
+    """What else differs between the two: baseline, selection, α, margin, metrics."""
+    metrics: list[Metric]
+    """That both have."""
+
+
+class _Family(BaseModel):
+    cells: list[dict[str, Any]] = []
+    comparisons: list[dict[str, Any]] = []
+
+
+class _Saved(_Family):
+    """A report as its JSON has it, and of that what is compared: those of long ago had no metrics."""
+
+    question: str
+    baseline: str
+    selection: str
+    alpha: float
+    margin: float | None
+    metrics: list[Metric] = [Metric("accuracy", "%", higher_is_better=True, margin=None)]
+    secondary: _Family = _Family()
+
+    def sides(self) -> dict[Key, Side]:
+        """All cells with their comparisons."""
+        compared = {_key(found): found for found in (*self.comparisons, *self.secondary.comparisons)}
+        return {
+            _key(cell): Side.model_validate(
+                {**compared.get(_key(cell), {}), **cell, "baseline": cell.get("loss") == self.baseline}
+            )
+            for cell in (*self.cells, *self.secondary.cells)
+        }
+
+    def asked(self) -> dict[str, object]:
+        """What was asked, and how."""
+        words = self.model_dump(include={"question", "baseline", "selection", "alpha", "margin"})
+        return words | {"metrics": ", ".join(metric.name for metric in self.metrics)}
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return tuple(str(row.get(name, "accuracy")) for name in KEY)
 
 
 def lay_beside(
@@ -63,109 +111,92 @@ def lay_beside(
         path = path / "report.json"
     if path.is_dir():
         then = _report(asked, path)
-        if not any(cell.n or cell.failed for cell in then.cells):
+        if not any(cell["n"] or cell["failed"] for cell in then.cells):
             raise BenchError(f"{path}: this folder has no run of the suite '{asked.name}'")
-    elif path.suffix == ".json":
-        try:
-            then = Report.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise BenchError(f"{path}: not a report.json of `bench report`: {explain(error)[0]}") from None
-    else:
-        return side_by_side(made, _report(load(path), results), (name, other))
-    return side_by_side(then, made, (other, name))
+        return _matched(then, made, (other, name))
+    if path.suffix != ".json":
+        return _matched(made, _report(load(path), results), (name, other))
+    try:
+        return _matched(_Saved.model_validate_json(path.read_bytes()), made, (other, name))
+    except ValidationError as error:
+        raise BenchError(f"{path}: not a report.json of `bench report`: {explain(error)[0]}") from None
 
 
-def _report(suite: Suite, results: Path) -> Report:
-    return report(as_it_stands(suite, results), results)
+def _report(suite: Suite, results: Path) -> _Saved:
+    return _Saved.model_validate(report(as_it_stands(suite, results), results).model_dump())
 
 
-def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideBySide:
-    """Match the cells of two reports by data set, model and loss.
-
-    Raises:
-        BenchError: they have no cell in common.
-    """
-    ours, theirs = _sides(first), _sides(second)
+def _matched(first: _Saved, second: _Saved, names: tuple[str, str]) -> SideBySide:
+    ours, theirs = first.sides(), second.sides()
     if not ours.keys() & theirs.keys():
+        one, another = (some([" × ".join(key) for key in sides], 2) for sides in (ours, theirs))
         raise BenchError(
-            f"{names[0]} and {names[1]} have no data set × model × loss in common: "
-            f"the one has {_some(ours)}, the other {_some(theirs)}"
+            f"{names[0]} and {names[1]} have no data set × model × loss in common by the same metric: "
+            f"the one has {one}, the other {another}"
         )
+    metrics = [metric for metric in second.metrics if metric.name in {known.name for known in first.metrics}]
     cells = [
-        Pair(dataset=key[0], model=key[1], loss=key[2], first=a, second=b, changed=_differ(a, b))
+        Pair(
+            **dict(zip(KEY, key, strict=True)), first=one, second=other, changed=_known(one) != _known(other)
+        )
         for key in dict.fromkeys([*ours, *theirs])
-        for a, b in [(ours.get(key), theirs.get(key))]
+        for one, other in [(ours.get(key), theirs.get(key))]
+        if key[0] in {metric.name for metric in metrics}
     ]
     notes = [
-        f"{what}: {getattr(first, what)} in {names[0]}, {getattr(second, what)} in {names[1]}"
-        for what in ("question", "baseline", "selection", "alpha", "margin")
-        if getattr(first, what) != getattr(second, what)
+        f"{what}: {one} in {names[0]}, {other} in {names[1]}"
+        for (what, one), other in zip(first.asked().items(), second.asked().values(), strict=True)
+        if one != other
     ]
-    return SideBySide(first=names[0], second=names[1], cells=cells, notes=notes)
+    return SideBySide(first=names[0], second=names[1], cells=cells, notes=notes, metrics=metrics)
 
 
-def beside(document: SideBySide) -> str:
-    """The pairs as Markdown: one value where both agree, an arrow where they do not."""
+def beside(document: SideBySide) -> list[Block]:
+    """A table of each setting: one value where both agree, an arrow where they do not."""
     changed = [cell for cell in document.cells if cell.changed]
-    verdicts = [c for c in changed if _verdict(c.first) != _verdict(c.second)]
-    lines = [f"# {escaped(document.first)} → {escaped(document.second)}", ""]
-    of_all = (
-        f"{len(changed)} of {len(document.cells)} cells changed, {len(verdicts)} of them in their verdict."
-    )
-    lines += [of_all if changed else f"All {len(document.cells)} cells are the same in both.", ""]
-    by_group: dict[tuple[str, str], list[Pair]] = {}
+    verdicts = [cell for cell in changed if _verdict(cell.first) != _verdict(cell.second)]
+    count = len(document.cells)
+    said = f"{len(changed)} of {count} cells changed, {len(verdicts)} of them in their verdict."
+    blocks: list[Block] = [
+        Heading(f"{document.first} → {document.second}", 1),
+        Paragraph(said if changed else f"All {count} cells are the same in both."),
+    ]
+    short = shortened([cell.loss for cell in document.cells], NAME)
+    metrics = {metric.name: metric for metric in document.metrics}
+    groups: dict[tuple[str, str], list[tuple[str, ...]]] = {}
     for cell in document.cells:
-        by_group.setdefault((cell.dataset, cell.model), []).append(cell)
-    for (dataset, model), cells in by_group.items():
-        lines += [f"## {escaped(dataset)} · {escaped(model)}", ""]
-        rows = [
-            (
-                cell.loss,
-                _arrow(cell, lambda side: f"{side.n}/{side.planned}"),
-                _arrow(cell, lambda side: points(side.mean, 3)),
-                _arrow(cell, lambda side: "" if side.verdict is None else points(side.delta, 3, "+")),
-                _arrow(cell, _verdict),
-            )
-            for cell in cells
-        ]
-        lines += [*table(("loss", "seeds", "accuracy %", "Δ", "verdict"), rows, words=(0, 4)), ""]
-    notes = [f"- {escaped(note)}" for note in document.notes]
-    return "\n".join([*lines, *notes, *([""] if notes else [])])
+        metric = metrics[cell.metric]
+        row = _row(cell, short[cell.loss], Scale(metric.scale, 3 if metric.unit == "%" else 5))
+        other = "" if metric == document.metrics[0] else f"{metric.name} · "
+        groups.setdefault((metric.heading, f"{other}{cell.dataset} · {cell.model}"), []).append(row)
+    for (heading, where), rows in groups.items():
+        headings = ("loss", "seeds", heading, "Δ", "verdict")
+        blocks += [Heading(where), plain_table(headings, rows, words=(0, 4))]
+    return [*blocks, *([Notes(tuple(document.notes))] if document.notes else []), *in_full(short)]
 
 
-def _sides(made: Report) -> dict[tuple[str, str, str], Side]:
-    compared = {(c.dataset, c.model, c.loss): c for c in made.comparisons}
-    sides = {}
-    for cell in made.cells:
-        key = (cell.dataset, cell.model, cell.loss)
-        found = compared.get(key)
-        sides[key] = Side(
-            n=cell.n,
-            planned=cell.planned,
-            mean=cell.mean,
-            delta=found and found.delta,
-            p_adjusted=found and found.p_adjusted,
-            verdict=found and found.verdict,
-        )
-    return sides
+def _known(side: Side | None) -> object:
+    """All but the adjusted p, which other cells of the family move as well."""
+    if side is None:
+        return None
+    values = (value and round(value, 12) for value in (side.mean, side.delta))
+    return side.n, side.planned, side.verdict, *values
 
 
-def _differ(first: Side | None, second: Side | None) -> bool:
-    """In more than the adjusted p, which other cells of the family move as well."""
-    if first is None or second is None:
-        return True
-    return first.model_copy(update={"p_adjusted": second.p_adjusted}) != second
+def _row(cell: Pair, name: str, scale: Scale) -> tuple[str, ...]:
+    return (
+        name,
+        _arrow(cell, lambda side: f"{side.n}/{side.planned}"),
+        _arrow(cell, lambda side: scale.value(side.mean)),
+        _arrow(cell, lambda side: "" if side.baseline else scale.difference(side.delta)),
+        _arrow(cell, _verdict),
+    )
 
 
 def _verdict(side: Side | None) -> str:
-    return "—" if side is None else "baseline" if side.verdict is None else side.verdict.value
+    return NOTHING if side is None else "baseline" if side.baseline else side.verdict or NOTHING
 
 
 def _arrow(cell: Pair, shown: Callable[[Side], str]) -> str:
-    first, second = ("—" if side is None else shown(side) for side in (cell.first, cell.second))
+    first, second = (NOTHING if side is None else shown(side) for side in (cell.first, cell.second))
     return first if first == second else f"{first} → {second}"
-
-
-def _some(sides: dict[tuple[str, str, str], Side]) -> str:
-    names = [" × ".join(key) for key in sides]
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")

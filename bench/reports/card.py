@@ -13,26 +13,25 @@ import yaml
 
 from bench.checkpoints.reading import EXPORTED
 from bench.checkpoints.repetition import Weights, machine
+from bench.comparisons.comparison import Comparison
 from bench.datasets import FIRST_LABELS, Form
 from bench.design import as_it_stands
 from bench.disk import write_atomically
 from bench.errors import BenchError
-from bench.reports.comparison import report
-from bench.reports.documents import Comparison, Report
+from bench.reports.answer import sentence
+from bench.reports.build import chosen_epoch, report
+from bench.reports.document import cautions, groups
+from bench.reports.formats import Scale, some
 from bench.reports.loading import loading
-from bench.reports.text import escaped, points
+from bench.reports.render.markdown import escaped
+from bench.reports.schema import Report
 from bench.results import Result
 from bench.run import Resolved, Run
 from bench.statistics.proportions import wilson
+from bench.statistics.verdicts import Interval
 from bench.suite import Suite
 
-_SELECTION = {
-    "last": "the last epoch",
-    "validation": "the epoch with the best accuracy on a validation split of the training images",
-    "test": "the epoch with the best accuracy on the test images themselves: OPTIMISTIC",
-}
-
-
+_PERCENT = Scale(100, 3)
 WORK = ".repetition"
 """In the folder of an export, for as long as it takes to train a run again."""
 
@@ -50,9 +49,7 @@ def standing(suite: Suite, results: Path, run: Run) -> Standing:
     """Where the run's loss stands in a suite that asks for this run."""
     made = report(as_it_stands(suite, results), results)
     cell = next(cell for cell in suite.cells if run.text == cell.text)
-    key = (cell.dataset, cell.model, cell.loss)
-    found = (c for c in made.comparisons if (c.dataset, c.model, c.loss) == key)
-    return Standing(made, next(found, None))
+    return Standing(made, next((c for c in made.comparisons if c.key == cell.key), None))
 
 
 def check_output(folder: Path) -> None:
@@ -60,10 +57,8 @@ def check_output(folder: Path) -> None:
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     ours = {EXPORTED, "README.md"} if EXPORTED in there else set()
     if others := sorted(there - ours - {WORK}):
-        shown = ", ".join(others[:5]) + (" …" if len(others) > 5 else "")
-        raise BenchError(
-            f"--output: {folder}: found {shown}; expected a new folder, or one of an earlier export"
-        )
+        expected = "expected a new folder, or one of an earlier export"
+        raise BenchError(f"--output: {folder}: found {some(others, 5)}; {expected}")
 
 
 def write_export(folder: Path, content: bytes, text: str) -> list[Path]:
@@ -86,6 +81,8 @@ def card(run: Run, stored: Result, weights: Weights, form: Form, standing: Stand
     resolved = run.resolve()
     model, dataset, loss = (escaped(c.label()) for c in (resolved.model, resolved.dataset, resolved.loss))
     description = yaml.safe_dump(run.description, sort_keys=False, allow_unicode=True)
+    versions = (f"{name} {known}" for name in ("python", "bench") if (known := weights.machine.get(name)))
+    where = ", ".join([machine(weights.machine), *versions])
     parts = [
         _metadata(run, resolved, weights),
         f"# {model} on {dataset}, trained with {loss}",
@@ -96,32 +93,24 @@ def card(run: Run, stored: Result, weights: Weights, form: Form, standing: Stand
         _outputs(resolved.dataset.name, form),
         f"## Training\n\nRun `{run.id}` of bench, and everything that its result depends on:",
         f"```yaml\n{description}```",
-        f"These weights were made on {escaped(_where(weights))}.",
+        f"These weights were made on {escaped(where)}.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _metadata(run: Run, resolved: Resolved, weights: Weights) -> str:
-    result = weights.result
-    name = resolved.dataset.name
-    metric = {"type": "accuracy", "value": round(result.accuracy, 6), "name": "test accuracy"}
+    result, name = weights.result, resolved.dataset.name
+    tested = {
+        "task": {"type": "image-classification"},
+        "dataset": {"type": name, "name": resolved.dataset.label(), "split": "test"},
+        "metrics": [{"type": "accuracy", "value": round(result.accuracy, 6), "name": "test accuracy"}],
+    }
     content = {
         "library_name": "timm" if resolved.model.name.startswith("timm/") else "pytorch",
         "pipeline_tag": "image-classification",
         "datasets": [name],
         "metrics": ["accuracy"],
-        "model-index": [
-            {
-                "name": f"{resolved.model.name}-{run.id}",
-                "results": [
-                    {
-                        "task": {"type": "image-classification"},
-                        "dataset": {"type": name, "name": resolved.dataset.label(), "split": "test"},
-                        "metrics": [metric],
-                    }
-                ],
-            }
-        ],
+        "model-index": [{"name": f"{resolved.model.name}-{run.id}", "results": [tested]}],
         "bench": {
             **{"run": run.id, "seed": run.seed, "weights": weights.origin},
             **{"correct": result.correct, "total": result.total, "epoch": result.epoch},
@@ -144,22 +133,23 @@ def _origin(run: Run, stored: Result, weights: Weights) -> str:
     return (
         f"**These are NOT the weights that made the result of {where}, but those of a repetition on another "
         f"machine.** It answers {again.correct:,} of {again.total:,} test images correctly, "
-        f"{points(again.accuracy, 3)} %; the run itself, {stored.correct:,}, {points(stored.accuracy, 3)} %. "
+        f"{_PERCENT.value(again.accuracy)} %; the run itself, {stored.correct:,}, "
+        f"{_PERCENT.value(stored.accuracy)} %. "
         "What follows is the repetition's."
     )
 
 
 def _result(resolved: Resolved, result: Result) -> str:
-    low, high = wilson(result.correct, result.total)
+    interval = Interval(*wilson(result.correct, result.total), 0.95)
+    chooser = resolved.metric.label() if resolved.metric else "accuracy"
     return (
-        "## Result\n\n"
-        f"{result.correct:,} of {result.total:,} test images correct: **{points(result.accuracy, 3)} %** "
-        f"(Wilson's 95 % interval {points(low, 3)} to {points(high, 3)} %, for this network on new images), "
-        f"after epoch {result.epoch} of {resolved.recipe.epochs}. What counts is "
-        f"{_SELECTION[resolved.selection]}. "
-        f"Negative log-likelihood {result.nll:.4f}, Brier score {result.brier:.4f}, expected calibration "
-        f"error {points(result.ece, 2)} %.\n\n"
-        "One run: how much another seed would change is not in this number."
+        f"## Result\n\n{result.correct:,} of {result.total:,} test images correct: accuracy "
+        f"**{_PERCENT.value(result.accuracy)} %** (Wilson's 95 % interval {_PERCENT.interval(interval)} %, "
+        f"for this network on new images), after epoch {result.epoch} of {resolved.recipe.epochs}. What "
+        f"counts is {chosen_epoch(resolved.selection, chooser)}. nll (negative log-likelihood) "
+        f"{result.nll:.4f}, brier (Brier score) {result.brier:.4f}, ece (expected calibration error) "
+        f"{100 * result.ece:.2f} %."
+        "\n\nOne run: how much another seed would change is not in this number."
     )
 
 
@@ -169,37 +159,23 @@ def _verdict(standing: Standing) -> str:
     baseline = escaped(made.baseline)
     if found is None:
         lines.append(f"Its loss, {baseline}, is the baseline that the others are compared with.")
-    elif found.delta is None or found.low is None or found.high is None:
-        lines.append(
-            f"{escaped(found.loss)} against {baseline}: **{found.verdict.value}**, with {found.n} pairs."
-        )
     else:
-        p = "—" if found.p_adjusted is None else f"{found.p_adjusted:.4f}"
+        metric = made.metrics[0]
+        scale = next(group.scale for group in groups(made, metric) if found in group.compared.values())
+        word = found.verdict.phrase if found.verdict else "no verdict"
         lines.append(
-            f"{escaped(found.loss)} against {baseline}, over {found.n} pairs of runs: "
-            f"**{found.verdict.value}**. Mean difference {points(found.delta, 3, '+')} points, "
-            f"{100 * (1 - made.alpha):g} % interval {points(found.low, 3, '+')} to "
-            f"{points(found.high, 3, '+')} on these test images, adjusted p {p}, equivalence margin "
-            f"±{made.margin:g} points. That is about the two losses; these weights are one run of them."
+            f"By {metric.name}: **{word}**. {escaped(sentence(found, metric, scale, made.alpha))} That is "
+            "about the two losses; these weights are one run of them."
         )
-    if not made.complete:
-        lines.append("The suite was not finished when this was written, and its verdicts may still change.")
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, *cautions(made)])
 
 
 def _outputs(dataset: str, form: Form) -> str:
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (form.mean, form.std))
-    said = [f"Images are normalised by mean {mean} and standard deviation {std}, as above."]
-    if dataset.startswith("emnist-"):
-        said.append("They stay transposed, as torchvision returns them.")
+    transposed = " They stay transposed, as torchvision returns them." * dataset.startswith("emnist-")
     first = FIRST_LABELS.get(dataset)
     as_in_files = f", the label {first} of the data set's files" if first else ""
-    said.append(f"Output 0 of {form.classes} is the first class{as_in_files}.")
-    return " ".join(said)
-
-
-def _where(weights: Weights) -> str:
-    """Device and versions."""
-    known = weights.machine
-    versions = [f"{name} {known[name]}" for name in ("python", "bench") if name in known]
-    return ", ".join([machine(known), *versions])
+    return (
+        f"Images are normalised by mean {mean} and standard deviation {std}, as above.{transposed} Output 0 "
+        f"of {form.classes} is the first class{as_in_files}."
+    )

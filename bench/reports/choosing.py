@@ -6,42 +6,60 @@ the epoch on the test set itself would have given: what that is worth, and to wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
-from bench.reports.analysis import Question, Scores, analyse
-from bench.reports.documents import CellSummary, Key, Seed
+from bench.comparisons.analysis import Measured, analyse
+from bench.comparisons.comparison import Key, Metric, Seed
+from bench.comparisons.designs import Design
+from bench.results import in_units
 
 
-def add_other_epochs(
-    summaries: Sequence[CellSummary], cells: Mapping[Key, Scores], runs: pd.DataFrame, question: Question
-) -> None:
-    """Fill in what the summaries say of the last and of the best test epoch.
+def other_epochs(
+    measured: Measured, baseline: str, alpha: float, runs: pd.DataFrame
+) -> dict[Key, dict[str, Any]]:
+    """What a :class:`~bench.reports.schema.Cell` says of the last and of the best test epoch.
 
     Args:
-        cells: the scores that the summaries were made from.
+        measured: by the metric that chose the epoch.
         runs: of :func:`bench.results.frame`.
     """
-    last: dict[Key, dict[Seed, int]] = {key: {} for key in cells}
-    best: dict[Key, dict[Seed, int]] = {key: {} for key in cells}
-    for row in runs[runs.state == "done"].to_dict("records"):
-        key = row["dataset"], row["model"], row["loss"]
-        last[key][int(row["seed"])] = int(row["last"]["correct"])
-        best[key][int(row["seed"])] = int(row["best_test"]["correct"])
-    there = {key: replace(scores, counts=best[key]) for key, scores in cells.items()}
+    last: dict[Key, dict[Seed, int]] = {key: {} for key in measured.cells}
+    best: dict[Key, dict[Seed, int]] = {key: {} for key in measured.cells}
+    done = runs[runs.state == "done"]
+    columns = ("dataset", "model", "loss", "seed", "last", "best_test")
+    for *names, seed, final, peeked in zip(*(done[name].tolist() for name in columns), strict=True):
+        for counts, score in ((last, final), (best, peeked)):
+            count = _count(measured.metric, score, measured.cells[tuple(names)].total)
+            if count is not None:
+                counts[tuple(names)][int(seed)] = count
+    there = {key: replace(scores, counts=best[key]) for key, scores in measured.cells.items()}
     # Whoever reports these has not stopped by a rule: the seeds that there are count as planned.
-    fixed = replace(question, plan=None, order=())
-    compared = {c.key: c for c in analyse(there, fixed).comparisons}
-    for cell in summaries:
-        key = cell.dataset, cell.model, cell.loss
-        if cell.n and cell.test_images:
-            images = cell.n * cell.test_images
-            cell.mean_last, cell.mean_best_test = (
-                sum(last[key].values()) / images,
-                sum(best[key].values()) / images,
+    compared = {
+        c.key: c for c in analyse([Measured(measured.metric, there)], baseline, Design(alpha)).comparisons
+    }
+    known: dict[Key, dict[str, Any]] = {}
+    for key, scores in measured.cells.items():
+        of = scores.total
+        if of and last[key] and best[key]:
+            known[key] = {
+                "mean_last": sum(last[key].values()) / (len(last[key]) * of),
+                "mean_best_test": sum(best[key].values()) / (len(best[key]) * of),
+            }
+        if (found := compared.get(key)) is not None and found.delta is not None:
+            known.setdefault(key, {}).update(
+                delta_best_test=found.delta,
+                p_adjusted_best_test=found.adjusted.p,
+                verdict_best_test=found.verdict.word if found.verdict else None,
             )
-        if (found := compared.get(key)) is not None:
-            cell.delta_best_test, cell.p_adjusted_best_test = found.delta, found.p_adjusted
-            cell.verdict_best_test = found.verdict
+    return known
+
+
+def _count(metric: Metric, score: Mapping[str, Any], unit: int | None) -> int | None:
+    if metric.counted:
+        return int(score["correct"])
+    value = score.get("value")
+    return None if value is None or unit is None else in_units(value, unit)

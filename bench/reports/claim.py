@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from pydantic import BaseModel
 
 from bench.errors import BenchError
+from bench.reports.blocks import Block, Paragraph, plain_table
+from bench.reports.formats import NOTHING, p_value
 from bench.statistics.claims import claim, count_of, seeds_to_settle
 from bench.statistics.proportions import mcnemar
 
@@ -64,78 +68,69 @@ def judge_claim(first: float, second: float, total: int | None, alpha: float = 0
     if not 0 < alpha < 0.5:
         raise BenchError(f"--alpha: found {alpha:g}, expected a probability above 0 and below 0.5")
     scale = 100 if max(first, second) > 1 else 1
-    for accuracy in (first, second):
-        if not (0 <= accuracy <= scale) or (scale == 100 and 0 < accuracy <= 1):
-            raise BenchError(
-                f"--claim: found {first:g} and {second:g}, expected two percentages from 0 to 100 "
-                "or two fractions from 0 to 1"
-            )
+    if any(
+        not 0 <= accuracy <= scale or (scale == 100 and 0 < accuracy <= 1) for accuracy in (first, second)
+    ):
+        raise BenchError(
+            f"--claim: found {first:g} and {second:g}, expected two percentages from 0 to 100 or two "
+            "fractions from 0 to 1"
+        )
     a, b = (count_of(accuracy / scale, total) for accuracy in (first, second))
     found = claim(a, b, total, alpha)
     lowest, highest = found.discordant_lowest, found.discordant_highest
-    plausible = {lowest, highest, *([found.significant_up_to] if found.significant_up_to is not None else [])}
-    for share in SHARES:  # b + c has the parity of b − c
-        discordant = lowest + 2 * round((share * total - lowest) / 2)
-        plausible |= {discordant} if lowest < discordant < highest else set()
+    # b + c has the parity of b − c
+    shares = (lowest + 2 * round((share * total - lowest) / 2) for share in SHARES)
+    plausible = {lowest, highest, *(count for count in shares if lowest < count < highest)}
+    if found.significant_up_to is not None:
+        plausible.add(found.significant_up_to)
     return Claimed(
+        **asdict(found),
         correct=(a, b),
-        total=total,
         difference=found.difference,
         alpha=alpha,
-        unpaired_p=found.unpaired_p,
-        p_lowest=found.p_lowest,
-        p_highest=found.p_highest,
-        discordant_lowest=lowest,
-        discordant_highest=highest,
-        significant_up_to=found.significant_up_to,
         disagreements=[
             Disagreement(discordant=n, p=mcnemar((n - lowest) // 2, (n + lowest) // 2).mid_p)
             for n in sorted(plausible)
         ],
-        settling=[
-            Settling(seed_sd=sd, correlation=rho, seeds=seeds_to_settle(found.difference, sd, rho, alpha))
-            for sd in SPREADS
-            for rho in CORRELATIONS
-        ],
+        settling=settling(found.difference, alpha),
     )
 
 
-def claim_text(found: Claimed) -> str:
+def settling(difference: float, alpha: float = 0.05) -> list[Settling]:
+    """Seeds that it takes to find a difference, for each spread and correlation."""
+    return [
+        Settling(seed_sd=sd, correlation=rho, seeds=seeds_to_settle(difference, sd, rho, alpha))
+        for sd in SPREADS
+        for rho in CORRELATIONS
+    ]
+
+
+def claim_text(found: Claimed) -> list[Block]:
     """The same for a person."""
-    (a, b), total = found.correct, found.total
-    lines = [
-        f"{a:,} against {b:,} of {total:,} test images right: {a - b:+,} images, "
-        f"{100 * found.difference:+.3f} points; one run each.",
-        "",
-        f"As two samples of images: p = {_p(found.unpaired_p)} (two-sided z-test, not paired).",
-        "",
-        f"As two checkpoints on the same images: McNemar's mid-p, between {_p(found.p_lowest)} and "
-        f"{_p(found.p_highest)}, depends on",
-        "how many images the two disagree on, which their accuracies do not tell:",
-        "",
-        "| disagree on | share of images | mid-p |",
-        "|------------:|----------------:|------:|",
+    (a, b), total, most = found.correct, found.total, found.significant_up_to
+    disagreements = [
+        (f"{row.discordant:,}", f"{row.discordant / total:.2%}", p_value(row.p, 3))
+        for row in found.disagreements
     ]
-    for row in found.disagreements:
-        share = f"{row.discordant / total:.2%}"
-        lines.append(f"| {row.discordant:>11,} | {share:>15} | {_p(row.p):>5} |")
-    most = found.significant_up_to
-    lines += [
-        "",
-        f"p < {found.alpha:g} takes "
-        + ("more than any such number." if most is None else f"no more than {most:,} such images."),
-        "",
-        "Neither speaks about the two losses: that takes seeds. To find this difference with probability .8,",
-        "were it the true one, by paired t-tests:",
-        "",
-        "| sd over seeds, points | ρ of the two | seeds of either |",
-        "|----------------------:|-------------:|----------------:|",
+    needs = [
+        (f"{100 * need.seed_sd:.2f}", f"{need.correlation:.1f}", f"{need.seeds:,}" if need.seeds else NOTHING)
+        for need in found.settling
     ]
-    for need in found.settling:
-        seeds = "—" if need.seeds is None else f"{need.seeds:,}"
-        lines.append(f"| {100 * need.seed_sd:>21.2f} | {need.correlation:>12.1f} | {seeds:>15} |")
-    return "\n".join(lines)
-
-
-def _p(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "<.001"
+    unpaired, lowest, highest = (p_value(p, 3) for p in (found.unpaired_p, found.p_lowest, found.p_highest))
+    right = f"{a:,} against {b:,} of {total:,} test images right: {a - b:+,} images"
+    enough = "more than any such number" if most is None else f"no more than {most:,} such images"
+    return [
+        Paragraph(f"{right}, {100 * found.difference:+.3f} points; one run each."),
+        Paragraph(f"As two samples of images: p = {unpaired} (two-sided z-test, not paired)."),
+        Paragraph(
+            f"As two checkpoints on the same images: McNemar's mid-p, between {lowest} and {highest}, "
+            "depends on how many images the two disagree on, which their accuracies do not tell:"
+        ),
+        plain_table(("disagree on", "share of images", "mid-p"), disagreements, words=()),
+        Paragraph(f"p < {found.alpha:g} takes {enough}."),
+        Paragraph(
+            "Neither speaks about the two losses: that takes seeds. To find this difference with probability "
+            ".8, were it the true one, by paired t-tests:"
+        ),
+        plain_table(("sd over seeds, points", "ρ of the two", "seeds of either"), needs, words=()),
+    ]

@@ -1,101 +1,271 @@
-"""Which column of somebody's table is which: given by name, or guessed from the usual names."""
+"""What a column is, once: its name, heading, format and meaning, in which table it stands, and where not.
+
+A new column is one entry of :data:`COLUMNS`. From these come the tables of a comparison in every form, the
+legends, ``comparisons.csv``, and the keys of a comparison in JSON.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
+from bench.reports import blocks
+from bench.reports.formats import NOTHING, Scale, e_value, number, p_value
+from bench.statistics.ranks import Superiority
+from bench.statistics.verdicts import Interval
 
-from bench.errors import BenchError, unknown
+if TYPE_CHECKING:
+    from bench.comparisons.comparison import Comparison, Metric
+    from bench.reports.schema import Cell
 
-Role = Literal["method", "seed", "image", "accuracy", "correct", "total", "dataset", "model"]
-
-USUAL: dict[Role, tuple[str, ...]] = {
-    "method": ("method", "loss", "loss_function", "criterion", "algorithm", "approach", "variant", "model"),
-    "seed": ("seed", "random_seed", "random_state", "run", "repeat", "repetition", "trial", "fold"),
-    "image": ("image", "image_id", "example", "example_id", "sample", "sample_id", "item"),
-    "accuracy": ("accuracy", "acc", "test_accuracy", "test_acc", "accuracy_test", "acc_test", "top1", "acc1"),
-    "correct": ("correct", "n_correct", "num_correct", "test_correct"),
-    "total": ("total", "n_total", "n_test", "test_images", "num_images", "n_images", "images", "test_size"),
-    "dataset": ("dataset", "data_set", "data", "task", "benchmark"),
-    "model": ("model", "architecture", "arch", "network", "backbone"),
-}
-"""Lower case, words joined by ``_``; the first that a table has is taken."""
-
-WIDE: tuple[Role, ...] = ("seed", "total", "dataset", "model")
-"""Roles of columns beside those of the methods."""
+Where = Literal["first", "tests", "effects", ""]
+Design = Literal["fixed", "sequential", "unpaired"]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a table is to be read."""
+class Entry:
+    """One row of a table: a cell, and its comparison with the baseline if it has one."""
 
-    columns: Mapping[Role, str]
-    methods: tuple[str, ...]
-    """Wide form: a column a method. Empty in the long form."""
-    said: str
-    """Form and columns; which of them were guessed, and which are not used."""
-
-
-def find_layout(source: str, table: pd.DataFrame, asked: Mapping[str, str | None]) -> Layout:
-    """Long form where there is a column of methods and one of accuracies or correct answers, else wide form.
-
-    Args:
-        source: what messages call the table.
-        asked: names of columns by role; where there is None, it is guessed.
-
-    Raises:
-        BenchError: a given column that is not there, or a table that is neither long nor wide.
-    """
-    given = {role: name for role in USUAL if (name := asked.get(role)) is not None}
-    for role, name in given.items():
-        if name not in table.columns:
-            raise BenchError(f"{source}: --{role}-column: {unknown('column', name, table.columns)}")
-    methods: tuple[str, ...] = ()
-    columns, form = _guessed(table, given, tuple(USUAL)), "long form"
-    if "method" not in columns or not columns.keys() & {"accuracy", "correct"}:
-        words = columns.get("method")
-        columns, form = _guessed(table, given, WIDE), "wide form, a column a method"
-        methods = tuple(
-            name for name in table.columns if name and name not in columns.values() and _numbers(table[name])
-        )
-        # A column of methods without one of scores is no wide form.
-        if not methods or given.keys() - {*WIDE} or words not in (None, columns.get("model")):
-            missing = "methods" if words is None else "accuracies or correct answers"
-            raise BenchError(
-                f"{source}: no column of {missing} among {', '.join(table.columns)}; expected method, seed, "
-                "and accuracy or correct and total (long form), or a column a method and a row a seed (wide "
-                "form); name columns with --method-column, --accuracy-column, …"
-            )
-    unused = [name for name in table.columns if name and name not in {*columns.values(), *methods}]
-    said = [f"{role} = '{name}'{'' if role in given else ' (guessed)'}" for role, name in columns.items()]
-    if unused:
-        said.append(f"not used: {', '.join(unused[:10])}{' …' if len(unused) > 10 else ''}")
-    return Layout(columns, methods, ", ".join([form, *said]))
+    cell: Cell
+    comparison: Comparison | None
+    scale: Scale
+    name: str
+    """What tables call the loss."""
+    verdict: str
+    """The word with the mark of its scope; ``baseline``."""
 
 
-def _guessed(table: pd.DataFrame, given: Mapping[Role, str], roles: Iterable[Role]) -> dict[Role, str]:
-    columns = {role: given[role] for role in roles if role in given}
-    plain = {re.sub(r"\W+", "_", name.strip().casefold()): name for name in reversed(table.columns)}
-    for role in roles:
-        for name in (plain.get(usual) for usual in USUAL[role] if role not in columns):
-            if name in (None, *columns.values()):
-                continue
-            # A training loss is called 'loss' as well: names are no fractions.
-            if role in ("method", "dataset", "model") and _fractions(table[name]):
-                continue
-            columns[role] = str(name)
-            break
-    return columns
+@dataclass(frozen=True)
+class Column(blocks.Column):
+    """One thing that is known of a comparison or of its cell. ``heading`` may name {metric} and {method}."""
+
+    path: str = ""
+    """Where an entry has it. What is None anywhere on the way is not known."""
+    where: Where = ""
+    """Its table; none: in JSON and CSV only."""
+    write: Callable[[Any, Entry], str] = lambda value, entry: str(value)
+    designs: tuple[Design, ...] = ("fixed", "sequential", "unpaired")
+    """Where it makes sense."""
+
+    def of(self, entry: object) -> Any:
+        """The value; None where it is not known."""
+        for name in self.path.split("."):
+            entry = getattr(entry, name)
+            if entry is None:
+                return None
+        return entry
+
+    def cell(self, entry: Entry) -> blocks.Cell:
+        """The value as tables have it; empty where there is nothing to compare."""
+        value = self.of(entry)
+        if value is None:
+            return blocks.Cell("" if entry.comparison is None else NOTHING)
+        sorted_by = value
+        if isinstance(value, Interval):
+            sorted_by = value.low
+        elif isinstance(value, Superiority):
+            sorted_by = value.estimate
+        return blocks.Cell(self.write(value, entry), sorted_by)
+
+    def headed(self, metric: Metric, method: str) -> Column:
+        """With its heading filled in."""
+        names = {"metric": metric.heading, "method": method, "unit": metric.difference_unit}
+        return replace(self, heading=self.heading.format(**names), latex=self.latex.format(**names))
 
 
-def _numbers(column: pd.Series[Any]) -> bool:
-    """Whether there are any: a stray word in them is worth a message."""
-    return bool(pd.to_numeric(column, errors="coerce").notna().any())
+# ------------------------------------------------------------------------------------------------ formats
 
 
-def _fractions(column: pd.Series[Any]) -> bool:
-    return pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 != 0).any())
+def _size(value: float, entry: Entry) -> str:
+    return entry.scale.value(value)
+
+
+def _difference(value: float, entry: Entry) -> str:
+    return entry.scale.difference(value)
+
+
+def _interval(value: Interval, entry: Entry) -> str:
+    return entry.scale.interval(value)
+
+
+def _p(value: float, entry: Entry) -> str:
+    return p_value(value)
+
+
+def _effect(value: float, entry: Entry) -> str:
+    return number(value)
+
+
+def _images(value: float, entry: Entry) -> str:
+    return number(value, ".1f")
+
+
+def _e(value: float, entry: Entry) -> str:
+    return e_value(value)
+
+
+def _chance(value: Superiority, entry: Entry) -> str:
+    if value.estimate is None:
+        return NOTHING
+    limits = (
+        "" if value.low is None or value.high is None else f" [{100 * value.low:.0f},{100 * value.high:.0f}]"
+    )
+    return f"{100 * value.estimate:.0f}{limits}"
+
+
+def _seeds(value: int, entry: Entry) -> str:
+    return f"{entry.cell.n}/{entry.cell.planned}"
+
+
+def _mean(value: float, entry: Entry) -> str:
+    return entry.scale.mean(entry.cell)
+
+
+# ---------------------------------------------------------------------------------------------- the columns
+
+_FIXED: tuple[Design, ...] = ("fixed",)
+_PAIRED: tuple[Design, ...] = ("fixed", "sequential")
+_SEQUENTIAL: tuple[Design, ...] = ("sequential",)
+
+
+def _json(key: str, path: str, meaning: str) -> Column:
+    """What no table shows."""
+    return Column("", key=key, path=f"comparison.{path}", meaning=meaning)
+
+
+COLUMNS: tuple[Column, ...] = (
+    # The first table, which needs no legend.
+    Column("{method}", path="name", where="first", words=True),
+    Column("seeds", key="n", path="cell.n", where="first", write=_seeds),
+    Column("{metric}", key="mean", path="cell.mean", where="first", write=_mean),
+    Column(
+        "Δ",
+        key="delta",
+        path="comparison.delta",
+        where="first",
+        write=_difference,
+        meaning="mean difference to the baseline, loss − baseline",
+        latex="$\\Delta$",
+    ),
+    Column("interval", path="comparison.shown", where="first", write=_interval, latex="CI"),
+    Column(
+        "p",
+        key="p_decided",
+        path="comparison.verdict.p",
+        where="first",
+        write=_p,
+        meaning="the p that decided: adjusted, of no difference; of an equivalent loss, of one that matters",
+        latex="$p$",
+    ),
+    Column("verdict", key="verdict", path="verdict", where="first", words=True),
+    # How sure.
+    Column("{method}", path="name", where="tests", words=True),
+    Column(
+        "p adj.",
+        key="p_adjusted",
+        path="comparison.adjusted.p",
+        where="tests",
+        write=_p,
+        meaning="of no difference, adjusted for all comparisons of the family",
+    ),
+    Column(
+        "p t",
+        key="p",
+        path="comparison.p",
+        where="tests",
+        write=_p,
+        designs=("fixed", "unpaired"),
+        meaning="of Student's t over seeds (Welch's where runs are not paired), not adjusted",
+    ),
+    Column("e", key="e", path="comparison.sequence.e", where="tests", write=_e, designs=_SEQUENTIAL,
+           meaning="evidence for a difference: 1 speaks neither for one nor against it"),
+    Column("looks", key="looks", path="comparison.sequence.looks", where="tests", designs=_SEQUENTIAL,
+           meaning="taken so far"),
+    Column("flip", key="p_sign_flip", path="comparison.flips.p", where="tests", write=_p, designs=_FIXED,
+           meaning="p of flipping the signs of seeds, not adjusted"),
+    Column("eq.", key="p_equivalence", path="comparison.equivalence.p", where="tests", write=_p,
+           meaning="p of the two one-sided tests against the margin"),
+    Column("on new images", path="comparison.new_images.interval", where="tests", write=_interval,
+           designs=_PAIRED, meaning="interval of Δ where the images are a sample too, not adjusted"),
+    Column("finds", key="detectable", path="comparison.detectable", where="tests", write=_size,
+           designs=_FIXED, meaning="difference that so many seeds would find with power .8"),
+    Column("floor", key="floor", path="comparison.new_images.crossed.floor", where="tests", write=_size,
+           designs=_PAIRED, meaning="standard error on new images that no number of seeds gets below"),
+    # How large.
+    Column("{method}", path="name", where="effects", words=True),
+    Column("sd of Δ", key="sd", path="comparison.sd", where="effects", write=_size, designs=_PAIRED,
+           meaning="standard deviation of the differences over seeds"),
+    Column("d_z", key="d_z", path="comparison.effects.d_z", where="effects", write=_effect, designs=_PAIRED,
+           meaning="Δ in standard deviations of the differences"),
+    Column("g_z", key="g_z", path="comparison.effects.g_z", where="effects", write=_effect, designs=_PAIRED,
+           meaning="Hedges g of d_z: without its bias in small samples"),
+    Column("d_av", key="d_av", path="comparison.effects.d_av", where="effects", write=_effect,
+           designs=_PAIRED, meaning="Δ in standard deviations within the two losses"),
+    Column("g_av", key="g_av", path="comparison.effects.g_av", where="effects", write=_effect,
+           designs=_PAIRED, meaning="Hedges g of d_av"),
+    Column("P(better) %", path="comparison.superiority", where="effects", write=_chance,
+           meaning="chance that the loss beats its baseline with the same new seed (with any two runs where "
+           "they are not paired), ties counting half"),
+    Column("ρ", key="correlation", path="comparison.effects.correlation", where="effects", write=_effect,
+           designs=_PAIRED, meaning="correlation of the two over seeds: what pairing gains"),
+    Column("≠", key="discordant", path="comparison.new_images.discordant", where="effects", write=_images,
+           designs=_PAIRED, meaning="images that one of a pair gets right, not the other, on average"),
+    # In JSON and CSV only.
+    _json("low", "shown.low", "of the interval that decided; without a verdict, of that of the difference"),
+    _json("high", "shown.high", "its other end"),
+    _json("level", "shown.level", "its level of confidence"),
+    _json("verdict", "verdict.phrase", "superior, inferior, equivalent or undecided, then its scope"),
+    _json("scope", "verdict.scope", "what the verdict is about, where that is narrower: on this test set"),
+    _json("adjusted_by", "adjusted.by", "westfall-young: flips of whole seeds; holm: of p; e-value: K/e"),
+    _json("seeds_to_decide", "seeds_to_decide", "if undecided: seeds of a new experiment that would find a "
+          "difference of this size 8 times in 10"),
+    _json("n_baseline", "n_baseline", "runs of the baseline, where runs are not paired"),
+    _json("p_sign_flip_smallest", "flips.p_smallest", "what sign flips of so many seeds could give at best"),
+    _json("low_new_images", "new_images.interval.low", "of the interval on new images too"),
+    _json("high_new_images", "new_images.interval.high", "its other end"),
+    _json("p_new_images", "new_images.p", "on new images too, not adjusted"),
+    _json("superiority", "superiority.estimate", "chance of beating the baseline, ties counting half"),
+    _json("superiority_low", "superiority.low", "of its interval"),
+    _json("superiority_high", "superiority.high", "its other end"),
+    _json("stopped", "sequence.outcome", "why no seeds are added any more; null: their number is fixed"),
+)  # fmt: skip
+
+NAMED = ("dataset", "model", "loss", "baseline", "metric", "n", "missing", "note")
+"""What a comparison is called, how many seeds it has, and what is remarked: first in JSON."""
+
+
+def keys() -> list[str]:
+    """All that JSON and CSV say of a comparison."""
+    return [*NAMED, *(column.key for column in _flat())]
+
+
+def flat(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as JSON and CSV have it."""
+    holder = _Holder(comparison)
+    named = {name: getattr(comparison, name) for name in NAMED}
+    return named | {column.key: column.of(holder) for column in _flat()}
+
+
+def _flat() -> list[Column]:
+    return [column for column in COLUMNS if column.key and column.path.startswith("comparison.")]
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """An entry without a cell: what JSON takes."""
+
+    comparison: Comparison
+
+
+def columns_of(
+    where: Where, design: Design, entries: Sequence[Entry], metric: Metric, method: str
+) -> list[Column]:
+    """The columns of one table. Those that no entry can fill are not there."""
+    return [
+        column.headed(metric, method)
+        for column in COLUMNS
+        if column.where == where
+        and design in column.designs
+        and any(column.of(entry) is not None for entry in entries)
+    ]

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
+from bench.comparisons.analysis import Measured, analyse
+from bench.comparisons.designs import Design, Unpaired
+from bench.comparisons.runs import Answers
+from bench.comparisons.tables.layout import BASELINES, Request, find_layout, plain
+from bench.comparisons.tables.scores import read_scores
 from bench.errors import BenchError, unknown
-from bench.reports.analysis import Question, analyse, method, summarise
-from bench.reports.columns import find_layout
-from bench.reports.documents import Compared
-from bench.reports.scores import read_scores
-
-BASELINES = ("baseline", "ce", "cross_entropy", "crossentropy", "cross_entropy_loss", "control", "reference")
-"""What a baseline is usually called, in lower case and with words joined by ``_``."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a table."""
-
-    baseline: str | None = None
-    """None: the one method with a usual name for it."""
-    alpha: float = 0.05
-    margin: float = 0.1
-    """In accuracy points."""
-    paired: bool = True
-    total_images: int | None = None
-    percent: bool | None = None
-    """Whether accuracies are percentages; None: by their size."""
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    """Role (see :mod:`bench.reports.columns`) → name; None: guessed."""
+from bench.reports.answer import answer
+from bench.reports.build import summarise
+from bench.reports.schema import Cell, Compared, Family
 
 
 def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compared:
@@ -46,35 +29,43 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     """
     if not 0 < request.alpha < 0.5:
         raise BenchError(f"--alpha: found {request.alpha:g}, expected a probability above 0 and below 0.5")
-    if not 0 <= request.margin < float("inf"):
-        raise BenchError(f"--margin: found {request.margin:g}, expected accuracy points, 0 or more")
-    table = table.rename(columns=str)
-    layout = find_layout(source, table, request.columns)
-    found = read_scores(source, table, layout, request.total_images, request.percent, request.paired)
-    methods = list(dict.fromkeys(name for _, _, name in found.cells))
-    baseline = _baseline(source, methods, request.baseline)
-    cells = dict(sorted(found.cells.items(), key=lambda item: (item[0][:2], item[0][2] != baseline)))
-    question = Question(baseline, request.alpha, request.margin / 100, request.paired)
-    analysis = analyse(cells, question, found.joints)
-    notes = [*found.notes, *analysis.notes]
-    if len(methods) == 1:
-        notes.append(f"there is one method, {baseline}, and nothing to compare it with")
-    if request.paired and not found.joints and analysis.comparisons:
-        notes.append(
-            "± new and floor take the answers to single images: a column of images, with 0 or 1 each"
+    if request.margin is not None and not 0 <= request.margin < float("inf"):
+        raise BenchError(
+            f"--margin: found {request.margin:g}, expected a number in the metric's unit, 0 or more"
         )
+    table = table.rename(columns=str)
+    layout = find_layout(source, table, request)
+    found = read_scores(source, table, layout, request)
+    methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
+    baseline = _baseline(source, methods, request.baseline)
+    order = partial(sorted, key=lambda item: (item[0][:2], item[0][2] != baseline))
+    measured = [replace(series, cells=dict(order(series.cells.items()))) for series in found.measured]
+    design = (Design if request.paired else Unpaired)(request.alpha)
+    first, others = (analyse(series, baseline, design) for series in (measured[:1], measured[1:]))
+    metrics = tuple(series.metric for series in measured)
+    notes = dict.fromkeys([*found.notes, *first.notes, *others.notes])
+    if len(methods) == 1:
+        notes[f"there is one method, {baseline}, and nothing to compare it with"] = None
     return Compared(
         source=source,
-        reading=f"Read as {layout.said}; {found.said}.",
+        reading=f"Read as {'; '.join(filter(None, (layout.said, found.said)))}.",
         paired=request.paired,
         baseline=baseline,
         alpha=request.alpha,
-        margin=request.margin,
-        method=method(analysis, question),
-        cells=[summarise(key, scores, images=found.images) for key, scores in cells.items()],
-        comparisons=analysis.comparisons,
-        notes=notes,
-        adjusted_by=analysis.adjusted_by,
+        margin=metrics[0].margin,
+        metrics=metrics,
+        answer=answer(baseline, first.comparisons),
+        method=design.method(metrics[0], first.adjustment),
+        method_name=layout.columns.get("method", "method"),
+        cells=_cells(measured[0]),
+        comparisons=first.comparisons,
+        adjusted_by=first.adjustment.by,
+        secondary=Family(
+            cells=tuple(cell for series in measured[1:] for cell in _cells(series)),
+            comparisons=others.comparisons,
+            adjusted_by=others.adjustment.by if others.comparisons else "",
+        ),
+        notes=tuple(notes),
     )
 
 
@@ -83,9 +74,18 @@ def _baseline(source: str, methods: list[str], asked: str | None) -> str:
         if asked not in methods:
             raise BenchError(f"{source}: --baseline: {unknown('method', asked, methods)}")
         return asked
-    usual = [name for name in methods if re.sub(r"\W+", "_", name.strip().casefold()) in BASELINES]
+    usual = [name for name in methods if plain(name) in BASELINES]
     if len(methods) == 1 or len(usual) == 1:
         return [*usual, *methods][0]
     raise BenchError(
         f"{source}: against which of its methods? Give --baseline; allowed: {', '.join(methods)}"
     )
+
+
+def _cells(series: Measured) -> tuple[Cell, ...]:
+    made = []
+    for key, scores in series.cells.items():
+        known = series.images.get(key[:2])
+        images = known.values.shape[1] if isinstance(known, Answers) else None
+        made.append(summarise(key, scores, series.metric, images))
+    return tuple(made)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from bench.disk import write_atomically
-from bench.reports.documents import CellSummary, Comparison, Report
-from bench.reports.latex import latex
-from bench.reports.text import markdown
+from bench.reports.columns import flat, keys
+from bench.reports.document import document
+from bench.reports.render.latex import latex
+from bench.reports.render.markdown import markdown
+from bench.reports.schema import Cell, Report
 
 
 def write(
@@ -23,39 +26,41 @@ def write(
 ) -> list[Path]:
     """Write the report as Markdown, JSON, LaTeX and two tables of CSV; returns the paths.
 
-    ``agreement``: also ``agreement.npz``, of :mod:`bench.reports.agreement`.
+    ``agreement``: also ``agreement.npz``, of :mod:`bench.comparisons.agreement`.
     ``page``: also ``report.html``, of :mod:`bench.reports.html`.
     ``paper``: also these texts by file name, of :mod:`bench.reports.methods`.
     """
-    cells = pd.DataFrame(
-        [cell.model_dump(mode="json") for cell in report.cells], columns=[*CellSummary.model_fields]
-    )
-    comparisons = pd.DataFrame(
-        [comparison.model_dump(mode="json") for comparison in report.comparisons],
-        columns=[*Comparison.model_fields],
-    )
-    for table, listed in ((cells, ("seeds", "counts")), (comparisons, ("missing",))):
-        for column in listed:
-            table[column] = [" ".join(map(str, values)) for values in table[column]]
-    for table in (cells, comparisons):
-        table[:] = table.map(lambda value: inert(value) if isinstance(value, str) else value)
-    contents = {
-        "report.md": markdown(report).encode(),
-        "report.tex": latex(report).encode(),
-        "report.json": report.model_dump_json(indent=1).encode() + b"\n",
-        "cells.csv": cells.to_csv(index=False).encode(),
-        "comparisons.csv": comparisons.to_csv(index=False).encode(),
+    shown = document(report)
+    cells = (*report.cells, *report.secondary.cells)
+    comparisons = (*report.comparisons, *report.secondary.comparisons)
+    texts = {
+        "report.md": markdown(shown.blocks(everything=True)),
+        "report.tex": latex(shown, report.suite),
+        "report.json": report.model_dump_json(indent=1) + "\n",
+        "cells.csv": _table([*Cell.model_fields], (cell.model_dump() for cell in cells)),
+        "comparisons.csv": _table(keys(), map(flat, comparisons)),
+        **(paper or {}),
     }
-    contents |= {name: text.encode() for name, text in (paper or {}).items()}
+    contents = {name: text.encode() for name, text in texts.items()}
     if agreement is not None:
         contents["agreement.npz"] = agreement
     if page is not None:
         contents["report.html"] = page.encode(errors="replace")
-    paths = []
     for name, content in contents.items():
         write_atomically(folder / name, content)
-        paths.append(folder / name)
-    return paths
+    return [folder / name for name in contents]
+
+
+def _table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows of all metrics as CSV. Lists become their members in a row; what is None is left empty."""
+    file = io.StringIO(newline="")
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(columns)
+    for row in rows:
+        values = (row[name] for name in columns)
+        texts = (" ".join(map(str, value)) if isinstance(value, tuple) else value for value in values)
+        table.writerow([inert(value) if isinstance(value, str) else value for value in texts])
+    return file.getvalue()
 
 
 def inert(text: str) -> str:

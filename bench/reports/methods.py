@@ -7,43 +7,62 @@ and LaTeX alike. Versions come from the run folders, so whoever writes the repor
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.datasets import DatasetOptions
 from bench.launch.submission import read_all
+from bench.metrics import Metric
 from bench.progress import watched
-from bench.reports.documents import Report, Sequential
-from bench.reports.latex import breakable
+from bench.reports.document import cautions
+from bench.reports.formats import counted, listed
 from bench.reports.references import bibtex, cited, in_full, in_words, render
-from bench.reports.text import SCALED_DOWN, escaped
+from bench.reports.render.latex import breakable
+from bench.reports.render.markdown import escaped
+from bench.reports.schema import Report
 from bench.results import RunFolder
 from bench.statistics.stopping import Outcome
 from bench.suite import Suite
 
 MOST_NAMED = 30
 """Choices of one kind that are written out with their options; more belong into a table."""
+_SOURCES = {"brier": "brier1950", "ece": "guo2017", "auroc": "hanley1982"}
+"""Where metrics are from."""
+_RECIPE: Mapping[str, Callable[[Any], str]] = {
+    "epochs": lambda epochs: f"for {counted(epochs, 'epoch')}",
+    "batch_size": lambda size: f"in batches of {size}",
+    "optimizer": lambda choice: f"by {_described(choice)}",
+    "schedule": lambda choice: f"with a learning rate by the schedule {_described(choice)}",
+    "augment": lambda choices: (
+        f"augmented by {listed([*map(_described, choices)])}" if choices else "without augmentation"
+    ),
+    "mix": lambda choice: f"with batches mixed by {_described(choice)}",
+    "precision": lambda name: f"in {name}",
+    "validation": lambda share: f"with {100 * share:g} % of the training images held out for validation",
+}
+"""What is said of a recipe that all trainings share."""
 
 
 def paper(suite: Suite, results: Path, report: Report) -> dict[str, str]:
     """``methods.md``, ``methods.tex`` and the ``references.bib`` of exactly what they cite."""
     sections = {
-        "Trainings": " ".join(_trainings(suite, report)),
-        "Accuracy": " ".join(_accuracy(suite, report)),
-        "Differences": " ".join(_differences(report)),
-        "Verdicts": " ".join(_verdicts(report)),
-        "Ranks": " ".join(_ranks(report)),
-        "Software": " ".join(_software(suite, results)),
+        "Trainings": _trainings(suite, report),
+        "Metrics": _metrics(suite, report),
+        "Comparisons": _comparisons(suite, report),
+        "Ranks": _ranks(report),
+        "Software": _software(suite, results),
     }
-    written = {heading: text for heading, text in sections.items() if text}
+    written = {heading: " ".join(said) for heading, said in sections.items() if said}
     keys = cited(" ".join(written.values()))
-    markdown = [f"# Methods: {escaped(report.question)}"]
-    latex = []
+    markdown, latex = [f"# Methods: {escaped(report.question)}"], []
     for heading, text in written.items():
-        markdown.append(f"**{heading}.** {render(text, _in_brackets, escaped)}")
-        latex.append(f"\\paragraph{{{heading}.}} {render(text, _command, breakable)}")
+        in_brackets = render(text, lambda keys: f"({'; '.join(map(in_words, keys))})", escaped)
+        markdown.append(f"**{heading}.** {in_brackets}")
+        commands = render(text, lambda keys: f"\\cite{{{','.join(keys)}}}", breakable)
+        latex.append(f"\\paragraph{{{heading}.}} {commands}")
     if keys:
         markdown += ["## References", "\n".join(f"- {escaped(in_full(key))}" for key in keys)]
     return {
@@ -53,48 +72,28 @@ def paper(suite: Suite, results: Path, report: Report) -> dict[str, str]:
     }
 
 
-def _in_brackets(keys: Sequence[str]) -> str:
-    return f"({'; '.join(map(in_words, keys))})"
-
-
-def _command(keys: Sequence[str]) -> str:
-    return f"\\cite{{{','.join(keys)}}}"
-
-
 # ------------------------------------------------------------------------------------------------- the prose
 
 
 def _trainings(suite: Suite, report: Report) -> list[str]:
     cells = [json.loads(cell.text) for cell in suite.cells]
-    counts = {len(cell.seeds) for cell in suite.cells}
-    seeds = _number(min(counts), "random seed")
-    if len(counts) > 1:
-        seeds = f"{min(counts)} to {max(counts)} random seeds"
-    said = [SCALED_DOWN] if report.scaled_down else []
-    said += [
-        f"We trained {_listed('model', suite.labels('models'), [c['model'] for c in cells])} "
-        f"on {_listed('data set', suite.labels('datasets'), [c['dataset'] for c in cells])} "
-        f"with {_listed('loss', suite.labels('losses'), [c['loss'] for c in cells])}, "
+    fewest, *more = sorted({len(cell.seeds) for cell in suite.cells})
+    seeds = f"{fewest} to {more[-1]} random seeds" if more else counted(fewest, "random seed")
+    return [
+        *cautions(report),
+        f"We trained {_choices('model', suite.labels('models'), [c['model'] for c in cells])} "
+        f"on {_choices('data set', suite.labels('datasets'), [c['dataset'] for c in cells])} "
+        f"with {_choices('loss', suite.labels('losses'), [c['loss'] for c in cells])}, "
         f"{'' if suite.zip or suite.exclude else 'each combination '}from {seeds}: "
-        f"{_number(sum(c.planned for c in report.cells), 'training')} in all.",
+        f"{counted(sum(c.planned for c in report.cells), 'training')} in all.",
         "Trainings with the same data set, model and seed share the split of the data, the initial weights, "
         "the order of the batches, augmentation and dropout, and differ in the loss alone."
         if _same_for_losses(suite)
         else "Trainings with the same data set, model and seed draw all that is random from the same "
         "streams, and differ in the loss and in what its recipe changes.",
         *_noise(suite),
-        _recipe([cell["recipe"] for cell in cells], _same_for_losses(suite)),
+        _recipe([cell["recipe"] for cell in cells], suite),
     ]
-    done = sum(cell.n for cell in report.cells)
-    failed = sum(cell.failed for cell in report.cells)
-    if not report.complete:
-        planned = sum(cell.planned for cell in report.cells)
-        ended = f", and {failed} failed" if failed else ""
-        said.append(
-            f"INCOMPLETE: {done} of these {planned} trainings had finished when this was written{ended}; "
-            "those that had not are missing from all numbers, and numbers may still change."
-        )
-    return said
 
 
 def _noise(suite: Suite) -> list[str]:
@@ -106,12 +105,12 @@ def _noise(suite: Suite) -> list[str]:
     ]
     if not noisy:
         return []
-    shares = _and(f"{100 * o.label_noise:g} % of {label} (noise seed {o.noise_seed})" for label, o in noisy)
+    shares = [f"{100 * o.label_noise:g} % of {label} (noise seed {o.noise_seed})" for label, o in noisy]
     held_out = ", those of the held-out validation images among them" * (suite.selection == "validation")
     return [
-        f"Training labels were replaced by another class, chosen uniformly: {shares}{held_out}. Which ones, "
-        "and by what, depends on the data set and its noise seed alone, and is the same for every loss, "
-        "model and seed of a training; test labels stay as they are."
+        "Training labels were replaced by another class, chosen uniformly: "
+        f"{listed(shares)}{held_out}. Which ones, and by what, depends on the data set and its noise seed "
+        "alone, and is the same for every loss, model and seed of a training; test labels stay as they are."
     ]
 
 
@@ -123,139 +122,118 @@ def _same_for_losses(suite: Suite) -> bool:
     return all(len(found) == 1 for found in recipes.values())
 
 
-def _recipe(recipes: Sequence[Mapping[str, Any]], same_for_losses: bool) -> str:
-    keys = dict.fromkeys(key for recipe in recipes for key in recipe)
+def _recipe(recipes: Sequence[Mapping[str, Any]], suite: Suite) -> str:
+    unused = () if suite.selection == "validation" else ("validation",)
+    keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in unused)
     shared: dict[str, Any] = {
         key: recipes[0].get(key) for key in keys if all(r.get(key) == recipes[0].get(key) for r in recipes)
     }
     other = [key.replace("_", " ") for key in keys if key not in shared]
-    parts = []
-    if "epochs" in shared:
-        parts.append(f"for {_number(shared['epochs'], 'epoch')}")
-    if "batch_size" in shared:
-        parts.append(f"in batches of {shared['batch_size']}")
-    if "optimizer" in shared:
-        parts.append(f"by {_described(shared['optimizer'])}")
-    if "schedule" in shared:
-        parts.append(f"with a learning rate by the schedule {_described(shared['schedule'])}")
-    if "augment" in shared:
-        transforms = _and(map(_described, shared["augment"]))
-        parts.append(f"augmented by {transforms}" if transforms else "without augmentation")
-    if shared.get("mix"):
-        parts.append(f"with batches mixed by {_described(shared['mix'])}")
-    if "precision" in shared:
-        parts.append(f"in {shared['precision']}")
+    parts = [say(shared[key]) for key, say in _RECIPE.items() if shared.get(key) is not None]
     said = f"Each was trained {', '.join(parts)}." if parts else ""
     if other:
-        what = _and(other)
+        what = listed(other)
         said += (
             f" Data sets or models differ in {what}, which all losses of each share."
-            if same_for_losses
+            if _same_for_losses(suite)
             else f" The trainings did not share {what}, so a difference may be due to more than the loss."
         )
     return said.strip()
 
 
-def _accuracy(suite: Suite, report: Report) -> list[str]:
-    share = {json.loads(cell.text)["recipe"]["validation"] for cell in suite.cells}
-    held_out = f"{100 * share.pop():g} %" if len(share) == 1 else "a part"
-    sizes: dict[str, int] = {c.dataset: c.test_images for c in report.cells if c.test_images}
-    images = _and(f"{size:,} of {name}" for name, size in sizes.items())
-    said = [
-        "The accuracy of a training is the share of the test images that it classifies correctly"
-        + (f" ({images})" if images else "")
-        + ", "
-        + {
-            "last": "after its last epoch: no epoch was chosen.",
-            "validation": f"after the epoch with the best accuracy on {held_out} of the training images that "
-            "were held out; the test images had no part in the choice.",
-            "test": "after the epoch with the best accuracy on these same test images.",
-        }[suite.selection],
+def _metrics(suite: Suite, report: Report) -> list[str]:
+    sizes = {c.dataset: c.test_images for c in report.cells if c.test_images}
+    images = listed([f"{size:,} of {name}" for name, size in sizes.items()])
+    first, *others = (metric.name for metric in suite.metrics)
+    return [
+        f"All test images count{f' ({images})' if images else ''}.",
+        *map(_meaning, suite.metrics),
+        *([f"{first} alone decides; secondary: {listed(others)}."] if others else []),
+        "We report means and standard deviations over seeds.",
     ]
-    if report.optimistic:
-        said.append(
-            "OPTIMISTIC: an epoch chosen on the test set has an accuracy there that is too high to expect on "
-            "new images, and a loss whose accuracy varies more from epoch to epoch gains more by the choice."
-        )
-    return [*said, "We report means and standard deviations over seeds."]
 
 
-def _differences(report: Report) -> list[str]:
-    tested = [c for c in report.comparisons if c.p is not None]
-    if not tested:
-        return []
-    percent = f"{100 * (1 - report.alpha):g} %"
-    pairs = sorted({c.n for c in tested})
-    lacking = [c for c in report.comparisons if c.missing]
-    said = [
-        f"Every loss was compared with {report.baseline}, seed by seed; a difference is the mean over "
-        f"{pairs[0]}{f' to {pairs[-1]}' if len(pairs) > 1 else ''} pairs of trainings.",
-    ]
-    if lacking:
+def _meaning(metric: Metric) -> str:
+    """What it is: a metric's file begins with it."""
+    what, kind = "what code of our own computes", metric.measure_type
+    if kind is not None:
+        [sentence, *_] = (sys.modules[kind.__module__].__doc__ or what).splitlines()
+        what = sentence[:1].lower() + sentence[1:].rstrip(".")
+    source = _SOURCES.get(metric.choice.name)
+    cite = f" [@{source}]" if source else ""
+    better = "higher" if metric.higher_is_better else "lower"
+    return f"{_named(metric.name, metric.choice.describe())}: {what}{cite}; {better} is better."
+
+
+def _comparisons(suite: Suite, report: Report) -> list[str]:
+    """How it was judged is said by the report itself; here with its sources."""
+    every = [*report.comparisons, *report.secondary.comparisons]
+    if all(c.p is None for c in every):
+        return [report.method]
+    margin, made = bool(report.margin), report.sequential
+    said = [report.method] if made is None else ["The design is sequential.", report.method, _ended(report)]
+    if lacking := [c for c in report.comparisons if c.missing]:
         said.append(
-            f"In {_number(len(lacking), 'comparison')} some pairs are missing, as one or both of their "
+            f"In {counted(len(lacking), 'comparison')} some pairs are missing, as one or both of their "
             "trainings are; none was made up."
         )
-    said.append(
-        f"Its {percent} interval and two-sided p on these test images are those of Student's t over seeds "
-        "[@student1908]."
-        if report.sequential is None
-        else f"Its {percent} interval on these test images is that of a confidence sequence [@wang2023], "
-        "which holds at all numbers of seeds at once."
-    )
-    if any(c.low_new_images is not None for c in tested):
+    if report.optimistic:
+        said.append("Values of such an epoch are better than is to be expected on new images.")
+    else:
+        equivalent = "; otherwise equivalent where the tests for that say so" if margin else ""
         said.append(
-            "A second interval takes the test images for a sample as well, by the crossed analysis of "
-            "variance of seeds and images [@dorfman1992; @obuchowski1995]"
-            + (" with Hillis's degrees of freedom [@hillis2007]." if not report.sequential else ".")
-            + (" It spans as many standard errors as the confidence sequence." if report.sequential else "")
+            f"We call a loss superior or inferior to {report.baseline} where the adjusted p "
+            f"{'is below' if made is None else 'has reached'} α{equivalent}; otherwise undecided. A verdict "
+            "is about this test set alone unless an interval on new images, at a level for all comparisons "
+            "at once, agrees with it, and about the runs that finished where some have failed."
         )
-    if any(c.p_sign_flip is not None for c in tested):
-        said.append("We also give p by sign flips of the differences [@fisher1935; @pagano1983].")
-    if any(c.g_z is not None for c in tested):
+    if family := report.secondary.comparisons:
+        limits = listed([f"within ±{m.within} of {m.name}" for m in report.metrics[1:] if m.margin])
         said.append(
-            "Effect sizes are means in standard deviations of the differences, corrected for small samples "
-            "[@hedges1981]."
+            "Secondary metrics decide nothing; p is adjusted over their "
+            f"{counted(len(family), 'comparison')} alone, by {report.secondary.adjusted_by}"
+            f"{f', and equivalent means {limits}' if limits else ''}."
         )
-    if any(c.superiority is not None for c in tested):
-        said.append(
-            "The chance that a loss beats the baseline with the same new seed has Clopper and Pearson's "
-            "interval [@clopper1934]."
-        )
-    return said
+    wider = {c.metric for c in every if c.new_images}
+    jackknifed = [m.name for m in suite.metrics if m.name in wider and m.over_images is False]
+    adjusted = {c.adjusted.by for c in every}
+    sources = {
+        "Student's t [@student1908]": made is None,
+        "confidence sequences [@wang2023]": made is not None,
+        "e-values of the paired t-test [@hendriksen2021], valid whenever one stops [@ville1939]": made
+        is not None,
+        "stopping for futility [@lan1982]": made is not None,
+        "spending of α over looks [@lan1983]": made is not None and margin,
+        "the crossed analysis of variance [@dorfman1992; @obuchowski1995]": bool(wider),
+        f"jackknife pseudo-values of images for {listed(jackknifed)} [@dorfman1992]": bool(jackknifed),
+        "Hillis's degrees of freedom [@hillis2007]": bool(wider) and made is None,
+        "sign flips [@fisher1935; @pagano1983]": any(c.flips for c in every),
+        "step-down maxT [@westfall1993]": "westfall-young" in adjusted,
+        "Holm's adjustment [@holm1979]": "holm" in adjusted,
+        "two one-sided tests [@schuirmann1987]": any(m.margin for m in report.metrics),
+        "effect sizes corrected for small samples [@hedges1981]": any(c.effects for c in every),
+        "intervals for the chance of beating the baseline [@clopper1934]": any(c.superiority for c in every),
+    }
+    used = listed([source for source, used in sources.items() if used])
+    said.append(f"This rests on {used}.")
+    return said + [
+        f"{m.name} has no interval for new images: {m.no_interval}." for m in suite.metrics if m.no_interval
+    ]
 
 
-def _added(report: Report, made: Sequential) -> list[str]:
-    """Where seeds are added until decided: the rule, as it was stated before the first seed."""
-    bar = f"{made.bar:g}" if len(report.comparisons) == 1 else f"K/α = {made.bar:g}"
-    closed = Counter(c.stopped for c in report.comparisons)
+def _ended(report: Report) -> str:
+    """How the comparisons of a sequential design have ended."""
+    known = [c.sequence for c in report.comparisons if c.sequence is not None]
+    closed = Counter(found.outcome for found in known)
     ends = {
-        Outcome.DIFFERENCE: "by a difference",
-        Outcome.EQUIVALENT: "by equivalence",
-        Outcome.FUTILE: "for futility",
-        Outcome.LARGEST: "at the largest number of seeds",
+        **{Outcome.DIFFERENCE: "by a difference", Outcome.EQUIVALENT: "by equivalence"},
+        **{Outcome.FUTILE: "for futility", Outcome.LARGEST: "at the largest number of seeds"},
     }
     ended = [f"{closed[end]} ended {words}" for end, words in ends.items() if closed[end]]
-    if closed[Outcome.OPEN]:
-        ended.append(f"{closed[Outcome.OPEN]} {'is' if closed[Outcome.OPEN] == 1 else 'are'} still open")
-    equivalence = (
-        f"otherwise equivalent where two one-sided tests at {report.alpha:g}, not adjusted for the other "
-        f"comparisons and spent over the looks [@lan1983], place the difference within ±{report.margin:g} "
-        "points [@schuirmann1987]; "
-    )
-    return [
-        "The design is sequential: seeds were added to a comparison until it was decided, with looks planned "
-        f"at {_and(map(str, made.looks))} seeds. We call a loss superior or inferior to the baseline where "
-        f"the e-value of the paired t-test [@hendriksen2021] reaches {bar}"
-        + ("" if len(report.comparisons) == 1 else f" (K = {len(report.comparisons)} comparisons)")
-        + f", so that the chance of any false alarm at any look is at most {report.alpha:g} [@ville1939]; "
-        f"{equivalence if report.margin else ''}otherwise undecided.",
-        "A comparison was given up where even the most favourable true difference would have been decided "
-        f"by {made.looks[-1]} seeds with a chance below {made.futility:g} [@lan1982].",
-        f"Of {_number(len(report.comparisons), 'comparison')}, "
-        + _and(ended)
-        + f", after {_number(max((c.looks or 0 for c in report.comparisons), default=0), 'look')} at most.",
-    ]
+    count, looks = len(report.comparisons), max((found.looks or 0 for found in known), default=0)
+    if still := count - sum(closed[end] for end in ends):
+        ended.append(f"{still} {'is' if still == 1 else 'are'} still open")
+    return f"Of {counted(count, 'comparison')}, {listed(ended)}, after {counted(looks, 'look')} at most."
 
 
 def _ranks(report: Report) -> list[str]:
@@ -263,37 +241,10 @@ def _ranks(report: Report) -> list[str]:
         return []
     most = max(len(ranking.datasets) for ranking in report.rankings)
     return [
-        f"Over {_number(most, 'data set')}, which are the sample there, the losses were ranked by their "
-        "correct answers on each, and average ranks compared by Friedman's test with Iman and Davenport's "
-        "correction, with the baseline's by z with Holm's adjustment, and with each other by Nemenyi's "
-        "critical difference [@demsar2006]."
-    ]
-
-
-def _verdicts(report: Report) -> list[str]:
-    if not report.comparisons:
-        return []
-    if report.sequential is not None:
-        return _added(report, report.sequential)
-    methods = {c.adjusted_by for c in report.comparisons}
-    source = {"westfall-young": " [@westfall1993]", "holm": " [@holm1979]"}
-    adjusted = [source[name] for name in source if name in methods]
-    family = _number(len(report.comparisons), "comparison")
-    one = len(report.comparisons) == 1
-    said = [
-        "There is one comparison, so p is adjusted for no others."
-        if one
-        else f"All {family} of a loss with the baseline, over all models and data sets, are one family."
-    ]
-    if adjusted:
-        resting = "The p that its verdict rests on is" if one else "The adjusted p that verdicts rest on are"
-        said.append(f"{resting} by {report.adjusted_by or 'a step-down procedure'}{adjusted[0]}.")
-    return [
-        *said,
-        "We call a loss superior or inferior to the baseline where that p is below "
-        f"{report.alpha:g}; otherwise equivalent where two one-sided tests at {report.alpha:g}, not "
-        f"adjusted, place the difference within ±{report.margin:g} points [@schuirmann1987]; otherwise "
-        "undecided.",
+        f"Over {counted(most, 'data set')}, which are the sample there, the losses were ranked by "
+        f"{report.metrics[0].name} on each, and average ranks compared by Friedman's test with Iman and "
+        "Davenport's correction, with the baseline's by z with Holm's adjustment, and with each other by "
+        "Nemenyi's critical difference [@demsar2006]."
     ]
 
 
@@ -306,7 +257,7 @@ def _software(suite: Suite, results: Path) -> list[str]:
     versions = {key: _versions(names[key], [attempt.get(key) for attempt in last]) for key in names}
     if versions["torch"]:
         versions["torch"] += " [@paszke2019]"
-    used = _and(filter(None, versions.values()))
+    used = listed([*filter(None, versions.values())])
     said = [f"Trainings ran with {used}."] if used else []
     commits = [(attempt.get("git") or {}).get("commit") for attempt in last]
     if commit := _versions("commit", [value and value[:10] for value in commits]):
@@ -314,19 +265,11 @@ def _software(suite: Suite, results: Path) -> list[str]:
         said.append(f"The code was that of {commit}{', with changes not committed' if dirty else ''}.")
     if device := _versions("", [attempt.get("device") for attempt in last]):
         said.append(f"They ran on {device}.")
-    submitted = _submitted(results / suite.name / "jobs")
-    if any(folder.run_id in submitted for folder in done):
+    contents = [folder.content for folder in read_all(results / suite.name / "jobs")]
+    queued = {run for content in contents if content.job for runs in content.runs for run in runs}
+    if any(folder.run_id in queued for folder in done):
         said.append("Slurm [@yoo2003] queued them, submitted through submitit [@submitit].")
     return said
-
-
-# ---------------------------------------------------------------------------------------------- its material
-
-
-def _submitted(jobs: Path) -> set[str]:
-    """Ids of the runs that were given to Slurm."""
-    contents = [folder.content for folder in read_all(jobs)]
-    return {run for content in contents if content.job for runs in content.runs for run in runs}
 
 
 def _versions(name: str, found: Iterable[str | None]) -> str:
@@ -334,23 +277,24 @@ def _versions(name: str, found: Iterable[str | None]) -> str:
     counts = Counter(value for value in found if value)
     if len(counts) <= 1:
         return f"{name} {next(iter(counts))}".strip() if counts else ""
-    known = [f"{value} ({_number(counts[value], 'training')})" for value in sorted(counts)]
-    return f"{name} {_and(known)}".strip()
+    known = [f"{value} ({counted(counts[value], 'training')})" for value in sorted(counts)]
+    return f"{name} {listed(known)}".strip()
 
 
-def _listed(kind: str, labels: Sequence[str], resolved: Sequence[Mapping[str, Any]]) -> str:
+def _choices(kind: str, labels: Sequence[str], resolved: Sequence[Mapping[str, Any]]) -> str:
     """``the model a and b``: with every option, in the order of the suite, where they are not too many."""
     plural = {"model": "models", "data set": "data sets", "loss": "losses"}
     known = list({json.dumps(value, sort_keys=True): value for value in resolved}.values())
     if len(known) != len(labels) or len(labels) > MOST_NAMED:
         return f"{len(labels)} {plural[kind]}" if len(labels) > 1 else f"the {kind} {labels[0]}"
-    words = []
-    for label, value in zip(labels, known, strict=True):
-        described = _described(value)
-        name = value["name"]
-        own = described if label == name or label.startswith(f"{name}(") else f"{label}, which is {described}"
-        words.append(own)
-    return f"the {kind if len(words) == 1 else plural[kind]} {_and(words)}"
+    words = [_named(label, value) for label, value in zip(labels, known, strict=True)]
+    return f"the {kind if len(words) == 1 else plural[kind]} {listed(words)}"
+
+
+def _named(label: str, value: Mapping[str, Any]) -> str:
+    """A choice with all its options, and what tables call it where that is something else."""
+    known = label == value["name"] or label.startswith(f"{value['name']}(")
+    return _described(value) if known else f"{label}, which is {_described(value)}"
 
 
 def _described(choice: Mapping[str, Any]) -> str:
@@ -365,14 +309,5 @@ def _described(choice: Mapping[str, Any]) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
-        return _and(map(_value, value))
+        return listed([*map(_value, value)])
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
-def _and(words: Iterable[str]) -> str:
-    *first, last = [*words] or [""]
-    return f"{', '.join(first)} and {last}" if first else last

@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.choices import Choice
+from bench.comparisons.comparison import Metric
 from bench.datasets import DatasetOptions
-from bench.reports.documents import CellSummary, RankedLoss, Ranking
+from bench.reports.schema import Cell, RankedLoss, Ranking
+from bench.results import in_units, unit_for
 from bench.statistics.ranking import control_tests, critical_difference_diagram, friedman
 from bench.suite import Suite
 
@@ -30,16 +32,16 @@ def why_no_ranks(suite: Suite) -> str:
     return ""
 
 
-def rank(suite: Suite, cells: Sequence[CellSummary]) -> list[Ranking]:
+def rank(suite: Suite, cells: Sequence[Cell], metric: Metric) -> list[Ranking]:
     """One ranking of the losses for each model that has results on two or more data sets.
 
-    Ranks are those of the correct answers of the seeds that all losses have finished; ties on counts are
-    ties.
+    Ranks are those of the metric over the seeds that all losses have finished; of accuracy, in correct
+    answers: ties on counts are ties.
     """
     if why_no_ranks(suite):
         return []
     made = (
-        _ranking(suite, model, [cell for cell in cells if cell.model == model])
+        _ranking(suite, model, [cell for cell in cells if cell.model == model], metric)
         for model in suite.labels("models")
     )
     return [ranking for ranking in made if ranking is not None]
@@ -62,12 +64,12 @@ def _source(choice: Choice) -> str:
     return json.dumps({k: v for k, v in described.items() if k not in DatasetOptions.model_fields})
 
 
-def _ranking(suite: Suite, model: str, cells: Sequence[CellSummary]) -> Ranking | None:
-    by_dataset: dict[str, dict[str, CellSummary]] = {}
+def _ranking(suite: Suite, model: str, cells: Sequence[Cell], metric: Metric) -> Ranking | None:
+    by_dataset: dict[str, dict[str, Cell]] = {}
     for cell in cells:
         by_dataset.setdefault(cell.dataset, {})[cell.loss] = cell
     losses = [loss for loss in suite.labels("losses") if all(loss in found for found in by_dataset.values())]
-    rows = {dataset: _row([found[loss] for loss in losses]) for dataset, found in by_dataset.items()}
+    rows = {dataset: _row([found[loss] for loss in losses], metric) for dataset, found in by_dataset.items()}
     used = {dataset: row for dataset, row in rows.items() if row}
     if len(used) < 2 or len(losses) < 2:
         return None
@@ -100,10 +102,15 @@ def _ranking(suite: Suite, model: str, cells: Sequence[CellSummary]) -> Ranking 
     )
 
 
-def _row(cells: Sequence[CellSummary]) -> list[int]:
-    """Sums over the seeds that every loss has finished, so that a row compares like with like."""
-    counts = [dict(zip(cell.seeds, cell.counts, strict=True)) for cell in cells]
+def _row(cells: Sequence[Cell], metric: Metric) -> list[int]:
+    """Sums over the seeds that every loss has finished, so that like meets like: more is better."""
+    sign = 1 if metric.higher_is_better else -1
+    unit = unit_for(value for cell in cells for value in cell.values)
+    counts = [
+        dict(zip(cell.seeds, cell.counts or (in_units(v, unit) for v in cell.values), strict=True))
+        for cell in cells
+    ]
     seeds = set(counts[0]).intersection(*counts) if counts else set()
     if not seeds or len({cell.test_images for cell in cells}) > 1:
         return []
-    return [sum(count[seed] for seed in seeds) for count in counts]
+    return [sign * sum(count[seed] for seed in seeds) for count in counts]

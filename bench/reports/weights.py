@@ -52,12 +52,11 @@ def final_weights(suite: Suite, results: Path, runs: pd.DataFrame) -> list[str]:
     for (dataset, model, loss), cell in done.groupby(["dataset", "model", "loss"], sort=False):
         known = paths(results, cell.run_id)
         if known is not None:
-            last = known[:, -1]
-            ends = " and ".join(
-                f"{name} = {_mean_and_sd(values)}" for name, values in zip(("w1", "w2"), last.T, strict=True)
+            w1, w2 = map(_mean_and_sd, known[:, -1].T)
+            notes.append(
+                f"{dataset} × {model} × {loss}: learned weights ended at w1 = {w1} and w2 = {w2} "
+                f"over {len(known)} seed{'s' * (len(known) > 1)}"
             )
-            over = f"over {len(last)} seed{'s' * (len(last) > 1)}"
-            notes.append(f"{dataset} × {model} × {loss}: learned weights ended at {ends} {over}")
     return [*notes, *([f"learned weights: {NO_REPRODUCTION}"] if notes else [])]
 
 

@@ -69,7 +69,7 @@ def word(
         p_tost: of :func:`bench.statistics.equivalence.tost`.
         higher_is_better: the direction of the metric.
     """
-    if estimate and p_adjusted is not None and p_adjusted < alpha:
+    if estimate is not None and abs(estimate) > 0 and p_adjusted is not None and p_adjusted < alpha:
         return better_or_worse(estimate, higher_is_better=higher_is_better)
     if p_tost is not None and p_tost < alpha:
         return Word.EQUIVALENT

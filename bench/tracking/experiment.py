@@ -62,4 +62,5 @@ def _row(run: Any) -> dict[str, Any]:
     for key, value in run.data.metrics.items():
         key = f"metrics.{key}" if key in row else key
         row[key] = value if run.info.status == "FINISHED" else None
+    row.setdefault("status", run.info.status.lower())  # a run that failed is a result
     return row

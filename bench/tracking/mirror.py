@@ -22,6 +22,7 @@ from typing import Any
 import filelock
 
 from bench.design import Design
+from bench.metrics import Metric
 from bench.progress import watched
 from bench.results import RunFolder
 from bench.run import Run
@@ -94,7 +95,7 @@ class Mirror:
             TrackingError: the store or the server cannot be reached, read or written.
         """
         with self._store():
-            runs = [_Wanted(*wanted) for wanted in self._runs()]
+            runs = [_Wanted(*wanted, metrics=self.suite.metrics) for wanted in self._runs()]
             changed = [wanted for wanted in runs if self._has_changed(wanted)]
             created, updated = 0, 0
             part: list[_Wanted] = []
@@ -168,7 +169,7 @@ class Mirror:
         if wanted.signature is None or wanted.signature == self._seen.get(run_id):
             return False
         twin = self._twins.get(run_id)
-        if twin is None or not twin.is_of(stamp_of(wanted.signature, wanted.cell, wanted.name)):
+        if twin is None or not twin.is_of(wanted.stamp(wanted.signature)):
             return True
         self._seen[run_id] = wanted.signature
         return False
@@ -303,11 +304,16 @@ class _Wanted:
     run: Run
     cell: Cell
     name: str
+    metrics: Sequence[Metric]
     signature: Signature | None = None
     """Of its folder, when it was last looked at."""
 
+    def stamp(self, signature: Signature) -> str:
+        return stamp_of(signature, self.cell, self.name, self.metrics)
+
     def read(self, results: Path) -> Record | None:
-        return read_record(RunFolder(results, self.run.id), self.run, self.cell, self.name, self.signature)
+        folder = RunFolder(results, self.run.id)
+        return read_record(folder, self.run, self.cell, self.name, self.signature, self.metrics)
 
 
 def _fitted(note: str) -> str:

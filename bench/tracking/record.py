@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.results import Damaged, RunFolder
+from bench.metrics import Metric, MetricError
+from bench.predictions import NotKept
+from bench.results import Damaged, RunFolder, measure
 from bench.run import Run
 from bench.suite import Cell
 
@@ -100,17 +103,29 @@ def has_settled(signature: Signature) -> bool:
     return time.time_ns() - signature[0] > SETTLED * 1e9
 
 
-def stamp_of(signature: Signature, cell: Cell, name: str) -> str:
+def stamp_of(signature: Signature, cell: Cell, name: str, metrics: Sequence[Metric] = ()) -> str:
     """Digest of all that a record depends on, but for the run, which has an id."""
-    return digest(FORM, signature, cell.dataset, cell.model, cell.loss, name)
+    asked = [[metric.name, metric.choice.describe()] for metric in metrics if not in_result(metric)]
+    return digest(FORM, signature, cell.dataset, cell.model, cell.loss, name, *asked)
+
+
+def in_result(metric: Metric) -> bool:
+    """Whether a finished run's result has it, whatever the suite asks for."""
+    return metric.is_accuracy or bool(metric.recorded)
 
 
 def read_record(
-    folder: RunFolder, run: Run, cell: Cell, name: str, signature: Signature | None = None
+    folder: RunFolder,
+    run: Run,
+    cell: Cell,
+    name: str,
+    signature: Signature | None = None,
+    metrics: Sequence[Metric] = (),
 ) -> Record | None:
     """What a run folder says; None where the run has not begun.
 
     Args:
+        metrics: of the suite: their values stand beside those that every result has.
         signature: of :func:`look_at`, from before this call.
     """
     attempts, lines = folder.info().get("attempts", []), folder.metrics()
@@ -122,6 +137,11 @@ def read_record(
             scores = {key: float(getattr(result, key)) for key in single}
             scores["last_accuracy"] = result.last.correct / result.total
             scores["best_test_accuracy"] = result.best_test.correct / result.total
+            for metric in metrics:
+                if not in_result(metric):
+                    # What a run has not kept, or what the user's own code cannot say, the report tells.
+                    with contextlib.suppress(NotKept, MetricError):
+                        scores[key_of(metric.name)] = measure(metric, folder, result).value
         elif failure := folder.failure():
             status, end, said["bench.failure"] = "FAILED", failure.time, failure.reason
             said["mlflow.note.content"] = f"{failure.reason[:1000]}\n```\n{failure.trace[-6000:]}\n```"
@@ -167,7 +187,7 @@ def read_record(
             for line, when in zip(lines, times, strict=True)
         },
         scores=scores,
-        stamp=stamp_of(signature, cell, name) if at_rest and signature else "",
+        stamp=stamp_of(signature, cell, name, metrics) if at_rest and signature else "",
     )
 
 
@@ -177,7 +197,7 @@ def _params(run: Run, cell: Cell) -> dict[str, str]:
     flat = dict(_flatten({**description, **description.pop("recipe")}))
     flat |= {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
     first = sorted(flat.items())[:MOST_PARAMS]
-    return {_key(key): _clean(value)[:LONGEST_PARAM] for key, value in first}
+    return {key_of(key): _clean(value)[:LONGEST_PARAM] for key, value in first}
 
 
 def run_name(parts: list[str], seed: int) -> str:
@@ -191,8 +211,8 @@ def run_name(parts: list[str], seed: int) -> str:
     return _clean(name)
 
 
-def _key(name: str) -> str:
-    """A parameter's name that MLflow takes: it must also do as a path."""
+def key_of(name: str) -> str:
+    """The name of a parameter or a metric that MLflow takes: it must also do as a path."""
     name = re.sub(r"[^\w.: -]", "_", name)[:LONGEST_NAME]
     return re.sub(r"^\.+|^$", "_", name)
 

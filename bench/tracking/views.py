@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from bench.suite import Suite
+from bench.tracking.record import key_of
 
 TAG = "mlflow.sharedViewState."
 FIRST = "bench-runs"
@@ -23,12 +24,9 @@ VIEWS = {
 }
 """Key → its name, and the parameters that runs are grouped by."""
 
-COLUMNS = {
-    **{"params.`loss`": 120, "params.`model`": 130, "params.`dataset`": 100, "params.`seed`": 60},
-    **{"metrics.`accuracy`": 100, "metrics.`correct`": 80, "metrics.`total`": 70, "metrics.`epoch`": 70},
-    **{"metrics.`nll`": 90, "metrics.`ece`": 90, "metrics.`seconds`": 90},
-}
-"""Columns in their order, and their widths in pixels."""
+PARAMS = {"loss": 120, "model": 130, "dataset": 100, "seed": 60}
+SCORES = {"accuracy": 100, "correct": 80, "total": 70, "epoch": 70, "nll": 90, "ece": 90, "seconds": 90}
+"""Columns in their order, and their widths in pixels. The metrics that a suite asks for come first."""
 
 CURVES = "^(train|validation|test)_(loss|accuracy)$"
 """The charts that are shown: what changes from epoch to epoch, and not a bar for every score."""
@@ -42,7 +40,7 @@ def experiment_tags(suite: Suite) -> dict[str, str]:
         "mlflow.note.content": plain(suite.question),
         "mlflow.experimentKind": "custom_model_development",
     }
-    return about | {f"{TAG}{key}": _saved(name, grouped) for key, (name, grouped) in VIEWS.items()}
+    return about | {f"{TAG}{key}": _saved(suite, name, grouped) for key, (name, grouped) in VIEWS.items()}
 
 
 def page_of_runs(server: str, experiment: str, view: str = FIRST) -> str:
@@ -61,14 +59,18 @@ def plain(text: str) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def _saved(name: str, grouped: tuple[str, ...]) -> str:
+def _saved(suite: Suite, name: str, grouped: tuple[str, ...]) -> str:
+    first = suite.metrics[0]
+    scores = {key_of(metric.name): SCORES.get(metric.name, 100) for metric in suite.metrics} | SCORES
+    columns = {f"params.`{key}`": width for key, width in PARAMS.items()}
+    columns |= {f"metrics.`{key}`": width for key, width in scores.items()}
     state: dict[str, Any] = {
         "searchFilter": EVERY_RUN,
-        "orderByKey": "metrics.`accuracy`",
-        "orderByAsc": False,
-        "selectedColumns": [*COLUMNS],
-        "columnOrder": [*COLUMNS],
-        "columnWidths": COLUMNS,
+        "orderByKey": f"metrics.`{key_of(first.name)}`",
+        "orderByAsc": not first.higher_is_better,
+        "selectedColumns": [*columns],
+        "columnOrder": [*columns],
+        "columnWidths": columns,
         "runsHiddenMode": "FIRST_20_RUNS",
         "chartsSearchFilter": CURVES,
     }

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,9 @@ from servers import free_port, serving
 from typer.main import get_command
 
 from bench.cli import app
+from bench.comparisons.comparison import Metric
+from bench.reports.columns import COLUMNS, NAMED
+from bench.reports.schema import Cell, Compared, Report
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -234,6 +238,18 @@ def test_own_loss_takes_ten_lines() -> None:
     files = {block.file: block.text for block in blocks(ROOT / "docs" / "own-loss.md") if block.file}
     assert sorted(files) == ["brier.yaml", "mine.py"]
     assert sum(bool(line.strip()) for text in files.values() for line in text.splitlines()) <= 10
+
+
+# ------------------------------------------------------------------------------------------- the JSON
+
+
+def test_every_key_of_a_report_is_documented() -> None:
+    text = (ROOT / "docs" / "json.md").read_text("utf-8")
+    keys = {*NAMED, *(column.key for column in COLUMNS if column.path.startswith("comparison.") and column.key)}
+    for document in (Cell, Report, Compared):
+        keys |= {*document.model_fields}
+    keys |= {field.name for field in fields(Metric)}
+    assert keys - {*re.findall(r"`(\w+)`", text)} == set()
 
 
 # ------------------------------------------------------------------------------------------- help

@@ -6,6 +6,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.reports.claim import Claimed, claim_text, judge_claim
+from bench.reports.render.markdown import markdown
 
 
 def test_the_paper() -> None:
@@ -19,8 +20,8 @@ def test_the_paper() -> None:
     assert p == sorted(p)  # the more they disagree, the less the difference means
     assert (p[0], p[-1]) == (found.p_lowest, found.p_highest)
     assert {(row.seed_sd, row.correlation): row.seeds for row in found.settling}[0.001, 0.0] == 33
-    text = claim_text(found)
-    for said in ("p = 0.711", "+15 images", "no more than 57", "0.717"):
+    text = markdown(claim_text(found))
+    for said in ("p = .711", "+15 images", "no more than 57", ".717"):
         assert said in text
     assert max(map(len, text.splitlines())) <= 100
     assert judge_claim(0.95933, 0.9586, 20_800) == found
@@ -31,7 +32,9 @@ def test_no_difference_is_never_significant() -> None:
     found = judge_claim(90.0, 90.0, 100)
     assert found.significant_up_to is None
     assert {row.seeds for row in found.settling} == {None}
-    assert "more than any such number" in claim_text(found)
+    text = markdown(claim_text(found))
+    assert "more than any such number" in text
+    assert text.count("—") == len(found.settling)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,16 +18,21 @@ import numpy as np
 import pytest
 import yaml
 from helpers import bench, finish_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from invented import invent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy import stats
 
+from bench.design import as_it_stands
 from bench.errors import BenchError
-from bench.reports.comparison import report
+from bench.reports.build import report
+from bench.reports.document import cautions
 from bench.reports.figures import (
     FORMATS,
+    STORIES,
     agreement,
     curves,
     draw,
@@ -43,9 +50,10 @@ from bench.results import RunFolder
 from bench.statistics.ranking import critical_difference_diagram
 from bench.statistics.sequential import evidence as e_values
 from bench.statistics.sequential import threshold
+from bench.statistics.verdicts import Interval, Word
 from bench.suite import Suite, load
 
-STORIES = {
+SKETCHES = {
     story.__name__.rpartition(".")[2]: story.draw
     for story in (intervals, seeds, ranks, power, selection, curves, reliability, agreement)
 }
@@ -76,7 +84,13 @@ SUITES: dict[str, dict[str, Any]] = {
     "two": {"losses": ["ce", "mae"]},
     "twenty": {"losses": named([*NASTY, *"abcde"]), "models": ["vgg5-tiny", "spinal-vgg5-tiny"]},
     "sets": {"losses": ["ce", "mae", "gce"], "datasets": DATASETS, "selection": "test"},
-    "seven": {"losses": named([*"abcdef"]), "selection": "validation"},
+    "seven": {"losses": named([*"abcdef"]), "selection": "validation", "analysis": {"margin": 2}},
+    "nll": {
+        "losses": ["ce", "mae", "gce"],
+        "models": ["vgg5-tiny", "spinal-vgg5-tiny"],
+        "metrics": ["nll", "accuracy"],
+        "analysis": {"margin": 0.01},
+    },
     "long": {
         "datasets": {"digits": {"label": "data " * 30}},
         "models": {"vgg5-tiny": {"label": "M" * 90}},
@@ -119,7 +133,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Material]:
 
 
 @pytest.fixture(autouse=True)
-def settings() -> Iterator[None]:
+def as_drawn() -> Iterator[None]:
     """As when figures are drawn; and what matplotlib warns of is wrong."""
     with style.paper(), warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -142,7 +156,7 @@ def drawn_texts(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> tuple[list[T
     )
 
 
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", SKETCHES)
 @pytest.mark.parametrize("name", SUITES)
 def test_nothing_is_cut_off(
     materials: dict[str, Material], name: str, story: str, monkeypatch: pytest.MonkeyPatch
@@ -151,7 +165,7 @@ def test_nothing_is_cut_off(
         with pytest.raises(NothingToDraw, match="several data sets"):
             ranks.draw(materials[name])
         return
-    for sketch in STORIES[story](materials[name]):
+    for sketch in SKETCHES[story](materials[name]):
         texts, pixels = drawn_texts(sketch.figure, monkeypatch)
         width, height = sketch.figure.get_size_inches()
         assert width in (style.SINGLE, style.DOUBLE)
@@ -160,28 +174,42 @@ def test_nothing_is_cut_off(
         for text in texts:
             box = text.get_window_extent()
             inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
-            assert inside, f"{sketch.name}: {text.get_text()!r} at {box.bounds} of {page.bounds}"
+            assert inside, f"{story}: {text.get_text()!r} at {box.bounds} of {page.bounds}"
         edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-        assert edge[:, :3].min() == 255, f"{sketch.name}: something touches the edge"
+        assert edge[:, :3].min() == 255, f"{story}: something touches the edge"
         for axes in sketch.figure.axes:
             assert axes.get_position().width * width > 0.05  # names have left room for what they name
 
 
-@pytest.mark.parametrize("story", STORIES)
-@pytest.mark.parametrize("name", ["two", "sets", "seven", "long"])
+@pytest.mark.parametrize("story", SKETCHES)
+@pytest.mark.parametrize("name", ["two", "sets", "seven", "long", "nll"])
 def test_no_text_lies_on_another(
     materials: dict[str, Material], name: str, story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if story == "ranks" and name != "sets":
         return
-    for sketch in STORIES[story](materials[name]):
+    for sketch in SKETCHES[story](materials[name]):
         texts, _ = drawn_texts(sketch.figure, monkeypatch)
         boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
         for k, (one, box) in enumerate(boxes):
             for other, second in boxes[:k]:
                 across = min(box.x1, second.x1) - max(box.x0, second.x0)
                 down = min(box.y1, second.y1) - max(box.y0, second.y0)
-                assert across < 2 or down < 4, f"{sketch.name}: {one!r} on {other!r}"
+                assert across < 2 or down < 4, f"{story}: {one!r} on {other!r}"
+
+
+def test_cautions_fit_on_the_narrowest_figure(
+    materials: dict[str, Material], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = materials["two"]
+    warned = used.report.model_copy(update={"scaled_down": True, "optimistic": True, "complete": False})
+    for sketch in curves.draw(Material(warned, used.suite, used.results)):
+        assert sketch.figure.get_figwidth() == style.SINGLE
+        texts, _ = drawn_texts(sketch.figure, monkeypatch)
+        [caution] = [text for text in texts if "SCALED DOWN" in text.get_text()]
+        assert " ".join(caution.get_text().split()) == " ".join(cautions(warned))
+        box, page = caution.get_window_extent(), sketch.figure.bbox
+        assert page.x0 <= box.x0 < box.x1 <= page.x1
 
 
 # ------------------------------------------------------------------------------------- numbers of the report
@@ -202,23 +230,51 @@ def only(sketches: list[Sketch]) -> Figure:
     return sketch.figure
 
 
+def texts_of(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def ends(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high
+
+
 def test_intervals_are_those_of_the_report(materials: dict[str, Material]) -> None:
     used = materials["seven"]
     figure = only(intervals.draw(used))
     here, new = lines(figure, linewidth=2.0), lines(figure, linewidth=0.9)
     compared = used.report.comparisons
-    assert [tuple(x / 100) for x, _ in here] == [pytest.approx((c.low, c.high)) for c in compared]
-    assert [tuple(x / 100) for x, _ in new] == [
-        pytest.approx((c.low_new_images, c.high_new_images)) for c in compared
-    ]
+    assert [tuple(x / 100) for x, _ in here] == [pytest.approx(ends(c.shown)) for c in compared]
+    assert [tuple(x / 100) for x, _ in new] == [pytest.approx(ends(c.new_images.interval)) for c in compared]
     marks = [x[0] / 100 for x, _ in lines(figure, markersize=5.0)]
     assert marks == pytest.approx([c.delta for c in compared])
-    texts = [text.get_text() for text in figure.findobj(Text)]
+    said = texts_of(figure)
     for c in compared:
-        assert f"{100 * c.delta:+.2f}".replace("-", "−") in texts
-    assert [texts.count(v) for v in ("superior", "inferior", "equivalent", "undecided")] == [
-        [c.verdict for c in compared].count(v) for v in ("superior", "inferior", "equivalent", "undecided")
+        assert f"{100 * c.delta:+.2f}".replace("-", "−") in said
+        assert " to ".join(f"{100 * end:.2f}" for end in ends(c.shown)).replace("-", "−") in said
+    assert [said.count(word) for word in Word] == [
+        [c.verdict.word for c in compared].count(word) for word in Word
     ]
+    levels = {c.shown.level for c in compared}
+    assert levels == {0.9, 0.95}  # of those that are equivalent, and of all others
+    assert "Δ and the interval that decided (90 % or 95 %)" in said
+
+
+def test_without_a_verdict_none_is_drawn(materials: dict[str, Material]) -> None:
+    used = materials["sets"]
+    [sketch] = intervals.draw(used)
+    said = texts_of(sketch.figure)
+    assert said.count("no verdict") == len(used.report.comparisons) == 8
+    assert not {*Word} & {*said}
+    assert not any(word in sketch.alt for word in Word)
+    assert sketch.alt.count("no verdicts") == 1  # of all of them
+    marks = lines(sketch.figure, markersize=5.0, marker=intervals.MARKS[None].marker)
+    assert len(marks) == 8
+    here = lines(sketch.figure, linewidth=2.0)
+    assert [tuple(x / 100) for x, _ in here] == [
+        pytest.approx(ends(c.interval)) for c in used.report.comparisons
+    ]
+    assert "Δ and its interval (95 %)" in said
+    assert not any("decided" in text for text in said)
 
 
 def test_a_loss_gone_wrong_leaves_room_for_the_others(materials: dict[str, Material]) -> None:
@@ -239,6 +295,158 @@ def test_lines_join_the_same_seed(materials: dict[str, Material]) -> None:
     thin = lines(only(seeds.draw(used)), linewidth=0.7)
     pairs = sorted((b, o) for b, o in zip(base.counts, ours.counts, strict=True))
     assert sorted(tuple(y) for _, y in thin) == [pytest.approx((b / 4.5, o / 4.5)) for b, o in pairs]
+
+
+@pytest.mark.parametrize("name", ["seven", "sets", "twenty", "nll"])
+def test_both_ends_of_the_lines_are_labelled_and_axes_agree(
+    materials: dict[str, Material], name: str
+) -> None:
+    used = materials[name]
+    limits: dict[str, set[tuple[float, float]]] = {}
+    labelled, panels = [], 0
+    for sketch in seeds.draw(used):
+        for axes in sketch.figure.axes:
+            panels += 1
+            dataset, _, _ = axes.get_title().partition(" · ")
+            limits.setdefault(dataset, set()).add(axes.get_ylim())
+            for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
+                labelled.append((round(tick % 1, 2), label.get_text()))
+    left = [text for at, text in labelled if at == 0.75]
+    right = [text for at, text in labelled if at == 0.25]
+    assert left == ["ce"] * len(used.report.comparisons)
+    assert len(right) == len(left)
+    if name != "twenty":
+        assert right == [c.loss for c in used.report.comparisons]
+    assert panels > 1 or name == "seven"
+    assert limits.keys() == {group.dataset for group in used.groups.values()}
+    assert len(set.union(*limits.values())) == 1
+
+
+def test_data_sets_that_lie_far_apart_have_axes_of_their_own(materials: dict[str, Material]) -> None:
+    used = materials["sets"]
+    cells = tuple(
+        cell.model_copy(update={"counts": tuple(count // 2 for count in cell.counts)})
+        if cell.dataset == "set_3"
+        else cell
+        for cell in used.report.cells
+    )
+    apart = Material(used.report.model_copy(update={"cells": cells}), used.suite, used.results)
+    [sketch] = seeds.draw(apart)
+    axes = sketch.figure.axes
+    limits = [panel.get_ylim() for panel in axes]
+    assert len({*limits[:3]}) == 3
+    assert limits[3][1] < min(low for low, _ in limits[:3])
+    for panel in axes:  # and each shows its lines
+        inside = [
+            panel.get_ylim()[0] < y < panel.get_ylim()[1] for line in panel.lines for y in line.get_ydata()
+        ]
+        assert inside
+        assert all(inside)
+
+
+def test_lower_is_better_where_the_metric_says_so(materials: dict[str, Material]) -> None:
+    used = materials["nll"]
+    assert used.report.cells[0].metric == "nll"
+    [sketch] = seeds.draw(used)
+    [first, second] = sketch.figure.axes
+    assert first.get_ylabel() == "test nll (nats, lower is better)"
+    for axes, group in zip((first, second), used.groups.values(), strict=True):
+        base, *others = group.cells
+        signs = [np.sign(np.array(base.values) - cell.values) for cell in others]
+        assert {1, -1} <= {*np.concatenate(signs)}
+        said = [text.get_text() for text in axes.texts]
+        assert said == [f"{(s > 0).sum()} better, {(s < 0).sum()} worse" for s in signs]
+        for sign, look in seeds.LOOKS.items():
+            drawn = [line.get_ydata() for line in axes.lines if line.get_color() == look["color"]]
+            wanted = [
+                (b, o)
+                for s, cell in zip(signs, others, strict=True)
+                for b, o, which in zip(base.values, cell.values, s, strict=True)
+                if which == sign
+            ]
+            assert [tuple(y) for y in drawn] == [pytest.approx(pair) for pair in wanted]
+
+
+def test_differences_are_in_the_unit_of_the_metric(materials: dict[str, Material]) -> None:
+    used = materials["nll"]
+    [sketch] = intervals.draw(used)
+    here = lines(sketch.figure, linewidth=2.0)
+    compared = used.report.comparisons
+    assert [tuple(x) for x, _ in here] == [pytest.approx(ends(c.shown)) for c in compared]
+    assert sketch.figure.axes[-1].get_xlabel() == "Δ nll against ce (nats, lower is better)"
+    assert "margin: ±0.01 nats" in texts_of(sketch.figure)
+    [band] = sketch.figure.axes[0].patches
+    assert (band.get_x(), band.get_width()) == pytest.approx((-0.01, 0.02))
+    figure = only(power.draw(used))
+    assert figure.get_supylabel() == "detectable difference in nll (nats)"
+    marks = [at for _, y in lines(figure, marker="o") for at in y]
+    assert marks == pytest.approx([c.detectable for c in compared])
+
+
+def test_epochs_are_about_accuracy_where_nothing_else_was_recorded(materials: dict[str, Material]) -> None:
+    used = materials["nll"]
+    figure = only(curves.draw(used))
+    assert figure.get_supylabel() == "test error (%)"
+    accuracies = {cell.key: cell.mean for cell in used.report.secondary.cells}
+    drawn = [y[-1] for _, y in lines(figure, markersize=2.6)]
+    assert drawn == pytest.approx([100 * (1 - mean) for mean in accuracies.values()])
+    [sketch] = selection.draw(used)
+    assert sketch.figure.axes[-1].get_xlabel() == "test accuracy (%), mean over seeds"
+    assert sketch.alt.startswith("Mean test accuracy (%) of different epochs.")
+    for (dataset, model, loss), mean in accuracies.items():
+        assert selection.means(used, (dataset, model), loss).counts == pytest.approx(mean)
+    without = [cell.model_copy(update={"n": 0, "mean": None, "values": ()}) for cell in used.report.cells]
+    unknown = Material(used.report.model_copy(update={"cells": (*without,)}), used.suite, used.results)
+    for story in (curves, selection, reliability, agreement):  # of runs that kept too little for the metric
+        assert [sketch.alt for sketch in story.draw(unknown)] == [sketch.alt for sketch in story.draw(used)]
+
+
+@pytest.mark.parametrize(("metric", "direction"), [("nll", 1), ("macro_f1", -1)])
+def test_the_metric_that_chose_the_epoch_is_drawn(tmp_path: Path, metric: str, direction: int) -> None:
+    """Made-up values after each epoch, which fall or rise until the last but one."""
+    suite = made_up(tmp_path, losses=["ce", "mae"], metrics=[metric], selection="validation", seeds=4)
+    invent(suite, tmp_path, epochs=5)
+    path = {"nll": 0.5, "macro_f1": 0.95}[metric] + direction * np.array([0.3, 0.2, 0.1, 0.02, 0.05])
+    for run in suite.runs():
+        folder = RunFolder(tmp_path, run.id)
+        values = path + run.seed / 1000
+        folder.write_metrics(
+            line | {f"test_{metric}": value}
+            for line, value in zip(folder.metrics(), values.tolist(), strict=True)
+        )
+        result = json.loads((folder.path / "result.json").read_text())
+        result["last"]["value"], result["best_test"]["value"] = values[-1], values[-2]
+        (folder.path / "result.json").write_text(json.dumps(result))
+    used = Material(report(suite, tmp_path), suite, tmp_path)
+    middle = np.mean([run.seed for run in suite.runs()]) / 1000
+    figure = only(curves.draw(used))
+    wanted = path + middle if metric == "nll" else 100 - 100 * (path + middle)
+    for _, y in lines(figure, markersize=2.6):
+        assert y == pytest.approx(wanted)
+    labels = {"nll": "test nll (nats, lower is better)", "macro_f1": "100 − test macro_f1 (%)"}
+    assert figure.get_supylabel() == labels[metric]
+    [sketch] = selection.draw(used)
+    scale = {"nll": 1, "macro_f1": 100}[metric]
+    for name, value in (("last", path[-1]), ("best", path[-2])):
+        drawn = lines(sketch.figure, marker=selection.MARKS[name]["marker"])
+        assert [x[0] for x, _ in drawn] == pytest.approx([scale * (value + middle)] * 2)
+    counts = lines(sketch.figure, marker="o")
+    assert [x[0] for x, _ in counts] == pytest.approx([scale * cell.mean for cell in used.report.cells])
+    assert sketch.figure.axes[-1].get_xlabel().startswith(f"test {metric}")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "nll"])
+def test_evidence_ends_where_the_report_is(tmp_path: Path, metric: str) -> None:
+    added = {"start": 6, "step": 4, "max": 10, "until": "decided"}
+    suite = made_up(tmp_path, seeds=added, losses=["ce", "mae", "gce"], metrics=[metric])
+    now = as_it_stands(suite, tmp_path)
+    invent(now, tmp_path, GAINS)
+    used = Material(report(now, tmp_path), now, tmp_path)
+    figure = only(evidence.draw(used))
+    drawn = [y for x, y in lines(figure, linewidth=1.0) if len(x) > 2]
+    compared = used.report.comparisons
+    assert [len(y) for y in drawn] == [c.n for c in compared]
+    assert [y[-1] for y in drawn] == pytest.approx([c.sequence.e for c in compared])
 
 
 def test_power_marks_this_suite_on_the_curve(materials: dict[str, Material]) -> None:
@@ -266,7 +474,7 @@ def test_curves_end_where_the_report_is(materials: dict[str, Material]) -> None:
 def test_selection_shows_what_runs_recorded(materials: dict[str, Material], name: str) -> None:
     used = materials[name]
     for cell in used.report.cells:
-        found = selection.means(used.runs_of((cell.dataset, cell.model), cell.loss))
+        found = selection.means(used, (cell.dataset, cell.model), cell.loss)
         assert found.counts == pytest.approx(cell.mean)
         assert found.best >= max(found.counts, found.last)
     texts = {t.get_text() for sketch in selection.draw(used) for t in sketch.figure.findobj(Text)}
@@ -276,7 +484,7 @@ def test_selection_shows_what_runs_recorded(materials: dict[str, Material], name
 
 def test_ranks_are_those_of_the_statistics(materials: dict[str, Material]) -> None:
     used = materials["sets"]
-    sums = [[sum(cell.counts) for cell in cells] for cells in used.pairs.values()]
+    sums = [[sum(cell.counts) for cell in group.cells] for group in used.groups.values()]
     diagram = critical_difference_diagram(np.array(sums))
     figure = only(ranks.draw(used))
     ends = [x[0] for x, _ in lines(figure, linewidth=0.6) if len(x) == 3]
@@ -304,8 +512,8 @@ def test_agreement_counts_images_on_which_runs_differ(materials: dict[str, Mater
     for cell in used.suite.cells:
         for run in cell.runs:
             folder = RunFolder(used.results, run.id)
-            predicted, true = folder.predictions(folder.result())
-            right.append(predicted == true)
+            answers = folder.predictions(folder.result())
+            right.append(answers.predicted == answers.labels)
     expected = 100 * np.array([[np.mean(a != b) for b in right] for a in right])
     np.fill_diagonal(expected, np.nan)
     np.testing.assert_allclose(np.ma.filled(shown, np.nan), expected)
@@ -353,7 +561,8 @@ def test_names_are_no_formulas_and_lose_nothing(materials: dict[str, Material]) 
     assert verbatim <= shown
     assert {"[rocket] away", "one and two", "[U+65E5][U+672C][U+8A9E]"} <= shown
     assert sum("…" in name for name in shown) == 3  # 200 letters, and two that differ in one
-    assert len({name for name in shown if "smoothing" in name or "temperature" in name}) == 2
+    smoothed = sorted(name for name in shown if name.startswith("label_smooth"))
+    assert [k for name, k in zip(smoothed, ("0.1", "0.2"), strict=True) if k in name] == ["0.1", "0.2"]
 
 
 def test_a_name_that_begins_with_an_underscore_is_in_the_legend(tmp_path: Path) -> None:
@@ -368,6 +577,29 @@ def test_shortened_names_fit_and_differ() -> None:
     short = style.fitted(names, 1.0)
     assert len(set(short)) == 20
     assert max(map(style.width_of, short)) <= 1.0
+
+
+@given(names=st.lists(st.text(min_size=1, max_size=60), min_size=2, max_size=6, unique=True))
+@settings(max_examples=50, deadline=None)
+def test_whatever_is_told_apart_in_full_is_told_apart_in_short(names: list[str]) -> None:
+    whole = [style.printable(name) for name in names]
+    short = style.fitted(names, 0.6)
+    assert [a == b for a, b in combinations(short, 2)] == [a == b for a, b in combinations(whole, 2)]
+
+
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), max_size=12),
+    rows=st.integers(1, 12),
+    always=st.lists(st.floats(-10, 10), max_size=3),
+)
+def test_an_axis_shows_what_must_be_seen(values: list[float], rows: int, always: list[float]) -> None:
+    low, high = style.window(values, rows, always)
+    assert low < high
+    assert all(low <= value <= high for value in always)
+    if rows == 1:
+        assert all(low <= value <= high for value in values)
+    if values:
+        assert low <= np.median([*values, *always]) <= high
 
 
 def test_looks_differ_without_colour() -> None:
@@ -402,7 +634,7 @@ def test_files_are_what_papers_and_pages_take(materials: dict[str, Material], tm
     used = materials["twenty"]
     with style.paper():
         sketch = intervals.draw(used)[0]
-        paths = style.save(sketch.figure, tmp_path, sketch.name, FORMATS, sketch.title, sketch.alt)
+        paths = style.save(sketch.figure, tmp_path, "intervals", FORMATS, sketch.title, sketch.alt)
     pdf = paths["pdf"].read_bytes()
     assert b"/FontFile2" in pdf
     assert b"/Type3" not in pdf
@@ -421,8 +653,10 @@ def test_alternative_texts_hold_the_numbers(materials: dict[str, Material]) -> N
     [comparison] = used.report.comparisons
     alt = intervals.draw(used)[0].alt
     assert f"{100 * comparison.delta:+.2f}" in alt.replace("−", "-")
-    assert comparison.verdict.value in alt
-    for story in STORIES.values():
+    assert comparison.verdict.phrase in alt
+    assert "equivalent on this test set" in intervals.draw(materials["seven"])[0].alt
+    assert f"{100 * comparison.shown.level:g} %" in alt
+    for story in SKETCHES.values():
         if story is not ranks.draw:
             for sketch in story(materials["twenty"]):
                 assert len(sketch.alt) < 2500
@@ -433,7 +667,7 @@ def test_an_empty_suite_has_no_figures_and_says_why(tmp_path: Path) -> None:
     suite = made_up(tmp_path, losses=["ce", "mae"])
     drawn = draw(report(suite, tmp_path), suite, tmp_path, tmp_path / "out")
     assert drawn.drawings == []
-    assert drawn.skipped.keys() == {*STORIES, "evidence", "weights"}
+    assert drawn.skipped.keys() == {*STORIES}
     assert all(drawn.skipped.values())
 
 
@@ -442,14 +676,18 @@ def test_a_suite_under_way_says_so_on_its_figures(tmp_path: Path) -> None:
     for cell, n in zip(suite.cells, (4, 2, 0), strict=True):
         for k, run in enumerate(cell.runs[:n]):
             finish_run(run, tmp_path, 90 + k * len(cell.loss))
-    drawn = draw(report(suite, tmp_path), suite, tmp_path, tmp_path / "out", ["svg"])
+    made_report = report(suite, tmp_path)
+    drawn = draw(made_report, suite, tmp_path, tmp_path / "out", ["svg"])
     names = [made.name for made in drawn.drawings]
     assert names == ["intervals", "seeds", "power", "selection", "agreement"]
     assert "metrics.jsonl" in drawn.skipped["curves"]
     assert "from before bins were kept" in drawn.skipped["reliability"]
     for made in drawn.drawings:
-        assert "Unfinished: 6 of 12 runs." in made.alt
-        assert "<!-- Unfinished: 6 of 12 runs. -->" in made.paths["svg"].read_text(encoding="utf-8")
+        [caution] = cautions(made_report)
+        assert caution.startswith("6 of 12 runs are finished")
+        assert made.alt.startswith(caution)
+        drawn_words = re.findall(r"<!-- (.*?) -->", made.paths["svg"].read_text("utf-8"), re.S)
+        assert caution in [" ".join(words.split()) for words in drawn_words]
 
 
 def test_one_loss_alone_has_curves_and_nothing_to_compare(tmp_path: Path) -> None:

@@ -13,11 +13,20 @@ import numpy as np
 import pytest
 from browser import browser, complaints, open_page, overflow, serious_faults
 from helpers import finish_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from invented import invent
 
-from bench.reports.comparison import Report, report_and_agreement
-from bench.reports.html import Figure, page
+from bench.reports.blocks import Block, Figure, Heading, Paragraph, Table
+from bench.reports.build import report_and_agreement
+from bench.reports.columns import flat as fields_of
+from bench.reports.document import document
+from bench.reports.formats import flat
+from bench.reports.html import _folded, page
 from bench.reports.html.runs import list_runs
+from bench.reports.schema import Report
 from bench.results import RunFolder, frame
+from bench.statistics.verdicts import Word
 from bench.suite import Suite
 
 if TYPE_CHECKING:
@@ -38,6 +47,7 @@ NASTY = [
     "</title></script><img src=x onerror=alert(2)>",
     "{{ 7 * 7 }}",
     "javascript:alert(3)",
+    "drawkcab \u202eeht\u202c",
 ]
 
 
@@ -54,14 +64,13 @@ def write_page(
 
 @pytest.fixture
 def nasty(make_suite: Make, tmp_path: Path) -> tuple[Suite, Report, Path]:
-    """Nine losses with names that break pages, one of them better, one worse; failed, missing; optimistic."""
+    """Ten losses with names that break pages, one of them better, one worse; failed, missing."""
     losses = [{"mae": {"label": name, "recipe": {"epochs": 3 + k}}} for k, name in enumerate(NASTY)]
     suite = make_suite(
         question='Is <b>any</b> & all "better"?',
         losses=["ce", *losses],
         models=["vgg5-tiny", "spinal-vgg5-tiny"],
         seeds=8,
-        selection="test",
         analysis={"margin": 0.5},
     )
     draw = np.random.default_rng(1)
@@ -89,6 +98,13 @@ def embedded(path: Path) -> dict[str, Any]:
 
 def texts(browser: Chrome, selector: str) -> list[str]:
     return [element.text for element in browser.find_elements("css selector", selector)]
+
+
+def texts_of(browser: Chrome, selector: str) -> list[str]:
+    """Also of what is folded away."""
+    script = "return [...document.querySelectorAll(arguments[0])].map(one => one.textContent.trim())"
+    found: list[str] = browser.execute_script(script, selector)
+    return found
 
 
 def first(browser: Chrome, selector: str) -> WebElement:
@@ -123,35 +139,42 @@ def test_the_page_has_no_faults(
 def test_the_page_shows_the_numbers_of_the_report(browser: Chrome, nasty: tuple[Suite, Report, Path]) -> None:
     _, made, path = nasty
     open_page(browser, path)
-    script = """return [...document.querySelectorAll('table.comparisons tbody tr')].map(row => [
-        row.dataset.loss, row.dataset.verdict, row.closest('article').querySelector('h3').innerText,
-        Object.fromEntries([...row.querySelectorAll('[data-field]')].map(
-            cell => [cell.dataset.field, [cell.dataset.value, cell.textContent.trim()]]))])"""
-    shown: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for loss, verdict, heading, fields in browser.execute_script(script):
-        model = heading.split(" · ")[1].split()[0]
-        if verdict:
-            assert fields.get("verdict", [verdict])[0] == verdict
-        shown.setdefault((model, loss), {}).update(fields)
-    assert len(shown) == len(made.cells) == 20
-    for cell in made.cells:
-        fields = shown[cell.model, cell.loss]
-        assert same(fields["mean"][0], cell.mean)
-        if cell.mean is not None and cell.sd is not None:
-            assert fields["mean"][1] == f"{100 * cell.mean:.2f} ± {100 * cell.sd:.2f}"
-    for comparison in made.comparisons:
-        fields = shown[comparison.model, comparison.loss]
-        assert fields["verdict"][0] == comparison.verdict
-        for name, (value, _) in fields.items():
-            if name not in ("mean", "verdict"):
-                assert same(value, getattr(comparison, name)), name
-        if comparison.delta is not None:
-            assert fields["delta"][1] == f"{100 * comparison.delta:+.2f}".replace("-", "−")
-    sentences = browser.execute_script(
-        "return [...document.querySelectorAll('.sentences li')].map(one => one.textContent)"
-    )
+    script = """return [...document.querySelectorAll('#evidence table')].map(table => [
+        [...table.rows].map(row => [...row.cells].filter(cell => !cell.matches('.axis'))
+            .map(cell => cell.textContent.trim())),
+        [...table.rows].slice(1).map(row => [row.dataset.loss, row.dataset.verdict,
+            Object.fromEntries([...row.cells].map(cell => [cell.dataset.field, cell.dataset.value]))])])"""
+    shown = browser.execute_script(script)
+    tables = [block for block in document(made, page=True).tables if isinstance(block, Table)]
+    assert len(shown) == len(tables) == 6
+    known = {(c.model, c.loss): fields_of(c) for c in made.comparisons}
+    means = {(cell.model, cell.loss): cell.mean for cell in made.cells}
+    checked = 0
+    for k, (table, (texts, rows)) in enumerate(zip(tables, shown, strict=True)):
+        model = ("vgg5-tiny", "spinal-vgg5-tiny")[k // 3]
+        heads = [column.heading for column in table.columns]
+        lines = [
+            [cell.text if column.words else cell.text.replace("-", "−")
+             for column, cell in zip(table.columns, row.cells, strict=True)]
+            for row in table.rows
+        ]  # fmt: skip
+        assert texts == [heads, *([flat(line[0]), *line[1:]] for line in lines)]
+        for row, (loss, verdict, values) in zip(table.rows, rows, strict=True):
+            assert (loss, verdict) == (flat(row.tags["loss"]), row.tags["verdict"])
+            of = known.get((model, row.tags["loss"]), {})
+            for field in values.keys() & of.keys() - {"verdict", "n"}:
+                assert same(values[field], of[field]), field
+                checked += 1
+            assert k % 3 or same(values["mean"], means[model, row.tags["loss"]])
+    assert checked > 200
+    sentences = texts_of(browser, ".sentences li")
     assert len(sentences) == len(made.comparisons)
-    assert all(any(name in said for said in sentences) for name in NASTY)
+    assert all(sum(flat(name) in said for said in sentences) >= 2 for name in NASTY)
+    for comparison in made.comparisons:
+        if comparison.delta is not None:
+            start = f"{flat(comparison.loss)} "
+            delta = f"{100 * comparison.delta:+.2f} points"
+            assert any(start in said and delta in said for said in sentences)
 
 
 def same(shown: str, value: float | None) -> bool:
@@ -163,11 +186,9 @@ def test_names_from_outside_stay_text(browser: Chrome, nasty: tuple[Suite, Repor
     open_page(browser, path)
     assert first(browser, "h1").text == made.question
     assert browser.title == f"small: {made.question}"
-    heads = browser.execute_script(
-        "return [...document.querySelectorAll('article:first-of-type table:not(.statistics) tbody th')]"
-        ".map(head => head.textContent)"
-    )
-    assert heads == ["ce", *NASTY]
+    heads = texts_of(browser, "#evidence table tbody th")
+    assert heads[:11] == ["ce", *map(flat, NASTY)]
+    assert heads[10] == "drawkcab <U+202E>eht<U+202C>"
     assert browser.find_elements("css selector", "img[src='x'], h1 b, td script") == []
     alts = [image.get_attribute("alt") for image in browser.find_elements("css selector", "figure img")]
     assert alts == ['alt "text"'] * 2
@@ -180,14 +201,133 @@ def test_names_from_outside_stay_text(browser: Chrome, nasty: tuple[Suite, Repor
 
 
 def test_warnings_come_first(browser: Chrome, nasty: tuple[Suite, Report, Path]) -> None:
-    open_page(browser, nasty[2])
-    banners = texts(browser, "header .banner")
-    assert "OPTIMISTIC" in banners[0]
-    assert "151 of 160 runs are finished" in banners[1]
-    assert texts(browser, "h3 .mark") == ["OPTIMISTIC"] * 2
+    _, made, path = nasty
+    open_page(browser, path)
+    [banner] = texts(browser, "header .banner")
+    assert banner == "167 of 176 runs are finished, 1 failed: all of this may still change."
     headline = first(browser, ".headline").text
-    assert f"{NASTY[0]} (1 of 2 settings) is better than ce." in headline
-    assert f"{NASTY[1]} (1 of 2 settings) is worse than ce." in headline
+    assert f"{NASTY[0]} (1 of 2 settings) is better than ce" in headline
+    assert f"{NASTY[1]} (1 of 2 settings) is worse than ce" in headline
+    assert texts(browser, ".tally .badge") == [
+        word for word in Word if any(c.verdict and c.verdict.word is word for c in made.comparisons)
+    ]
+    few = texts_of(browser, "#answer > .sentences .badge")
+    assert few == ["superior", "inferior"]  # of many, only differences are told at once
+    assert len(texts_of(browser, "#answer details .badge")) == len(made.comparisons) - len(few)
+
+
+def test_an_epoch_chosen_on_the_test_set_gets_no_verdict(
+    browser: Chrome, make_suite: Make, tmp_path: Path
+) -> None:
+    suite = make_suite(losses=["ce", "mae", "gce"], seeds=6, selection="test")
+    for k, cell in enumerate(suite.cells):
+        for run in cell.runs:
+            finish_run(run, tmp_path, 900 + 30 * k + run.seed, 1000)
+    made, path = write_page(suite, tmp_path)
+    open_page(browser, path)
+    assert texts(browser, "header .banner")[0].startswith("OPTIMISTIC: the epoch was chosen on the test set")
+    assert texts(browser, "h3 .mark") == ["OPTIMISTIC"]
+    assert "No verdict" in first(browser, ".headline").text
+    said = texts(browser, ".sentences li")
+    assert [sentence.partition(" points")[0] for sentence in said] == [
+        "no verdict\nmae differs from ce by +3.00",
+        "no verdict\ngce differs from ce by +6.00",
+    ]
+    assert texts(browser, ".badge") == ["no verdict"] * 2
+    assert all(c.verdict is None and c.delta for c in made.comparisons)
+    assert not browser.find_elements("css selector", ".tally, .plot.superior, .plot.inferior")
+    assert len(browser.find_elements("css selector", ".plot")) == 2
+
+
+def test_a_phone_shows_each_name_with_its_interval(
+    browser: Chrome, nasty: tuple[Suite, Report, Path]
+) -> None:
+    open_page(browser, nasty[2], 360)
+    seen = browser.execute_script("""return [...document.querySelectorAll('.plot')].map(plot => {
+        const [name, axis] = plot.closest('tr').cells;
+        return [plot.closest('.scroll').getBoundingClientRect().right, axis.getBoundingClientRect().right,
+                plot.getBoundingClientRect().width, name.getBoundingClientRect().right,
+                axis.getBoundingClientRect().left, axis.contains(plot)] })""")
+    assert len(seen) == sum(c.delta is not None for c in nasty[1].comparisons)
+    for edge, end, width, name, axis, inside in seen:
+        assert inside
+        assert end <= edge <= 360
+        assert width > 120
+        assert name <= axis + 1
+
+
+def test_all_intervals_of_a_metric_have_one_scale(browser: Chrome, make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(
+        losses=["ce", "mae", "gce"],
+        models=["vgg5-tiny", "spinal-vgg5-tiny"],
+        seeds=6,
+        metrics=["accuracy", "nll"],
+    )
+    for k, cell in enumerate(suite.cells):
+        for run in cell.runs:
+            finish_run(run, tmp_path, 900 + k * k + run.seed % 3, 1000, nll=0.3 + 0.01 * (k + run.seed % 3))
+    made, path = write_page(suite, tmp_path)
+    open_page(browser, path)
+    heads = [re.findall(r"[\d.]+", text) for text in texts_of(browser, "th.axis")]
+    assert heads[0] == heads[1] != heads[2] == heads[3]
+    places = browser.execute_script("""return [...document.querySelectorAll('circle.estimate')].map(dot =>
+        [dot.getAttribute('cx'), dot.closest('tr').querySelector('[data-field=delta]').dataset.value])""")
+    drawn = [(float(place) - 50, float(delta)) for place, delta in places]
+    assert len(drawn) == len(made.comparisons) + len(made.secondary.comparisons) == 8
+    for four, reach in ((drawn[:4], float(heads[0][0]) / 100), (drawn[4:], float(heads[2][0]))):
+        for place, delta in four:
+            assert place == pytest.approx(50 * delta / reach, rel=0.05, abs=0.02)
+    assert [c.delta for c in made.comparisons] == [delta for _, delta in drawn[:4]]
+    assert texts(browser, "#evidence h3")[-1] == "Secondary metrics"
+    assert all(said.startswith("secondary · nll · ") for said in texts(browser, "#evidence h4"))
+
+
+def test_the_page_speaks_of_the_metric_that_decides(
+    browser: Chrome, make_suite: Make, tmp_path: Path
+) -> None:
+    suite = make_suite(
+        losses=["ce", "mae"], seeds=6, metrics=["nll", "accuracy"], analysis={"margin": {"nll": 0.01}}
+    )
+    for k, cell in enumerate(suite.cells):
+        for run in cell.runs:
+            finish_run(run, tmp_path, 900, 1000, nll=0.5 - 0.1 * k + 0.01 * (run.seed % 3))
+    made, path = write_page(suite, tmp_path)
+    open_page(browser, path)
+    lead = first(browser, "#evidence .lead").text
+    assert lead.startswith("Lower nll is better; ")
+    assert "Δ is the difference to ce in nats" in lead
+    assert "margin of ±0.01 nats" in lead
+    assert [texts_of(browser, f"#evidence th[data-key={key}]") for key in ("mean", "delta")] == [
+        ["nll nats", "accuracy %"],
+        ["Δ", "Δ"],
+    ]
+    assert "mae is better than ce" in first(browser, ".headline").text
+    assert texts_of(browser, ".runs th[data-key=value]") == ["nll nats"]
+    assert texts_of(browser, "td[data-field=delta][data-value^='-']") == ["−0.1000"]
+    data = embedded(path)
+    assert data["values"] == [
+        {str(seed): pytest.approx(value, rel=1e-5) for seed, value in zip(c.seeds, c.values, strict=True)}
+        for c in made.cells
+    ]
+    column = texts_of(browser, ".runs tbody td:nth-child(7)")
+    assert column == [f"{value:.4f}" for cell in made.cells for value in cell.values]
+
+
+def test_what_a_mark_at_a_verdict_means_stands_beneath(
+    browser: Chrome, make_suite: Make, tmp_path: Path
+) -> None:
+    suite = make_suite(losses=["ce", "mae"], seeds=9)
+    for k, cell in enumerate(suite.cells):  # always the same image, and once another one
+        for run in cell.runs:
+            finish_run(run, tmp_path, 900 + k * (1 + (run.seed == 8)), 1000)
+    made, path = write_page(suite, tmp_path)
+    [comparison] = made.comparisons
+    assert comparison.verdict is not None
+    assert comparison.verdict.scope
+    open_page(browser, path)
+    assert texts(browser, "#evidence td .badge") == [f"{comparison.verdict.word}†"]
+    assert texts(browser, "#answer .sentences .badge") == [comparison.verdict.word]
+    assert texts(browser, "#evidence > p.lead")[-1].startswith(f"† {comparison.verdict.scope}")
 
 
 def test_every_run_is_there_with_its_traces(browser: Chrome, nasty: tuple[Suite, Report, Path]) -> None:
@@ -195,11 +335,16 @@ def test_every_run_is_there_with_its_traces(browser: Chrome, nasty: tuple[Suite,
     data = embedded(path)
     rows = [dict(zip(data["fields"], row, strict=True)) for row in data["rows"]]
     assert [row["id"] for row in rows] == [run.id for cell in suite.cells for run in cell.runs]
-    assert data["counts"] == {"done": 151, "waiting": 8, "failed": 1}
+    assert data["counts"] == {"done": 167, "waiting": 8, "failed": 1}
     for number, cell in enumerate(made.cells):
         found = [row["correct"] for row in rows if row["cell"] == number and row["state"] == "done"]
-        assert found == cell.counts
+        assert found == [*cell.counts]
+        assert data["values"][number] == {
+            str(seed): count / 2000 for seed, count in zip(cell.seeds, cell.counts, strict=True)
+        }
     open_page(browser, path)
+    assert not first(browser, "#run-search").is_displayed()
+    first(browser, "#run-list summary").click()
     first(browser, "#run-search").send_keys("FAILED onerror=alert(4)")
     [row] = browser.find_elements("css selector", ".runs tbody tr")
     failed = suite.cells[3].runs[0].id
@@ -226,7 +371,9 @@ def test_sorting_and_filtering_work_from_the_keyboard(
     press(browser, Keys.ENTER, Keys.TAB)
     assert "answer" in browser.current_url
 
-    head = first(browser, ".runs th[data-key=accuracy]")
+    focus(browser, first(browser, "#run-list summary"))
+    press(browser, Keys.ENTER)
+    head = first(browser, ".runs th[data-key=value]")
     focus(browser, head.find_element("css selector", "button"))
     press(browser, Keys.ENTER)
     assert head.get_attribute("aria-sort") == "ascending"
@@ -239,30 +386,28 @@ def test_sorting_and_filtering_work_from_the_keyboard(
     assert texts(browser, column)[0] == f"{100 * best / 2000:.2f}"
     focus(browser, first(browser, "#run-next"))
     press(browser, Keys.ENTER, Keys.ENTER, Keys.ENTER)
-    assert "151 to 160 shown" in first(browser, "#run-count").text
+    assert "151 to 176 shown" in first(browser, "#run-count").text
     assert texts(browser, column)[-1] == "—"  # what has no accuracy comes last, also downwards
 
     focus(browser, first(browser, "#run-model"))
     press(browser, "spinal")
-    assert first(browser, "#run-count").text == "80 of 160 runs, 1 to 50 shown"
+    assert first(browser, "#run-count").text == "88 of 176 runs, 1 to 50 shown"
 
-    delta = first(browser, "article th:nth-child(3) button")
-    focus(browser, delta)
+    focus(browser, first(browser, "#evidence th[data-key=delta] button"))
     press(browser, Keys.ENTER)
-    order = texts(browser, "article:first-of-type table:not(.statistics) tbody th")
-    known = {c.loss: c.delta for c in made.comparisons if c.model == "vgg5-tiny"}
-    assert (
-        order[:7] == sorted((k for k, v in known.items() if v is not None), key=lambda k: known[k] or 0)[:7]
-    )
+    order = texts_of(browser, "#evidence table tbody th")[:11]
+    known = {flat(c.loss): c.delta for c in made.comparisons if c.model == "vgg5-tiny"}
+    known = {loss: delta for loss, delta in known.items() if delta is not None}
+    assert order[: len(known)] == sorted(known, key=lambda loss: known[loss])
+    assert len(known) == 9
 
     focus(browser, first(browser, "#filter-verdict"))
     press(browser, "inf")
-    shown = [
-        row
-        for row in browser.find_elements("css selector", "table.comparisons tbody tr")
-        if row.is_displayed()
+    shown = [row for row in browser.find_elements("css selector", "#evidence tbody tr") if row.is_displayed()]
+    assert [row.get_attribute("data-loss") for row in shown] == [
+        flat(c.loss) for c in made.comparisons if c.verdict and c.verdict.word is Word.INFERIOR
     ]
-    assert len(shown) == sum(c.verdict == "inferior" for c in made.comparisons)
+    assert first(browser, "#comparison-count").text == f"{len(shown)} rows"
 
 
 def test_the_theme_can_be_changed_and_is_kept(browser: Chrome, nasty: tuple[Suite, Report, Path]) -> None:
@@ -283,7 +428,7 @@ def test_paper_shows_what_is_folded_away(browser: Chrome, nasty: tuple[Suite, Re
         "onbeforeprint = () => { window.printed = document.querySelector('table.runs').rows.length }"
     )
     browser.execute_cdp_cmd("Page.printToPDF", {})
-    assert browser.execute_script("return window.printed") == 1 + 160  # all runs, and not the first of them
+    assert browser.execute_script("return window.printed") == 1 + 176  # all runs, and not the first of them
     assert len(texts(browser, ".runs tbody tr")) == 50
     folded = "return [...document.querySelectorAll('details')].filter(one => !one.open).length"
     assert browser.execute_script(folded) == 0
@@ -302,6 +447,7 @@ def test_five_thousand_runs_open_at_once(browser: Chrome, make_suite: Make, tmp_
     open_page(browser, path)
     begin = time.perf_counter()
     browser.refresh()
+    first(browser, "#run-list summary").click()
     assert first(browser, "#run-count").text == "5,000 runs, 1 to 50 shown"
     first(browser, "#run-search").send_keys("sce seed=99")
     assert first(browser, "#run-count").text == "1 of 5,000 runs"
@@ -330,16 +476,54 @@ def test_the_same_runs_give_the_same_page(nasty: tuple[Suite, Report, Path], tmp
     )
 
 
+DETAILS = st.booleans().flatmap(
+    lambda detail: st.sampled_from(
+        [
+            Heading("Title", 2, detail=detail),
+            Heading("Below", 3, detail=detail),
+            Paragraph("Said.", detail=detail),
+        ]
+    )
+)
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(DETAILS))
+def test_details_are_folded_where_they_stand_and_nothing_is_lost(blocks: list[Block]) -> None:
+    folded = _folded(blocks, "More")
+    kept = [
+        block for block in blocks if not (isinstance(block, Heading) and block.detail and block.level == 2)
+    ]
+    assert [block for _, row in folded for block in row] == kept
+    for summary, row in folded:
+        assert all(block.detail == bool(summary) for block in row)
+    summaries = [summary for summary, _ in folded if summary]
+    assert summaries.count("Title") == len(blocks) - len(kept)
+    assert all(summary == "Title" or summary.startswith("More") for summary in summaries)
+
+
+def test_the_statistics_are_folded_after_their_table(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=["ce", "mae"], models=["vgg5-tiny", "spinal-vgg5-tiny"], seeds=5)
+    invent(suite, tmp_path, {"mae": -0.1})
+    made, path = write_page(suite, tmp_path)
+    evidence = path.read_text().split('id="evidence"')[1].split("</section>")[0]
+    order = re.findall(r"<(h3|table|/details|details)\b", evidence)
+    assert order == ["h3", "table", "details", "table", "table", "/details"] * 2
+    for model in ("vgg5-tiny", "spinal-vgg5-tiny"):
+        name = next(cell.dataset for cell in made.cells)
+        assert f"<summary>All statistics of {name} · {model}</summary>" in evidence
+
+
 COUNTS: list[tuple[Mapping[str, list[int]], str]] = [
     ({}, "Nothing can be said yet"),
     (
         {"ce": [900, 905, 899] * 3, "mae": [900, 906, 899] * 3},
-        "No loss is shown to be better or worse than ce.",
+        "Nothing is shown to be better or worse than ce",
     ),
-    ({"ce": [900, 905, 899] * 3, "mae": [950, 957, 950] * 3}, "mae is better than ce."),
+    ({"ce": [900, 905, 899] * 3, "mae": [950, 957, 950] * 3}, "mae is better than ce"),
     (
         {"ce": [900, 905, 899] * 3, "mae": [850, 857, 850] * 3},
-        "No loss is shown to be better than ce. mae is worse than ce.",
+        "Nothing is shown to be better than ce. mae is worse than ce",
     ),
 ]
 
@@ -359,7 +543,9 @@ def test_the_answer_is_a_sentence(
 def test_a_suite_of_one_loss_has_a_page(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite(losses="ce", baseline=None)
     _, path = write_page(suite, tmp_path)
-    assert "There is no other loss to compare with." in path.read_text()
+    text = path.read_text()
+    assert "There is nothing else to compare ce with." in text
+    assert 'class="axis"' not in text
 
 
 def test_a_run_names_the_log_of_its_last_attempt(make_suite: Make, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from invented import invent
 
-from bench.reports.comparison import report
+from bench.reports.build import report
+from bench.reports.document import document
 from bench.reports.html import page
 from bench.reports.html.runs import list_runs
-from bench.reports.latex import latex
 from bench.reports.ranks import letters, why_no_ranks
-from bench.reports.text import markdown
+from bench.reports.render.latex import latex
+from bench.reports.render.markdown import markdown
+from bench.reports.schema import Report
 from bench.results import RunFolder, frame
 from bench.statistics.ranking import control_tests, friedman
 from bench.suite import Suite
@@ -22,6 +24,11 @@ from bench.suite import Suite
 Make = Callable[..., Suite]
 SETS = ["mnist", "kmnist", "fashion-mnist", "qmnist", "emnist-digits"]
 LOSSES = ["mae", "ce", "gce"]
+
+
+def text_of(made: Report) -> str:
+    """In one line."""
+    return " ".join(markdown(document(made).blocks(everything=False)).split())
 
 
 def test_ranks_in_every_form_are_those_of_the_statistics(make_suite: Make, tmp_path: Path) -> None:
@@ -39,11 +46,24 @@ def test_ranks_in_every_form_are_those_of_the_statistics(make_suite: Make, tmp_p
     assert found["ce"].p_adjusted is None
     assert (ranking.chi2_p, ranking.f_p) == pytest.approx((expected.p, expected.f_p))
     html = page(made, list_runs(suite, tmp_path, frame(tmp_path, suite.cells)))
-    for text in (markdown(made), latex(made), html):
+    for text in (text_of(made), latex(document(made), "tab"), html):
         assert "verage ranks over 5 data sets" in text
         assert f"{found['gce'].average_rank:.2f}" in text
         assert "5 data sets are few" in text
-    assert f"χ²(2) = {expected.statistic:.2f}, p" in markdown(made)
+    assert f"χ²(2) = {expected.statistic:.2f}, p" in text_of(made)
+
+
+def test_ranks_are_those_of_the_first_metric_in_its_own_direction(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(datasets=SETS, losses=LOSSES, baseline="ce", metrics=["nll", "accuracy"])
+    invent(suite, tmp_path, {"gce": 0.2})
+    made = report(suite, tmp_path)
+    means = np.array([[c.mean for c in made.cells if c.dataset == name] for name in SETS])
+    expected = friedman(-np.rint(means * 1e9).astype(np.int64))  # less is better
+    [ranking] = made.rankings
+    found = {r.loss: r.average_rank for r in ranking.losses}
+    assert [found[loss] for loss in LOSSES] == pytest.approx(expected.average_ranks)
+    assert found["gce"] == 1
+    assert {cell.metric for cell in made.cells} == {"nll"}
 
 
 def test_losses_with_no_letter_in_common_are_those_that_differ(make_suite: Make, tmp_path: Path) -> None:
@@ -65,7 +85,7 @@ def test_what_some_loss_lacks_is_left_out_and_said(make_suite: Make, tmp_path: P
         RunFolder(tmp_path, run.id).set_aside()
     made = report(suite, tmp_path)
     assert made.rankings[0].left_out == ["qmnist"]
-    assert "Left out, for lack of results: qmnist" in markdown(made)
+    assert "Left out, for lack of results: qmnist" in text_of(made)
 
 
 @pytest.mark.parametrize(

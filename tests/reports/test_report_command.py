@@ -65,7 +65,12 @@ def test_a_terminal_gets_colours_and_a_pipe_gets_markdown(suite: Path, tmp_path:
     assert "<script>" in shown
     piped = bench("report", suite, *results).stdout
     assert ESCAPE not in piped
-    assert "| \\<script> |" in piped
+    assert re.search(r"^\| ?\\<script> *\|", piped, re.M)
+    assert max(map(len, piped.splitlines())) <= 100
+    tables = [line for line in piped.splitlines() if line.startswith("|")]
+    assert len(tables) == 4
+    assert {line.count("|") for line in tables} == {8}
+    assert max(map(len, tables)) <= 80
     plain = on_terminal("report", suite, *results, NO_COLOR="1")
     assert not re.search(r"\x1b\[[\d;]*3\d", plain)
     assert "inferior" in plain
@@ -74,11 +79,22 @@ def test_a_terminal_gets_colours_and_a_pipe_gets_markdown(suite: Path, tmp_path:
         assert b"\x1b" not in path.read_bytes() or path.suffix == ".npz"
 
 
+def test_the_evidence_comes_with_all_and_stands_in_the_files(suite: Path, tmp_path: Path) -> None:
+    results = ("--results", tmp_path / "results")
+    short, whole = (bench("report", suite, *results, *extra).stdout for extra in ((), ("--all",)))
+    assert (short.count("p adj."), short.count("d_z")) == (0, 0)
+    assert (whole.count("p adj."), whole.count("d_z")) == (2, 3)  # a column, and its legend
+    assert (tmp_path / "results" / "small" / "report.md").read_text() == whole
+    left = whole.splitlines()
+    assert all(line in left for line in short.splitlines())
+    assert "d_z" in on_terminal("report", suite, *results, "--all")
+
+
 def test_a_pipe_that_knows_only_ascii_gets_what_it_can_take(suite: Path, tmp_path: Path) -> None:
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = bench("report", suite, "--results", tmp_path / "results", env=ascii_only)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "| inferior " in done.stdout
+    assert re.search(r"\| ?inferior *\|$", done.stdout, re.M)
 
 
 def test_the_folder_of_a_suite_holds_what_a_paper_needs(suite: Path, tmp_path: Path) -> None:

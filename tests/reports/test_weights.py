@@ -13,12 +13,14 @@ from helpers import train_run
 from invented import invent
 
 from bench.losses import as_function
-from bench.reports.comparison import report
+from bench.reports.build import report
+from bench.reports.document import document
 from bench.reports.figures import draw
 from bench.reports.figures import weights as figure
 from bench.reports.figures.material import Material, NothingToDraw
 from bench.reports.methods import paper
-from bench.reports.text import markdown
+from bench.reports.render.markdown import markdown
+from bench.reports.schema import Report
 from bench.reports.weights import final_weights, learning, paths
 from bench.results import RunFolder, frame
 from bench.suite import Suite
@@ -29,6 +31,11 @@ LOSSES = [
     {"mix_ent": {"learn": "free", "label": "free"}},
     {"min_ent": {"learn": "square", "label": "sq"}},
 ]
+
+
+def written(made: Report) -> str:
+    """In one line, so that no sentence is broken."""
+    return " ".join(markdown(document(made).blocks(everything=True)).split())
 
 
 def weigh(suite: Suite, results: Path) -> None:
@@ -52,7 +59,7 @@ def test_final_weights_are_in_the_report_which_says_what_they_are_not(
     notes = final_weights(suite, tmp_path, frame(tmp_path, suite.cells))
     assert [note.split(":")[0].split(" × ")[-1] for note in notes] == ["free", "sq", "learned weights"]
     assert "w1 = 0.6 ± 0.1 and w2 = -0.1 ± 0 over 3 seeds" in notes[0]
-    text = markdown(report(suite, tmp_path))
+    text = written(report(suite, tmp_path))
     assert text.count("no reproduction of the weights that arXiv:2501.13709 learns") == 1
 
 
@@ -63,7 +70,7 @@ def test_a_figure_shows_their_paths(make_suite: Make, tmp_path: Path) -> None:
     [sketch] = figure.draw(used)
     [axes] = sketch.figure.axes
     drawn = [line.get_ydata() for line in axes.lines if len(np.asarray(line.get_ydata())) == 4]
-    known = paths(tmp_path, used.runs_of(next(iter(used.pairs)), "free").run_id)
+    known = paths(tmp_path, used.runs_of(next(iter(used.groups)), "free").run_id)
     assert known is not None
     np.testing.assert_allclose(drawn[0], known[:, :, 0].mean(axis=0))
     np.testing.assert_allclose(drawn[1], known[:, :, 1].mean(axis=0))
@@ -78,7 +85,7 @@ def test_there_is_none_where_nothing_is_learned(make_suite: Make, tmp_path: Path
     made = report(suite, tmp_path)
     with pytest.raises(NothingToDraw, match="no loss of this suite learns"):
         figure.draw(Material(made, suite, tmp_path))
-    assert "learned weights" not in markdown(made)
+    assert "learned weights" not in written(made)
     drawn = draw(made, suite, tmp_path, tmp_path / "figures", ["svg"])
     assert "weights" in drawn.skipped
 

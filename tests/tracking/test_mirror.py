@@ -150,7 +150,7 @@ def test_a_failed_run_that_is_retried_ends_finished(results: Path) -> None:
 def test_a_damaged_result_is_not_finished(results: Path) -> None:
     suite = make_suite(seeds=1, losses="ce")
     [folder] = make_results(results, suite)
-    (folder.path / "predictions.npy").write_bytes(b"not what was written")
+    (folder.path / "predictions.npz").write_bytes(b"not what was written")
     Mirror(suite, results, default_uri(results)).sync()
     _, runs = mirrored(default_uri(results))
     assert runs[folder.run_id].info.status == "FAILED"

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Literal, get_args
 
 from bench.errors import BenchError, unknown
-from bench.reports.documents import Report
+from bench.reports.schema import Report
 from bench.suite import Suite
 
-Format = Literal["pdf", "svg", "png"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+FORMATS = ("pdf", "svg", "png")
+STORIES = ("intervals", "evidence", "seeds", "ranks", "power",
+           "selection", "curves", "weights", "reliability", "agreement")  # fmt: skip
+"""Modules of this package, in the order in which to look at what they draw."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def draw(
     """Draw all that the finished runs of a suite allow. The same runs give the same bytes.
 
     Args:
-        report: of :func:`bench.reports.comparison.report`, made from the same ``results``.
+        report: of :func:`bench.reports.build.report`, made from the same ``results``.
         folder: where the files go. Figures from before that are not drawn any more are removed from it.
         formats: of ``pdf``, ``svg`` and ``png``.
 
@@ -61,52 +63,31 @@ def draw(
         if kind not in FORMATS:
             raise BenchError(f"figures: {unknown('format', kind, FORMATS)}")
 
-    from bench.reports.figures import (
-        agreement,
-        curves,
-        evidence,
-        intervals,
-        power,
-        ranks,
-        reliability,
-        seeds,
-        selection,
-        weights,
-    )
+    from bench.reports.document import cautions
     from bench.reports.figures.material import Material, NothingToDraw
     from bench.reports.figures.style import paper, save
 
-    stories = {
-        "intervals": intervals.draw,
-        "evidence": evidence.draw,
-        "seeds": seeds.draw,
-        "ranks": ranks.draw,
-        "power": power.draw,
-        "selection": selection.draw,
-        "curves": curves.draw,
-        "weights": weights.draw,
-        "reliability": reliability.draw,
-        "agreement": agreement.draw,
-    }
     material = Material(report, suite, results)
     drawings, skipped = [], {}
-    for story, sketch in stories.items():
+    for story in STORIES:
         with paper():
             try:
-                sketches = sketch(material)
+                sketches = import_module(f"{__name__}.{story}").draw(material)
             except NothingToDraw as reason:
                 skipped[story] = str(reason)
                 continue
-            for made in sketches:
-                paths = save(made.figure, folder, made.name, wanted, made.title, made.alt)
-                drawings.append(Drawing(made.name, made.title, made.alt, paths))
-    _remove_others(folder, stories, {path for made in drawings for path in made.paths.values()})
+            for number, made in enumerate(sketches, start=1):
+                name = story if len(sketches) == 1 else f"{story}-{number}"
+                alt = " ".join([*cautions(report), made.alt])
+                paths = save(made.figure, folder, name, wanted, made.title, alt)
+                drawings.append(Drawing(name, made.title, alt, paths))
+    _remove_others(folder, {path for made in drawings for path in made.paths.values()})
     return Drawn(drawings, skipped)
 
 
-def _remove_others(folder: Path, stories: Iterable[str], kept: set[Path]) -> None:
+def _remove_others(folder: Path, kept: set[Path]) -> None:
     """Figures from when there was more to draw would be taken for today's."""
-    for story in stories:
+    for story in STORIES:
         for path in [*folder.glob(f"{story}.*"), *folder.glob(f"{story}-[0-9]*.*")]:
             if path.suffix[1:] in FORMATS and path not in kept:
                 path.unlink()

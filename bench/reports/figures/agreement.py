@@ -16,14 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.reports.analysis import Joint
+from bench.comparisons.runs import Joint
 from bench.reports.figures import style
-from bench.reports.figures.material import Material, NothingToDraw, Pair, Sketch, some, where
+from bench.reports.figures.material import Material, NothingToDraw, Sketch, who
+from bench.reports.figures.panels import grids
+from bench.reports.formats import some
 from bench.statistics.agreement import discordant
 
 FINE = 600
 """Runs up to which each has a line of its own; more are shown as the means of whole cells."""
-SIDE, HEAD = 2.35, 0.3  # inches
+SIDE, HEAD = 2.35, 0.3  # inches: of a matrix with its names, and above all of them
 
 
 class Matrix(NamedTuple):
@@ -65,33 +67,18 @@ def draw(material: Material) -> list[Sketch]:
     if not joints:
         raise NothingToDraw("; ".join(reasons) or "no two runs of a data set × model have finished")
     losses = material.suite.labels("losses")
-    found = {pair: matrix(joint, losses) for pair, joint in joints.items()}
+    found = [(pair, matrix(joint, losses)) for pair, joint in joints.items()]
     columns = min(2, len(found))
-    most = columns * int((style.TALLEST - HEAD) / SIDE)
-    pages = [list(found)[k : k + most] for k in range(0, len(found), most)]
-    return [
-        Sketch(
-            style.numbered("agreement", number, len(pages)),
-            "Share of test images on which two runs differ",
-            _in_words(material, {pair: found[pair] for pair in page}),
-            _page(material, {pair: found[pair] for pair in page}, columns),
-        )
-        for number, page in enumerate(pages)
-    ]
-
-
-def _page(material: Material, found: dict[Pair, Matrix], columns: int) -> Figure:
-    rows = -(-len(found) // columns)
-    width = style.SINGLE if columns == 1 else style.DOUBLE
-    figure = style.sheet(width, HEAD + rows * SIDE)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for panel, (pair, table) in zip(axes.flat, found.items(), strict=False):
-        panel.set_title(style.heading(*pair, width / columns - 1.0), pad=3)
-        _draw_panel(figure, panel, table)
-    for empty in axes.flat[len(found) :]:
-        empty.remove()
-    style.head(figure, material.report, title="Images on which two runs differ (%)")
-    return figure
+    sketches = []
+    for figure, shown in grids(found, columns, SIDE, HEAD):
+        for panel, (pair, table) in shown:
+            panel.set_title(style.heading(*pair, figure.get_figwidth() / columns - 1.0), pad=3)
+            _draw_panel(figure, panel, table)
+        style.head(figure, material.report, title="Images on which two runs differ (%)")
+        said = some([f"{who(pair)}: {_in_words(table)} of the images" for _, (pair, table) in shown], 8, "; ")
+        alt = f"How often two runs differ, on average: one right, the other wrong. {said}."
+        sketches.append(Sketch("Share of test images on which two runs differ", alt, figure))
+    return sketches
 
 
 def _draw_panel(figure: Figure, panel: Axes, table: Matrix) -> None:
@@ -124,16 +111,12 @@ def _draw_panel(figure: Figure, panel: Axes, table: Matrix) -> None:
     bar.ax.tick_params(labelsize=style.SMALL)
 
 
-def _in_words(material: Material, found: dict[Pair, Matrix]) -> str:
-    clauses = []
-    for pair, table in found.items():
-        within = np.diag(table.blocks)
-        across = table.blocks[~np.eye(len(within), dtype=bool)]
-        said = []
-        if np.isfinite(within).any():
-            said.append(f"two seeds of one loss on {np.nanmin(within):.2f} to {np.nanmax(within):.2f} %")
-        if across.size:
-            said.append(f"runs of two losses on {np.nanmin(across):.2f} to {np.nanmax(across):.2f} %")
-        clauses.append(f"{where(pair)}: {' and '.join(said)} of the images")
-    caution = style.cautions(material.report)
-    return " ".join([*caution, f"How often two runs differ, on average. {some(clauses)}."])
+def _in_words(table: Matrix) -> str:
+    within = np.diag(table.blocks)
+    across = table.blocks[~np.eye(len(within), dtype=bool)]
+    said = []
+    if np.isfinite(within).any():
+        said.append(f"two seeds of one loss on {np.nanmin(within):.2f} to {np.nanmax(within):.2f} %")
+    if across.size:
+        said.append(f"runs of two losses on {np.nanmin(across):.2f} to {np.nanmax(across):.2f} %")
+    return " and ".join(said)

@@ -1,53 +1,35 @@
-"""Learning curves: the test error after each epoch, its mean over seeds and where two thirds of them lie.
+"""Learning curves: how far the test images are from perfect after each epoch, over seeds.
 
-The error is shown, on a logarithmic axis: accuracies of 60 and of 98 % fit on one page, and so do 98.1 and
-98.3 %.
+Of percentages the error is shown, on a logarithmic axis: accuracies of 60 and of 98 % fit on one page, and so
+do 98.1 and 98.3 %.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from bench.comparisons.comparison import Metric
+from bench.comparisons.runs import Pair
 from bench.reports.figures import style
-from bench.reports.figures.material import Material, NothingToDraw, Pair, Sketch, some, where
-from bench.reports.figures.panels import Sheet, head, panels, sheets
-
-BAND = (100 / 6, 500 / 6)  # percentiles
-HEIGHT = {False: 1.95, True: 1.3}  # inches of a panel with several losses, and with one
+from bench.reports.figures.material import Material, NothingToDraw, Sketch, axis
+from bench.reports.figures.panels import BAND, band_entry, bands, sheets
 
 
-class Curve(NamedTuple):
-    """A cell's test error in percent, arrays [epochs]."""
-
-    mean: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-
-def curve(material: Material, pair: Pair, loss: str) -> Curve | None:
-    """Over the finished seeds; None where no run has kept its epochs.
-
-    An error of zero, which has no place on a logarithmic axis, is drawn as half an image.
-    """
-    errors = []
+def values(material: Material, pair: Pair, loss: str) -> NDArray[np.float64] | None:
+    """Of the finished seeds [seeds, epochs], as they are drawn; None where no run has kept several epochs."""
+    metric, rows = material.epoch_metric, []
+    key = "correct" if metric.counted else material.suite.metrics[0].key
     for run in material.runs_of(pair, loss).itertuples():
-        correct = [line.get("test_correct") for line in material.metrics(str(run.run_id))]
-        if correct and None not in correct:
+        kept = [line.get(f"test_{key}") for line in material.epochs(str(run.run_id))]
+        if kept and None not in kept:
             total = float(run.total)  # type: ignore[arg-type]
-            wrong = total - np.array(correct, dtype=np.float64)
-            errors.append(100 * np.maximum(wrong, 0.5) / total)
-    if not errors:
-        return None
-    shortest = min(map(len, errors))
-    table = np.stack([error[:shortest] for error in errors])
-    low, high = np.percentile(table, BAND, axis=0)
-    return Curve(table.mean(axis=0), low, high)
+            shown = np.array(kept, dtype=np.float64) / (total if metric.counted else 1)
+            if _is_share(metric):  # an error of zero has no place on a logarithmic axis: half an image
+                shown = np.maximum(1 - shown, 0.5 / total)
+            rows.append(metric.scale * shown)
+    shortest = min(map(len, rows), default=0)
+    return np.stack([row[:shortest] for row in rows]) if shortest > 1 else None
 
 
 def draw(material: Material) -> list[Sketch]:
@@ -56,54 +38,40 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: no finished run has kept its epochs, or none has more than one.
     """
-    found: dict[Pair, dict[str, Curve]] = {}
-    for pair, cells in material.pairs.items():
-        made = {cell.loss: curve(material, pair, cell.loss) for cell in cells}
-        if known := {loss: c for loss, c in made.items() if c is not None and len(c.mean) > 1}:
-            found[pair] = known
+    found = material.known(lambda pair, loss: values(material, pair, loss))
     if not found:
         raise NothingToDraw("no finished run has more than one epoch in its metrics.jsonl")
-    shown = panels({pair: list(known) for pair, known in found.items()}, material.report.baseline)
-    made_sheets = list(sheets(shown, HEIGHT))
+    metric = material.epoch_metric
+    name = style.said(metric.name)
+    what = f"test {name}"
+    if _is_share(metric):
+        what = "test error" if metric.counted else f"100 − test {name}"
+    labels = "epoch", axis(what, metric, metric.unit)
+    positive = all(curve.min() > 0 for curves in found.values() for curve in curves.values())
     sketches = []
-    for number, sheet in enumerate(made_sheets):
-        _fill(sheet, material, found)
-        name = style.numbered("curves", number, len(made_sheets))
-        title = "Learning curves: test error after each epoch, over seeds"
-        sketches.append(Sketch(name, title, _in_words(sheet, material, found), sheet.figure))
+    for sheet in sheets(found, material.report, labels, band_entry()):
+        bands(sheet)
+        if positive:
+            panel = sheet.panels[0][0]
+            panel.set_yscale("log")
+            low, high = panel.get_ylim()
+            style.logarithmic(panel.yaxis, (1.0, 2.0, 5.0) if high / low < 300 else (1.0,))
+        alt = f"Mean {what}: {sheet.in_words(lambda curve: _in_words(curve, metric))}."
+        sketches.append(Sketch(f"Learning curves: {what} after each epoch, over seeds", alt, sheet.figure))
     return sketches
 
 
-def _fill(sheet: Sheet, material: Material, found: dict[Pair, dict[str, Curve]]) -> None:
-    looks = head(sheet, material.report, [(Patch(color=style.PALE), "two thirds of the seeds")])
-    for axes, panel in sheet.panels:
-        for loss in panel.losses:
-            c, look = found[panel.pair][loss], looks[loss]
-            epochs = np.arange(1, len(c.mean) + 1)
-            axes.fill_between(epochs, c.low, c.high, color=look.colour, alpha=0.14, linewidth=0)
-            every = max(1, len(epochs) // 5)
-            axes.plot(epochs, c.mean, **look.line(marker=look.marker, markersize=2.6, markevery=every))
-    _scale(sheet.panels[0][0])
-    sheet.figure.supxlabel("epoch", fontsize=style.NORMAL)
-    sheet.figure.supylabel("test error (%)", fontsize=style.NORMAL)
+def _is_share(metric: Metric) -> bool:
+    """Whether something is left to 100 %."""
+    return metric.unit == "%" and metric.higher_is_better
 
 
-def _scale(axes: Axes) -> None:
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-
-
-def _in_words(sheet: Sheet, material: Material, found: dict[Pair, dict[str, Curve]]) -> str:
-    clauses = [
-        f"{style.said(loss)} with {where(panel.pair)} from {c.mean[0]:.3g} % after the first epoch to "
-        f"{c.mean[-1]:.3g} % after epoch {len(c.mean)} (two thirds of the seeds: {c.low[-1]:.3g} to "
-        f"{c.high[-1]:.3g} %)"
-        for _, panel in sheet.panels
-        for loss, c in ((loss, found[panel.pair][loss]) for loss in panel.losses)
-    ]
-    caution = style.cautions(material.report)
-    return " ".join([*caution, f"Mean test error: {some(list(dict.fromkeys(clauses)))}."])
+def _in_words(curve: NDArray[np.float64], metric: Metric) -> str:
+    mean, (low, high) = curve.mean(axis=0), np.percentile(curve[:, -1], BAND)
+    first, last, low, high = (
+        f"{value:.3g} {metric.unit}".rstrip() for value in (mean[0], mean[-1], low, high)
+    )
+    return (
+        f"from {first} after the first epoch to {last} after epoch {curve.shape[1]} "
+        f"(two thirds of the seeds: {low} to {high})"
+    )

@@ -6,20 +6,22 @@ Unlike a p-value it may be looked at after every seed (:mod:`bench.statistics.se
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from bench.reports.documents import Report
-from bench.reports.figures import panels as grid
+from bench.comparisons.runs import Pair
 from bench.reports.figures import style
-from bench.reports.figures.material import Material, NothingToDraw, Pair, Sketch, some, where
+from bench.reports.figures.material import Material, NothingToDraw, Sketch
+from bench.reports.figures.panels import sheets
+from bench.reports.schema import Report
 from bench.statistics.sequential import Evidence, evidence
 
-HEIGHT = {False: 1.95, True: 1.3}  # inches of a panel with several comparisons, and with one
 FLOOR = 1e-3
 """Evidence below it is drawn there: against a difference no more is needed."""
+BAR: dict[str, Any] = {"color": style.GREY, "linestyle": (0, (4, 1.5)), "linewidth": 0.8}
 
 
 def draw(material: Material) -> list[Sketch]:
@@ -28,25 +30,16 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: the number of seeds is fixed, or no comparison has two of them.
     """
-    made = material.report.sequential
-    if made is None:
+    report = material.report
+    if report.sequential is None:
         raise NothingToDraw("the number of seeds is fixed")
-    return sketch(material.report, _paths(material), made.bar)
-
-
-def _paths(material: Material) -> dict[Pair, dict[str, Evidence]]:
-    """The evidence after each seed that a comparison has looked at, in the order in which they were added."""
     paths: dict[Pair, dict[str, Evidence]] = {}
-    for pair, compared in material.comparisons.items():
-        for c in compared:
-            ours, base = (material.cell(pair, loss) for loss in (c.loss, c.baseline))
-            counts, theirs = (dict(zip(cell.seeds, cell.counts, strict=True)) for cell in (ours, base))
-            seeds = [s for s in material.suite.seeds if s in counts and s in theirs][: c.n]
-            if seeds and ours.test_images and ours.test_images == base.test_images:
-                d = np.array([counts[s] - theirs[s] for s in seeds], dtype=np.int64)
-                found = evidence(d, ours.test_images, material.report.alpha)
-                paths.setdefault(pair, {})[c.loss] = found
-    return paths
+    for c in report.comparisons:
+        if c.delta is not None:
+            (theirs, ours), total = material.paired(c)
+            made = evidence(ours - theirs, total, report.alpha, bounded=material.metric.counted)
+            paths.setdefault(c.key[:2], {})[c.loss] = made
+    return sketch(report, paths, report.sequential.bar)
 
 
 def sketch(report: Report, paths: Mapping[Pair, Mapping[str, Evidence]], bar: float) -> list[Sketch]:
@@ -56,29 +49,27 @@ def sketch(report: Report, paths: Mapping[Pair, Mapping[str, Evidence]], bar: fl
         NothingToDraw: no comparison has two seeds.
     """
     found = {
-        pair: {loss: made for loss, made in every.items() if np.isfinite(made.e).sum() > 1}
+        pair: known
         for pair, every in paths.items()
+        if (known := {loss: made for loss, made in every.items() if np.isfinite(made.e).sum() > 1})
     }
-    losses = {pair: list(every) for pair, every in found.items() if every}
-    if not losses:
+    if not found:
         raise NothingToDraw("no comparison has evidence from two seeds or more")
-    shown = grid.panels(losses, report.baseline)
-    sheets = list(grid.sheets(shown, HEIGHT))
+
+    def in_words(made: Evidence) -> str:
+        end = "reached it" if made.e[-1] >= bar else f"{made.e[-1]:.3g}"
+        return f"{end} after {made.n[-1]} seeds"
+
     sketches = []
-    for number, sheet in enumerate(sheets):
-        line = (style.entry(color=style.GREY, linestyle=(0, (4, 1.5)), linewidth=0.8), f"decided: {bar:g}")
-        looks = grid.head(sheet, report, [line])
-        for axes, panel in sheet.panels:
-            for loss in panel.losses:
-                _draw_line(axes, found[panel.pair][loss], looks[loss], bar)
-            axes.axhline(bar, color=style.GREY, linestyle=(0, (4, 1.5)), linewidth=0.8, zorder=1)
+    for sheet in sheets(found, report, ("seeds", "e-value"), [(style.entry(**BAR), f"decided: {bar:g}")]):
+        for axes, made, look in sheet.lines():
+            _draw_line(axes, made, look, bar)
+        for axes, _ in sheet.panels:
+            axes.axhline(bar, zorder=1, **BAR)
             axes.axhline(1, color=style.PALE, linewidth=0.8, zorder=0)
         _scale(sheet.panels[0][0])
-        sheet.figure.supxlabel("seeds", fontsize=style.NORMAL)
-        sheet.figure.supylabel("e-value", fontsize=style.NORMAL)
-        name = style.numbered("evidence", number, len(sheets))
-        alt = _in_words(sheet, report, found, bar)
-        sketches.append(Sketch(name, "Evidence for a difference after each seed", alt, sheet.figure))
+        alt = f"e-values, which at a planned look decide at {bar:g}: {sheet.in_words(in_words)}."
+        sketches.append(Sketch("Evidence for a difference after each seed", alt, sheet.figure))
     return sketches
 
 
@@ -102,16 +93,3 @@ def _power_of_ten(value: float, _: int) -> str:
     if -3 <= exponent <= 4:
         return f"{value:g}"
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def _in_words(
-    sheet: grid.Sheet, report: Report, found: Mapping[Pair, Mapping[str, Evidence]], bar: float
-) -> str:
-    clauses = []
-    for _, panel in sheet.panels:
-        for loss in panel.losses:
-            made = found[panel.pair][loss]
-            end = "reached it" if made.e[-1] >= bar else f"{made.e[-1]:.3g}"
-            clauses.append(f"{style.said(loss)} with {where(panel.pair)} {end} after {made.n[-1]} seeds")
-    caution = style.cautions(report)
-    return " ".join([*caution, f"e-values, which at a planned look decide at {bar:g}: {some(clauses)}."])

@@ -1,13 +1,13 @@
 """The one figure to look at first: every difference, its two intervals, and the margin that matters.
 
-One row a comparison. Above, thick, what is known on this test set; below it, thin and broken, what is known
-on new images too. A verdict is a word, a marker and a colour.
+One row a comparison. Above, thick, the interval that decided; below it, thin and broken, what is known on new
+images too. A verdict is a word, a marker and a colour.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,22 +15,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bench.reports.documents import Comparison, Report
+from bench.comparisons.comparison import Comparison
+from bench.comparisons.runs import Pair
+from bench.reports.columns import Entry, columns_of
+from bench.reports.document import design_of
 from bench.reports.figures import rows, style
-from bench.reports.figures.material import (
-    Material,
-    NothingToDraw,
-    Pair,
-    Sketch,
-    digits_for,
-    percent,
-    points,
-    some,
-    where,
-)
-from bench.statistics.verdicts import Verdict
+from bench.reports.figures.material import Material, NothingToDraw, Sketch, axis, who
+from bench.reports.formats import level, listed, some
+from bench.statistics.verdicts import Interval, Word
 
-COLUMNS = ("Δ", "here", "new images", "p adj.", "verdict")
 OFFSET = 0.17  # of a row, from its middle to either interval
 HERE: dict[str, Any] = {"linewidth": 2.0, "solid_capstyle": "butt"}
 NEW: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (3, 1.2)), "marker": "|", "markersize": 4}
@@ -45,11 +38,13 @@ class Mark(NamedTuple):
 
 
 MARKS = {
-    Verdict.SUPERIOR: Mark("#0072b2", "^", True),
-    Verdict.INFERIOR: Mark("#d55e00", "v", True),
-    Verdict.EQUIVALENT: Mark("#009e73", "s", True),
-    Verdict.UNDECIDED: Mark(style.BLACK, "o", False),
+    Word.SUPERIOR: Mark("#0072b2", "^", True),
+    Word.INFERIOR: Mark("#d55e00", "v", True),
+    Word.EQUIVALENT: Mark("#009e73", "s", True),
+    Word.UNDECIDED: Mark(style.BLACK, "o", False),
+    None: Mark(style.GREY, "D", False),
 }
+"""None: no verdict is given."""
 
 
 def draw(material: Material) -> list[Sketch]:
@@ -58,108 +53,109 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: there is no difference yet, or nothing to compare.
     """
-    compared = material.comparisons
-    if not compared:
+    report, metric = material.report, material.metric
+    if not report.comparisons:
         raise NothingToDraw("there is no loss beside the baseline")
-    if all(c.delta is None for found in compared.values() for c in found):
+    if all(c.delta is None for c in report.comparisons):
         raise NothingToDraw("no loss has finished a seed that its baseline has finished too")
-    tables = {
-        pair: [(c.loss, _numbers(c, digits_for(material.pairs[pair]))) for c in found]
-        for pair, found in compared.items()
+    entries = {
+        pair: [
+            Entry(cell, c, group.scale, cell.loss, _word(c, seeds=True))
+            for cell in group.cells
+            if (c := group.compared.get(cell.loss))
+        ]
+        for pair, group in material.groups.items()
+        if group.compared
     }
-    pages = rows.pages(tables)
+    every = [entry for found in entries.values() for entry in found]
+    first = columns_of("first", design_of(report), every, metric, "")
+    columns = [column for column in first if column.path.partition(".")[0] in ("comparison", "verdict")]
+    tables = {
+        pair: [(entry.name, tuple(column.cell(entry).text for column in columns)) for entry in found]
+        for pair, found in entries.items()
+    }
+    difference = f"Difference in {style.said(metric.name)} to {style.said(report.baseline)}"
+    title = f"{difference}, with the intervals for this test set and for new images"
     return [
-        Sketch(
-            style.numbered("intervals", number, len(pages)),
-            f"Difference in accuracy to {material.report.baseline}, with the intervals for this test set "
-            "and for new images",
-            _in_words(material, page),
-            _page(material, page),
-        )
-        for number, page in enumerate(pages)
+        Sketch(title, _in_words(material, [*page]), _page(material, page, [c.heading for c in columns]))
+        for page in rows.pages(tables)
     ]
 
 
-def _page(material: Material, page: dict[Pair, rows.Table]) -> Figure:
-    report, compared = material.report, material.comparisons
-    margin = report.margin
-    ends = [(c.delta, c.low, c.high, c.low_new_images, c.high_new_images) for p in page for c in compared[p]]
-    limits = style.window(100 * np.array(ends, dtype=np.float64), len(ends), (0.0, -margin, margin))
-    figure, panels = rows.sheet(page, COLUMNS, limits)
+def _word(c: Comparison, *, seeds: bool = False) -> str:
+    lacking = f" ({c.n}/{c.n + len(c.missing)} seeds)" if c.missing and seeds else ""
+    return (c.verdict.word if c.verdict else "no verdict") + lacking
+
+
+def _intervals(c: Comparison) -> tuple[Interval | None, Interval | None]:
+    """The one that decided, and the one on new images."""
+    return c.shown, c.new_images.interval if c.new_images else None
+
+
+def _page(material: Material, page: dict[Pair, rows.Table], headings: Sequence[str]) -> Figure:
+    metric, report = material.metric, material.report
+    compared = {pair: [*material.groups[pair].compared.values()] for pair in page}
+    margin, every = metric.margin or 0.0, [c for found in compared.values() for c in found]
+    ends = [end for c in every for i in _intervals(c) if i for end in (i.low, i.high)]
+    values = np.array([*ends, *(c.delta for c in every if c.delta is not None)])
+    limits = style.window(metric.scale * values, len(every), (0.0, -margin, margin))
+    figure, panels = rows.sheet(page, headings, limits)
     for pair, panel in panels.items():
         if margin:
             panel.axvspan(-margin, margin, color=style.PALE, linewidth=0, zorder=0)
         panel.axvline(0, color=style.GREY, linewidth=0.6, zorder=1)
-        for row, comparison in enumerate(compared[pair]):
-            _draw_row(panel, row, comparison, limits)
-    baseline = style.fitted([report.baseline], rows.NAMES, style.NORMAL)[0]
-    panel.set_xlabel(f"Δ accuracy against {baseline} (points)")
-    _key(figure, report)
+        for row, c in enumerate(compared[pair]):
+            if c.delta is not None:
+                _draw_row(panel, row, c, metric.scale, limits)
+    name, baseline = style.fitted([metric.name, report.baseline], rows.NAMES, style.NORMAL)
+    panel.set_xlabel(axis(f"Δ {name} against {baseline}", metric, metric.difference_unit))
+    here, new = (sorted({i.level for c in every if (i := _intervals(c)[k])}) for k in (0, 1))
+    which = "its interval" if report.optimistic else "the interval that decided"
+    said = f"Δ and {which} ({' or '.join(map(level, here))})" if here else "Δ"
+    legend: list[tuple[Any, str]] = [
+        (style.entry(color=style.BLACK, marker="o", markerfacecolor="white", **HERE), said)
+    ]
+    if new:
+        said = f"on new images too ({' or '.join(map(level, new))})"
+        legend.append((style.entry(color=style.BLACK, **NEW), said))
+    if margin:
+        legend.append((Patch(color=style.PALE), f"margin: ±{metric.within}"))
+    style.head(figure, report, legend)
     return figure
 
 
-def _draw_row(panel: Axes, row: int, c: Comparison, limits: tuple[float, float]) -> None:
-    if c.delta is None:
-        return
-    mark = MARKS[c.verdict]
-    for low, high, y, line in (
-        (c.low, c.high, row - OFFSET, HERE),
-        (c.low_new_images, c.high_new_images, row + OFFSET, NEW),
-    ):
-        if low is not None and high is not None:
-            panel.plot([100 * low, 100 * high], [y, y], color=mark.colour, zorder=2, **line)
-    at, arrow = rows.edge(100 * c.delta, limits)
+def _draw_row(panel: Axes, row: int, c: Comparison, scale: int, limits: tuple[float, float]) -> None:
+    mark = MARKS[c.verdict.word if c.verdict else None]
+    for interval, y, line in zip(_intervals(c), (row - OFFSET, row + OFFSET), (HERE, NEW), strict=True):
+        if interval is not None:
+            ends = [scale * interval.low, scale * interval.high]
+            panel.plot(ends, [y, y], color=mark.colour, zorder=2, **line)
+    at, arrow = rows.edge(scale * (c.delta or 0.0), limits)
     face = mark.colour if mark.filled or arrow else "white"
     panel.plot([at], [row - OFFSET], marker=arrow or mark.marker, color=mark.colour, mfc=face, ms=5, zorder=3)
 
 
-def _numbers(c: Comparison, digits: int) -> tuple[str, ...]:
-    def half(low: float | None, high: float | None) -> str:
-        return "—" if low is None or high is None else f"±{50 * (high - low):.{digits}f}"
-
-    delta = "—" if c.delta is None else points(c.delta, digits)
-    p = "—" if c.p_adjusted is None else f"{c.p_adjusted:.3f}" if c.p_adjusted >= 0.001 else "<.001"
-    verdict = c.verdict.value if c.p is not None else "not tested"
-    if c.missing:
-        verdict += f" ({c.n}/{c.n + len(c.missing)} seeds)"
-    return delta, half(c.low, c.high), half(c.low_new_images, c.high_new_images), p, verdict
-
-
-def _key(figure: Figure, report: Report) -> None:
-    here = style.entry(color=style.BLACK, marker="o", markerfacecolor="white", **HERE)
-    handles: list[Any] = [here, style.entry(color=style.BLACK, **NEW)]
-    names = [f"Δ and {percent(1 - report.alpha)} interval on this test set", "the same on new images too"]
-    if report.margin:
-        handles.append(Patch(color=style.PALE))
-        names.append(f"margin: ±{report.margin:g} points")
-    style.head(figure, report, handles, names)
-
-
-def _in_words(material: Material, page: Iterable[Pair]) -> str:
-    report = material.report
-    shown = [(pair, c) for pair in page for c in material.comparisons[pair]]
-    verdicts = Counter(c.verdict.value for _, c in shown)
-    counts = ", ".join(f"{verdicts[v.value]} {v.value}" for v in Verdict if verdicts[v.value])
+def _in_words(material: Material, page: Sequence[Pair]) -> str:
+    metric = material.metric
+    shown = [(pair, c) for pair in page for c in material.groups[pair].compared.values()]
+    verdicts = Counter(_word(c) for _, c in shown)
+    counts = [f"{verdicts[word]} {word}" for word in Word if verdicts[word]] or ["no verdicts"]
     # The verdicts that say something come first, then the largest differences.
-    shown.sort(key=lambda item: (item[1].verdict == Verdict.UNDECIDED, -abs(item[1].delta or 0)))
-    clauses = [_clause(pair, c, digits_for(material.pairs[pair])) for pair, c in shown]
-    return " ".join(
-        [
-            *style.cautions(report),
-            f"Differences in accuracy points to {style.said(report.baseline)}, with "
-            f"{percent(1 - report.alpha)} intervals and a margin of ±{report.margin:g} points: {counts}.",
-            some(clauses) + ".",
-        ]
+    shown.sort(key=lambda item: (_word(item[1]) in (Word.UNDECIDED, "no verdict"), -abs(item[1].delta or 0)))
+    margin = f", with a margin of ±{metric.within}" if metric.margin else ""
+    what = axis(style.said(metric.name), metric, metric.difference_unit)
+    return (
+        f"Differences in {what} to {style.said(material.report.baseline)}{margin}: {listed(counts)}. "
+        f"{some([_clause(material, pair, c) for pair, c in shown], 8, '; ')}."
     )
 
 
-def _clause(pair: Pair, c: Comparison, digits: int) -> str:
-    who = f"{style.said(c.loss)} with {where(pair)}"
+def _clause(material: Material, pair: Pair, c: Comparison) -> str:
     if c.delta is None:
-        return f"{who} cannot be compared yet"
-    said = [f"{who} {points(c.delta, digits)}"]
-    ends = (("this test set", c.low, c.high), ("new images", c.low_new_images, c.high_new_images))
-    for name, low, high in ends:
-        if low is not None and high is not None:
-            said.append(f"{name} {points(low, digits)} to {points(high, digits)}")
-    return ", ".join([*said, c.verdict.value])
+        return f"{who(pair, c.loss)} cannot be compared yet"
+    scale = material.groups[pair].scale
+    said = [f"{who(pair, c.loss)} {scale.difference(c.delta)}"]
+    for name, interval in zip(("interval", "on new images"), _intervals(c), strict=True):
+        if interval is not None:
+            said.append(f"{name} {scale.interval(interval)} ({level(interval.level)})")
+    return ", ".join([*said, *([c.verdict.phrase] if c.verdict else [])])

@@ -1,23 +1,36 @@
-"""What figures are made of: a report, and of its runs what the report does not hold."""
+"""What figures are made of: a report, and of its runs what the report does not hold.
+
+Figures are about the metric that decides; those of single epochs or images are about accuracy, and say so,
+where nothing else was recorded.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from bench.reports.agreement import Joints, read_joints
-from bench.reports.documents import CellSummary, Comparison, Report
-from bench.results import RunFolder, frame
+from bench.comparisons.comparison import Comparison, Metric
+from bench.comparisons.runs import Joint, Pair, read_measured
+from bench.metrics import Metric as Measure
+from bench.metrics import choose_metric
+from bench.reports.document import Group, groups
+from bench.reports.figures.style import said
+from bench.reports.schema import Report
+from bench.results import RunFolder, frame, in_units, unit_for
 from bench.suite import Suite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Pair = tuple[str, str]  # data set, model
+ACCURACY = Metric("accuracy", "%", higher_is_better=True, margin=None, counted=True)
+Known = TypeVar("Known")
 
 
 class NothingToDraw(Exception):
@@ -26,9 +39,8 @@ class NothingToDraw(Exception):
 
 @dataclass(frozen=True)
 class Sketch:
-    """A figure before it is written."""
+    """A figure before it is written. ``alt`` lacks what :func:`bench.reports.document.cautions` says."""
 
-    name: str
     title: str
     alt: str
     figure: Figure
@@ -42,25 +54,46 @@ class Material:
     suite: Suite
     results: Path
 
-    @cached_property
-    def pairs(self) -> dict[Pair, list[CellSummary]]:
-        """The cells of each data set × model, in the suite's order."""
-        grouped: dict[Pair, list[CellSummary]] = {}
-        for cell in self.report.cells:
-            grouped.setdefault((cell.dataset, cell.model), []).append(cell)
-        return grouped
+    @property
+    def metric(self) -> Metric:
+        """The one that decides."""
+        return self.report.metrics[0]
+
+    @property
+    def epoch_metric(self) -> Metric:
+        """What is known of single epochs: the metric that decides where it chose one, else accuracy."""
+        known = self.metric.counted or self.report.selection != "last"
+        return self.metric if known else ACCURACY
 
     @cached_property
-    def comparisons(self) -> dict[Pair, list[Comparison]]:
-        """The comparisons of each data set × model that has any, in the suite's order."""
-        grouped: dict[Pair, list[Comparison]] = {}
-        for comparison in self.report.comparisons:
-            grouped.setdefault((comparison.dataset, comparison.model), []).append(comparison)
-        return grouped
+    def groups(self) -> dict[Pair, Group]:
+        """Cells and comparisons of each data set × model, in the suite's order."""
+        return {(group.dataset, group.model): group for group in groups(self.report, self.metric)}
 
-    def cell(self, pair: Pair, loss: str) -> CellSummary:
-        """One cell's row of the report."""
-        return next(cell for cell in self.pairs[pair] if cell.loss == loss)
+    def paired(self, comparison: Comparison) -> tuple[NDArray[np.int64], int]:
+        """Of one with a difference: baseline and loss [2, seeds], seeds in the order in which they are added.
+
+        Whole numbers, and of how many of them 1 is made.
+        """
+        cells = {cell.loss: cell for cell in self.groups[comparison.key[:2]].cells}
+        both = [cells[loss] for loss in (comparison.baseline, comparison.loss)]
+        unit = unit_for(value for cell in both for value in cell.values)
+        arms = [
+            dict(zip(cell.seeds, cell.counts or (in_units(v, unit) for v in cell.values), strict=True))
+            for cell in both
+        ]
+        seeds = [seed for seed in self.suite.seeds if all(seed in arm for arm in arms)][: comparison.n]
+        numbers = np.array([[arm[seed] for seed in seeds] for arm in arms], dtype=np.int64)
+        return numbers, (both[0].test_images or 1) if self.metric.counted else unit
+
+    def known(self, look: Callable[[Pair, str], Known | None]) -> dict[Pair, dict[str, Known]]:
+        """What can be told of cells, by data set × model and loss; without those of which nothing can."""
+        found: dict[Pair, dict[str, Known]] = {}
+        for pair, group in self.groups.items():
+            for cell in group.cells:
+                if (known := look(pair, cell.loss)) is not None:
+                    found.setdefault(pair, {})[cell.loss] = known
+        return found
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -73,38 +106,26 @@ class Material:
         runs = self.runs
         return runs[(runs.dataset == pair[0]) & (runs.model == pair[1]) & (runs.loss == loss)]
 
-    def metrics(self, run_id: str) -> list[dict[str, Any]]:
+    def epochs(self, run_id: str) -> list[dict[str, Any]]:
         """One mapping an epoch."""
         return RunFolder(self.results, run_id).metrics()
 
     @cached_property
-    def joints(self) -> tuple[Joints, list[str]]:
+    def joints(self) -> tuple[dict[Pair, Joint], list[str]]:
         """Which images runs get right together; and for what data set × model that is not known, and why."""
-        return read_joints(self.runs, self.results)
+        planned = [(cell.key, cell.seeds) for cell in self.suite.cells]
+        measures = [Measure.of(choose_metric("accuracy"))]
+        [measured], reasons = read_measured(self.runs, self.results, measures, [ACCURACY], planned)
+        return {pair: made for pair, made in measured.images.items() if isinstance(made, Joint)}, reasons
 
 
-def points(fraction: float, digits: int = 2) -> str:
-    """A difference in accuracy points, signed."""
-    return f"{100 * fraction:+.{digits}f}".replace("-", "−")
+def who(pair: Pair, loss: str = "") -> str:
+    """``loss with model on data set``, for sentences."""
+    where = f"{said(pair[1])} on {said(pair[0])}"
+    return f"{said(loss)} with {where}" if loss else where
 
 
-def percent(fraction: float) -> str:
-    """A level of confidence."""
-    return f"{100 * fraction:g} %"
-
-
-def digits_for(cells: list[CellSummary]) -> int:
-    """Decimals of accuracy points: one image is worth 100/images of them."""
-    images = max((cell.test_images or 0 for cell in cells), default=0)
-    return 3 if images >= 5000 else 2
-
-
-def where(pair: Pair) -> str:
-    """``model on data set``, for sentences."""
-    return f"{pair[1]} on {pair[0]}"
-
-
-def some(clauses: list[str], most: int = 8) -> str:
-    """Clauses in a row, not more than somebody listens to."""
-    left = len(clauses) - most
-    return "; ".join(clauses[:most]) + (f"; and {left} more, which the tables hold" if left > 0 else "")
+def axis(what: str, metric: Metric, unit: str) -> str:
+    """What an axis shows, with its unit, and the direction where that is not the usual one."""
+    more = ", ".join(filter(None, (unit, "" if metric.higher_is_better else "lower is better")))
+    return f"{what} ({more})" if more else what

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
-from bench.reports.documents import Report
+from bench.comparisons.runs import Pair
 from bench.reports.figures import style
-from bench.reports.figures.material import Pair
+from bench.reports.figures.material import who
+from bench.reports.formats import some
+from bench.reports.schema import Report
 
 TOGETHER = len(style.LOOKS)
 """Losses beside the baseline that can be told apart in one panel."""
 HEAD = 0.6  # inches above and below all panels
+HEIGHT = {False: 1.95, True: 1.3}  # inches of a panel with several losses, and with one
+BAND = (100 / 6, 500 / 6)  # percentiles
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -25,97 +34,149 @@ class Panel:
     pair: Pair
     losses: tuple[str, ...]
     """The baseline first, where it has anything to show."""
-    alone: bool
+    alone: bool = False
     """One loss beside its baseline: a panel of many."""
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A figure with empty panels."""
+class Sheet(Generic[Item]):
+    """A figure with empty panels, and what belongs into them."""
 
     figure: Figure
     panels: list[tuple[Axes, Panel]]
+    looks: dict[str, style.Look]
+    found: Mapping[Pair, Mapping[str, Item]]
+
+    def lines(self) -> Iterator[tuple[Axes, Item, style.Look]]:
+        """What is to be drawn, where, and how it looks."""
+        for axes, panel in self.panels:
+            for loss in panel.losses:
+                yield axes, self.found[panel.pair][loss], self.looks[loss]
+
+    def in_words(self, say: Callable[[Item], str]) -> str:
+        """What is said of each item, once."""
+        clauses = {
+            f"{who(panel.pair, loss)} {say(self.found[panel.pair][loss])}": None
+            for _, panel in self.panels
+            for loss in panel.losses
+        }
+        return some([*clauses], 8, "; ")
 
 
-def panels(losses: dict[Pair, list[str]], baseline: str) -> list[Panel]:
-    """What to show where. ``losses``: of each data set × model, those with something to show."""
-    made = []
-    for pair, every in losses.items():
+def sheets(
+    found: Mapping[Pair, Mapping[str, Item]],
+    report: Report,
+    labels: tuple[str, str],
+    extra: Sequence[tuple[Any, str]] = (),
+    *,
+    named: bool = True,
+) -> Iterator[Sheet[Item]]:
+    """Figures with a panel for each data set × model, in order. One of single losses is about one of these.
+
+    Args:
+        found: by loss, what there is to show.
+        labels: of x and of y, for all panels.
+        extra: more entries of the legend.
+        named: whether losses have to be told apart.
+    """
+    for group in _groups(found, report.baseline, named):
+        columns = len(group)  # or so many that the last row is as full as can be
+        if columns > 3:
+            columns = min((4, 5, 3), key=lambda columns: -len(group) % columns)
+        for figure, shown in grids(group, columns, HEIGHT[group[0].alone], shared=True):
+            _title(shown, (figure.get_figwidth() - 0.6) / columns - 0.1)
+            for last, _ in shown[-columns:]:
+                last.tick_params(labelbottom=True)  # of each column, also where the row below it is not full
+            figure.supxlabel(labels[0], fontsize=style.NORMAL)
+            figure.supylabel(labels[1], fontsize=style.NORMAL)
+            looks = _head(figure, [panel for _, panel in shown], report, extra, named)
+            yield Sheet(figure, shown, looks, found)
+
+
+def grids(
+    items: Sequence[Item],
+    columns: int,
+    height: float,
+    head: float = HEAD,
+    width: float | None = None,
+    *,
+    shared: bool = False,
+) -> Iterator[tuple[Figure, list[tuple[Axes, Item]]]]:
+    """Figures with a panel for each item, row by row, as many as a page takes.
+
+    Args:
+        height, head, width: in inches, of a row of panels, of what is above and below all, of the figure.
+        shared: whether all panels have the same axes.
+    """
+    width = width or (style.SINGLE if columns == 1 else style.DOUBLE)
+    most = columns * int((style.TALLEST - head) / height)
+    for start in range(0, len(items), most):
+        shown = items[start : start + most]
+        rows = -(-len(shown) // columns)
+        figure = style.sheet(width, head + rows * height)
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel().tolist()
+        for empty in axes[len(shown) :]:
+            empty.remove()
+        yield figure, list(zip(axes, shown, strict=False))
+
+
+def bands(sheet: Sheet[Any]) -> None:
+    """Over epochs, of values [seeds, epochs]: their mean, and where two thirds of the seeds lie."""
+    for axes, values, look in sheet.lines():
+        epochs = np.arange(1, values.shape[1] + 1)
+        axes.fill_between(
+            epochs, *np.percentile(values, BAND, axis=0), color=look.colour, alpha=0.14, linewidth=0
+        )
+        every = max(1, len(epochs) // 5)
+        axes.plot(
+            epochs, values.mean(axis=0), **look.line(marker=look.marker, markersize=2.6, markevery=every)
+        )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def band_entry() -> list[tuple[Any, str]]:
+    """What the legend says of them."""
+    return [(Patch(color=style.PALE), "two thirds of the seeds")]
+
+
+def _groups(found: Mapping[Pair, Mapping[str, Item]], baseline: str, named: bool) -> list[list[Panel]]:
+    """Panels that may stand on one sheet."""
+    together, apart = [], []
+    for pair, every in found.items():
         base = (baseline,) if baseline in every else ()
         others = [loss for loss in every if loss != baseline]
-        if len(others) <= TOGETHER:
-            made.append(Panel(pair, (*base, *others), alone=False))
+        if len(others) <= TOGETHER or not named:
+            together.append(Panel(pair, (*base, *others)))
         else:
-            made += [Panel(pair, (*base, loss), alone=True) for loss in others]
-    return made
+            apart.append([Panel(pair, (*base, loss), alone=True) for loss in others])
+    return [*([together] if together else []), *apart]
 
 
-def sheets(shown: Sequence[Panel], heights: Mapping[bool, float]) -> Iterator[Sheet]:
-    """Figures with these panels, in order. A sheet of single losses is about one data set × model.
-
-    Args:
-        heights: of a panel in inches, with several losses (False) and with one (True).
-    """
-    for group in _groups(shown):
-        height = heights[group[0].alone]
-        columns = columns_for(len(group))
-        most = columns * int((style.TALLEST - HEAD) / height)
-        for start in range(0, len(group), most):
-            yield _sheet(group[start : start + most], columns, height)
-
-
-def _groups(shown: Sequence[Panel]) -> list[list[Panel]]:
-    groups: dict[Any, list[Panel]] = {}
-    for panel in shown:
-        groups.setdefault(panel.pair if panel.alone else None, []).append(panel)
-    return list(groups.values())
-
-
-def columns_for(count: int) -> int:
-    """Panels side by side, so that the last row is as full as can be."""
-    if count <= 3:
-        return count
-    return min((4, 5, 3), key=lambda columns: -count % columns)
-
-
-def _sheet(group: Sequence[Panel], columns: int, height: float) -> Sheet:
-    rows = -(-len(group) // columns)
-    width = style.SINGLE if columns == 1 else style.DOUBLE
-    figure = style.sheet(width, HEAD + rows * height)
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    room = style.room_above(width, columns)
-    names = [panel.losses[-1] if panel.alone else "" for panel in group]
-    shown = style.fitted(names, room, style.SMALL) if any(names) else names
-    for axis, panel, name in zip(axes.flat, group, shown, strict=False):
-        axis.set_title(
-            name or style.heading(*panel.pair, room), pad=3, fontsize=style.SMALL if name else None
-        )
-    for empty in axes.flat[len(group) :]:
-        empty.remove()
-    for last in axes.flat[max(0, len(group) - columns) : len(group)]:
-        last.tick_params(labelbottom=True)  # of each column, also where the row below it is not full
-    return Sheet(figure, list(zip(axes.flat, group, strict=False)))
-
-
-def head(sheet: Sheet, report: Report, extra: Sequence[tuple[Any, str]] = ()) -> dict[str, style.Look]:
-    """Legend and titles of a sheet; returns how each of its losses looks.
-
-    Args:
-        extra: more entries of the legend.
-    """
-    shown = [panel for _, panel in sheet.panels]
-    alone = shown[0].alone
-    losses = list(dict.fromkeys(loss for panel in shown for loss in panel.losses))
-    looks = dict.fromkeys(losses, style.LOOKS[0]) if alone else style.looks(losses, report.baseline)
-    looks |= {report.baseline: style.BASELINE}
-    listed = [loss for loss in losses if loss == report.baseline or not alone]
-    names = style.fitted(listed, sheet.figure.get_figwidth() - 0.7) if listed else []
-    handles = [style.entry(**looks[loss].line(marker=looks[loss].marker, markersize=3)) for loss in listed]
+def _title(shown: Sequence[tuple[Axes, Panel]], room: float) -> None:
+    alone = shown[0][1].alone
+    names = [style.heading(*panel.pair, room) for _, panel in shown]
     if alone:
-        handles.append(style.entry(**style.LOOKS[0].line(marker=style.LOOKS[0].marker, markersize=3)))
-        names = [*(f"{name} (baseline)" for name in names), "the loss named above the panel"]
-    handles += [handle for handle, _ in extra]
-    names += [name for _, name in extra]
-    title = style.heading(*shown[0].pair, sheet.figure.get_figwidth() - 0.5) if alone else ""
-    style.head(sheet.figure, report, handles, names, title)
+        names = style.fitted([panel.losses[-1] for _, panel in shown], room)
+    for (axes, _), name in zip(shown, names, strict=True):
+        axes.set_title(name, pad=3, fontsize=style.SMALL if alone else style.NORMAL)
+
+
+def _head(
+    figure: Figure, shown: Sequence[Panel], report: Report, extra: Sequence[tuple[Any, str]], named: bool
+) -> dict[str, style.Look]:
+    """Legend and title of a sheet; returns how each of its losses looks."""
+    alone, width = shown[0].alone, figure.get_figwidth()
+    losses = list(dict.fromkeys(loss for panel in shown for loss in panel.losses))
+    others = [loss for loss in losses if loss != report.baseline]
+    looks = {loss: style.LOOKS[0 if alone else k % len(style.LOOKS)] for k, loss in enumerate(others)}
+    looks[report.baseline] = style.BASELINE
+    listed = [loss for loss in losses if named and (loss == report.baseline or not alone)]
+    legend = [
+        (looks[loss], name) for loss, name in zip(listed, style.fitted(listed, width - 0.7), strict=True)
+    ]
+    if alone:
+        legend = [(look, f"{name} (baseline)") for look, name in legend]
+        legend.append((style.LOOKS[0], "the loss named above the panel"))
+    marks = [(style.entry(**look.line(marker=look.marker, markersize=3)), name) for look, name in legend]
+    style.head(figure, report, [*marks, *extra], style.heading(*shown[0].pair, width - 0.5) if alone else "")
     return looks

@@ -11,10 +11,11 @@ import math
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.reports.documents import Ranking
 from bench.reports.figures import style
-from bench.reports.figures.material import Material, NothingToDraw, Sketch, some
+from bench.reports.figures.material import Material, NothingToDraw, Sketch
+from bench.reports.formats import some
 from bench.reports.ranks import why_no_ranks
+from bench.reports.schema import Ranking
 
 NAMES = 2.0  # inches for a name, on either side
 LINE, BAR, TOP, FOOT = 0.17, 0.085, 0.55, 0.1  # inches: of a name, of a bar, above and below both
@@ -28,24 +29,20 @@ def draw(material: Material) -> list[Sketch]:
     """
     if reason := why_no_ranks(material.suite):
         raise NothingToDraw(reason)
-    drawn = material.report.rankings
-    if not drawn:
+    if not material.report.rankings:
         raise NothingToDraw(
             "no model has seeds that all of two or more losses have finished on two data sets"
         )
-    return [
-        Sketch(
-            style.numbered("ranks", number, len(drawn)),
-            f"Average ranks of the losses over {len(ranking.datasets)} data sets, "
-            f"with {style.said(ranking.model)}",
-            _in_words(material, ranking),
-            _figure(material, ranking),
-        )
-        for number, ranking in enumerate(drawn)
-    ]
+    sketches = []
+    for ranking in material.report.rankings:
+        what = f"Average ranks in {style.said(material.metric.name)} over {len(ranking.datasets)} data sets"
+        alt = f"{what}, 1 is best: {_in_words(ranking, material.report.alpha)}"
+        figure = _figure(material, ranking, what)
+        sketches.append(Sketch(f"{what}, with {style.said(ranking.model)}", alt, figure))
+    return sketches
 
 
-def _figure(material: Material, ranking: Ranking) -> Figure:
+def _figure(material: Material, ranking: Ranking, what: str) -> Figure:
     losses = [ranked.loss for ranked in ranking.losses]
     ranks = [ranked.average_rank for ranked in ranking.losses]
     k = len(losses)
@@ -82,8 +79,8 @@ def _figure(material: Material, ranking: Ranking) -> Figure:
         reach = 0.04 / scale
         ends = [ranks[losses.index(alike[0])] - reach, ranks[losses.index(alike[-1])] + reach]
         axes.plot(ends, [y, y], color=style.BLACK, linewidth=2.6, solid_capstyle="butt")
-    title = f"{style.heading('', ranking.model, 2)}: average ranks over {len(ranking.datasets)} data sets"
-    axes.set_title(title + (" (few: ranks need about 10)" if ranking.note else ""))
+    few = " (few: ranks need about 10)" if ranking.note else ""
+    axes.set_title(f"{what}, with {style.heading('', ranking.model, 2)}{few}")
     style.head(figure, material.report)
     return figure
 
@@ -99,18 +96,14 @@ def _ruler(axes: Axes, methods: int, difference: float) -> None:
     axes.text(1 + shown / 2, y - 0.05, f"CD {difference:.2f}", ha="center", va="bottom", fontsize=style.SMALL)
 
 
-def _in_words(material: Material, ranking: Ranking) -> str:
+def _in_words(ranking: Ranking, alpha: float) -> str:
     order = [f"{style.said(ranked.loss)} {ranked.average_rank:.2f}" for ranked in ranking.losses]
     alike = [", ".join(map(style.said, losses)) for losses in ranking.alike]
     said = [
-        *style.cautions(material.report),
-        f"Average ranks over {len(ranking.datasets)} data sets, 1 is best: {some(order, 20)}.",
-        f"Ranks differ if they are {ranking.critical_difference:.2f} apart (Nemenyi, "
-        f"α = {material.report.alpha:g}).",
-        f"Not shown to differ: {some(alike)}." if alike else "All differ.",
+        f"{some(order, 20)}.",
+        f"Ranks differ if they are {ranking.critical_difference:.2f} apart (Nemenyi, α = {alpha:g}).",
+        f"Not shown to differ: {some(alike, 8, '; ')}." if alike else "All differ.",
     ]
     if ranking.left_out:
-        said.append(
-            f"Left out, for lack of results: {some([style.said(name) for name in ranking.left_out])}."
-        )
+        said.append(f"Left out, for lack of results: {some([*map(style.said, ranking.left_out)])}.")
     return " ".join([*said, *([f"{ranking.note}."] if ranking.note else [])])

@@ -6,17 +6,17 @@ words is the mean of the runs' own, not that of the pooled bins: pooling hides e
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from bench.comparisons.runs import Pair
 from bench.reports.figures import style
-from bench.reports.figures.material import Material, NothingToDraw, Pair, Sketch, some, where
-from bench.reports.figures.panels import Sheet, head, panels, sheets
+from bench.reports.figures.material import Material, NothingToDraw, Sketch
+from bench.reports.figures.panels import Sheet, sheets
 
-HEIGHT = {False: 2.1, True: 1.3}  # inches of a panel with several losses, and with one
 FEW = 10
 """Images below which a bin's accuracy is chance, and not drawn."""
 
@@ -54,67 +54,45 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: no finished run has recorded its bins.
     """
-    found: dict[Pair, dict[str, Bins]] = {}
-    for pair, cells in material.pairs.items():
-        made = {cell.loss: pooled(material, pair, cell.loss) for cell in cells if cell.n}
-        if known := {loss: bins for loss, bins in made.items() if bins is not None}:
-            found[pair] = known
+    found = material.known(lambda pair, loss: pooled(material, pair, loss))
     if not found:
-        done = (
-            "no run has finished"
-            if material.runs.empty
-            else "the finished runs are from before bins were kept"
+        done = "the finished runs are from before bins were kept"
+        raise NothingToDraw(
+            f"no confidences are recorded: {'no run has finished' if material.runs.empty else done}"
         )
-        raise NothingToDraw(f"no confidences are recorded: {done}")
-    shown = panels({pair: list(known) for pair, known in found.items()}, material.report.baseline)
-    made_sheets = list(sheets(shown, HEIGHT))
-    sketches = []
-    for number, sheet in enumerate(made_sheets):
-        _fill(sheet, material, found)
-        name = style.numbered("reliability", number, len(made_sheets))
-        title = "Reliability: accuracy against confidence, at the epoch that counts"
-        sketches.append(Sketch(name, title, _in_words(sheet, material, found), sheet.figure))
-    return sketches
-
-
-def _fill(sheet: Sheet, material: Material, found: dict[Pair, dict[str, Bins]]) -> None:
-    extra: list[tuple[Any, str]] = [
+    extra = [
         (style.entry(color=style.GREY, linewidth=0.6), "as right as sure"),
         (Patch(color=style.PALE), "share of the images"),
     ]
-    looks = head(sheet, material.report, extra)
+    sketches = []
+    for sheet in sheets(found, material.report, ("confidence", "accuracy"), extra):
+        _fill(sheet)
+        title = "Reliability: accuracy against confidence, at the epoch that counts"
+        alt = f"Expected calibration error, mean over seeds: {sheet.in_words(_in_words)}."
+        sketches.append(Sketch(title, alt, sheet.figure))
+    return sketches
+
+
+def _fill(sheet: Sheet[Bins]) -> None:
+    for axes, bins, look in sheet.lines():
+        enough = bins.images >= FEW
+        line = look.line(marker=look.marker, markersize=2.8, linewidth=0.9, clip_on=False)
+        axes.plot(bins.confidence[enough], bins.accuracy[enough], **line)
     for axes, panel in sheet.panels:
-        shown = [found[panel.pair][loss] for loss in panel.losses]
+        shown = [sheet.found[panel.pair][loss] for loss in panel.losses]
         count = np.sum([bins.images for bins in (shown[-1:] if panel.alone else shown)], axis=0)
         edges = np.linspace(0, 1, len(count) + 1)
         axes.stairs(count / count.sum(), edges, fill=True, color=style.PALE, zorder=0)
         axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.6, zorder=1)
-        for loss, bins in zip(panel.losses, shown, strict=True):
-            enough = bins.images >= FEW
-            line = looks[loss].line(marker=looks[loss].marker, markersize=2.8, linewidth=0.9, clip_on=False)
-            axes.plot(bins.confidence[enough], bins.accuracy[enough], **line)
         if panel.alone:
             ece = f"ECE {100 * shown[-1].ece:.2f} %"
             axes.text(0.04, 0.96, ece, transform=axes.transAxes, va="top", fontsize=style.SMALL)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), yticks=(0, 0.5, 1))
         axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
-    sheet.figure.supxlabel("confidence", fontsize=style.NORMAL)
-    sheet.figure.supylabel("accuracy", fontsize=style.NORMAL)
 
 
-def _in_words(sheet: Sheet, material: Material, found: dict[Pair, dict[str, Bins]]) -> str:
-    clauses = []
-    for _, panel in sheet.panels:
-        for loss in panel.losses:
-            bins = found[panel.pair][loss]
-            gap = np.nansum((bins.confidence - bins.accuracy) * bins.images) / bins.images.sum()
-            lean = "too sure" if gap > 0 else "not sure enough"
-            lacking = f", without {bins.lacking} runs that have no bins" if bins.lacking else ""
-            clauses.append(
-                f"{style.said(loss)} with {where(panel.pair)} {100 * bins.ece:.2f} % "
-                f"({lean} by {100 * abs(gap):.2f} points{lacking})"
-            )
-    caution = style.cautions(material.report)
-    return " ".join(
-        [*caution, f"Expected calibration error, mean over seeds: {some(list(dict.fromkeys(clauses)))}."]
-    )
+def _in_words(bins: Bins) -> str:
+    gap = np.nansum((bins.confidence - bins.accuracy) * bins.images) / bins.images.sum()
+    lean = "too sure" if gap > 0 else "not sure enough"
+    lacking = f", without {bins.lacking} runs that have no bins" if bins.lacking else ""
+    return f"{100 * bins.ece:.2f} % ({lean} by {100 * abs(gap):.2f} points{lacking})"

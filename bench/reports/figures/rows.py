@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.comparisons.runs import Pair
 from bench.reports.figures import style
-from bench.reports.figures.material import Pair
 
 ROW, HEAD, FOOT = 0.235, 0.3, 0.75  # inches: of a row, of a panel's heading, of what a sheet has once
 NAMES = 1.6  # inches that names may take
@@ -19,13 +19,21 @@ Table = Sequence[tuple[str, tuple[str, ...]]]
 
 
 def pages(tables: Mapping[Pair, Table]) -> list[dict[Pair, Table]]:
-    """What goes on which sheet."""
-    heights = {pair: HEAD + ROW * len(table) for pair, table in tables.items()}
-    return [{pair: tables[pair] for pair in page} for page in style.pages(heights, style.TALLEST - FOOT)]
+    """What goes on which sheet: in order, as much as a page takes."""
+    made: list[dict[Pair, Table]] = []
+    used = style.TALLEST
+    for pair, table in tables.items():
+        height = HEAD + ROW * len(table)
+        if used + height > style.TALLEST - FOOT:
+            made.append({})
+            used = 0.0
+        made[-1][pair] = table
+        used += height
+    return made
 
 
 def sheet(
-    tables: Mapping[Pair, Table], columns: tuple[str, ...], limits: tuple[float, float]
+    tables: Mapping[Pair, Table], columns: Sequence[str], limits: tuple[float, float]
 ) -> tuple[Figure, dict[Pair, Axes]]:
     """A sheet with everything but the marks: row k of a panel lies at y = k.
 
@@ -75,7 +83,7 @@ def _write(
 ) -> None:
     for k, (text, offset) in enumerate(zip(texts, offsets, strict=True)):
         panel.annotate(
-            text,
+            text if k == len(offsets) - 1 else text.replace("-", "−"),
             (1, y),
             (offset, 4 if heading else 0),
             xycoords=("axes fraction", "data"),

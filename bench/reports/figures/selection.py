@@ -1,4 +1,4 @@
-"""What choosing the epoch is worth: accuracy of the epoch that counts, the last, and the best on test images.
+"""What choosing the epoch is worth: results of the epoch that counts, the last, and the best on test images.
 
 Whoever reports the best test epoch reports more than the model can do. The number at the right says how much
 more than an honest choice: the epoch that counts, or, where that was chosen on the test set, the last.
@@ -6,24 +6,16 @@ more than an honest choice: the epoch that counts, or, where that was chosen on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.comparisons.runs import Pair
 from bench.reports.figures import rows, style
-from bench.reports.figures.material import (
-    Material,
-    NothingToDraw,
-    Pair,
-    Sketch,
-    digits_for,
-    points,
-    some,
-    where,
-)
+from bench.reports.figures.material import Material, NothingToDraw, Sketch, axis, who
+from bench.reports.formats import Scale, scale_of, some
 
 NAMES = {
     "last": {"last": "last epoch (the one that counts)", "best": "best epoch on the test set"},
@@ -45,7 +37,7 @@ MARKS: dict[str, dict[str, Any]] = {
 
 
 class Means(NamedTuple):
-    """Mean accuracies of a cell's seeds, as fractions."""
+    """Over a cell's finished seeds, percentages as fractions."""
 
     counts: float
     last: float
@@ -55,11 +47,19 @@ class Means(NamedTuple):
 Found = Mapping[Pair, Mapping[str, Means]]
 
 
-def means(runs: pd.DataFrame) -> Means:
-    """Of a cell's finished runs, rows of :func:`bench.results.frame`."""
-    total = runs.total.to_numpy(dtype=np.float64)
-    counts = (runs.correct, [s["correct"] for s in runs["last"]], [s["correct"] for s in runs.best_test])
-    return Means(*(float(np.mean(np.asarray(c, dtype=np.float64) / total)) for c in counts))
+def means(material: Material, pair: Pair, loss: str) -> Means | None:
+    """By what runs recorded of their epochs; None where that is nothing."""
+    runs = material.runs_of(pair, loss)
+    if material.epoch_metric.counted and not runs.empty:
+        epochs = (
+            runs.correct,
+            *([score["correct"] for score in runs[name]] for name in ("last", "best_test")),
+        )
+        return Means(*(float(np.mean(np.asarray(c, dtype=np.float64) / runs.total)) for c in epochs))
+    cell = next(cell for cell in material.groups[pair].cells if cell.loss == loss)
+    if cell.mean is None or cell.mean_last is None or cell.mean_best_test is None:
+        return None
+    return Means(cell.mean, cell.mean_last, cell.mean_best_test)
 
 
 def draw(material: Material) -> list[Sketch]:
@@ -68,75 +68,70 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: no run has finished.
     """
-    selection = material.report.selection
-    found: dict[Pair, dict[str, Means]] = {}
-    tables: dict[Pair, rows.Table] = {}
-    for pair, cells in material.pairs.items():
-        finished = {cell.loss: means(material.runs_of(pair, cell.loss)) for cell in cells if cell.n}
-        if finished:
-            found[pair] = finished
-            digits = digits_for(cells)
-            tables[pair] = [(loss, _numbers(m, selection, digits)) for loss, m in finished.items()]
+    found = material.known(lambda pair, loss: means(material, pair, loss))
     if not found:
         raise NothingToDraw("no run has finished")
-    pages = rows.pages(tables)
+    selection = material.report.selection
+    scales = {pair: scale_of(material.epoch_metric, material.groups[pair].cells) for pair in found}
+    pages = rows.pages(
+        {
+            pair: [(loss, (*_numbers(m, selection, scales[pair]), "")) for loss, m in known.items()]
+            for pair, known in found.items()
+        }
+    )
+    title = "What choosing the epoch on the test set is worth"
     return [
-        Sketch(
-            style.numbered("selection", number, len(pages)),
-            "What choosing the epoch on the test set is worth",
-            _in_words(material, page, found),
-            _page(material, page, found),
-        )
-        for number, page in enumerate(pages)
+        Sketch(title, _in_words(material, [*page], found, scales), _page(material, page, found))
+        for page in pages
     ]
 
 
 def optimism(m: Means, selection: str) -> float:
-    """By how much the best test epoch exceeds an honest one."""
+    """By how much the best test epoch differs from an honest one."""
     return float(m.best - getattr(m, HONEST[selection]))
 
 
-def _numbers(m: Means, selection: str, digits: int) -> tuple[str, ...]:
-    accuracies = [f"{100 * getattr(m, name):.{digits}f}" for name in NAMES[selection]]
-    return (*accuracies, points(optimism(m, selection), digits), "")
+def _headings(selection: str) -> list[str]:
+    return [*(HEADINGS[name] for name in NAMES[selection]), f"best − {HEADINGS[HONEST[selection]]}"]
+
+
+def _numbers(m: Means, selection: str, scale: Scale) -> list[str]:
+    values = [scale.value(getattr(m, name)) for name in NAMES[selection]]
+    return [*values, scale.difference(optimism(m, selection))]
 
 
 def _page(material: Material, page: dict[Pair, rows.Table], found: Found) -> Figure:
-    selection = material.report.selection
-    names = NAMES[selection]
+    metric, names = material.epoch_metric, NAMES[material.report.selection]
     every = [m for pair in page for m in found[pair].values()]
-    limits = style.window(100 * np.array(every), len(every))
-    columns = (*(HEADINGS[name] for name in names), f"best − {HEADINGS[HONEST[selection]]}", "")
-    figure, panels = rows.sheet(page, columns, limits)
+    limits = style.window(metric.scale * np.array(every), len(every))
+    figure, panels = rows.sheet(page, [*_headings(material.report.selection), ""], limits)
     for pair, panel in panels.items():
         for row, m in enumerate(found[pair].values()):
-            ends = np.clip(100 * np.array([min(m), max(m)]), *limits)
+            ends = np.clip(metric.scale * np.array([min(m), max(m)]), *limits)
             panel.plot(ends, [row, row], color=style.GREY, linewidth=0.8, zorder=1)
             for name in names:
-                at, arrow = rows.edge(100 * getattr(m, name), limits)
+                at, arrow = rows.edge(metric.scale * getattr(m, name), limits)
                 mark = MARKS[name] | ({"marker": arrow} if arrow else {})
                 panel.plot([at], [row], linestyle="", **mark)
-    panel.set_xlabel("test accuracy (%), mean over seeds")
-    handles = [style.entry(linestyle="", **MARKS[name]) for name in names]
-    style.head(figure, material.report, handles, [*names.values()])
+    what = axis(f"test {style.said(metric.name)}", metric, metric.unit)
+    panel.set_xlabel(f"{what}, mean over seeds")
+    legend = [(style.entry(linestyle="", **MARKS[name]), said) for name, said in names.items()]
+    style.head(figure, material.report, legend)
     return figure
 
 
-def _in_words(material: Material, page: Iterable[Pair], found: Found) -> str:
-    selection = material.report.selection
+def _in_words(material: Material, page: Sequence[Pair], found: Found, scales: Mapping[Pair, Scale]) -> str:
+    selection, metric = material.report.selection, material.epoch_metric
     shown = [(pair, loss, m) for pair in page for loss, m in found[pair].items()]
-    shown.sort(key=lambda item: -optimism(item[2], selection))
-    digits = digits_for([cell for pair in page for cell in material.pairs[pair]])
-    most, least = (points(optimism(shown[k][2], selection), digits) for k in (0, -1))
+    shown.sort(key=lambda item: -abs(optimism(item[2], selection)))
+    most, least = (scales[shown[k][0]].difference(optimism(shown[k][2], selection)) for k in (0, -1))
     clauses = []
     for pair, loss, m in shown:
-        numbers = (f"{HEADINGS[k]} {100 * getattr(m, k):.{digits}f}" for k in NAMES[selection])
-        clauses.append(f"{style.said(loss)} with {where(pair)}: {', '.join(numbers)}")
-    return " ".join(
-        [
-            *style.cautions(material.report),
-            "Mean test accuracy in percent of different epochs. Reporting the best epoch on the test set "
-            f"instead of the {HEADINGS[HONEST[selection]]} one is worth {least} to {most} points.",
-            some(clauses) + ".",
-        ]
+        numbers = zip(_headings(selection), _numbers(m, selection, scales[pair]), strict=True)
+        clauses.append(f"{who(pair, loss)}: {', '.join(map(' '.join, numbers))}")
+    worth = f"{least} to {most} {metric.difference_unit}".rstrip()
+    what = axis(f"test {style.said(metric.name)}", metric, metric.unit)
+    return (
+        f"Mean {what} of different epochs. Reporting the best epoch on the test set instead of the "
+        f"{HEADINGS[HONEST[selection]]} one is worth {worth}. {some(clauses, 8, '; ')}."
     )

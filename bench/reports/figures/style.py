@@ -7,10 +7,10 @@ that neither somebody's ``matplotlibrc`` nor an earlier figure can change a byte
 from __future__ import annotations
 
 import io
-import math
+import textwrap
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -20,16 +20,19 @@ from typing import Any
 import matplotlib
 import matplotlib.style
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from bench.disk import write_atomically
-from bench.reports.documents import Analysed, Report
-from bench.reports.text import SCALED_DOWN, shortened
+from bench.reports.document import cautions
+from bench.reports.formats import shortened
+from bench.reports.schema import Report
 
 SINGLE, DOUBLE = 3.25, 6.75
 """Widths in inches: one column of a paper, and both."""
@@ -37,6 +40,8 @@ TALLEST = 8.75
 """Inches. What needs more goes on a second figure."""
 SMALL, NORMAL = 6.5, 7.5
 """Font sizes in points, as they are printed."""
+LETTERS = 21
+"""Of the smaller and bold, at least so many an inch, whatever the words."""
 
 # Times is what most papers are set in; STIX is its like, and comes with matplotlib, so it is the same
 # everywhere. DejaVu has the letters that STIX lacks.
@@ -188,10 +193,11 @@ def fitted(names: Sequence[str], inches: float, size: float = SMALL) -> list[str
     whole = [printable(name) for name in names]
 
     def excess(room: int) -> float:
-        return max(width_of(name, size) for name in shortened(whole, room)) - inches
+        return max((width_of(name, size) for name in shortened(whole, room).values()), default=0.0) - inches
 
-    rooms = range(6, max(6, min(max(map(len, whole)), 100)) + 1)
-    return shortened(whole, rooms[max(bisect_right(rooms, 0.0, key=excess) - 1, 0)])
+    rooms = range(6, max(6, min(max(map(len, whole), default=0), 100)) + 1)
+    short = shortened(whole, rooms[max(bisect_right(rooms, 0.0, key=excess) - 1, 0)])
+    return [short[name] for name in whole]
 
 
 # -------------------------------------------------------------------------------- what figures have in common
@@ -199,7 +205,7 @@ def fitted(names: Sequence[str], inches: float, size: float = SMALL) -> list[str
 
 def said(name: str) -> str:
     """A name as part of a sentence: one line, and no longer than somebody listens to."""
-    return shortened([" ".join(name.split())], 40)[0]
+    return shortened([name], 40)[name]
 
 
 def heading(dataset: str, model: str, inches: float, size: float = NORMAL) -> str:
@@ -207,36 +213,24 @@ def heading(dataset: str, model: str, inches: float, size: float = NORMAL) -> st
     return " · ".join(fitted([word], inches / 2, size)[0] for word in (dataset, model) if word)
 
 
-def room_above(width: float, columns: int) -> float:
-    """Inches that the title of a panel may take, where panels side by side share the axis of y."""
-    return (width - 0.6) / columns - 0.1
-
-
-def head(
-    figure: Figure,
-    report: Analysed,
-    handles: Sequence[Any] = (),
-    names: Sequence[str] = (),
-    title: str = "",
-) -> None:
+def head(figure: Figure, report: Report, legend: Sequence[tuple[Any, str]] = (), title: str = "") -> None:
     """What stands above all panels: a title, what nobody may overlook, and the legend.
 
     The legend has as many columns as the width allows. Cautions are on the figure itself, because it will be
     shown where its caption is not.
     """
-    said = " ".join(cautions(report))
-    if not (said or title or names):
+    width = figure.get_figwidth()
+    said = [line for caution in cautions(report) for line in textwrap.wrap(caution, int(LETTERS * width))]
+    if not (said or title or legend):
         return
-    lines = "\n".join(filter(None, (title, said)))
-    # Matplotlib leaves out names that begin with an underscore; not those that begin with a word joiner.
-    shown = [f"\u2060{name}" if name.startswith("_") else name for name in names]
-    widest = max(map(width_of, names), default=0.0) + 0.5
+    widest = max((width_of(name) for _, name in legend), default=0.0) + 0.5
     made = figure.legend(
-        handles,
-        shown,
-        title=lines or None,
+        [handle for handle, _ in legend],
+        # Matplotlib leaves out names that begin with an underscore; not those that begin with a word joiner.
+        [f"\u2060{name}" if name.startswith("_") else name for _, name in legend],
+        title="\n".join(filter(None, (title, *said))) or None,
         loc="outside upper center",
-        ncols=min(max(len(names), 1), max(1, int(figure.get_figwidth() // widest))),
+        ncols=min(max(len(legend), 1), max(1, int(width // widest))),
     )
     made.get_title().set(fontsize=SMALL, multialignment="center", fontweight="bold" if said else "normal")
 
@@ -246,24 +240,11 @@ def entry(**line: Any) -> Line2D:
     return Line2D([], [], **line)
 
 
-def looks(losses: Sequence[str], baseline: str) -> dict[str, Look]:
-    """One look a loss: the baseline is black, and the others have their own as long as there are any."""
-    others = [loss for loss in losses if loss != baseline]
-    assigned = {loss: LOOKS[k % len(LOOKS)] for k, loss in enumerate(others)}
-    return assigned | {baseline: BASELINE}
-
-
-def cautions(report: Analysed) -> list[str]:
-    """SCALED DOWN, OPTIMISTIC and unfinished, in a sentence each."""
-    said = []
-    if isinstance(report, Report) and report.scaled_down:
-        said.append(SCALED_DOWN)
-    if isinstance(report, Report) and report.optimistic:
-        said.append("OPTIMISTIC: the epoch was chosen on the test set.")
-    done, planned = sum(cell.n for cell in report.cells), sum(cell.planned for cell in report.cells)
-    if done < planned:
-        said.append(f"Unfinished: {done} of {planned} runs.")
-    return said
+def logarithmic(axis: Axis, subs: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
+    """Label an axis that is, with plain numbers: those of each decade that are ``subs`` of it."""
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def window(values: ArrayLike, rows: int, always: Sequence[float] = ()) -> tuple[float, float]:
@@ -281,23 +262,5 @@ def window(values: ArrayLike, rows: int, always: Sequence[float] = ()) -> tuple[
         away = np.abs(known - np.median(known))
         inside = np.concatenate([known[away <= 10 * max(np.median(away), 1e-9)], np.asarray(always)])
     low, high = float(inside.min()), float(inside.max())
-    room = 0.06 * (high - low) or 0.5
+    room = 0.06 * (high - low) or min(0.5, abs(high)) or 0.5
     return low - room, high + room
-
-
-def pages(heights: Mapping[Any, float], room: float = TALLEST) -> list[list[Any]]:
-    """What goes on which figure: in order, as much as is no taller than ``room`` (inches)."""
-    made: list[list[Any]] = []
-    used = math.inf
-    for item, height in heights.items():
-        if used + height > room:
-            made.append([])
-            used = 0.0
-        made[-1].append(item)
-        used += height
-    return made
-
-
-def numbered(name: str, page: int, of: int) -> str:
-    """A file's name: with its page, if there are several."""
-    return name if of == 1 else f"{name}-{page + 1}"

@@ -1,8 +1,8 @@
 """One HTML page with all of a suite's results: a single file that opens from disk, without a network.
 
-Question and answer, then evidence, then every run. :mod:`~bench.reports.html.answer` says what is shown of
-the comparisons, :mod:`~bench.reports.html.runs` what of the runs; ``page.html``, ``page.css`` and ``page.js``
-say how.
+Question and answer, then evidence, then every run. :mod:`bench.reports.document` says what is shown of the
+comparisons, :mod:`~bench.reports.html.runs` what of the runs; ``page.html``, ``page.css`` and ``page.js`` say
+how.
 
 Whatever comes from outside (labels, reasons, host names) is text and never markup: the template escapes all
 of it, figures are images, runs are JSON from which the script makes text nodes. The page's own policy lets
@@ -15,67 +15,51 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jinja2
 from markupsafe import Markup
 
-from bench.reports import text
-from bench.reports.documents import Report
-from bench.reports.html.answer import VERDICTS, columns, groups, headline, p_value, signed
+from bench.reports.answer import sentence
+from bench.reports.blocks import Block, Figure, Heading, Plot, Table
+from bench.reports.document import document, groups
+from bench.reports.formats import flat, scale_of
 from bench.reports.html.runs import RunList
-from bench.reports.text import epoch_row, rank_rows, rank_words
+from bench.reports.schema import Report
+from bench.statistics.verdicts import Word
 
 FOLDER = Path(__file__).parent
+MOST_TOLD = 12
+"""Comparisons that are told one by one: of more, those without a difference are folded away."""
+
+Told = tuple[Word | None, str]
+"""A comparison: its verdict, and the sentence about it."""
 
 
-class Figure(NamedTuple):
-    """A picture on the page."""
-
-    title: str
-    alt: str
-    """What it shows, in words."""
-    svg: str
-
-
-def page(report: Report, runs: RunList, figures: Sequence[tuple[str, str, str]] = ()) -> str:
-    """The whole page. The same report, runs and figures give the same text.
-
-    Args:
-        figures: as :class:`Figure`: title, text for those who do not see it, SVG.
-    """
+def page(report: Report, runs: RunList, figures: Sequence[Figure] = ()) -> str:
+    """The whole page. The same report, runs and figures give the same text."""
     style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
+        finalize=lambda value: flat(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"signed": signed, "p_value": p_value}
-    verdicts = Counter(comparison.verdict for comparison in report.comparisons)
+    environment.filters |= {"folded": _folded, "image": _image, "plots": _plots}
+    words = Counter(comparison.verdict.word for comparison in report.comparisons if comparison.verdict)
     return environment.get_template("page.html").render(
         report=report,
-        headline=headline(report),
-        groups=groups(report),
-        epochs=[
-            (dataset, model, [epoch_row(cell, report.baseline, digits) for cell in cells])
-            for dataset, model, cells, _, digits in text.groups(report)
-            if text.shows_epochs(report)
-        ],
-        epoch_columns=text.EPOCHS,
-        epoch_legend=text.EPOCHS_LEGEND,
-        rankings=[
-            (ranking, rank_rows(ranking, report.baseline), rank_words(ranking, report.alpha))
-            for ranking in report.rankings
-        ],
-        verdicts={verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
-        columns=columns(report),
+        document=document(report, page=True),
+        tally={word: words[word] for word in Word if words[word]},
+        told=list(_told(report)),
+        figures=figures,
         runs=runs,
-        data=_embedded(runs),
-        figures=[(title, alt, _image(svg)) for title, alt, svg in figures],
+        data=_embedded(runs, report),
+        kind=lambda block: type(block).__name__,
+        zip=zip,
         policy=(
             f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
             "base-uri 'none'; form-action 'none'"
@@ -85,19 +69,71 @@ def page(report: Report, runs: RunList, figures: Sequence[tuple[str, str, str]] 
     )
 
 
+def _told(report: Report) -> Iterator[tuple[str, list[Told], list[Told]]]:
+    """Setting by setting: what is told of its comparisons, differences first, and what is folded away."""
+    metric, few = report.metrics[0], len(report.comparisons) <= MOST_TOLD
+    for group in groups(report, metric):
+        said = sorted(
+            (
+                (c.verdict.word if c.verdict else None, sentence(c, metric, group.scale, report.alpha))
+                for c in group.compared.values()
+            ),
+            key=lambda told: [*Word, None].index(told[0]),
+        )
+        first = [told for told in said if few or told[0] in (Word.SUPERIOR, Word.INFERIOR)]
+        yield group.name, first, said[len(first) :]
+
+
+def _folded(blocks: Sequence[Block], more: str) -> list[tuple[str, list[Block]]]:
+    """Blocks by the summary they are folded under, none where they are not: details that stand in a row.
+
+    Args:
+        more: what they are called that have no heading of their own.
+    """
+    made: list[tuple[str, list[Block]]] = []
+    about = ""
+    for block in blocks:
+        if not block.detail:
+            made.append(("", [block]))
+            about = f" of {block.text}" if isinstance(block, Heading) else about
+        elif isinstance(block, Heading) and block.level == 2:
+            made.append((" · ".join((block.text, *block.marks)), []))
+        elif made and made[-1][0]:
+            made[-1][1].append(block)
+        else:
+            made.append((more + about, [block]))
+    return made
+
+
+def _plots(table: Table) -> list[Plot | None]:
+    """The one of each row; empty where no row has one."""
+    plots = [next((cell.plot for cell in row.cells if cell.plot), None) for row in table.rows]
+    return plots if any(plots) else []
+
+
 def _hash(source: str) -> str:
     """What the page's policy knows its own script and style by."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
-def _image(svg: str) -> str:
+def _image(svg: str) -> Markup:
     """An SVG as an address. As an image it runs no script, and its ids cannot clash with those of another."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    return Markup(f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}")
 
 
-def _embedded(runs: RunList) -> Markup:
-    """JSON that ends no script element, whatever is in it."""
-    text = json.dumps(runs.model_dump(), separators=(",", ":"))
+def _embedded(runs: RunList, report: Report) -> Markup:
+    """The runs, and what the deciding metric says of each, as JSON that ends no script element."""
+    metric = report.metrics[0]
+    values = {
+        cell.key: {seed: float(f"{value:.6g}") for seed, value in zip(cell.seeds, cell.values, strict=True)}
+        for cell in report.cells
+    }
+    scale = scale_of(metric, report.cells)
+    data = runs.model_dump() | {
+        "scale": {"factor": scale.factor, "digits": scale.digits},
+        "values": [values.get((cell["dataset"], cell["model"], cell["loss"]), {}) for cell in runs.cells],
+    }
+    text = json.dumps(data, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)

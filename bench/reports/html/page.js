@@ -82,7 +82,7 @@
 
   const filters = byId("comparison-filters");
   if (filters) {
-    const rows = [...document.querySelectorAll("table.comparisons tbody tr")];
+    const rows = [...document.querySelectorAll("tr[data-loss]")];
     const filter = () => {
       const loss = byId("filter-loss").value.trim().toLowerCase();
       const verdict = byId("filter-verdict").value;
@@ -90,8 +90,8 @@
         const fits = row.dataset.loss.toLowerCase().includes(loss);
         row.hidden = !fits || (verdict !== "" && row.dataset.verdict !== verdict);
       }
-      const found = rows.filter((row) => !row.hidden && !row.closest(".statistics") && row.dataset.verdict);
-      byId("comparison-count").textContent = `${count(found.length)} comparisons`;
+      const found = rows.filter((row) => !row.hidden && !row.closest("details"));
+      byId("comparison-count").textContent = `${count(found.length)} rows`;
     };
     filters.addEventListener("input", filter);
     filters.addEventListener("submit", (event) => event.preventDefault());
@@ -106,7 +106,7 @@
     const run = Object.fromEntries(data.fields.map((field, column) => [field, row[column]]));
     run.cell = data.cells[run.cell];
     for (const axis of ["dataset", "model", "loss"]) run[axis] = run.cell[axis];
-    run.accuracy = run.total ? run.correct / run.total : null;
+    run.value = data.values[row[0]][run.seed] ?? null;
     return run;
   });
   for (const cell of data.cells) {
@@ -168,7 +168,7 @@
       name(run.dataset), name(run.model), name(run.loss),
       make("td", { className: "number" }, String(run.seed)),
       make("td", {}, make("span", { className: `state ${run.state}` }, run.state), reason),
-      number(run.accuracy === null ? null : 100 * run.accuracy, run.total >= 5000 ? 3 : 2),
+      number(run.value === null ? null : data.scale.factor * run.value, data.scale.digits),
       number(run.epoch, 0), number(run.seconds, 1),
       make("td", { className: "traces" }, ...links(run)));
     opener.onclick = () => {

@@ -5,25 +5,31 @@ Messages name data rows, counted from 1 behind the header.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.comparisons.tables.layout import Layout
 from bench.errors import BenchError
-from bench.reports.columns import Layout, Role
 
 MISSING = ("", "nan", "na", "n/a", "none", "null", "-")
 """What stands for a number that is not there, in any case."""
+FAILED = re.compile(
+    r"\s*(fail(ed|ure)?|diverged|oom|out of memory|error|crash(ed)?|time(d )?out)\b", re.IGNORECASE
+)
+"""How a cell begins that says that the run failed: a result, though without a number."""
 
 KEY = ["dataset", "model", "method", "seed"]
 
 
 def long_rows(
-    source: str, table: pd.DataFrame, layout: Layout, score: Role, *, paired: bool = True
+    source: str, table: pd.DataFrame, layout: Layout, score: str, *, paired: bool = True
 ) -> pd.DataFrame:
     """Columns ``dataset``, ``model``, ``method``, ``seed``; ``found``, a score as it stands in the table, and
-    ``column`` and ``row``, where; and ``image`` and ``total`` where the table has them.
+    ``column`` and ``row``, where; ``failed``, whether some cell says that a run failed; and ``image``
+    and ``total`` where the table has them.
 
     Without a column of seeds a row of the wide form is a seed. In the long form that would pair by position,
     so there each row is a run of its own, which only unpaired comparisons allow.
@@ -36,7 +42,9 @@ def long_rows(
         BenchError: a key that is missing, or that comes twice.
     """
     columns = layout.columns
-    rows = pd.DataFrame({"row": np.arange(1, len(table) + 1)})
+    rows = pd.DataFrame({"row": np.arange(1, len(table) + 1), "failed": False})
+    for name in table.columns.difference([*columns.values(), *layout.methods]):
+        rows["failed"] |= _failures(table[name]).to_numpy()  # as a column of states says it
     for role in ("dataset", "model"):
         rows[role] = _filled(source, table, columns[role]).astype(str) if role in columns else ""
     if "method" in columns:
@@ -56,24 +64,25 @@ def long_rows(
         rows["total"] = table[columns["total"]].to_numpy()
     parts = [
         rows.assign(method=name, column=name, found=table[name].to_numpy()) for name in layout.methods
-    ] or [rows.assign(column=columns[score], found=table[columns[score]].to_numpy())]
+    ] or [rows.assign(column=score, found=table[score].to_numpy())]
     made = pd.concat(parts, ignore_index=True)
     _refuse_duplicates(source, made, [*KEY, *(["image"] if "image" in made else [])])
-    return made
+    return made.assign(failed=made.failed | _failures(made.found))
 
 
 def numbers(source: str, rows: pd.DataFrame) -> pd.Series[float]:
     """``found`` as numbers, NaN where there is none.
 
     Raises:
-        BenchError: words, or infinity.
+        BenchError: words, but for those of a run that failed; or infinity.
     """
     if pd.api.types.is_numeric_dtype(rows.found):
-        values = rows.found.astype(float)
+        short = rows.found.dtype == np.float32  # 0.3 is no 0.30000001
+        values = (rows.found.astype(str) if short else rows.found).astype(float)
     else:
         values = pd.to_numeric(rows.found, errors="coerce").astype(float)
         absent = rows.found.isna() | rows.found.astype(str).str.strip().str.casefold().isin(MISSING)
-        refuse(source, rows, values.isna() & ~absent, "a number")
+        refuse(source, rows, values.isna() & ~absent & ~_failures(rows.found), "a number")
     refuse(source, rows, values.abs() == np.inf, "a finite number")
     return values
 
@@ -91,6 +100,14 @@ def refuse(source: str, rows: pd.DataFrame, bad: pd.Series[bool], expected: str)
 def named(run: Any) -> str:
     """A row in words: ``digits × vgg × ce, seed 3``."""
     return " × ".join(filter(None, (run.dataset, run.model, run.method))) + f", seed {run.seed}"
+
+
+def _failures(column: pd.Series[Any]) -> pd.Series[bool]:
+    """Which cells say that a run failed."""
+    if pd.api.types.is_numeric_dtype(column):
+        return pd.Series(False, column.index)
+    text = column.astype(str)
+    return text.isin([word for word in text.unique() if FAILED.match(str(word))])
 
 
 def _filled(source: str, table: pd.DataFrame, name: str) -> pd.Series[Any]:

@@ -1,0 +1,153 @@
+"""From counts to comparisons: plain data in, verdicts with their evidence out. No files, no suite.
+
+``bench report`` and ``bench compare`` differ in where the counts come from, and share this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bench.comparisons.comparison import Comparison, Key, Metric, NewImages, Seed
+from bench.comparisons.designs import Adjustment, Design, Pairing, Scores, Test
+from bench.statistics.crossed import Crossed
+from bench.statistics.effects import Effects, effects
+from bench.statistics.stopping import Standing
+from bench.statistics.verdicts import Word
+
+
+class Images(Protocol):
+    """What the runs of one data set × model make of single images, by one metric."""
+
+    def crossed(
+        self, loss: str, baseline: str, seeds: Sequence[Seed], estimate: float
+    ) -> tuple[Crossed, float | None] | None:
+        """Seeds × images, and the images on which a pair differs, on average; None where one is not known."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that one metric says of all cells."""
+
+    metric: Metric
+    cells: Mapping[Key, Scores]
+    images: Mapping[tuple[str, str], Images] = field(default_factory=dict)
+    """By data set and model."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Comparisons of one family, how their p were adjusted, and what cannot be said and why."""
+
+    comparisons: tuple[Comparison, ...]
+    adjustment: Adjustment
+    notes: tuple[str, ...]
+    standings: Mapping[Key, Standing]
+    """Where seeds are added until decided."""
+
+
+def analyse(
+    measured: Sequence[Measured],
+    baseline: str,
+    design: Design,
+    remarks: Mapping[Key, str] | None = None,
+    *,
+    judged: bool = True,
+) -> Analysis:
+    """Every cell against the baseline's cell of the same data set and model; one family of comparisons.
+
+    Args:
+        remarks: what else is to be said of a comparison.
+        judged: whether verdicts are given.
+    """
+    pairings, images, alone = [], [], []
+    for series in measured:
+        for key, scores in series.cells.items():
+            dataset, model, loss = key
+            if loss == baseline:
+                continue
+            base = series.cells.get((dataset, model, baseline))
+            if base is None:
+                where = " × ".join(filter(None, key))
+                alone.append(
+                    f"{where}: not compared: there is no {baseline} with the same data set and model"
+                )
+                continue
+            pairings.append(design.pair(key, series.metric, scores, base))
+            images.append(series.images.get((dataset, model)))
+    tests = [
+        design.test(pairing) if _comparable(pairing) else Test(note=_why_not(pairing)) for pairing in pairings
+    ]
+    adjustment = design.adjust(pairings, tests)
+    comparisons = []
+    for pairing, test, known, adjusted, flips in zip(
+        pairings, tests, images, adjustment.adjusted, adjustment.flips, strict=True
+    ):
+        new = _new_images(design, pairing, test, known, baseline)
+        verdict = design.verdict(pairing, test, adjusted, new, len(tests)) if judged else None
+        undecided = verdict is not None and verdict.word is Word.UNDECIDED
+        counted = test.difference is not None and design.name != "unpaired" and pairing.total is not None
+        dataset, model, loss = pairing.key
+        comparisons.append(
+            Comparison(
+                dataset=dataset,
+                model=model,
+                loss=loss,
+                baseline=baseline,
+                metric=pairing.metric.name,
+                n=len(pairing.ours),
+                missing=pairing.missing,
+                n_baseline=len(pairing.theirs) if design.name == "unpaired" else None,
+                difference=test.difference,
+                interval=test.interval,
+                p=test.p,
+                flips=flips,
+                adjusted=adjusted,
+                equivalence=test.equivalence,
+                new_images=new,
+                effects=_effects(pairing) if counted else None,
+                superiority=test.superiority,
+                sequence=test.sequence,
+                detectable=test.detectable,
+                seeds_to_decide=design.seeds_to_decide(test, adjusted, len(tests)) if undecided else None,
+                verdict=verdict,
+                note="; ".join(filter(None, [(remarks or {}).get(pairing.key, ""), test.note])),
+            )
+        )
+    return Analysis(
+        tuple(comparisons),
+        adjustment,
+        (*alone, *adjustment.notes),
+        {pairing.key: pairing.standing for pairing in pairings if pairing.standing is not None},
+    )
+
+
+def _comparable(pairing: Pairing) -> bool:
+    return pairing.total is not None and min(len(pairing.ours), len(pairing.theirs)) > 0
+
+
+def _why_not(pairing: Pairing) -> str:
+    if min(len(pairing.ours), len(pairing.theirs)) > 0:
+        return "the runs were tested on different numbers of images, so they are not compared"
+    return "" if pairing.missing else "no runs of one of the two"
+
+
+def _effects(pairing: Pairing) -> Effects:
+    assert pairing.total is not None
+    return effects(pairing.ours, pairing.theirs, pairing.total, bounded=pairing.metric.counted)
+
+
+def _new_images(
+    design: Design, pairing: Pairing, test: Test, images: Images | None, baseline: str
+) -> NewImages | None:
+    """Are the differences still there for other test images? From the answers to each image, if kept."""
+    if images is None or test.estimate is None or not pairing.seeds:
+        return None
+    found = images.crossed(pairing.key[2], baseline, pairing.seeds, test.estimate)
+    return None if found is None else design.new_images(*found)
+
+
+def sole(values: set[int]) -> int | None:
+    """The one value of a set; None where there are several, or none."""
+    return next(iter(values)) if len(values) == 1 else None

@@ -1,0 +1,191 @@
+"""From a suite's results to its report, in one pass: each cell against its baseline cell, seed by seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.comparisons.agreement import to_bytes
+from bench.comparisons.analysis import Measured, analyse
+from bench.comparisons.comparison import Key, Metric
+from bench.comparisons.designs import Design, Scores, UntilDecided, in_order
+from bench.comparisons.runs import read_measured
+from bench.design import stopping_plan
+from bench.reports import sequential
+from bench.reports.answer import answer
+from bench.reports.choosing import other_epochs
+from bench.reports.formats import listed
+from bench.reports.ranks import rank
+from bench.reports.schema import Cell, Family, Report
+from bench.reports.weights import final_weights
+from bench.results import frame
+from bench.run import Selection
+from bench.suite import Suite
+
+
+def report(suite: Suite, results: Path) -> Report:
+    """Compare what is finished of a suite. Works at any time, and says n of N for every cell."""
+    return report_and_agreement(suite, results)[0]
+
+
+def report_and_agreement(
+    suite: Suite, results: Path, runs: pd.DataFrame | None = None
+) -> tuple[Report, bytes]:
+    """The report, and the ``agreement.npz`` that belongs to it.
+
+    Args:
+        suite: as it stands (:func:`bench.design.as_it_stands`), where seeds are added until decided.
+        runs: of :func:`bench.results.frame`, where it has been read already.
+
+    Raises:
+        BenchError: a metric of the user's own fails on a run.
+    """
+    runs = frame(results, suite.cells, check_details=suite.needs_details) if runs is None else runs
+    baseline, alpha = suite.baseline_label, suite.analysis.alpha
+    metrics = describe(suite)
+    planned = [(cell.key, cell.seeds) for cell in suite.cells]
+    measured, unknown = read_measured(runs, results, suite.metrics, metrics, planned)
+    plan = stopping_plan(suite)
+    design = UntilDecided(alpha, plan, suite.seeds) if plan else Design(alpha)
+    judged = suite.selection != "test"
+    first = analyse(measured[:1], baseline, design, _other_recipes(suite), judged=judged)
+    others = analyse(measured[1:], baseline, design.secondary(first.standings), judged=judged)
+    added = sequential.summary(plan, first.comparisons, runs) if plan else None
+    epochs = other_epochs(measured[0], baseline, alpha, runs)
+    cells = tuple(cell.model_copy(update=epochs.get(cell.key, {})) for cell in _cells(measured[0], runs))
+    guessed = [
+        f"{metric.name}: {'higher' if metric.higher_is_better else 'lower'} is better, which was guessed "
+        "from its name; say higher_is_better: true or false"
+        for metric in suite.metrics
+        if metric.direction_guessed
+    ]
+    made = Report(
+        suite=suite.name,
+        question=suite.question,
+        baseline=baseline,
+        selection=suite.selection,
+        optimistic=not judged,
+        alpha=alpha,
+        margin=metrics[0].margin,
+        metrics=metrics,
+        answer=answer(baseline, first.comparisons, optimistic=not judged),
+        method=f"{_epoch(suite)} {design.method(metrics[0], first.adjustment, judged=judged)}",
+        complete=all(cell.n == cell.planned for cell in cells),
+        cells=cells,
+        comparisons=first.comparisons,
+        adjusted_by=first.adjustment.by,
+        secondary=Family(
+            cells=tuple(cell for series in measured[1:] for cell in _cells(series, runs)),
+            comparisons=others.comparisons,
+            adjusted_by=others.adjustment.by if others.comparisons else "",
+        ),
+        notes=(
+            *_failures(runs),
+            *unknown,
+            *guessed,
+            *first.notes,
+            *(note for note in others.notes if note not in first.notes),
+            *final_weights(suite, results, runs),
+            *([sequential.savings(added)] if added else []),
+        ),
+        scaled_down=suite.scaled_down,
+        rankings=tuple(rank(suite, cells, metrics[0])),
+        sequential=added,
+    )
+    return made, to_bytes(runs, measured, baseline, design, [*first.comparisons, *others.comparisons])
+
+
+def describe(suite: Suite) -> tuple[Metric, ...]:
+    """The metrics of a suite, as documents list them."""
+    return tuple(
+        Metric(
+            name=metric.name,
+            unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            margin=suite.margins.get(metric.name),
+            counted=metric.choice.name == "accuracy",
+        )
+        for metric in suite.metrics
+    )
+
+
+def summarise(key: Key, scores: Scores, metric: Metric, images: int | None = None) -> Cell:
+    """A cell's row. ``images``: of a test set, where the metric does not count them."""
+    dataset, model, loss = key
+    seeds = in_order(scores.counts)
+    counts = [scores.counts[seed] for seed in seeds]
+    values = [count / scores.total for count in counts] if scores.total else []
+    spread = np.array(values, dtype=np.float64)
+    counted = metric.counted
+    return Cell(
+        dataset=dataset,
+        model=model,
+        loss=loss,
+        metric=metric.name,
+        n=len(counts),
+        planned=len(scores.planned) or len(counts),
+        failed=len(scores.lost),
+        mean=float(spread.mean()) if values else None,
+        sd=float(spread.std(ddof=1)) if len(values) > 1 else None,
+        correct=sum(counts) if counted else None,
+        total=(scores.total or 0) * len(counts) if counted else None,
+        seeds=tuple(seeds),
+        counts=tuple(counts) if counted else (),
+        values=tuple(values),
+        test_images=scores.total if counted else images,
+    )
+
+
+def _cells(series: Measured, runs: pd.DataFrame) -> tuple[Cell, ...]:
+    sizes = runs[runs.state == "done"].groupby(["dataset", "model", "loss"], sort=False).total.unique()
+    images = {key: int(found[0]) for key, found in sizes.items() if len(found) == 1}
+    return tuple(
+        summarise(key, scores, series.metric, images.get(key)) for key, scores in series.cells.items()
+    )
+
+
+def _other_recipes(suite: Suite) -> dict[tuple[str, str, str], str]:
+    """What a per-loss recipe changes: then the two differ in more than the loss."""
+    recipes = {cell.key: json.loads(cell.text)["recipe"] for cell in suite.cells}
+    return {
+        key: _changes(recipe, recipes[*key[:2], suite.baseline_label])
+        for key, recipe in recipes.items()
+        if key[2] != suite.baseline_label
+    }
+
+
+def _changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    changed = [key for key, value in ours.items() if value != theirs[key]]
+    return (
+        f"its recipe differs in {', '.join(changed)}, so this compares more than the loss" if changed else ""
+    )
+
+
+def chosen_epoch(selection: Selection, metric: str) -> str:
+    """Which epoch of a run counts, in words."""
+    return {
+        "last": "the last epoch",
+        "validation": f"the epoch with the best {metric} on a validation split of the training images",
+        "test": f"the epoch with the best {metric} on the test images themselves, which is OPTIMISTIC: no "
+        "verdict is given, as a loss whose epochs vary more gains more by the choice",
+    }[selection]
+
+
+def _epoch(suite: Suite) -> str:
+    names = listed([metric.name for metric in suite.metrics])
+    verb = "is that" if len(suite.metrics) == 1 else "are those"
+    chosen = chosen_epoch(suite.selection, suite.metrics[0].name)
+    return f"{names[:1].upper()}{names[1:]} {verb} of {chosen}."
+
+
+def _failures(runs: pd.DataFrame) -> list[str]:
+    notes = []
+    for row in runs[runs.state.isin(["failed", "damaged"])].itertuples():
+        where = f"{row.dataset} × {row.model} × {row.loss}, seed {row.seed} (run {row.run_id})"
+        notes.append(f"{row.state}: {where}: {row.reason}")
+    return notes

@@ -1,0 +1,421 @@
+"""From a report to the document that everybody reads: the answer, tables, notes, how it was done.
+
+:mod:`bench.reports.columns` says what a column is, :mod:`bench.reports.render` how a document is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from statistics import median
+from typing import NamedTuple
+
+from bench.comparisons.comparison import Comparison, Metric
+from bench.reports import columns
+from bench.reports.answer import all_remarks
+from bench.reports.blocks import (
+    Block,
+    Cell,
+    Document,
+    Heading,
+    Notes,
+    Paragraph,
+    Plot,
+    Row,
+    Table,
+    plain_table,
+)
+from bench.reports.columns import Design, Entry, Where
+from bench.reports.formats import NOTHING, Scale, counted, level, p_value, scale_of
+from bench.reports.ranks import letters
+from bench.reports.render.markdown import fitting
+from bench.reports.schema import Analysed, Compared, Family, Ranking, Report
+from bench.reports.schema import Cell as CellOf
+from bench.statistics.verdicts import Interval, Word
+
+MARKS = ("†", "‡", "§", "¶", "‖")
+SCALED_DOWN = "SCALED DOWN: a trial with tiny models, few images and two epochs, which answers nothing."
+OPTIMISTIC = "OPTIMISTIC: the epoch was chosen on the test set itself, so no verdict is given."
+NOT_PAIRED = "NOT PAIRED: runs with the same seed are taken to have nothing in common."
+EPOCHS_LEGEND = (
+    "Mean {metric} of the epoch chosen on validation images, of the last, and of the best on the test set, "
+    "which is OPTIMISTIC; then the difference, the adjusted p and the verdict that a report of the best "
+    "epochs on the test set would have had."
+)
+
+
+class Group(NamedTuple):
+    """All losses of one data set × model, by one metric."""
+
+    dataset: str
+    model: str
+    metric: Metric
+    cells: list[CellOf]
+    scale: Scale
+    compared: Mapping[str, Comparison]
+
+    @property
+    def images(self) -> int | None:
+        """Test images; None: not known."""
+        return next((cell.test_images for cell in self.cells if cell.test_images), None)
+
+    @property
+    def name(self) -> str:
+        """``data set · model``."""
+        return " · ".join(filter(None, (self.dataset, self.model))) or "All runs"
+
+
+def groups(family: Family, metric: Metric) -> list[Group]:
+    """The settings of one metric, in the order of the suite."""
+    cells: dict[tuple[str, str], list[CellOf]] = {}
+    for cell in family.cells:
+        if cell.metric == metric.name:
+            cells.setdefault((cell.dataset, cell.model), []).append(cell)
+    compared = {(*c.key[:2], c.loss): c for c in family.comparisons if c.metric == metric.name}
+    return [
+        Group(
+            *pair,
+            metric=metric,
+            cells=group,
+            scale=scale_of(metric, group),
+            compared={cell.loss: c for cell in group if (c := compared.get((*pair, cell.loss)))},
+        )
+        for pair, group in cells.items()
+    ]
+
+
+def design_of(document: Analysed) -> Design:
+    """By which design its comparisons were made."""
+    if isinstance(document, Report):
+        return "fixed" if document.sequential is None else "sequential"
+    return "fixed" if not isinstance(document, Compared) or document.paired else "unpaired"
+
+
+def cautions(document: Analysed) -> list[str]:
+    """What nobody may overlook, in a sentence each."""
+    said = []
+    if isinstance(document, Compared):
+        return [] if document.paired else [NOT_PAIRED]
+    assert isinstance(document, Report)
+    if document.scaled_down:
+        said.append(SCALED_DOWN)
+    if document.optimistic:
+        said.append(OPTIMISTIC)
+    if not document.complete:
+        done, failed, planned = (
+            sum(getattr(c, of) for c in document.cells) for of in ("n", "failed", "planned")
+        )
+        ended = f", {failed:,} failed" if failed else ""
+        rest = "all of this may still change" if done + failed < planned else "no run is left to train"
+        said.append(f"{done:,} of {planned:,} runs are finished{ended}: {rest}.")
+    return said
+
+
+def document(report: Analysed, title: str = "", *, page: bool = False) -> Document:
+    """All that a report says.
+
+    Args:
+        title: in place of its question.
+        page: for a page, which has room for whole names, and tells of each comparison in a sentence.
+    """
+    maker = _Maker(report, shorten=not page)
+    tables = [*maker.first(), *maker.epochs(), *maker.rankings(), *maker.secondary(), *maker.scopes()]
+    remarks = report.notes if page else all_remarks(report)
+    closing: list[Block] = [
+        *([Notes(tuple(remarks))] if remarks else []),
+        *in_full(maker.short),
+        Paragraph(report.method),
+        *maker.legend(),
+    ]
+    if isinstance(report, Compared):
+        title = title or f"{report.source}, against {report.baseline}"
+    else:
+        title = title or getattr(report, "question", "")
+    reading = report.reading if isinstance(report, Compared) else ""
+    return Document(title, tuple(cautions(report)), report.answer, tuple(tables), tuple(closing), reading)
+
+
+class _Maker:
+    """What the parts of a document share: names, marks, which columns have been used."""
+
+    def __init__(self, report: Analysed, *, shorten: bool) -> None:
+        self.report = report
+        self.design = design_of(report)
+        self.marks: dict[str, str] = {}
+        """Scope → its mark."""
+        self.used: dict[str, str] = {}
+        """Heading of a column that needs a legend → its meaning."""
+        every = (*report.comparisons, *report.secondary.comparisons)
+        self.plots = {
+            metric.name: _Plots([c for c in every if c.metric == metric.name], metric)
+            for metric in report.metrics
+        }
+        """One scale for all settings of a metric, so that intervals can be compared from one to the next."""
+        self.notes = {metric.name: _intervals(report, metric) for metric in report.metrics}
+        names = list(dict.fromkeys(cell.loss for cell in (*report.cells, *report.secondary.cells)))
+        self.short = {name: name for name in names}
+        if not shorten:
+            return
+        tables = [block for block in (*self.first(), *self.secondary()) if isinstance(block, Table)]
+        self.short = fitting(names, [table for table in tables if not table.detail])
+        self.marks, self.used = {}, {}
+
+    # ------------------------------------------------------------------------------------- its parts
+
+    def first(self) -> Iterator[Block]:
+        """The tables of the metric that decides, with their evidence."""
+        metric = self.report.metrics[0]
+        for group in groups(self.report, metric):
+            size = f"{group.images:,} test images" if group.images else ""
+            yield Heading(group.name, 2, size, self._cautions())
+            yield from self._tables(group)
+
+    def secondary(self) -> Iterator[Block]:
+        """The others, metric by metric."""
+        family = self.report.secondary
+        if not family.cells:
+            return
+        yield Heading("Secondary metrics", 2, marks=self._cautions())
+        yield Paragraph(
+            "They decide nothing, and their p are adjusted over a family of their own: "
+            f"{counted(len(family.comparisons), 'comparison')} by {family.adjusted_by or 'no method'}."
+        )
+        for metric in self.report.metrics[1:]:
+            better = "higher" if metric.higher_is_better else "lower"
+            for group in groups(family, metric):
+                yield Heading(f"secondary · {metric.name} · {group.name}", 3, f"{better} is better")
+                yield from self._tables(group)
+
+    def epochs(self) -> Iterator[Block]:
+        """What the epochs that were not chosen would have shown."""
+        report = self.report
+        if not (
+            isinstance(report, Report) and report.selection == "validation" and any(c.n for c in report.cells)
+        ):
+            return
+        metric = report.metrics[0]
+        yield Heading("Had other epochs counted", 2, marks=self._cautions(), detail=True)
+        headings = (report.method_name, "chosen", "last", "best on test", "Δ then", "p then", "verdict then")
+        for group in groups(report, metric):
+            rows = []
+            for cell in group.cells:
+                means = [group.scale.value(mean) for mean in (cell.mean, cell.mean_last, cell.mean_best_test)]
+                then = ["", "", "baseline" if cell.loss == report.baseline else NOTHING]
+                if cell.verdict_best_test is not None:
+                    delta = group.scale.difference(cell.delta_best_test)
+                    then = [delta, p_value(cell.p_adjusted_best_test), cell.verdict_best_test]
+                rows.append((self.short[cell.loss], *means, *then))
+            yield Heading(group.name, 3, detail=True)
+            caption = f"Other epochs of {group.name}"
+            yield plain_table(headings, rows, words=(0, 6), caption=caption, detail=True)
+        yield Paragraph(EPOCHS_LEGEND.format(metric=metric.heading), detail=True)
+
+    def rankings(self) -> Iterator[Block]:
+        """How losses rank over several data sets."""
+        report = self.report
+        for ranking in report.rankings if isinstance(report, Report) else ():
+            over = f"{len(ranking.datasets)} data sets"
+            yield Heading(f"Average ranks over {over} · {ranking.model}", 2, marks=self._cautions())
+            alike = letters(ranking)
+            rows = [
+                (
+                    self.short[ranked.loss],
+                    f"{ranked.average_rank:.2f}",
+                    "baseline" if ranked.loss == report.baseline else p_value(ranked.p_adjusted),
+                    alike[ranked.loss],
+                )
+                for ranked in ranking.losses
+            ]
+            caption = f"Average ranks of the losses with {ranking.model}, 1 is best"
+            yield plain_table(
+                (report.method_name, "rank", "p adj.", "alike"), rows, words=(0, 3), caption=caption
+            )
+            yield Paragraph(rank_words(ranking, report.alpha))
+
+    def scopes(self) -> Iterator[Block]:
+        """What the marks at verdicts mean."""
+        for scope, mark in self.marks.items():
+            why = ""
+            if "test set" in scope:
+                why = ": not shown for new images"
+                if not any(
+                    c.new_images for c in (*self.report.comparisons, *self.report.secondary.comparisons)
+                ):
+                    why = ": answers to single images, which would tell about new ones, are not there"
+            yield Paragraph(f"{mark} {scope}{why}.")
+
+    def legend(self) -> Iterator[Block]:
+        """What the columns of the evidence are."""
+        if self.used:
+            said = "; ".join(f"{heading}: {meaning}" for heading, meaning in self.used.items())
+            yield Paragraph(f"Further columns: {said}.", detail=True)
+
+    # ------------------------------------------------------------------------------------ one setting
+
+    def _cautions(self) -> tuple[str, ...]:
+        if not isinstance(self.report, Report):
+            return ()
+        marks = {"SCALED DOWN": self.report.scaled_down, "OPTIMISTIC": self.report.optimistic}
+        return tuple(mark for mark, there in marks.items() if there)
+
+    def _tables(self, group: Group) -> Iterator[Block]:
+        entries = [self._entry(cell, group) for cell in group.cells]
+        best = _best(entries, self.report.baseline, group.metric)
+        place = self.plots[group.metric.name]
+        yield self._table(
+            "first", entries, group, partial(_first_cell, best=best, place=place), place.shown(group.scale)
+        )
+        compared = [
+            entry for entry in entries if entry.comparison is not None and entry.comparison.p is not None
+        ]
+        for where in ("tests", "effects"):
+            table = self._table(where, compared, group, lambda column, entry: column.cell(entry))
+            if len(table.columns) > 1:
+                self.used |= {column.heading: column.meaning for column in table.columns if column.meaning}
+                yield table
+
+    def _entry(self, cell: CellOf, group: Group) -> Entry:
+        comparison = group.compared.get(cell.loss)
+        said = "baseline" if cell.loss == self.report.baseline else NOTHING
+        if comparison is not None and comparison.verdict is not None:
+            scope = comparison.verdict.scope
+            if scope and scope not in self.marks:
+                self.marks[scope] = MARKS[min(len(self.marks), len(MARKS) - 1)]
+            said = comparison.verdict.word + (self.marks[scope] if scope else "")
+        return Entry(cell, comparison, group.scale, self.short[cell.loss], said)
+
+    def _table(
+        self,
+        where: Where,
+        entries: Sequence[Entry],
+        group: Group,
+        cell: Callable[[columns.Column, Entry], Cell],
+        scale: str = "",
+    ) -> Table:
+        shown = columns.columns_of(where, self.design, entries, group.metric, self.report.method_name)
+        rows = tuple(
+            Row(
+                tuple(cell(column, entry) for column in shown),
+                {
+                    "loss": entry.cell.loss,
+                    "verdict": entry.comparison.verdict.word
+                    if entry.comparison and entry.comparison.verdict
+                    else "",
+                },
+            )
+            for entry in entries
+        )
+        what = {"first": "Compared with", "tests": "How sure, against", "effects": "How large, against"}[
+            where
+        ]
+        caption = f"{what} {self.report.baseline} on {group.name}, {group.metric.name}"
+        note = self.notes[group.metric.name] if where == "first" else ""
+        return Table(tuple(shown), rows, caption, scale, note, detail=where != "first")
+
+
+def _intervals(report: Analysed, metric: Metric) -> str:
+    """Unit, level and scope of the differences of a metric and their intervals."""
+    levels = {
+        level(c.shown.level)
+        + " where equivalent" * (c.verdict is not None and c.verdict.word is Word.EQUIVALENT)
+        for c in (*report.comparisons, *report.secondary.comparisons)
+        if c.metric == metric.name and c.shown is not None
+    }
+    if not levels:
+        return ""
+    unit = f" in {metric.difference_unit}" if metric.difference_unit else ""
+    return (
+        f"Δ is the mean difference to {report.baseline}{unit}; CI is its confidence interval on this test "
+        f"set, {', '.join(sorted(levels, reverse=True))}."
+    )
+
+
+def _first_cell(column: columns.Column, entry: Entry, best: str | None, place: _Plots) -> Cell:
+    """A cell of the first table: the best mean is strong, Δ comes with its plot."""
+    made = column.cell(entry)
+    if column.path == "cell.mean" and entry.cell.loss == best:
+        return Cell(made.text, made.value, strong=True)
+    if column.path == "comparison.delta" and entry.comparison is not None:
+        return Cell(made.text, made.value, plot=place(entry.comparison))
+    return made
+
+
+def _best(entries: Sequence[Entry], baseline: str, metric: Metric) -> str | None:
+    """The loss to print in bold: the best mean, and only if the verdicts say that it is the better one."""
+    means = {entry.cell.loss: entry.cell.mean for entry in entries if entry.cell.mean is not None}
+    if not means:
+        return None
+    best = (max if metric.higher_is_better else min)(means, key=lambda loss: means[loss])
+    verdicts = {e.cell.loss: e.comparison.verdict for e in entries if e.comparison is not None}
+    words = {loss: verdict.word if verdict else None for loss, verdict in verdicts.items()}
+    if best in words:
+        return best if words[best] is Word.SUPERIOR else None
+    beaten = bool(words) and all(word is Word.INFERIOR for word in words.values())
+    return best if best == baseline and beaten else None
+
+
+def in_full(short: Mapping[str, str]) -> list[Block]:
+    """Names that were too long for a column."""
+    cut = tuple(f"{shown} is {name}" for name, shown in short.items() if shown != name)
+    return [Notes(cut)] if cut else []
+
+
+def rank_words(ranking: Ranking, alpha: float) -> str:
+    """What the table of ranks rests on, and how far it can be trusted."""
+    r, tests = ranking, []
+    if r.chi2 is not None:
+        tests.append(f"Friedman χ²({r.chi2_df}) = {r.chi2:.2f}, p = {p_value(r.chi2_p)}")
+    if r.f_df is not None:
+        f = "∞" if r.f is None else f"{r.f:.2f}"
+        tests.append(f"Iman–Davenport F({r.f_df[0]}, {r.f_df[1]}) = {f}, p = {p_value(r.f_p)}")
+    said = [
+        f"{'; '.join(tests) or 'All losses tie on all data sets'}.".replace("= <", "< "),
+        f"p adj. is of z of a rank against the baseline's, by Holm; ranks {r.critical_difference:.2f} apart "
+        f"differ (Nemenyi, α = {alpha:g}), and losses with no letter in common (alike) do.",
+        *([f"Left out, for lack of results: {', '.join(r.left_out)}."] if r.left_out else []),
+        *([f"{r.note}."] if r.note else []),
+    ]
+    return " ".join(said)
+
+
+# ------------------------------------------------------------------------------------------ interval plots
+
+
+class _Plots:
+    """Where the intervals of one metric are drawn: on one scale, as wide as they need."""
+
+    def __init__(self, comparisons: Sequence[Comparison], metric: Metric) -> None:
+        self.limit = metric.limit or 0.0
+        self.reach = _reach(comparisons, self.limit)
+
+    def shown(self, scale: Scale) -> str:
+        """What the plots go up to."""
+        return f"{scale.factor * self.reach:.2g}"
+
+    def __call__(self, c: Comparison) -> Plot | None:
+        if c.delta is None:
+            return None
+        wider = c.new_images.interval if c.new_images else None
+        beyond = (c.delta > self.reach) - (c.delta < -self.reach)
+        margin = self._at(-self.limit), self._at(self.limit)
+        return Plot(self._at(c.delta), self._between(c.shown), self._between(wider), margin, beyond)
+
+    def _at(self, difference: float) -> float:
+        return round(50 + 50 * min(max(difference / self.reach, -1), 1), 2)
+
+    def _between(self, interval: Interval | None) -> tuple[float, float] | None:
+        return None if interval is None else (self._at(interval.low), self._at(interval.high))
+
+
+def _reach(comparisons: Sequence[Comparison], margin: float) -> float:
+    """How far plots go: one loss that is far off must not squeeze all others to dots."""
+    far = [
+        max(abs(end) for interval in (c.shown, c.new_images and c.new_images.interval)
+            for end in ((c.delta or 0, interval.low, interval.high) if interval else (c.delta or 0,)))
+        for c in comparisons
+        if c.delta is not None
+    ]  # fmt: skip
+    if not far:
+        return max(2 * margin, 1e-3)
+    widest = max(min(max(far), max(2.5 * median(far), 2 * margin)), 1.2 * margin) * 1.05
+    return widest or 1e-6

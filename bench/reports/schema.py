@@ -1,0 +1,180 @@
+"""What reports are made of: results that are built once and never changed, and the documents that hold them.
+
+``bench report --json`` and ``bench compare --json`` print these. A comparison is nested here, out of what the
+statistics return, and flat there: :mod:`bench.reports.columns` says under which names. The JSON only grows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, InstanceOf, field_serializer
+
+from bench.comparisons.comparison import Comparison, Key, Metric, Seed
+from bench.reports.columns import flat
+
+# --------------------------------------------------------------------------------------------- documents
+
+
+class Frozen(BaseModel):
+    """Built once."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Cell(Frozen):
+    """All finished seeds of one data set × model × loss, by one metric."""
+
+    dataset: str
+    model: str
+    loss: str
+    metric: str
+    n: int
+    """Finished seeds."""
+    planned: int
+    failed: int
+    mean: float | None
+    """Of the values, in the metric's unit; percentages as fractions."""
+    sd: float | None
+    """Between seeds, with n − 1 in the denominator."""
+    correct: int | None
+    """Correct test images, summed over the finished seeds; None where nothing is counted."""
+    total: int | None
+    """Test images, summed over the finished seeds; None where nothing is counted."""
+    seeds: tuple[Seed, ...]
+    counts: tuple[int, ...]
+    """Correct test images of each finished seed, in the order of ``seeds``; empty if nothing is counted."""
+    values: tuple[float, ...]
+    """The metric of each finished seed."""
+    test_images: int | None
+    mean_last: float | None = None
+    """``mean``, had the last epoch counted."""
+    mean_best_test: float | None = None
+    """``mean``, had runs reported their best epoch on the test set: OPTIMISTIC, as the three that follow."""
+    delta_best_test: float | None = None
+    """Of those means, to the baseline's; None of the baseline."""
+    p_adjusted_best_test: float | None = None
+    verdict_best_test: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """Data set, model and loss."""
+        return self.dataset, self.model, self.loss
+
+
+class RankedLoss(Frozen):
+    """A loss in a :class:`Ranking`."""
+
+    loss: str
+    average_rank: float
+    """1 is best."""
+    p_adjusted: float | None
+    """Two-sided z of the average rank against the baseline's, Holm's adjustment; None of the baseline."""
+
+
+class Ranking(Frozen):
+    """How the losses rank over several data sets, with one model."""
+
+    model: str
+    datasets: list[str]
+    left_out: list[str]
+    """Data sets without a seed that all losses have finished."""
+    losses: list[RankedLoss]
+    """Best first."""
+    chi2: float | None
+    """Friedman's; None where all tie everywhere."""
+    chi2_df: int | None
+    chi2_p: float | None
+    f: float | None
+    """Iman and Davenport's; None also where all data sets rank alike, and it is infinite."""
+    f_df: tuple[int, int] | None
+    f_p: float | None
+    critical_difference: float
+    """Nemenyi's: average ranks so far apart differ."""
+    alike: list[list[str]]
+    """Losses that are not shown to differ, best first; a loss may be in several of these."""
+    note: str
+
+
+class Family(Frozen):
+    """Cells, and comparisons whose p are adjusted together."""
+
+    cells: tuple[Cell, ...]
+    comparisons: tuple[InstanceOf[Comparison], ...]
+    adjusted_by: str = ""
+    """The method of adjustment, in words."""
+
+    @field_serializer("comparisons")
+    def _flat(self, comparisons: tuple[Comparison, ...]) -> list[dict[str, Any]]:
+        return [flat(comparison) for comparison in comparisons]
+
+
+class Analysed(Family):
+    """What the first metric says, the others beside it, and how all of it came about."""
+
+    baseline: str
+    alpha: float
+    margin: float | None
+    """Of the first metric, which is ``metrics[0]``."""
+    metrics: tuple[Metric, ...]
+    secondary: Family
+    """The metrics that decide nothing: a family of their own."""
+    answer: str
+    """In a sentence or three."""
+    method: str
+    notes: tuple[str, ...]
+    method_name: str = "loss"
+    """What is compared, as the first column of tables calls it."""
+
+    def metric(self, name: str) -> Metric:
+        """One of the metrics."""
+        return next(metric for metric in self.metrics if metric.name == name)
+
+
+class Sequential(Frozen):
+    """How seeds are added until decided, and what that has saved so far."""
+
+    looks: list[int]
+    """Seeds at each planned look."""
+    bar: float
+    """The e-value that decides: K/α for K comparisons."""
+    futility: float
+    """Chance of deciding, at best, below which no more seeds are added."""
+    closed: int
+    """Comparisons that get no more seeds."""
+    runs: int
+    """Finished or failed."""
+    runs_fixed: int
+    """Of the fixed design: the largest number of seeds everywhere."""
+    runs_saved: int
+    """Of those, the ones that will never be trained, as things stand."""
+    run_hours: float
+    """That the finished runs took, each by itself: W side by side use 1/W of it of their device."""
+    run_hours_saved: float | None
+    """That the saved ones would have taken, by the mean of the finished runs of their cell."""
+
+
+class Report(Analysed):
+    """What ``bench report --json`` prints."""
+
+    suite: str
+    question: str
+    selection: str
+    optimistic: bool
+    """Whether the epoch was chosen on the test set itself: then no verdict is given."""
+    complete: bool
+    sequential: Sequential | None = None
+    """None: the number of seeds is fixed."""
+    scaled_down: bool = False
+    """Whether this is a miniature of a suite (``--scale tiny``): then no number of it means anything."""
+    rankings: tuple[Ranking, ...] = ()
+    """One a model, where there are several data sets."""
+
+
+class Compared(Analysed):
+    """What ``bench compare --json`` prints."""
+
+    source: str
+    reading: str
+    """How the source was understood: form, columns, units; and what of it was guessed."""
+    paired: bool
