@@ -255,7 +255,7 @@ def read(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object],
 
 
 def analyse(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object], None]:
-    from bench.reports.comparison import report_and_agreement
+    from bench.reports.build import report_and_agreement
     from bench.results import frame
 
     runs = frame(results, suite.cells)
@@ -264,7 +264,7 @@ def analyse(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], objec
 
 def report(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object], None]:
     from bench.reports import files
-    from bench.reports.comparison import report_and_agreement
+    from bench.reports.build import report_and_agreement
     from bench.reports.html import page
     from bench.reports.html.runs import list_runs
     from bench.reports.methods import paper

@@ -217,6 +217,20 @@ def test_comparisons_can_be_made_again_from_the_agreement(
     assert analyse(measured, baseline, design).comparisons == made.comparisons
 
 
+def test_those_of_secondary_metrics_can_be_made_again_too(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=[*LIKE], seeds=ADDED, metrics=["accuracy", "nll"], analysis={"margin": 2})
+    while finish_nll(suite, tmp_path):
+        pass
+    made, content = report_and_agreement(as_it_stands(suite, tmp_path), tmp_path)
+    (tmp_path / "agreement.npz").write_bytes(content)
+    measured, baseline, design = agreement.load(tmp_path / "agreement.npz")
+    first = analyse(measured[:1], baseline, design)
+    others = analyse(measured[1:], baseline, design.secondary(first.standings))
+    assert first.comparisons == made.comparisons
+    assert others.comparisons == made.secondary.comparisons
+    assert all(c.new_images and c.new_images.interval for c in others.comparisons)
+
+
 def test_everything_that_people_read_says_how_seeds_were_added(
     decided: tuple[Suite, Report], tmp_path: Path
 ) -> None:

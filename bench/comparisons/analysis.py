@@ -43,6 +43,8 @@ class Analysis:
     comparisons: tuple[Comparison, ...]
     adjustment: Adjustment
     notes: tuple[str, ...]
+    method: str
+    """How the numbers were computed, in sentences; empty without a metric."""
     standings: Mapping[Key, Standing]
     """Where seeds are added until decided."""
 
@@ -115,10 +117,15 @@ def analyse(
                 note="; ".join(filter(None, [(remarks or {}).get(pairing.key, ""), test.note])),
             )
         )
+    images_known = any(comparison.new_images is not None for comparison in comparisons)
     return Analysis(
         tuple(comparisons),
         adjustment,
         (*alone, *adjustment.notes),
+        "".join(
+            design.method(series.metric, adjustment, judged=judged, images=images_known)
+            for series in measured[:1]
+        ),
         {pairing.key: pairing.standing for pairing in pairings if pairing.standing is not None},
     )
 

@@ -191,12 +191,18 @@ class Design:
         """The same for metrics that decide nothing. ``standings``: how comparisons by the first one stand."""
         return self
 
-    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool = True) -> str:
-        """How the numbers of a table were computed. ``judged``: whether verdicts are given."""
+    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
+        """How the numbers of a table were computed.
+
+        Args:
+            judged: whether verdicts are given.
+            images: whether anything is known of single images.
+        """
+        new = "; on new images by the crossed analysis of variance of seeds × images" if images else ""
         return (
             f"Δ is the mean difference over seeds, paired by seed, with its {_percent(1 - self.alpha)} "
-            "interval on this test set (Student's t over seeds); on new images by the crossed analysis of "
-            f"variance of seeds × images. {self._family(metric, adjustment, judged)}"
+            f"interval on this test set (Student's t over seeds){new}. "
+            f"{self._family(metric, adjustment, judged)}"
         )
 
     def _paired(self, pairing: Pairing) -> PairedT:
@@ -277,7 +283,7 @@ class Unpaired(Design):
         """Holm: there is nothing to flip."""
         return _by_holm(tests, [None] * len(tests))
 
-    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool = True) -> str:
+    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """That nothing is paired."""
         return (
             "Δ is the difference of the means of runs that are NOT paired, with its "
@@ -366,9 +372,10 @@ class UntilDecided(Design):
         """With as many seeds as the first metric has asked for."""
         return replace(self, first=standings)
 
-    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool = True) -> str:
+    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """The rule."""
         plan = self.plan
+        new = "; on new images it has as many standard errors (seeds × images, crossed analysis of variance)"
         equivalence = (
             f"by equivalence, within ±{metric.within}, where two one-sided tests at the planned looks say "
             "so, their α spent over the looks after O'Brien and Fleming; "
@@ -381,8 +388,8 @@ class UntilDecided(Design):
             f"one false alarm, at any look, is at most α; {equivalence if metric.margin else ''}or, without "
             f"a decision, where even the most favourable true difference would be decided by {plan.largest} "
             f"seeds with a chance below {plan.futility:g}. Its interval is the {_percent(1 - plan.alpha)} "
-            "confidence sequence on this test set, which holds whenever one stops; on new images it has as "
-            "many standard errors (seeds × images, crossed analysis of variance). p is K/e."
+            f"confidence sequence on this test set, which holds whenever one stops{new if images else ''}. p "
+            "is K/e."
         )
 
     def _around(self, crossed: Crossed, family: int) -> Interval | None:

@@ -221,7 +221,10 @@ def _scores(
 ) -> dict[Key, Scores]:
     """The runs of each cell that have ended. In one pass: rows are slow to pick out cell by cell."""
     planned = dict(keys)
-    unit = unit_for(values.values())
+    try:
+        unit = unit_for(values.values())
+    except BenchError as error:
+        raise BenchError(f"metric '{metric.name}': {error}") from None
     counts: dict[Key, dict[Seed, int]] = {key: {} for key in planned}
     totals: dict[Key, set[int]] = {key: set() for key in planned}
     lost: dict[Key, set[Seed]] = {key: set() for key in planned}

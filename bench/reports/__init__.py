@@ -6,8 +6,8 @@
 :mod:`~bench.reports.columns` says what a column is, :mod:`~bench.reports.formats` how numbers and names are
 written, and :mod:`~bench.reports.answer` what may be said. :mod:`~bench.reports.render` draws blocks, and
 :mod:`~bench.reports.html` makes a page of them; :mod:`~bench.reports.figures` draws pictures;
-:mod:`~bench.reports.files` puts all of it on disk. For a paper, :mod:`~bench.reports.methods` has prose, which
-cites :mod:`~bench.reports.references`. :mod:`~bench.reports.beside` lays two reports side by side.
+:mod:`~bench.reports.files` puts all of it on disk. For a paper, :mod:`~bench.reports.methods` has prose,
+which cites :mod:`~bench.reports.references`. :mod:`~bench.reports.beside` lays two reports side by side.
 
 ``bench evaluate``: :mod:`~bench.reports.audit` and its :mod:`~bench.reports.audit_text`. ``bench export``:
 :mod:`~bench.reports.card`, the model card, with lines of Python from :mod:`~bench.reports.loading`.

@@ -37,38 +37,31 @@ def answer(baseline: str, comparisons: Sequence[Comparison], *, optimistic: bool
             "No verdict: the epoch was chosen on the test set itself, and whatever varies more from epoch to "
             "epoch gains more by that."
         )
-    better = _claim(baseline, comparisons, Word.SUPERIOR, "better")
-    worse = _claim(baseline, comparisons, Word.INFERIOR, "worse")
-    alike = {c.loss for c in comparisons if c.verdict and c.verdict.word is Word.EQUIVALENT}
-    if not better and not worse:
-        nothing = f"Nothing is shown to be better or worse than {baseline}"
-        settings = Counter(c.loss for c in comparisons if c.verdict and c.verdict.word is Word.EQUIVALENT)
-        whole = [loss for loss in dict.fromkeys(c.loss for c in comparisons) if loss in alike
-                 and settings[loss] == sum(c.loss == loss for c in comparisons)]  # fmt: skip
-        if whole and len(whole) <= MOST_NAMES:
-            return (
-                f"{nothing}; {listed(whole)} {'is' if len(whole) == 1 else 'are'} as good, within the margin."
-            )
-        return f"{nothing}."
-    return " ".join(filter(None, [better or f"Nothing is shown to be better than {baseline}.", worse]))
+    better = _claim(baseline, comparisons, Word.SUPERIOR, "better than")
+    worse = _claim(baseline, comparisons, Word.INFERIOR, "worse than")
+    alike = _claim(baseline, comparisons, Word.EQUIVALENT, "as good as")
+    nothing = f"Nothing is shown to be better {'' if worse else 'or worse '}than {baseline}."
+    return " ".join(filter(None, [better or nothing, worse, alike]))
 
 
-def _claim(baseline: str, comparisons: Sequence[Comparison], wanted: Word, word: str) -> str:
-    found = Counter(c.loss for c in comparisons if c.verdict and c.verdict.word is wanted)
-    if not found:
-        return ""
+def _claim(baseline: str, comparisons: Sequence[Comparison], wanted: Word, words: str) -> str:
+    """Who has this verdict, in how many settings, and about what."""
     settings = Counter(c.loss for c in comparisons)
+    those = [(c.loss, c.verdict.scope) for c in comparisons if c.verdict and c.verdict.word is wanted]
+    if not those:
+        return ""
     losses = [
         loss if settings[loss] == 1 else f"{loss} ({times} of {settings[loss]} settings)"
-        for loss, times in found.items()
+        for loss, times in Counter(loss for loss, _ in those).items()
     ]
     who, where = listed(losses), ""
     if len(losses) > MOST_NAMES:
         who = f"{len(losses)} of {len(settings)}"
         where = " in at least one setting" if max(settings.values()) > 1 else ""
-    scopes = {c.verdict.scope for c in comparisons if c.verdict and c.verdict.word is wanted}
-    scope = f" {scopes.pop()}" if len(scopes) == 1 and scopes != {""} else ""
-    return f"{who} {'is' if len(losses) == 1 else 'are'} {word} than {baseline}{where}{scope}."
+    scopes = dict.fromkeys(scope for _, scope in those)
+    narrower = " or ".join(filter(None, scopes))
+    scope = f" {'in part only ' * (len(scopes) > 1)}{narrower}" if narrower else ""
+    return f"{who} {'is' if len(losses) == 1 else 'are'} {words} {baseline}{where}{scope}."
 
 
 def sentence(c: Comparison, metric: Metric, scale: Scale, alpha: float) -> str:
@@ -107,7 +100,7 @@ def remarks(c: Comparison) -> list[str]:
         said.append(STOPPED[c.sequence.outcome])
     if c.seeds_to_decide is not None:
         said.append(
-            f"undecided; a new experiment of about {c.seeds_to_decide:,} seeds would find a "
+            f"a new experiment of about {c.seeds_to_decide:,} seeds would find a "
             "difference of this size 8 times in 10"
         )
     return said

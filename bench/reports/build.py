@@ -74,7 +74,7 @@ def report_and_agreement(
         margin=metrics[0].margin,
         metrics=metrics,
         answer=answer(baseline, first.comparisons, optimistic=not judged),
-        method=f"{_epoch(suite)} {design.method(metrics[0], first.adjustment, judged=judged)}",
+        method=f"{_epoch(suite)} {first.method}",
         complete=all(cell.n == cell.planned for cell in cells),
         cells=cells,
         comparisons=first.comparisons,

@@ -70,7 +70,7 @@ class Column(blocks.Column):
 
     def headed(self, metric: Metric, method: str) -> Column:
         """With its heading filled in."""
-        names = {"metric": metric.heading, "method": method, "unit": metric.difference_unit}
+        names = {"metric": metric.heading, "method": method}
         return replace(self, heading=self.heading.format(**names), latex=self.latex.format(**names))
 
 

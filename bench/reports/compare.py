@@ -55,7 +55,7 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         margin=metrics[0].margin,
         metrics=metrics,
         answer=answer(baseline, first.comparisons),
-        method=design.method(metrics[0], first.adjustment),
+        method=first.method,
         method_name=layout.columns.get("method", "method"),
         cells=_cells(measured[0]),
         comparisons=first.comparisons,

@@ -67,17 +67,17 @@ class Group(NamedTuple):
 
 def groups(family: Family, metric: Metric) -> list[Group]:
     """The settings of one metric, in the order of the suite."""
+    every = [cell for cell in family.cells if cell.metric == metric.name]
     cells: dict[tuple[str, str], list[CellOf]] = {}
-    for cell in family.cells:
-        if cell.metric == metric.name:
-            cells.setdefault((cell.dataset, cell.model), []).append(cell)
+    for cell in every:
+        cells.setdefault((cell.dataset, cell.model), []).append(cell)
     compared = {(*c.key[:2], c.loss): c for c in family.comparisons if c.metric == metric.name}
     return [
         Group(
             *pair,
             metric=metric,
             cells=group,
-            scale=scale_of(metric, group),
+            scale=scale_of(metric, group if metric.unit == "%" else every),
             compared={cell.loss: c for cell in group if (c := compared.get((*pair, cell.loss)))},
         )
         for pair, group in cells.items()

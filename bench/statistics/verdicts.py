@@ -38,11 +38,11 @@ class Verdict:
 
     word: Word
     scope: str = ""
-    """What it is about, where that is less than all losses trained so, on new images too: ``on this test set``."""
+    """What it is about, where that is less than all runs on new images, too: ``on this test set``."""
     interval: Interval | None = None
     """The one that decided."""
     p: float | None = None
-    """The one that decided: of no difference, or where the two are equivalent, of a difference that matters."""
+    """The one that decided: of no difference, or of a difference that matters where two are equivalent."""
 
     @property
     def phrase(self) -> str:

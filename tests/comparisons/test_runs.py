@@ -103,6 +103,34 @@ def test_secondary_metrics_are_one_family_of_their_own(suite: Suite, tmp_path: P
     assert {c["p_equivalence"] for c in shown["secondary"]["comparisons"]} == {None}
 
 
+def test_the_first_metric_decides_in_its_own_unit_and_direction(make_suite: Make, tmp_path: Path) -> None:
+    margins = {"nll": 0.01, "accuracy": 0.5}
+    suite = make_suite(losses=LOSSES, seeds=7, metrics=["nll", "accuracy"], analysis={"margin": margins})
+    noise = [0.004, -0.002, 0.001, -0.003, 0.002, 0.0, -0.001]
+    worth = {"ce": (0.3, 1), "mae": (0.2, 2), "gce": (0.3005, 3)}  # and other noise for each
+    for cell in suite.cells:
+        mean, times = worth[cell.loss]
+        for run in cell.runs:
+            nll = mean + noise[run.seed * times % 7]
+            finish_run(run, tmp_path, 900 + 10 * (cell.loss == "mae") + run.seed * times % 5, 1000, nll=nll)
+    made = report(suite, tmp_path)
+    mae, gce = flats(made.comparisons)
+    assert [(c.metric, c.verdict) for c in (mae, gce)] == [("nll", "superior"), ("nll", "equivalent")]
+    assert (mae.delta, gce.delta) == pytest.approx((-0.1, 0.0005), abs=1e-7)
+    assert (mae.low, mae.high) == pytest.approx((-0.1, -0.1), abs=0.01)
+    assert mae.high < 0
+    assert max(abs(gce.low), abs(gce.high)) <= 0.01
+    assert made.answer == "mae is better than ce. gce is as good as ce."
+    assert made.margin == 0.01
+    assert "equivalent means within ±0.01 nats" in made.method
+    assert made.method.startswith("Nll and accuracy are those of the last epoch.")
+    beside = flats(made.secondary.comparisons)
+    assert [c.metric for c in beside] == ["accuracy", "accuracy"]
+    assert all(c.p_equivalence is not None for c in beside)
+    assert [cell.counts for cell in made.cells] == [()] * 3
+    assert [sum(cell.counts) for cell in made.secondary.cells] == [c.correct for c in made.secondary.cells]
+
+
 def test_new_images_by_the_crossed_analysis_of_variance(suite: Suite, tmp_path: Path) -> None:
     invent(suite, tmp_path, {"gce": 0.05})
     made, found = report(suite, tmp_path), answers(suite, tmp_path)

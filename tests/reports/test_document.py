@@ -374,11 +374,11 @@ def told_of(arms: Mapping[str, Sequence[int]], metric: Metric = ACCURACY, models
         ({"ce": BASE, "a": NOISE}, "Nothing is shown to be better or worse than ce."),
         (
             {"ce": BASE, "a": SAME, "b": NOISE},
-            "Nothing is shown to be better or worse than ce; a is as good, within the margin.",
+            "Nothing is shown to be better or worse than ce. a is as good as ce on this test set.",
         ),
         (
             {"ce": BASE, "a": SAME, "b": SAME},
-            "Nothing is shown to be better or worse than ce; a and b are as good, within the margin.",
+            "Nothing is shown to be better or worse than ce. a and b are as good as ce on this test set.",
         ),
     ],
 )
@@ -432,7 +432,7 @@ def test_where_the_epoch_was_chosen_on_the_test_set_there_is_no_answer() -> None
             NOISE,
             ACCURACY,
             r"a cannot be told apart from ce yet: -0.13 points (95 % interval -2.63 to 2.38) over 7 seeds, "
-            "adjusted p = .9375. Undecided; a new experiment of about ",
+            "adjusted p = .9375. A new experiment of about ",
         ),
         ([901], ACCURACY, "a cannot be told apart from ce yet: +0.10 points over 1 seed. One seed: no "),
         ([], ACCURACY, "a cannot be compared with ce yet: no pair for seed 0, 1, 2, 3, 4, 5, 6: only runs "),

@@ -24,7 +24,7 @@ _STYLES = {
     "SCALED DOWN": "bold magenta",
     **{"failed": "red", "damaged": "red"},
 }
-_WORDS = re.compile(r"OPTIMISTIC|NOT PAIRED|SCALED DOWN|^(?:failed|damaged)\b|(?<=: )undecided\b")
+_WORDS = re.compile(r"OPTIMISTIC|NOT PAIRED|SCALED DOWN|^(?:failed|damaged)\b")
 _VERDICT = re.compile(r"(superior|inferior|equivalent|undecided|baseline)[†‡§¶‖]?$")
 
 
