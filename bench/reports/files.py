@@ -33,15 +33,14 @@ def write(
     shown = document(report)
     cells = (*report.cells, *report.secondary.cells)
     comparisons = (*report.comparisons, *report.secondary.comparisons)
-    texts = {
-        "report.md": markdown(shown.blocks(everything=True)),
-        "report.tex": latex(shown, report.suite),
-        "report.json": report.model_dump_json(indent=1) + "\n",
-        "cells.csv": _table([*Cell.model_fields], (cell.model_dump() for cell in cells)),
-        "comparisons.csv": _table(keys(), map(flat, comparisons)),
-        **(paper or {}),
+    contents = {
+        "report.md": markdown(shown.blocks(everything=True)).encode(),
+        "report.tex": latex(shown, report.suite).encode(),
+        "report.json": report.model_dump_json(indent=1).encode() + b"\n",
+        "cells.csv": _table([*Cell.model_fields], (cell.model_dump() for cell in cells)).encode(),
+        "comparisons.csv": _table(keys(), map(flat, comparisons)).encode(),
+        **{name: text.encode() for name, text in (paper or {}).items()},
     }
-    contents = {name: text.encode() for name, text in texts.items()}
     if agreement is not None:
         contents["agreement.npz"] = agreement
     if page is not None:

@@ -339,9 +339,6 @@ def test_every_run_is_there_with_its_traces(browser: Chrome, nasty: tuple[Suite,
     for number, cell in enumerate(made.cells):
         found = [row["correct"] for row in rows if row["cell"] == number and row["state"] == "done"]
         assert found == [*cell.counts]
-        assert data["values"][number] == {
-            str(seed): count / 2000 for seed, count in zip(cell.seeds, cell.counts, strict=True)
-        }
     open_page(browser, path)
     assert not first(browser, "#run-search").is_displayed()
     first(browser, "#run-list summary").click()

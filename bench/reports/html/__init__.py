@@ -127,9 +127,11 @@ def _embedded(runs: RunList, report: Report) -> Markup:
     values = {
         cell.key: {seed: float(f"{value:.6g}") for seed, value in zip(cell.seeds, cell.values, strict=True)}
         for cell in report.cells
+        if not metric.counted  # counts stand in the runs themselves
     }
     scale = scale_of(metric, report.cells)
-    data = runs.model_dump() | {
+    data = dict(runs) | {
+        "counted": metric.counted,
         "scale": {"factor": scale.factor, "digits": scale.digits},
         "values": [values.get((cell["dataset"], cell["model"], cell["loss"]), {}) for cell in runs.cells],
     }

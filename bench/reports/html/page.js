@@ -106,7 +106,7 @@
     const run = Object.fromEntries(data.fields.map((field, column) => [field, row[column]]));
     run.cell = data.cells[run.cell];
     for (const axis of ["dataset", "model", "loss"]) run[axis] = run.cell[axis];
-    run.value = data.values[row[0]][run.seed] ?? null;
+    run.value = data.values[row[0]][run.seed] ?? (data.counted && run.total ? run.correct / run.total : null);
     return run;
   });
   for (const cell of data.cells) {

@@ -18,6 +18,8 @@ from bench.suite import Suite
 
 FIELDS = ("cell", "seed", "id", "state", "reason", "correct", "total", "epoch", "seconds", "log", "trained")
 """Of a row of :attr:`RunList.rows`. ``log`` is relative to the page, ``trained`` says where and how often."""
+_KNOWN = ("state", "reason", "correct", "total", "epoch", "seconds")
+"""Columns of :func:`bench.results.frame` that rows are made of."""
 
 
 class RunList(BaseModel):
@@ -43,20 +45,21 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
     logs = logs_of_runs(suite, results)
     planned = [(number, run) for number, cell in enumerate(suite.cells) for run in cell.runs]
     rows = []
-    found_of_run = zip(watched(planned, "listing runs"), runs.to_dict("records"), strict=True)
-    for (number, run), found in found_of_run:
+    # Lists first: a dictionary for each of thousands of rows takes more memory than all else of a report.
+    known = zip(*(runs[name].tolist() for name in _KNOWN), strict=True)
+    for (number, run), found in zip(watched(planned, "listing runs"), known, strict=True):
+        state, reason, *counts, seconds = found
         attempts = RunFolder(results, run.id).info().get("attempts", [])
         tried = (logs.get((str(attempt.get("job")), run.id)) for attempt in reversed(attempts))
         log = next(filter(None, tried), None)
-        state, reason = found["state"], found["reason"]
+        done = state == "done"
         if state == "missing":
             state, reason = state_of(run, results)
-        done = found["state"] == "done"
-        counts = [int(found[name]) if done else None for name in ("correct", "total", "epoch")]
         rows.append(
             [
-                *(number, run.seed, run.id, state, reason, *counts),
-                round(float(found["seconds"]), 1) if done else None,
+                *(number, run.seed, run.id, state, reason),
+                *(int(count) if done else None for count in counts),
+                round(float(seconds), 1) if done else None,
                 log.relative_to(results / suite.name).as_posix() if log else "",
                 _trained(attempts),
             ]
