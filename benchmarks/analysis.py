@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.results import UNIT
 from bench.statistics.agreement import difference_products, differences, discordant, joint_correct, pack
 from bench.statistics.crossed import crossed_anova, crossed_bootstrap, crossed_of_table
 from bench.statistics.effects import effects
@@ -31,6 +30,8 @@ from bench.statistics.proportions import mcnemar
 from bench.statistics.ranks import paired_superiority, wilcoxon
 from bench.statistics.westfall_young import westfall_young
 
+UNIT = 10**12
+"""Parts of 1 in which values of a metric are counted."""
 IMAGES = 20_800
 """EMNIST-Letters."""
 

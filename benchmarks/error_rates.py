@@ -24,7 +24,6 @@ from bench.metrics.auroc import Auroc
 from bench.metrics.balanced_accuracy import BalancedAccuracy
 from bench.metrics.macro_f1 import MacroF1
 from bench.predictions import Predictions
-from bench.results import UNIT
 from bench.statistics.crossed import crossed_anova, crossed_bootstrap, crossed_of_table
 from bench.statistics.multiplicity import holm
 from bench.statistics.paired import paired_t
@@ -34,6 +33,8 @@ from bench.statistics.ranks import paired_superiority, wilcoxon
 from bench.statistics.unpaired import brunner_munzel, welch
 from bench.statistics.westfall_young import westfall_young
 
+UNIT = 10**12
+"""Parts of 1 in which values of a metric are counted."""
 ALPHA = 0.05
 SEEDS = (5, 10, 20)
 TOTAL = 20_800
