@@ -25,8 +25,8 @@ from bench.statistics.crossed import Crossed, crossed_anova, crossed_of_table
 LARGEST = 4_000
 """Runs of one data set × model up to which their matrix is made: it takes 128 MB and some seconds then, and
 32 MB are kept."""
-LARGEST_TABLE = 2**27
-"""Numbers (512 MB) of one metric up to which those of single images are looked at."""
+LARGEST_TABLE = 2**28
+"""Numbers (2 GB) of single images, of all metrics together, up to which they are looked at."""
 
 Pair = tuple[str, str]  # data set, model
 
@@ -164,7 +164,7 @@ def _read_group(
         for metric, single in () if trouble or many else measured.items():
             if single is None:
                 tables.pop(metric, None)
-            elif number == 0 and len(group) * len(single) <= LARGEST_TABLE:
+            elif number == 0 and _held(series, tables) + len(group) * len(single) <= LARGEST_TABLE:
                 tables[metric] = np.empty((len(group), len(single)))
             elif number == 0:
                 notes.append(f"{where}{metric} of {len(group):,} runs × {len(single):,} images is too much")
@@ -183,6 +183,12 @@ def _read_group(
         if one.measure.name in tables:
             one.images[pair] = Answers(rows, tables[one.measure.name])
     return notes
+
+
+def _held(series: Sequence[_Series], tables: Mapping[str, NDArray[np.float64]]) -> int:
+    """Numbers of single images that are in memory."""
+    known = [images.values for one in series for images in one.images.values() if isinstance(images, Answers)]
+    return sum(table.size for table in (*known, *tables.values()))
 
 
 def _answers(folder: RunFolder) -> tuple[Result, Predictions]:
