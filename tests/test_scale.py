@@ -17,6 +17,7 @@ from bench.cli.shared import write_report
 from bench.datasets import FORMS
 from bench.datasets.miniature import letters_like
 from bench.design import Design
+from bench.reports.blocks import Heading
 from bench.scale import tiny
 from bench.suite import Suite, load
 
@@ -35,15 +36,15 @@ def test_our_suites_run_to_their_end(name: str, tmp_path: Path) -> None:
             trained.add(run.id)
     suite = design.now()
     assert {*states(suite, tmp_path)} == {"done"}
-    made, text, written = write_report(suite, tmp_path)
+    made, shown, written = write_report(suite, tmp_path)
     assert made.complete
     assert {path.parent.name for path in written} == {f"{name}-tiny"}
     said = {path.name: path.read_text() for path in written if path.suffix != ".npz"}
     for file in ("report.md", "report.tex", "report.html", "methods.md", "methods.tex"):
         assert WORDS in said[file], file
     assert json.loads(said["report.json"])["scaled_down"]
-    for heading in (line for line in text.splitlines() if line.startswith("## ")):
-        assert WORDS in heading
+    for heading in (block for block in shown.tables if isinstance(block, Heading) and block.level == 2):
+        assert WORDS in heading.marks
 
 
 @pytest.mark.parametrize("name", OURS)

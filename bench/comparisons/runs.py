@@ -204,7 +204,11 @@ def _measure(
     """Note the value of a run; returns what is known of its single images."""
     try:
         found = one.measure.measure(predictions, result)
-    except (NotKept, Damaged) as reason:
+    except NotKept as reason:
+        why = f"{reason}; move the folder of a run away, and `bench run` trains it again and keeps it"
+        one.lacking.setdefault(why, []).append(name)
+        return None
+    except Damaged as reason:
         one.lacking.setdefault(str(reason), []).append(name)
         return None
     except MetricError as error:
