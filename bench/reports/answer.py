@@ -26,11 +26,21 @@ _CLAIMS = {
 }
 
 
-def answer(baseline: str, comparisons: Sequence[Comparison], *, optimistic: bool = False) -> str:
-    """The answer to the question, as far as there is one."""
+def answer(
+    baseline: str, comparisons: Sequence[Comparison], *, optimistic: bool = False, unknown: str = ""
+) -> str:
+    """The answer to the question, as far as there is one.
+
+    Args:
+        optimistic: whether the epoch was chosen on the test set.
+        unknown: the metric, where runs have finished that do not tell it.
+    """
     if not comparisons:
         return f"There is nothing else to compare {baseline} with."
-    if all(comparison.delta is None for comparison in comparisons):
+    nothing = all(comparison.delta is None for comparison in comparisons)
+    if nothing and unknown:
+        return f"Nothing can be said: {unknown} is not known of runs that have finished."
+    if nothing:
         return f"Nothing can be said yet: nothing has finished a seed that {baseline} has finished too."
     if optimistic:
         return (
@@ -40,28 +50,38 @@ def answer(baseline: str, comparisons: Sequence[Comparison], *, optimistic: bool
     better = _claim(baseline, comparisons, Word.SUPERIOR, "better than")
     worse = _claim(baseline, comparisons, Word.INFERIOR, "worse than")
     alike = _claim(baseline, comparisons, Word.EQUIVALENT, "as good as")
-    nothing = f"Nothing is shown to be better {'' if worse else 'or worse '}than {baseline}."
-    return " ".join(filter(None, [better or nothing, worse, alike]))
+    none = f"Nothing is shown to be better {'' if worse else 'or worse '}than {baseline}."
+    return " ".join(filter(None, [better or none, worse, alike]))
 
 
 def _claim(baseline: str, comparisons: Sequence[Comparison], wanted: Word, words: str) -> str:
     """Who has this verdict, in how many settings, and about what."""
     settings = Counter(c.loss for c in comparisons)
-    those = [(c.loss, c.verdict.scope) for c in comparisons if c.verdict and c.verdict.word is wanted]
-    if not those:
+    scopes: dict[str, list[str]] = {}
+    for c in comparisons:
+        if c.verdict is not None and c.verdict.word is wanted:
+            scopes.setdefault(c.loss, []).append(c.verdict.scope)
+    if not scopes:
         return ""
-    losses = [
-        loss if settings[loss] == 1 else f"{loss} ({times} of {settings[loss]} settings)"
-        for loss, times in Counter(loss for loss, _ in those).items()
-    ]
-    who, where = listed(losses), ""
-    if len(losses) > MOST_NAMES:
-        who = f"{len(losses)} of {len(settings)}"
-        where = " in at least one setting" if max(settings.values()) > 1 else ""
-    scopes = dict.fromkeys(scope for _, scope in those)
-    narrower = " or ".join(filter(None, scopes))
-    scope = f" {'in part only ' * (len(scopes) > 1)}{narrower}" if narrower else ""
-    return f"{who} {'is' if len(losses) == 1 else 'are'} {words} {baseline}{where}{scope}."
+    every = {scope for of_loss in scopes.values() for scope in of_loss}
+    mixed = len(every) > 1
+    about = "" if mixed else f" {every.pop()}".rstrip()
+    if len(scopes) > MOST_NAMES:
+        who = f"{len(scopes)} of {len(settings)}"
+        about = (" in at least one setting" if max(settings.values()) > 1 else "") + about
+        about += ", some of them in a narrower scope than others" * mixed
+    else:
+        who = listed([_named(loss, found, settings[loss], mixed) for loss, found in scopes.items()])
+    return f"{who} {'is' if len(scopes) == 1 else 'are'} {words} {baseline}{about}."
+
+
+def _named(loss: str, scopes: Sequence[str], settings: int, mixed: bool) -> str:
+    """A loss, and in brackets in how many settings; and about what, where claims are not about the same."""
+    told = [f"{len(scopes)} of {settings} settings"] if settings > 1 else []
+    narrower = " or ".join(filter(None, dict.fromkeys(scopes)))
+    if mixed and narrower:
+        told.append(f"in part {narrower}" if "" in scopes else narrower)
+    return f"{loss} ({', '.join(told)})" if told else loss
 
 
 def sentence(c: Comparison, metric: Metric, scale: Scale, alpha: float) -> str:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from bench.cli.shared import note_of
 from bench.comparisons.analysis import Measured, analyse
-from bench.comparisons.comparison import Key, Metric
+from bench.comparisons.comparison import Comparison, Key, Metric
 from bench.comparisons.designs import FINISHED, TEST_SET, Design, Scores
 from bench.reports import columns, files
 from bench.reports.answer import answer, sentence
@@ -36,6 +36,8 @@ from bench.reports.render.markdown import markdown
 from bench.reports.render.terminal import draw
 from bench.reports.schema import Family, Report
 from bench.results import frame
+from bench.statistics.paired import PairedT
+from bench.statistics.verdicts import Verdict, Word
 from bench.suite import Suite
 
 Make = Callable[..., Suite]
@@ -392,6 +394,29 @@ def test_the_answer_counts_settings() -> None:
     )
     arms = {"ce": BASE, "a": BETTER, "b": BETTER, "c": BETTER, "d": BETTER, "e": NOISE}
     assert told_of(arms, models=2) == ("4 of 5 are better than ce in at least one setting on this test set.")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "said"),
+    [
+        ({"a": ["", ""]}, "a (2 of 2 settings) is better than ce."),
+        ({"a": ["", "", ""], "b": ["here"]}, "a (3 of 3 settings) and b (here) are better than ce."),
+        ({"a": ["", "here"]}, "a (2 of 2 settings, in part here) is better than ce."),
+        ({"a": ["here"], "b": ["here"]}, "a and b are better than ce here."),
+        (
+            {name: ["here" if name == "a" else ""] for name in "abcd"},
+            "4 of 4 are better than ce, some of them in a narrower scope than others.",
+        ),
+    ],
+)
+def test_the_answer_says_what_each_claim_is_about(scopes: Mapping[str, list[str]], said: str) -> None:
+    compared = [
+        Comparison("digits", str(k), loss, "ce", "accuracy", 6, (), difference=PairedT(6, 0.1),
+                   verdict=Verdict(Word.SUPERIOR, scope))
+        for loss, found in scopes.items()
+        for k, scope in enumerate(found)
+    ]  # fmt: skip
+    assert answer("ce", compared) == said
 
 
 def test_less_is_better_where_the_metric_says_so() -> None:
