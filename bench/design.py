@@ -98,10 +98,15 @@ class Design:
                     values[cell.key, run.seed] = self._values[run.id]
                 elif folder.failed:
                     found[cell.key].lost.add(run.seed)
-        unit = unit_for(value for value, total in values.values() if total is None)
+        others: dict[tuple[str, str], list[float]] = {}
+        for (key, _), (value, total) in values.items():
+            if total is None:
+                others.setdefault(key[:2], []).append(value)
+        units = {pair: unit_for(known) for pair, known in others.items()}
         for (key, seed), (value, total) in values.items():
+            unit = total or units[key[:2]]
             found[key].counts[seed] = int(value) if total else in_units(value, unit)
-            found[key].totals.add(total or unit)
+            found[key].totals.add(unit)
         return found
 
     def _value(self, folder: RunFolder, result: Result) -> tuple[float, int | None]:

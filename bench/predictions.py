@@ -110,7 +110,8 @@ class Predictions:
     @property
     def rank(self) -> NDArray[Any]:
         """[N], the rank of the true class: 0 exactly where the prediction is right."""
-        return self._detail("rank")
+        rank: NDArray[Any] = self._detail("rank").astype("int64")  # kept unsigned, where 0 − 1 is 65,535
+        return rank
 
     @property
     def nll(self) -> NDArray[Any]:

@@ -273,6 +273,11 @@ class Suite(Strict):
                     raise ValueError(
                         f"metrics: found '{metric.name}' more than once; tell them apart with 'label'"
                     )
+            if metric.name != metric.choice.name and metric.name in metrics.METRICS:
+                raise ValueError(
+                    f"metrics: '{metric.name}' is the name of another metric than {metric.choice.name}, and "
+                    "no label for it"
+                )
             if metric.needs_probabilities and not self.keep_probabilities:
                 raise ValueError(
                     f"metrics: '{metric.name}' needs the probability of every class for each test image, "

@@ -74,7 +74,8 @@ def test_what_is_written_is_read_and_by_numpy_too(
         if name == "probabilities" and not probabilities:
             assert name not in by_numpy
             continue
-        found, kept_as = getattr(read, name), by_numpy[name]
+        found, kept_as = read.details[name] if name in DETAILS else getattr(read, name), by_numpy[name]
+        assert np.array_equal(getattr(read, name), found)
         assert found.dtype == kept_as.dtype
         assert np.array_equal(found, kept_as)
         assert np.array_equal(found, getattr(made, name).astype(found.dtype))

@@ -117,7 +117,7 @@ def test_metrics_of_old_runs_are_those_that_they_kept(old: RunFolder) -> None:
     for name, value in (("nll", result.nll), ("brier", result.brier), ("ece", result.ece)):
         found = measure(metric(name), old, result)
         assert (found.value, found.per_image) == (value, None)
-        assert "only the mean" in found.remark
+        assert f"only the {'value' if name == 'ece' else 'mean over images'}" in found.remark
     for name, reason in (
         ("top_k", "the rank of the true class of each image was not kept: the run is from before"),
         (
@@ -144,11 +144,27 @@ def test_a_metric_that_fails_is_named_with_the_run(
 
 @given(st.lists(st.floats(-1e12, 1e12, allow_subnormal=False).filter(lambda v: abs(v) > 1e-9), min_size=1))
 def test_values_become_whole_numbers_with_the_digits_that_they_have(values: list[float]) -> None:
-    unit, largest = unit_for(values), max(map(abs, values))
+    sizes = sorted(map(abs, values))
+    try:
+        unit = unit_for(values)
+    except BenchError:
+        assert sizes[-1] > 1e9 * sizes[(len(sizes) - 1) // 2]
+        return
     counts = [in_units(value, unit) for value in values]
     for value, count in zip(values, counts, strict=True):
-        assert abs(count / unit - value) <= 1e-11 * largest
-    assert abs(largest * unit) * 100_000 < 2**63  # so many seeds can be summed up
+        assert abs(count / unit - value) <= 1e-11 * sizes[-1]
+        assert abs(count / unit - value) <= max(1e-3 * sizes[(len(sizes) - 1) // 2], 1e-15 * abs(value))
+    assert sum(map(abs, counts)) < 2**62  # as many seeds as there are can be summed up
+
+
+def test_a_run_that_went_wrong_does_not_round_the_others() -> None:
+    usual = [0.1234567, 0.1234568, 0.2, 0.21, 0.22]
+    unit = unit_for([*usual, 4e8])
+    assert [count / unit for count in (in_units(value, unit) for value in usual)] == usual
+    with pytest.raises(
+        BenchError, match=r"4e\+16 is too large a value of a metric beside 0.2: its logarithm"
+    ):
+        unit_for([*usual, 4e16])
 
 
 def test_values_that_are_equal_but_for_float_noise_are_equal() -> None:

@@ -321,6 +321,10 @@ def test_a_hundred_thousand_runs_expand_in_seconds_without_torch(write_suite: Wr
             {"metrics": ["nll", {"ece": {"label": "nll"}}]},
             "metrics: found 'nll' more than once; tell them apart with 'label'",
         ),
+        (
+            {"metrics": {"top_k": {"k": 2, "label": "accuracy"}}},
+            "metrics: 'accuracy' is the name of another metric than top_k, and no label for it",
+        ),
         ({"metrics": "no_such_module:metric"}, "metrics.0: 'no_such_module:metric': there is no module"),
         ({"metrics": ["nll", "auroc"]}, "metrics: 'auroc' needs the prob.* keep with keep_probabilities: tr"),
         (

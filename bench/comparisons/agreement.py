@@ -37,8 +37,9 @@ from numpy.typing import NDArray
 
 from bench.comparisons.analysis import Images, Measured, sole
 from bench.comparisons.comparison import Comparison, Key, Metric, Seed
-from bench.comparisons.designs import Design, Scores, UntilDecided
+from bench.comparisons.designs import Design, Scores
 from bench.comparisons.runs import Joint, Pair
+from bench.comparisons.until_decided import UntilDecided
 from bench.statistics.crossed import Crossed, crossed_from_mean_squares
 from bench.statistics.stopping import Plan
 

@@ -1,6 +1,7 @@
-"""How comparisons are tested and judged: with a fixed number of paired seeds, unpaired, or until decided.
+"""How comparisons are tested and judged: with a fixed number of paired seeds, or of runs that are not paired.
 
-Three objects with the same methods: :mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
+Together with :mod:`bench.comparisons.until_decided`, three objects with the same methods:
+:mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -22,10 +23,9 @@ from bench.statistics.paired import PairedT, paired_t
 from bench.statistics.permutation import SignFlip, countable, sign_flip
 from bench.statistics.planning import minimum_detectable_effect, seeds_to_decide
 from bench.statistics.ranks import Superiority, paired_superiority
-from bench.statistics.sequential import critical_t, evidence, threshold
-from bench.statistics.stopping import Outcome, Plan, Standing, standing
+from bench.statistics.stopping import Standing
 from bench.statistics.unpaired import Welch, brunner_munzel, welch
-from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse, word
+from bench.statistics.verdicts import Interval, Verdict, Word, word
 from bench.statistics.westfall_young import westfall_young
 
 MOST_FLIPPED = 2_000
@@ -116,7 +116,7 @@ class Design:
     def pair(self, key: Key, metric: Metric, ours: Scores, base: Scores) -> Pairing:
         """Which runs of the two cells meet: by seed, never by position."""
         planned = {*ours.planned, *base.planned, *ours.counts, *base.counts}
-        return _by_seed(key, metric, ours, base, planned)
+        return by_seed(key, metric, ours, base, planned)
 
     def test(self, pairing: Pairing) -> Test:
         """Everything but what depends on other comparisons."""
@@ -128,7 +128,7 @@ class Design:
             equivalence=self._equivalence(test, pairing.metric),
             superiority=self._beats(pairing),
             detectable=minimum_detectable_effect(test, self.alpha),
-            note=_no_spread(test),
+            note=no_spread(test),
         )
 
     def new_images(self, crossed: Crossed, discordant: float | None) -> NewImages:
@@ -172,9 +172,9 @@ class Design:
         said = word(test.estimate, adjusted.p, p, self.alpha, higher_is_better=higher)
         if said is Word.EQUIVALENT and equivalence is not None:
             wider = _interval(new.crossed, 1 - 2 * self.alpha / family) if new else None
-            return _equivalent(pairing, equivalence, wider)
+            return equivalent(pairing, equivalence, wider)
         wider = _interval(new.crossed, 1 - self.alpha / family) if new else None
-        return _different(pairing, said, test.interval, adjusted.p, wider)
+        return different(pairing, said, test.interval, adjusted.p, wider)
 
     def seeds_to_decide(self, test: Test, adjusted: Adjusted, family: int) -> int | None:
         """Seeds of a new experiment that would find a difference as large as this; more than did not do."""
@@ -200,7 +200,7 @@ class Design:
         """
         new = "; on new images by the crossed analysis of variance of seeds × images" if images else ""
         return (
-            f"Δ is the mean difference over seeds, paired by seed, with its {_percent(1 - self.alpha)} "
+            f"Δ is the mean difference over seeds, paired by seed, with its {percent(1 - self.alpha)} "
             f"interval on this test set (Student's t over seeds){new}. "
             f"{self._family(metric, adjustment, judged)}"
         )
@@ -223,13 +223,13 @@ class Design:
         family = f"{count} comparison{'s' * (count != 1)}"
         if tested < count:
             family = f"the {tested} of {family} that can be tested"
-        equivalent = ""
+        within = ""
         if metric.margin is not None and judged:
-            equivalent = (
+            within = (
                 f"equivalent means within ±{metric.within} by two one-sided tests, each at α, not adjusted "
-                f"(their interval is the {_percent(1 - 2 * self.alpha)} one); "
+                f"(their interval is the {percent(1 - 2 * self.alpha)} one); "
             )
-        return f"p is adjusted over {family} by {adjustment.by}; {equivalent}α = {self.alpha:g}."
+        return f"p is adjusted over {family} by {adjustment.by}; {within}α = {self.alpha:g}."
 
     def _cannot_happen(
         self, pairings: Sequence[Pairing], flips: Sequence[SignFlip | None], adjusted: Sequence[Adjusted]
@@ -287,119 +287,9 @@ class Unpaired(Design):
         """That nothing is paired."""
         return (
             "Δ is the difference of the means of runs that are NOT paired, with its "
-            f"{_percent(1 - self.alpha)} interval on this test set (Welch's t). "
+            f"{percent(1 - self.alpha)} interval on this test set (Welch's t). "
             f"{self._family(metric, adjustment, judged)}"
         )
-
-
-@dataclass(frozen=True)
-class UntilDecided(Design):
-    """Seeds are added until each comparison is decided: what is said stays valid whenever one stops.
-
-    In place of Student's interval and p stand the confidence sequence and 1/e. A secondary metric closes
-    nothing; its evidence may be looked at all the same, at whatever number of seeds the first has asked for.
-    """
-
-    name: ClassVar[str] = "sequential"
-    plan: Plan
-    order: Sequence[Seed]
-    """All seeds that there may be, in the order in which they are added."""
-    first: Mapping[Key, Standing] = field(default_factory=dict)
-    """For secondary metrics: how comparisons by the first one stand. Empty for the first."""
-
-    def pair(self, key: Key, metric: Metric, ours: Scores, base: Scores) -> Pairing:
-        """The seeds of the last look: later ones, if others have trained them, are not looked at."""
-        now = self.first.get(key) or standing(self.plan, self.order, ours, base, bounded=metric.counted)
-        return _by_seed(key, metric, ours, base, {*self.order[: now.wanted]}, now)
-
-    def test(self, pairing: Pairing) -> Test:
-        """Evidence for a difference, in the order in which seeds came."""
-        assert pairing.total is not None
-        test, counted = self._paired(pairing), pairing.metric.counted
-        path = evidence(pairing.differences, pairing.total, self.alpha, self.plan.g, bounded=counted)
-        e, low, high = (float(values[-1]) for values in (path.e, path.low, path.high))
-        now = None if self.first else pairing.standing
-        return Test(
-            difference=test,
-            interval=Interval(low, high, 1 - self.alpha) if math.isfinite(low + high) else None,
-            p=min(1 / e, 1.0) if math.isfinite(e) and test.n > 1 else None,
-            equivalence=self._equivalence(test, pairing.metric),
-            superiority=self._beats(pairing),
-            sequence=Looks(
-                e if math.isfinite(e) else None, now.looks if now else None, now.outcome if now else None
-            ),
-            note=_no_spread(test),
-        )
-
-    def new_images(self, crossed: Crossed, discordant: float | None) -> NewImages:
-        """As many standard errors as the confidence sequence has, for new images too.
-
-        What the images add does not depend on when one stops, so this is on the safe side; and unlike an
-        interval of a fixed number of seeds it is never narrower than the one on this test set.
-        """
-        return NewImages(crossed, self._around(crossed, 1), None, discordant)
-
-    def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """K/e, valid whenever one stops."""
-        family = len(tests) if self.first else self.plan.comparisons
-        adjusted = [
-            Adjusted(None, None) if test.p is None else Adjusted(min(family * test.p, 1.0), "e-value")
-            for test in tests
-        ]
-        return Adjustment(adjusted, "the bar of e-values, K/α for K comparisons", [None] * len(tests))
-
-    def verdict(
-        self, pairing: Pairing, test: Test, adjusted: Adjusted, new: NewImages | None, family: int
-    ) -> Verdict:
-        """What the look that closed a comparison said, and not what the rule of fixed seeds would say."""
-        outcome = pairing.standing.outcome if pairing.standing else Outcome.OPEN
-        if self.first:
-            decisive = adjusted.p is not None and adjusted.p <= self.alpha
-            outcome = Outcome.DIFFERENCE if decisive else Outcome.OPEN
-        wider = self._around(new.crossed, family if self.first else self.plan.comparisons) if new else None
-        if outcome is Outcome.EQUIVALENT and test.equivalence is not None:
-            return _equivalent(pairing, test.equivalence, wider)
-        said = Word.UNDECIDED
-        if outcome is Outcome.DIFFERENCE and test.estimate:
-            said = better_or_worse(test.estimate, higher_is_better=pairing.metric.higher_is_better)
-        return _different(pairing, said, test.interval, adjusted.p, wider)
-
-    def seeds_to_decide(self, test: Test, adjusted: Adjusted, family: int) -> int | None:
-        """The rule itself adds them."""
-        return None
-
-    def secondary(self, standings: Mapping[Key, Standing]) -> Design:
-        """With as many seeds as the first metric has asked for."""
-        return replace(self, first=standings)
-
-    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
-        """The rule."""
-        plan = self.plan
-        new = "; on new images it has as many standard errors (seeds × images, crossed analysis of variance)"
-        equivalence = (
-            f"by equivalence, within ±{metric.within}, where two one-sided tests at the planned looks say "
-            "so, their α spent over the looks after O'Brien and Fleming; "
-        )
-        return (
-            "Δ is the mean difference over the seeds that both have finished, paired by seed. Seeds were "
-            f"added until decided, with looks at {', '.join(map(str, plan.looks.tolist()))} seeds. A "
-            f"comparison is closed by a difference where the e-value (e) of its seeds reaches {plan.bar:g}, "
-            f"which is K/α for K = {plan.comparisons} comparisons and α = {plan.alpha:g}: the chance of even "
-            f"one false alarm, at any look, is at most α; {equivalence if metric.margin else ''}or, without "
-            f"a decision, where even the most favourable true difference would be decided by {plan.largest} "
-            f"seeds with a chance below {plan.futility:g}. Its interval is the {_percent(1 - plan.alpha)} "
-            f"confidence sequence on this test set, which holds whenever one stops{new if images else ''}. p "
-            "is K/e."
-        )
-
-    def _around(self, crossed: Crossed, family: int) -> Interval | None:
-        if crossed.se is None or crossed.estimate is None or crossed.seeds < 2:
-            return None
-        bar = threshold(self.alpha, family)
-        reach = crossed.se * float(critical_t(crossed.seeds, bar, self.plan.g))
-        if not math.isfinite(reach):
-            return None
-        return Interval(crossed.estimate - reach, crossed.estimate + reach, 1 - self.alpha)
 
 
 # -------------------------------------------------------------------------------------- what they share
@@ -415,9 +305,10 @@ def fewest_seeds(alpha: float) -> int:
     return math.floor(1 - math.log2(alpha)) + 1
 
 
-def _by_seed(
+def by_seed(
     key: Key, metric: Metric, ours: Scores, base: Scores, planned: set[Seed], now: Standing | None = None
 ) -> Pairing:
+    """Both arms on the planned seeds that both have finished."""
     seeds = in_order(planned & ours.counts.keys() & base.counts.keys())
     missing = in_order(planned - set(seeds))
     return Pairing(
@@ -441,7 +332,8 @@ def _shared_total(ours: Scores, base: Scores) -> int | None:
     return ours.total if ours.total == base.total else None
 
 
-def _no_spread(test: PairedT) -> str:
+def no_spread(test: PairedT) -> str:
+    """Why seeds cannot be tested, where they do not vary."""
     if test.n == 1:
         return "one seed: no variance between seeds, so nothing can be tested"
     if test.p is None:
@@ -480,14 +372,16 @@ def _by_holm(
     return Adjustment(adjusted, "Holm", flips, notes)
 
 
-def _different(
+def different(
     pairing: Pairing, said: Word, interval: Interval | None, p: float | None, wider: Interval | None
 ) -> Verdict:
+    """The verdict ``said``; ``wider``: the interval on new images, at a level for the whole family."""
     there = wider is not None and wider.excludes_zero()
     return Verdict(said, "" if said is Word.UNDECIDED else _scope(pairing, there), interval, p)
 
 
-def _equivalent(pairing: Pairing, equivalence: Equivalence, wider: Interval | None) -> Verdict:
+def equivalent(pairing: Pairing, equivalence: Equivalence, wider: Interval | None) -> Verdict:
+    """The verdict; ``wider``: the interval on new images, at a level for the whole family."""
     there = wider is not None and wider.within(pairing.metric.limit or 0.0)
     return Verdict(Word.EQUIVALENT, _scope(pairing, there), equivalence.interval, equivalence.p)
 
@@ -496,5 +390,6 @@ def _scope(pairing: Pairing, on_new_images: bool) -> str:
     return ", ".join([FINISHED] * pairing.lost + [TEST_SET] * (not on_new_images))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A level of confidence."""
     return f"{100 * share:.4g} %"

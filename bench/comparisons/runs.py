@@ -25,6 +25,8 @@ from bench.statistics.crossed import Crossed, crossed_anova, crossed_of_table
 LARGEST = 4_000
 """Runs of one data set × model up to which their matrix is made: it takes 128 MB and some seconds then, and
 32 MB are kept."""
+MOST_REMARKS = 4
+"""Of a metric: classes without test images may be others in every run."""
 LARGEST_TABLE = 2**28
 """Numbers (2 GB) of single images, of all metrics together, up to which they are looked at."""
 
@@ -124,7 +126,9 @@ def read_measured(
         for why, names in one.lacking.items():
             more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
             notes.append(f"{one.measure.name}: not known of {', '.join(names[:3])}{more}: {why}")
-        notes += [f"{one.measure.name}: {remark}" for remark in one.remarks]
+        notes += [f"{one.measure.name}: {remark}" for remark in [*one.remarks][:MOST_REMARKS]]
+        if (more_said := len(one.remarks) - MOST_REMARKS) > 0:
+            notes.append(f"{one.measure.name}: {more_said:,} more remarks of the kind, on other runs")
     keys = list(cells)
     return [
         Measured(metric, _scores(keys, runs, metric, one.values), one.images)
@@ -146,6 +150,7 @@ def _read_group(
     first: tuple[str, Predictions] | None = None
     packed: list[NDArray[np.uint64]] = []
     tables: dict[str, NDArray[np.float64]] = {}
+    known: dict[str, dict[tuple[str, Seed], int]] = {}  # their rows: of runs that kept what it takes
     trouble, notes = "", list[str]()
     for number, (loss, seed, run_id) in enumerate(zip(group.loss, group.seed, group.run_id, strict=True)):
         rows[loss, int(seed)] = number
@@ -163,13 +168,17 @@ def _read_group(
             packed.append(pack((predictions.predicted == predictions.labels)[None])[0])
         for metric, single in () if trouble or many else measured.items():
             if single is None:
-                tables.pop(metric, None)
-            elif number == 0 and _held(series, tables) + len(group) * len(single) <= LARGEST_TABLE:
-                tables[metric] = np.empty((len(group), len(single)))
-            elif number == 0:
-                notes.append(f"{where}{metric} of {len(group):,} runs × {len(single):,} images is too much")
+                continue
+            if metric not in known:
+                known[metric] = {}
+                if _held(series, tables) + len(group) * len(single) <= LARGEST_TABLE:
+                    tables[metric] = np.empty((len(group), len(single)))
+                else:
+                    size = f"{len(group):,} runs × {len(single):,} images"
+                    notes.append(f"{where}{metric} of {size} is too much")
             if metric in tables:
                 tables[metric][number] = single
+                known[metric][loss, int(seed)] = number
     if len(group) < 2:
         return []
     if many or trouble:
@@ -181,7 +190,7 @@ def _read_group(
         counted.images[pair] = Joint(rows, matrix, images)
     for one in others:
         if one.measure.name in tables:
-            one.images[pair] = Answers(rows, tables[one.measure.name])
+            one.images[pair] = Answers(known[one.measure.name], tables[one.measure.name])
     return notes
 
 
@@ -220,7 +229,7 @@ def _measure(
     one.values[run_id] = found.value
     if found.remark:
         one.remarks[found.remark] = None
-    if found.per_image is None:
+    if found.per_image is None and not one.measure.over_images:
         why = one.measure.no_interval or "one number a run is all that there is"
         one.remarks[f"no interval for new images: {why}"] = None
     return found.per_image
@@ -231,8 +240,14 @@ def _scores(
 ) -> dict[Key, Scores]:
     """The runs of each cell that have ended. In one pass: rows are slow to pick out cell by cell."""
     planned = dict(keys)
+    # Of each data set × model: one whose values are large must not round those of another.
+    known: dict[Pair, list[float]] = {}
+    places = (runs[name].tolist() for name in ("dataset", "model", "run_id"))
+    for dataset, model, run_id in zip(*places, strict=True) if values else ():
+        if run_id in values:
+            known.setdefault((dataset, model), []).append(values[run_id])
     try:
-        unit = unit_for(values.values())
+        units = {pair: unit_for(found) for pair, found in known.items()}
     except BenchError as error:
         raise BenchError(f"metric '{metric.name}': {error}") from None
     counts: dict[Key, dict[Seed, int]] = {key: {} for key in planned}
@@ -249,6 +264,7 @@ def _scores(
             counts[key][seed] = int(correct)
             totals[key].add(int(total))
         elif state == "done" and run_id in values:
+            unit = units[key[:2]]
             counts[key][seed] = in_units(values[run_id], unit)
             totals[key].add(unit)
     return {

@@ -123,7 +123,7 @@ def _simulate(design: Design) -> Added:
     rule = stopping_plan(design.suite)
     assert rule is not None
     sd = design.typical_sd()
-    margin = rule.margin / sd if sd else None
+    margin = (rule.margin / sd if sd else None) if rule.margin else 0.0
     rule = replace(rule, margin=margin or 0.0)
     return Added(
         looks=rule.looks.tolist(),

@@ -94,6 +94,8 @@ def _added_lines(added: Added, planned: int) -> list[str]:
             "equivalence is left out: what the margin is in sd is not known before there are results"
             if added.margin is None
             else f"the margin is {added.margin:.2g} sd, by the finished runs"
+            if added.margin
+            else "equivalence is left out: there is no margin"
         ),
         "",
         "true difference, sd  called different  equivalent  undecided  seeds, on average",

@@ -238,7 +238,9 @@ class Metric:
             return self.measure_type.higher_is_better, False
         said = self.choice.options.higher_is_better  # type: ignore[attr-defined]
         if said is None:
-            said = getattr(load_callable(self.choice.name), "higher_is_better", None)
+            found = load_callable(self.choice.name)
+            # Of a class, what it is made into says it: there it may depend on the options.
+            said = getattr(self._function if isinstance(found, type) else found, "higher_is_better", None)
         if isinstance(said, bool):
             return said, False
         return not lower_is_better(self.choice.name.rpartition(":")[2]), True
@@ -277,7 +279,8 @@ class Metric:
         except NotKept:
             if result is None or not self.recorded:
                 raise
-            return Measured(getattr(result, self.recorded), remark="some runs kept only the mean over images")
+            kept = "mean over images: no interval for new images" if self.over_images else "value"
+            return Measured(getattr(result, self.recorded), remark=f"some runs kept only the {kept}")
         value = float(numbers.mean())
         if not isinstance(self.choice.options, Measure):
             return Measured(value, numbers if numbers.ndim else None)
@@ -291,6 +294,10 @@ class Metric:
         import numpy as np
 
         function, images = self._function, len(predictions.labels)
+        if not isinstance(self.choice.options, Measure):
+            # Kept in a byte each, where 3 − 5 is 254.
+            predicted, labels = (a.astype(np.int64) for a in (predictions.predicted, predictions.labels))
+            predictions = Predictions(predicted, labels, predictions.details)
         try:
             found = function(predictions)
         except (NotKept, Damaged):

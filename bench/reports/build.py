@@ -13,8 +13,9 @@ import pandas as pd
 from bench.comparisons.agreement import to_bytes
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Key, Metric
-from bench.comparisons.designs import Design, Scores, UntilDecided, in_order
+from bench.comparisons.designs import Design, Scores, in_order
 from bench.comparisons.runs import read_measured
+from bench.comparisons.until_decided import UntilDecided
 from bench.design import stopping_plan
 from bench.reports import sequential
 from bench.reports.answer import answer
@@ -73,9 +74,14 @@ def report_and_agreement(
         alpha=alpha,
         margin=metrics[0].margin,
         metrics=metrics,
-        answer=answer(baseline, first.comparisons, optimistic=not judged),
+        answer=answer(
+            baseline,
+            first.comparisons,
+            optimistic=not judged,
+            unknown=metrics[0].name if any(cell.unknown for cell in cells) else "",
+        ),
         method=f"{_epoch(suite)} {first.method}",
-        complete=all(cell.n == cell.planned for cell in cells),
+        complete=all(cell.n + cell.unknown == cell.planned for cell in cells),
         cells=cells,
         comparisons=first.comparisons,
         adjusted_by=first.adjustment.by,
@@ -89,7 +95,7 @@ def report_and_agreement(
             *unknown,
             *guessed,
             *first.notes,
-            *(note for note in others.notes if note not in first.notes),
+            *(f"secondary: {note}" for note in others.notes if note not in first.notes),
             *final_weights(suite, results, runs),
             *([sequential.savings(added)] if added else []),
         ),
@@ -114,8 +120,13 @@ def describe(suite: Suite) -> tuple[Metric, ...]:
     )
 
 
-def summarise(key: Key, scores: Scores, metric: Metric, images: int | None = None) -> Cell:
-    """A cell's row. ``images``: of a test set, where the metric does not count them."""
+def summarise(key: Key, scores: Scores, metric: Metric, images: int | None = None, finished: int = 0) -> Cell:
+    """A cell's row.
+
+    Args:
+        images: of a test set, where the metric does not count them.
+        finished: runs, of which the metric may not be known.
+    """
     dataset, model, loss = key
     seeds = in_order(scores.counts)
     counts = [scores.counts[seed] for seed in seeds]
@@ -138,14 +149,17 @@ def summarise(key: Key, scores: Scores, metric: Metric, images: int | None = Non
         counts=tuple(counts) if counted else (),
         values=tuple(values),
         test_images=scores.total if counted else images,
+        unknown=max(finished - len(counts), 0),
     )
 
 
 def _cells(series: Measured, runs: pd.DataFrame) -> tuple[Cell, ...]:
-    sizes = runs[runs.state == "done"].groupby(["dataset", "model", "loss"], sort=False).total.unique()
-    images = {key: int(found[0]) for key, found in sizes.items() if len(found) == 1}
+    done = runs[runs.state == "done"].groupby(["dataset", "model", "loss"], sort=False).total
+    images = {key: int(found[0]) for key, found in done.unique().items() if len(found) == 1}
+    finished = done.size().to_dict()
     return tuple(
-        summarise(key, scores, series.metric, images.get(key)) for key, scores in series.cells.items()
+        summarise(key, scores, series.metric, images.get(key), finished.get(key, 0))
+        for key, scores in series.cells.items()
     )
 
 

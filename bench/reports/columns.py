@@ -16,7 +16,7 @@ from bench.statistics.ranks import Superiority
 from bench.statistics.verdicts import Interval
 
 if TYPE_CHECKING:
-    from bench.comparisons.comparison import Comparison, Metric
+    from bench.comparisons.comparison import Comparison
     from bench.reports.schema import Cell
 
 Where = Literal["first", "tests", "effects", ""]
@@ -68,9 +68,9 @@ class Column(blocks.Column):
             sorted_by = value.estimate
         return blocks.Cell(self.write(value, entry), sorted_by)
 
-    def headed(self, metric: Metric, method: str) -> Column:
+    def headed(self, metric: str, method: str) -> Column:
         """With its heading filled in."""
-        names = {"metric": metric.heading, "method": method}
+        names = {"metric": metric, "method": method}
         return replace(self, heading=self.heading.format(**names), latex=self.latex.format(**names))
 
 
@@ -259,9 +259,13 @@ class _Holder:
 
 
 def columns_of(
-    where: Where, design: Design, entries: Sequence[Entry], metric: Metric, method: str
+    where: Where, design: Design, entries: Sequence[Entry], metric: str = "", method: str = ""
 ) -> list[Column]:
-    """The columns of one table. Those that no entry can fill are not there."""
+    """The columns of one table. Those that no entry can fill are not there.
+
+    Args:
+        metric, method: what headings call them.
+    """
     return [
         column.headed(metric, method)
         for column in COLUMNS

@@ -43,7 +43,8 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     design = (Design if request.paired else Unpaired)(request.alpha)
     first, others = (analyse(series, baseline, design) for series in (measured[:1], measured[1:]))
     metrics = tuple(series.metric for series in measured)
-    notes = dict.fromkeys([*found.notes, *first.notes, *others.notes])
+    further = [f"secondary: {note}" for note in others.notes if note not in first.notes]
+    notes = dict.fromkeys([*found.notes, *first.notes, *further])
     if len(methods) == 1:
         notes[f"there is one method, {baseline}, and nothing to compare it with"] = None
     return Compared(

@@ -10,6 +10,8 @@ from functools import partial
 from statistics import median
 from typing import NamedTuple
 
+from rich.cells import cell_len
+
 from bench.comparisons.comparison import Comparison, Metric
 from bench.reports import columns
 from bench.reports.answer import all_remarks
@@ -28,11 +30,13 @@ from bench.reports.blocks import (
 from bench.reports.columns import Design, Entry, Where
 from bench.reports.formats import NOTHING, Scale, counted, level, p_value, scale_of
 from bench.reports.ranks import letters
-from bench.reports.render.markdown import fitting
+from bench.reports.render.markdown import escaped, fitting, room_for_names, within
 from bench.reports.schema import Analysed, Compared, Family, Ranking, Report
 from bench.reports.schema import Cell as CellOf
 from bench.statistics.verdicts import Interval, Word
 
+HEADINGS = (20, 12)
+"""Characters that a metric's name gets in a heading: fewer where that leaves those of losses less."""
 MARKS = ("†", "‡", "§", "¶", "‖")
 SCALED_DOWN = "SCALED DOWN: a trial with tiny models, few images and two epochs, which answers nothing."
 OPTIMISTIC = "OPTIMISTIC: the epoch was chosen on the test set itself, so no verdict is given."
@@ -67,17 +71,17 @@ class Group(NamedTuple):
 
 def groups(family: Family, metric: Metric) -> list[Group]:
     """The settings of one metric, in the order of the suite."""
-    every = [cell for cell in family.cells if cell.metric == metric.name]
     cells: dict[tuple[str, str], list[CellOf]] = {}
-    for cell in every:
-        cells.setdefault((cell.dataset, cell.model), []).append(cell)
+    for cell in family.cells:
+        if cell.metric == metric.name:
+            cells.setdefault((cell.dataset, cell.model), []).append(cell)
     compared = {(*c.key[:2], c.loss): c for c in family.comparisons if c.metric == metric.name}
     return [
         Group(
             *pair,
             metric=metric,
             cells=group,
-            scale=scale_of(metric, group if metric.unit == "%" else every),
+            scale=scale_of(metric, group),
             compared={cell.loss: c for cell in group if (c := compared.get((*pair, cell.loss)))},
         )
         for pair, group in cells.items()
@@ -102,9 +106,10 @@ def cautions(document: Analysed) -> list[str]:
     if document.optimistic:
         said.append(OPTIMISTIC)
     if not document.complete:
-        done, failed, planned = (
-            sum(getattr(c, of) for c in document.cells) for of in ("n", "failed", "planned")
+        done, unknown, failed, planned = (
+            sum(getattr(c, of) for c in document.cells) for of in ("n", "unknown", "failed", "planned")
         )
+        done += unknown
         ended = f", {failed:,} failed" if failed else ""
         rest = "all of this may still change" if done + failed < planned else "no run is left to train"
         said.append(f"{done:,} of {planned:,} runs are finished{ended}: {rest}.")
@@ -123,7 +128,7 @@ def document(report: Analysed, title: str = "", *, page: bool = False) -> Docume
     remarks = report.notes if page else all_remarks(report)
     closing: list[Block] = [
         *([Notes(tuple(remarks))] if remarks else []),
-        *in_full(maker.short),
+        *in_full(maker.cut),
         Paragraph(report.method),
         *maker.legend(),
     ]
@@ -154,11 +159,26 @@ class _Maker:
         self.notes = {metric.name: _intervals(report, metric) for metric in report.metrics}
         names = list(dict.fromkeys(cell.loss for cell in (*report.cells, *report.secondary.cells)))
         self.short = {name: name for name in names}
+        """What tables call a loss; so with the heading of a metric, and of what is compared."""
+        self.headings = {metric.heading: metric.heading for metric in report.metrics}
+        self.method = {report.method_name: report.method_name}
         if not shorten:
             return
-        tables = [block for block in (*self.first(), *self.secondary()) if isinstance(block, Table)]
-        self.short = fitting(names, [table for table in tables if not table.detail])
+        longest = max((cell_len(escaped(name)) for name in names), default=0)
+        for length in HEADINGS:
+            self.headings = within([*self.headings], length)
+            tables = [block for block in (*self.first(), *self.secondary()) if isinstance(block, Table)]
+            first = [table for table in tables if not table.detail]
+            if room_for_names(first) >= min(HEADINGS[-1], longest):
+                break
+        self.short = fitting(names, first)
+        self.method = fitting([report.method_name], first)
         self.marks, self.used = {}, {}
+
+    @property
+    def cut(self) -> dict[str, str]:
+        """All names, and what stands for them."""
+        return {**self.headings, **self.method, **self.short}
 
     # ------------------------------------------------------------------------------------- its parts
 
@@ -181,9 +201,10 @@ class _Maker:
             f"{counted(len(family.comparisons), 'comparison')} by {family.adjusted_by or 'no method'}."
         )
         for metric in self.report.metrics[1:]:
-            better = "higher" if metric.higher_is_better else "lower"
+            better = f"{'higher' if metric.higher_is_better else 'lower'} is better"
+            margin = f", margin ±{metric.within}" if metric.margin else ""
             for group in groups(family, metric):
-                yield Heading(f"secondary · {metric.name} · {group.name}", 3, f"{better} is better")
+                yield Heading(f"secondary · {metric.name} · {group.name}", 3, better + margin)
                 yield from self._tables(group)
 
     def epochs(self) -> Iterator[Block]:
@@ -195,7 +216,8 @@ class _Maker:
             return
         metric = report.metrics[0]
         yield Heading("Had other epochs counted", 2, marks=self._cautions(), detail=True)
-        headings = (report.method_name, "chosen", "last", "best on test", "Δ then", "p then", "verdict then")
+        method = self.method[report.method_name]
+        headings = (method, "chosen", "last", "best on test", "Δ then", "p then", "verdict then")
         for group in groups(report, metric):
             rows = []
             for cell in group.cells:
@@ -228,7 +250,10 @@ class _Maker:
             ]
             caption = f"Average ranks of the losses with {ranking.model}, 1 is best"
             yield plain_table(
-                (report.method_name, "rank", "p adj.", "alike"), rows, words=(0, 3), caption=caption
+                (self.method[report.method_name], "rank", "p adj.", "alike"),
+                rows,
+                words=(0, 3),
+                caption=caption,
             )
             yield Paragraph(rank_words(ranking, report.alpha))
 
@@ -292,7 +317,8 @@ class _Maker:
         cell: Callable[[columns.Column, Entry], Cell],
         scale: str = "",
     ) -> Table:
-        shown = columns.columns_of(where, self.design, entries, group.metric, self.report.method_name)
+        heading, method = self.headings[group.metric.heading], self.method[self.report.method_name]
+        shown = columns.columns_of(where, self.design, entries, heading, method)
         rows = tuple(
             Row(
                 tuple(cell(column, entry) for column in shown),

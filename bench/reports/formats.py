@@ -26,14 +26,21 @@ class Scale:
 
     factor: int
     digits: int
+    powers: bool = False
+    """Whether with a power of ten: what is very small or very large."""
 
     def value(self, value: float | None) -> str:
         """A value, or a spread."""
-        return NOTHING if value is None else f"{self.factor * value:.{self.digits}f}"
+        return self._written(value, "")
 
     def difference(self, value: float | None) -> str:
         """With its sign."""
-        return NOTHING if value is None else f"{self.factor * value:+.{self.digits}f}"
+        return self._written(value, "+")
+
+    def _written(self, value: float | None, sign: str) -> str:
+        if value is None:
+            return NOTHING
+        return _short(f"{self.factor * value:{sign}.{self.digits}{'e' if self.powers else 'f'}}")
 
     def interval(self, interval: Interval | None) -> str:
         """From where to where."""
@@ -49,7 +56,8 @@ def scale_of(metric: Metric, cells: Sequence[Cell]) -> Scale:
     """Decimals that the values of some cells deserve.
 
     Of percentages: one image is worth 1/images. Of anything else: two digits of the smallest spread, if a
-    table of 80 characters has room for them: five digits of the largest value, unless that is tiny.
+    table of 80 characters has room for them: five digits of the largest value, unless that is tiny; or powers
+    of ten.
     """
     if metric.unit == "%":
         images = max((cell.test_images or 0 for cell in cells), default=0)
@@ -59,7 +67,9 @@ def scale_of(metric: Metric, cells: Sequence[Cell]) -> Scale:
     largest = max((abs(cell.mean) for cell in cells if cell.mean), default=1.0)
     if largest >= 0.01:
         digits = min(digits, 4 - max(math.floor(math.log10(largest)), 0))
-    return Scale(1, min(max(digits, 0), 9))
+    if digits > 5 or largest >= 1e8:
+        return Scale(1, 1 if largest < 1e-7 else 2, powers=True)
+    return Scale(1, max(digits, 0))
 
 
 def p_value(p: float | None, digits: int = 4) -> str:
@@ -75,7 +85,12 @@ def e_value(e: float | None) -> str:
         return NOTHING
     if 1e-3 <= e < 1e6:
         return f"{e:.3g}"
-    return f"{e:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+    return _short(f"{e:.0e}")
+
+
+def _short(text: str) -> str:
+    """A power of ten in as few letters as can be: ``3e-9``."""
+    return text.replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
 def number(value: float | None, digits: str = ".2f") -> str:

@@ -188,7 +188,11 @@ def _comparisons(suite: Suite, report: Report) -> list[str]:
             "at once, agrees with it, and about the runs that finished where some have failed."
         )
     if family := report.secondary.comparisons:
-        limits = listed([f"within ±{m.within} of {m.name}" for m in report.metrics[1:] if m.margin])
+        # Where no verdict is given, or none of these ends a comparison, nothing is called equivalent.
+        called = made is None and not report.optimistic
+        limits = listed(
+            [f"within ±{m.within} of {m.name}" for m in report.metrics[1:] if m.margin and called]
+        )
         said.append(
             "Secondary metrics decide nothing; p is adjusted over their "
             f"{counted(len(family), 'comparison')} alone, by {report.secondary.adjusted_by}"

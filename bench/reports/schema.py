@@ -47,6 +47,8 @@ class Cell(Frozen):
     values: tuple[float, ...]
     """The metric of each finished seed."""
     test_images: int | None
+    unknown: int = 0
+    """Seeds that have finished, but did not keep what the metric needs: they are not among ``n``."""
     mean_last: float | None = None
     """``mean``, had the last epoch counted."""
     mean_best_test: float | None = None

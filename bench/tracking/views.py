@@ -28,7 +28,7 @@ PARAMS = {"loss": 120, "model": 130, "dataset": 100, "seed": 60}
 SCORES = {"accuracy": 100, "correct": 80, "total": 70, "epoch": 70, "nll": 90, "ece": 90, "seconds": 90}
 """Columns in their order, and their widths in pixels. The metrics that a suite asks for come first."""
 
-CURVES = "^(train|validation|test)_(loss|accuracy)$"
+CURVES = "^(train|validation|test)_({})$"
 """The charts that are shown: what changes from epoch to epoch, and not a bar for every score."""
 EVERY_RUN = 'params.seed != ""'
 """Without the suite's own run: with it, all others are folded away below it."""
@@ -62,6 +62,7 @@ def plain(text: str) -> str:
 def _saved(suite: Suite, name: str, grouped: tuple[str, ...]) -> str:
     first = suite.metrics[0]
     scores = {key_of(metric.name): SCORES.get(metric.name, 100) for metric in suite.metrics} | SCORES
+    chooser = [re.escape(first.key)] if suite.chooses_by else []
     columns = {f"params.`{key}`": width for key, width in PARAMS.items()}
     columns |= {f"metrics.`{key}`": width for key, width in scores.items()}
     state: dict[str, Any] = {
@@ -72,7 +73,7 @@ def _saved(suite: Suite, name: str, grouped: tuple[str, ...]) -> str:
         "columnOrder": [*columns],
         "columnWidths": columns,
         "runsHiddenMode": "FIRST_20_RUNS",
-        "chartsSearchFilter": CURVES,
+        "chartsSearchFilter": CURVES.format("|".join(["loss", "accuracy", *chooser])),
     }
     if grouped:
         keys = [{"mode": "param", "groupByData": key} for key in grouped]

@@ -21,10 +21,10 @@ from bench.comparisons.designs import (
     Design,
     Scores,
     Unpaired,
-    UntilDecided,
     fewest_seeds,
     in_order,
 )
+from bench.comparisons.until_decided import UntilDecided
 from bench.statistics.crossed import Crossed, crossed_from_mean_squares
 from bench.statistics.sequential import evidence, threshold
 from bench.statistics.stopping import Outcome, Plan

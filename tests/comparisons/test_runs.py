@@ -18,6 +18,7 @@ from bench.comparisons import runs as reading
 from bench.errors import BenchError
 from bench.predictions import Predictions
 from bench.reports.build import report
+from bench.reports.document import cautions
 from bench.results import RunFolder
 from bench.statistics.crossed import crossed_of_table
 from bench.statistics.paired import paired_t
@@ -229,9 +230,42 @@ def test_where_only_some_runs_are_old_the_pairs_of_the_others_are_compared(
     assert (found["top_k(k=1)", "gce"].n, found["top_k(k=1)", "gce"].missing) == (6, (5,))
     assert found["nll", "mae"].n == 7
     assert found["nll", "mae"].new_images is None
+    # For new images, too: of the runs that kept what it takes.
+    for loss, seeds in (("mae", [0, 1, 2, 4, 6]), ("gce", [0, 1, 2, 3, 4, 6])):
+        kept = answers(suite, tmp_path)
+        table = [(kept[loss, s].rank < 1).astype(float) - (kept["ce", s].rank < 1) for s in seeds]
+        new = found["top_k(k=1)", loss].new_images
+        assert new is not None
+        expected = crossed_of_table(np.array(table))
+        assert (new.crossed.seeds, new.crossed.df) == (len(seeds), pytest.approx(expected.df))
     [note] = [note for note in made.notes if note.startswith("top_k")]
     for loss, seed in (("ce", 5), ("mae", 3)):
         assert f"{loss}, seed {seed} (run " in note
+    assert made.complete
+
+
+def test_it_does_not_matter_which_runs_are_old(suite: Suite, tmp_path: Path) -> None:
+    invent(suite, tmp_path)
+    made_old(suite, tmp_path, only=lambda loss, seed: (loss, seed) == ("ce", 0))  # the one that is read first
+    found = {(c.metric, c.loss): c for c in report(suite, tmp_path).secondary.comparisons}
+    assert found["top_k(k=1)", "gce"].n == 6
+    assert found["top_k(k=1)", "gce"].new_images is not None
+    assert found["nll", "gce"].n == 7
+    assert found["nll", "gce"].new_images is None
+
+
+def test_runs_that_lack_the_first_metric_have_finished_all_the_same(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=LOSSES, seeds=3, metrics=[{"top_k": {"k": 1}}, "accuracy"])
+    invent(suite, tmp_path)
+    made_old(suite, tmp_path)
+    made = report(suite, tmp_path)
+    assert [(cell.n, cell.unknown) for cell in made.cells] == [(0, 3)] * 3
+    assert [(cell.n, cell.unknown) for cell in made.secondary.cells] == [(3, 0)] * 3
+    assert made.complete
+    assert cautions(made) == []
+    assert made.answer == "Nothing can be said: top_k(k=1) is not known of runs that have finished."
+    (RunFolder(tmp_path, suite.cells[0].runs[0].id).path / "result.json").unlink()
+    assert cautions(report(suite, tmp_path)) == ["8 of 9 runs are finished: all of this may still change."]
 
 
 def test_damaged_details_are_seen_where_they_are_needed_and_only_there(
@@ -397,7 +431,10 @@ def test_one_that_needs_what_runs_did_not_keep_is_said(make_suite: Make, tmp_pat
     made = report(filled(make_suite, tmp_path, metrics=["accuracy", "metrics_of_mine:needs"]), tmp_path)
     assert {cell.n for cell in made.secondary.cells} == {0}
     [note] = [note for note in made.notes if "needs: not known" in note]
-    assert note.endswith("was not kept: the suite that trained the run has no `keep_probabilities: true`")
+    assert note.endswith(
+        "was not kept: the suite that trained the run has no `keep_probabilities: true`; move the folder of "
+        "a run away, and `bench run` trains it again and keeps it"
+    )
 
 
 def test_an_infinite_loss_is_no_value_and_says_so(make_suite: Make, tmp_path: Path) -> None:
@@ -413,6 +450,21 @@ def test_an_infinite_loss_is_no_value_and_says_so(make_suite: Make, tmp_path: Pa
     found = report(suite, tmp_path)
     assert [c.n for c in found.secondary.cells] == [4, 3]
     assert any("returned inf for image 7" in note for note in found.notes)
+
+
+def test_remarks_that_differ_from_run_to_run_are_not_all_listed(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=["ce", "mae"], seeds=4, metrics=["accuracy", "macro_f1"])
+    for number, run in enumerate(suite.runs()):
+        folder = finish_run(run, tmp_path, 99)
+        labels = np.zeros(100, dtype=np.uint8)
+        predicted = labels.copy()
+        predicted[0] = 1 + number  # a class without a test image, another one in every run
+        made = folder.result()
+        assert made is not None
+        again(folder, alike(predicted, labels, made.model_dump(), classes=10))
+    notes = [note for note in report(suite, tmp_path).notes if note.startswith("macro_f1")]
+    assert len(notes) == 5
+    assert notes[-1] == "macro_f1: 4 more remarks of the kind, on other runs"
 
 
 def test_classes_without_test_images_are_said_with_the_convention(make_suite: Make, tmp_path: Path) -> None:

@@ -135,6 +135,18 @@ def test_a_class_is_made_with_its_options(own: Any) -> None:
     assert own(source)("Cost", price=3).value(PREDICTIONS) == pytest.approx(3 * PREDICTIONS.nll.mean())
 
 
+def test_classes_and_ranks_can_be_subtracted(own: Any) -> None:
+    """They are kept as unsigned numbers of a byte or two."""
+    kept = Predictions(
+        np.array([3, 0, 9], dtype=np.uint8),
+        np.array([5, 0, 1], dtype=np.uint8),
+        {"rank": np.array([1, 0, 2], dtype=np.uint16)},
+    )
+    make = own("def far(p):\n    return abs(p.predicted - p.labels)\n\ndef off(p):\n    return p.rank - 1\n")
+    assert make("far").measure(kept).per_image.tolist() == [2, 0, 8]
+    assert make("off").measure(kept).per_image.tolist() == [0, -1, 1]
+
+
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
@@ -190,6 +202,16 @@ def test_its_direction_is_said_or_guessed(own: Any) -> None:
     ):
         assert (found.higher_is_better, found.direction_guessed) == (higher, guessed)
     assert not metric("nll").direction_guessed
+
+
+def test_the_direction_of_a_class_may_depend_on_its_options(own: Any) -> None:
+    make = own(
+        "class Loss:\n    def __init__(self, negated=False):\n        self.higher_is_better = negated\n\n"
+        "    def __call__(self, p):\n        return 1\n\n"
+        "class Score(Loss):\n    higher_is_better = property(lambda self: False, lambda self, value: None)\n"
+    )
+    for found, higher in ((make("Loss"), False), (make("Loss", negated=True), True), (make("Score"), False)):
+        assert (found.higher_is_better, found.direction_guessed) == (higher, False)
 
 
 def test_its_unit_and_direction_are_no_options_of_it(own: Any) -> None:

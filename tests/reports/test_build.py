@@ -131,6 +131,20 @@ def test_what_cannot_be_computed_is_said(
     assert note in comparison.note
 
 
+def test_what_is_noted_of_secondary_metrics_is_not_taken_for_the_first(
+    make_suite: Make, tmp_path: Path
+) -> None:
+    suite = make_suite(losses=["ce", "mae"], seeds=7, metrics=["accuracy", "nll"])
+    for run in suite.runs():
+        mae = run.text == suite.cells[1].text
+        nll = 0.2 - 0.01 * (run.seed + 1) * (mae and run.seed < 2)
+        finish_run(run, tmp_path, 900 - 9 * mae - run.seed * (3 - mae), 1000, nll=nll)
+    made = report(suite, tmp_path)
+    assert [c.verdict.word for c in made.comparisons if c.verdict] == ["inferior"]
+    [note] = [note for note in made.notes if "with 2 seeds that differ" in note]
+    assert note.startswith("secondary: mae: ")
+
+
 def test_test_sets_of_different_size_are_not_compared(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite(losses=["ce", "mae"], seeds=2)
     for run in suite.cells[0].runs:

@@ -133,6 +133,8 @@ def test_whole_numbers_without_a_name_are_counts_or_percentages() -> None:
         made = compare(percent, total_images=10_000, **asked)
         assert made.cells[0].counts[0] == 9_400
         assert "accuracies are percentages" in made.reading
+        # No name says what they are: errors would get the opposite verdict.
+        assert ("(if not, say --lower-is-better)" in made.reading) == (not asked)
     counts = compare(percent.assign(ce=percent.ce * 100, a=percent.a * 100), total_images=10_000)
     assert counts.cells[0].counts[0] == 9_400
     assert "numbers of correct answers (guessed: the largest is 9700)" in counts.reading

@@ -184,6 +184,56 @@ def test_the_first_table_fits_80_characters_and_names_are_told_apart(
             assert {row.cells[0].text for row in table.rows} <= {*short[0]}
 
 
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(
+    labels(),
+    st.sampled_from(["", "%", "nats", "milliseconds an image"]),
+    st.sampled_from(["method", "which_algorithm_was_used", "loss"]),
+    st.integers(-15, 14),
+)
+def test_long_names_of_metrics_fit_as_well_and_so_do_numbers_of_any_size(
+    name: str, unit: str, method: str, power: int
+) -> None:
+    metric = Metric(name, unit, False, None)
+    arms = {"ce": BASE, "confidence_penalty(weight=0.1)": BETTER, "confidence_penalty(weight=0.2)": WORSE}
+    told = made(
+        measured(arms),
+        measured(arms, metric, total=max(10 ** (3 - power), 1) if unit != "%" else 1000),
+        method_name=method,
+    )
+    lines = [line for line in markdown(tables(told)).splitlines() if line]
+    assert max(map(cell_len, lines)) <= 80
+    said = texts(document(told).blocks(everything=False))
+    for table, full in zip(tables(told), ("accuracy %", metric.heading), strict=True):
+        for heading, whole in ((table.columns[0].heading, method), (table.columns[2].heading, full)):
+            assert heading == flat(whole) or f"{heading} is {whole}" in said
+    whole = [t for t in document(told, page=True).tables if isinstance(t, Table) and not t.detail]
+    assert whole[1].columns[2].heading == metric.heading  # a page has room
+
+
+@pytest.mark.parametrize(
+    ("means", "spread", "written"),
+    [
+        ([1.036, 0.737], 0.07, ("0.737", "-0.299")),
+        ([302.1, 255.0], 5.7, ("255.0", "-47.1")),
+        ([0.012, 0.011], 0.0003, ("0.0110", "-0.0010")),
+        ([0.0031, 0.0025], 0.00004, ("2.50e-3", "-6.00e-4")),
+        ([3e-14, 2.5e-14], 6e-16, ("2.5e-14", "-5.0e-15")),
+        ([3e14, 2.5e14], 6e12, ("2.50e14", "-5.00e13")),
+        ([0.0, 0.0], 0.0, ("0.000", "+0.000")),
+    ],
+)
+def test_numbers_have_the_decimals_that_they_deserve(
+    means: list[float], spread: float, written: tuple[str, str]
+) -> None:
+    cells = [
+        summarise(("d", "m", str(k)), Scores({}, None), NLL).model_copy(update={"mean": mean, "sd": spread})
+        for k, mean in enumerate(means)
+    ]
+    scale = scale_of(NLL, cells)
+    assert (scale.value(means[1]), scale.difference(means[1] - means[0])) == written
+
+
 def test_columns_that_nothing_fills_are_not_there() -> None:
     told = made(measured({"ce": BASE}))
     assert [c.heading for c in tables(told)[0].columns] == ["loss", "seeds", "accuracy %", "verdict"]
@@ -323,7 +373,7 @@ def test_it_says_how_much_is_finished(more: dict[str, Any], said: str) -> None:
 
 
 def test_secondary_metrics_are_headed_so_and_say_their_direction() -> None:
-    f1 = Metric("macro_f1", "%", True, None)
+    f1 = Metric("macro_f1", "%", True, 0.5)
     told = made(*(measured({"ce": BASE, "a": BETTER}, metric) for metric in (ACCURACY, NLL, f1)))
     shown = document(told)
     headings = [(b.text, b.size) for b in shown.tables if isinstance(b, Heading)]
@@ -331,7 +381,7 @@ def test_secondary_metrics_are_headed_so_and_say_their_direction() -> None:
         ("digits · vgg", "1,000 test images"),
         ("Secondary metrics", ""),
         ("secondary · nll · digits · vgg", "lower is better"),
-        ("secondary · macro_f1 · digits · vgg", "higher is better"),
+        ("secondary · macro_f1 · digits · vgg", "higher is better, margin ±0.5 points"),
     ]
     assert [t.rows[1].cells[-1].text for t in tables(told)] == [
         f"{word}{MARK}" for word in ("superior", "inferior", "superior")

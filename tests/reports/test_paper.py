@@ -369,9 +369,27 @@ def test_methods_say_what_each_metric_is_and_which_decides(make_suite: Make, tmp
     assert "@inproceedings{guo2017," in written["references.bib"]
 
 
+def test_methods_call_nothing_equivalent_where_no_verdict_is_given(make_suite: Make, tmp_path: Path) -> None:
+    margins = {"accuracy": 0.5, "nll": 0.01}
+    said = {}
+    for selection in ("last", "test"):
+        suite = make_suite(
+            name=selection,
+            losses=["ce", "mae"],
+            seeds=6,
+            metrics=["accuracy", "nll"],
+            selection=selection,
+            analysis={"margin": margins},
+        )
+        said[selection] = paper(suite, tmp_path, fill(suite, tmp_path))["methods.md"]
+    assert "and equivalent means within ±0.01 nats of nll" in said["last"]
+    assert "equivalent" not in said["test"]
+
+
 def test_methods_of_a_design_that_adds_seeds(make_suite: Make, tmp_path: Path) -> None:
     added = {"start": 5, "step": 5, "max": 15, "until": "decided"}
-    suite = make_suite(losses=["ce", "mae", "gce"], seeds=added, metrics=["accuracy", "nll"])
+    more = {"metrics": ["accuracy", "nll"], "analysis": {"margin": {"nll": 0.01}}}
+    suite = make_suite(losses=["ce", "mae", "gce"], seeds=added, **more)
     written = paper(suite, tmp_path, fill(suite, tmp_path))
     for said in (
         "The design is sequential. Accuracy and nll are those of the last epoch.",
@@ -384,6 +402,7 @@ def test_methods_of_a_design_that_adds_seeds(make_suite: Make, tmp_path: Path) -
     ):
         assert said in written["methods.md"]
     assert "Student" not in written["methods.md"]
+    assert "of nll" not in written["methods.md"]  # a secondary metric is not called equivalent there
     assert "westfall" not in written["references.bib"]
     without = make_suite(losses=["ce", "mae", "gce"], seeds=added, analysis={"margin": 0})
     written = paper(without, tmp_path, report(without, tmp_path))

@@ -175,7 +175,8 @@ def test_every_metric_can_be_asked_of_a_run_that_nobody_prepared(make_suite: Mak
     result = finished(folder)
     answers = folder.predictions(result)
     assert (answers.rank == 0).sum() == result.correct
-    assert (answers.classes, answers.rank.dtype, answers.nll.dtype) == (10, np.uint16, np.float32)
+    kept = answers.details["rank"].dtype, answers.nll.dtype
+    assert (answers.classes, *kept) == (10, np.uint16, np.float32)
     for name in ("nll", "brier", "ece"):
         assert measure(metric(name), folder, result).value == pytest.approx(getattr(result, name), abs=1e-6)
     expected = f1_score(answers.labels, answers.predicted, average="macro")

@@ -6,7 +6,6 @@ number of 1/10ᵏ, so that 0.3 − 0.2 and 0.2 − 0.1 are the same difference.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from bench.comparisons.tables.layout import Layout, Request, Score
 from bench.comparisons.tables.rows import KEY, long_rows, named, numbers, refuse
 from bench.errors import BenchError
 from bench.metrics import lower_is_better
+from bench.results import TooLarge, unit_for
 from bench.statistics.agreement import joint_correct, pack
 from bench.suite import PERCENT_MARGIN
 
@@ -31,8 +31,8 @@ LARGEST_UNIT = 200_000
 """Accuracies with many digits are multiples of 1/n, for the smallest n up to this that fits them all."""
 MOST_ROUNDED = 5
 """Digits of an accuracy (a fraction) up to which its last one is the unit: .95933 is 95,933 of 100,000."""
-DIGITS, MOST_DIGITS = 13, 18
-"""Of any other number: those that floating point leaves alone; of the sum of all: those that 64 bits hold."""
+DIGITS = 13
+"""Of any other number: those that floating point leaves alone."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Reque
                 on = f"{min(found):,} to {max(found):,} images"
                 remarks.append(f"{' × '.join(filter(None, key))}: its seeds were tested on {on}")
         several = f"{score.name}: " if len(scores) > 1 else ""
+        if score is unnamed and request.percent is None:
+            words += "; higher is better (if not, say --lower-is-better)" * (score.kind == "accuracy")
         said += [several + words] if words else []
         notes += [several + remark for remark in remarks]
         unit, usual = ("", None) if score.kind == "metric" else ("%", PERCENT_MARGIN)
@@ -166,13 +168,16 @@ def _in_units(source: str, rows: pd.DataFrame) -> tuple[pd.Series[float], pd.Ser
     counts = rows.value.copy()
     totals = (rows.images if "images" in rows else pd.Series(1, rows.index)).astype(object)
     for _, group in rows.value.groupby([rows.dataset, rows.model]):
-        before = math.floor(math.log10(group.abs().max() or 1)) + 1
-        room = MOST_DIGITS - before - len(str(len(group)))
-        large = (rows.value.abs() >= 10.0 ** (before - 1)) & (room < 0)
-        refuse(source, rows, large, f"a number below {10.0 ** (before + room):.0e}: in a larger unit")
-        decimals = min(max(DIGITS - before, 0), room, 300)
-        counts[group.index] = (group * 10.0**decimals).round()
-        totals[group.index] *= 10**decimals
+        try:
+            unit = unit_for(group, DIGITS, 300)
+        except TooLarge as error:
+            large = (rows.value.abs() >= error.limit) & rows.index.isin(group.index)
+            refuse(
+                source, rows, large, f"a number below {error.limit:.0e}: in a larger unit, or its logarithm"
+            )
+            raise
+        counts[group.index] = (group * float(unit)).round()
+        totals[group.index] *= unit
     return counts, totals
 
 

@@ -68,7 +68,7 @@ def draw(material: Material) -> list[Sketch]:
         if group.compared
     }
     every = [entry for found in entries.values() for entry in found]
-    first = columns_of("first", design_of(report), every, metric, "")
+    first = columns_of("first", design_of(report), every)
     columns = [column for column in first if column.path.partition(".")[0] in ("comparison", "verdict")]
     tables = {
         pair: [(entry.name, tuple(column.cell(entry).text for column in columns)) for entry in found]

@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import jinja2
@@ -132,7 +133,7 @@ def _embedded(runs: RunList, report: Report) -> Markup:
     scale = scale_of(metric, report.cells)
     data = dict(runs) | {
         "counted": metric.counted,
-        "scale": {"factor": scale.factor, "digits": scale.digits},
+        "scale": asdict(scale),
         "values": [values.get((cell["dataset"], cell["model"], cell["loss"]), {}) for cell in runs.cells],
     }
     text = json.dumps(data, separators=(",", ":"))

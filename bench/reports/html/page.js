@@ -156,6 +156,12 @@
     byId("run-next").disabled = first + PAGE >= found.length;
   }
 
+  /** A value of the metric that decides, as tables have it. */
+  function written(value) {
+    const { digits, powers } = data.scale;
+    return powers ? value.toExponential(digits).replace("e+", "e") : value.toFixed(digits);
+  }
+
   function rowOf(run) {
     const number = (value, digits) =>
       make("td", { className: "number" }, value === null ? "—" : value.toFixed(digits));
@@ -168,7 +174,7 @@
       name(run.dataset), name(run.model), name(run.loss),
       make("td", { className: "number" }, String(run.seed)),
       make("td", {}, make("span", { className: `state ${run.state}` }, run.state), reason),
-      number(run.value === null ? null : data.scale.factor * run.value, data.scale.digits),
+      make("td", { className: "number" }, run.value === null ? "—" : written(data.scale.factor * run.value)),
       number(run.epoch, 0), number(run.seconds, 1),
       make("td", { className: "traces" }, ...links(run)));
     opener.onclick = () => {

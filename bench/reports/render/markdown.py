@@ -64,16 +64,25 @@ def in_html(text: str) -> str:
     return re.sub(r"(\\\\)|\\?([&<])", lambda found: found[1] or _HTML[found[2]], escaped(text))
 
 
+def room_for_names(tables: Iterable[Table]) -> int:
+    """Characters that the other columns of these tables leave of a line."""
+    beside = [0]
+    for table in tables:
+        widths = _widths(_lines(table, escaped))
+        beside.append(sum(widths[1:]) + len(widths) + 1)
+    return NARROW - max(beside)
+
+
 def fitting(names: Sequence[str], tables: Iterable[Table]) -> dict[str, str]:
     """Short names, with which a line of these tables has no more than :data:`NARROW` characters.
 
     Their columns may stand as close as they can; a backslash before what would be markup takes room, too.
     """
-    beside = [0]
-    for table in tables:
-        widths = _widths(_lines(table, escaped))
-        beside.append(sum(widths[1:]) + len(widths) + 1)
-    room = min(max(NARROW - max(beside), NAME_WIDTHS[0]), NAME_WIDTHS[1])
+    return within(names, min(max(room_for_names(tables), NAME_WIDTHS[0]), NAME_WIDTHS[1]))
+
+
+def within(names: Sequence[str], room: int) -> dict[str, str]:
+    """Names that take no more than ``room`` characters, backslashes included."""
     for fewer in range(room, 0, -1):
         short = shortened(names, fewer)
         if all(cell_len(escaped(name)) <= room for name in short.values()):
