@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from helpers import finish_run
 
 from bench.design import Design, as_it_stands, stopping_plan
 from bench.errors import BenchError
+from bench.launch.plan import plan
+from bench.launch.text import plan_text
 from bench.results import RunFolder
 from bench.statistics.stopping import Outcome
 from bench.suite import Suite
@@ -96,3 +100,18 @@ def test_damage_to_what_is_measured_holds_up_a_look(suite: Suite, tmp_path: Path
     path = RunFolder(tmp_path, run.id).path / "predictions.npz"
     path.write_bytes(path.read_bytes()[:-1])
     assert [len(cell.seeds) for cell in as_it_stands(suite, tmp_path).cells][1] == 4 < asked[1]
+
+
+def test_a_plan_says_why_equivalence_is_not_simulated(make_suite: Make, tmp_path: Path) -> None:
+    said = {}
+    for margin in (None, 0.05):
+        analysis = {} if margin is None else {"margin": margin}
+        suite = make_suite(losses=[*WORSE], seeds=ADDED, metrics="nll", analysis=analysis)
+        before = plan_text(plan(suite, tmp_path, 1, "cpu"))
+        finish(suite, tmp_path)
+        said[margin] = before, plan_text(plan(suite, tmp_path, 1, "cpu"))
+        for run in suite.runs():
+            shutil.rmtree(RunFolder(tmp_path, run.id).path, ignore_errors=True)
+    assert all("equivalence is left out: there is no margin" in text for text in said[None])
+    assert "is not known before there are results" in said[0.05][0]
+    assert re.search(r"the margin is [\d.]+ sd, by the finished runs", said[0.05][1])

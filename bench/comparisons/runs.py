@@ -249,7 +249,8 @@ def _scores(
     try:
         units = {pair: unit_for(found) for pair, found in known.items()}
     except BenchError as error:
-        raise BenchError(f"metric '{metric.name}': {error}") from None
+        largest = max(values, key=lambda run_id: abs(values[run_id]))
+        raise BenchError(f"run {largest}: metric '{metric.name}': {error}") from None
     counts: dict[Key, dict[Seed, int]] = {key: {} for key in planned}
     totals: dict[Key, set[int]] = {key: set() for key in planned}
     lost: dict[Key, set[Seed]] = {key: set() for key in planned}

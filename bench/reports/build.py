@@ -57,7 +57,7 @@ def report_and_agreement(
     first = analyse(measured[:1], baseline, design, _other_recipes(suite), judged=judged)
     others = analyse(measured[1:], baseline, design.secondary(first.standings), judged=judged)
     added = sequential.summary(plan, first.comparisons, runs) if plan else None
-    epochs = other_epochs(measured[0], baseline, alpha, runs)
+    epochs = other_epochs(measured[0], baseline, alpha, runs, judged=judged)
     cells = tuple(cell.model_copy(update=epochs.get(cell.key, {})) for cell in _cells(measured[0], runs))
     guessed = [
         f"{metric.name}: {'higher' if metric.higher_is_better else 'lower'} is better, which was guessed "

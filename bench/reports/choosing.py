@@ -19,13 +19,14 @@ from bench.results import in_units
 
 
 def other_epochs(
-    measured: Measured, baseline: str, alpha: float, runs: pd.DataFrame
+    measured: Measured, baseline: str, alpha: float, runs: pd.DataFrame, *, judged: bool
 ) -> dict[Key, dict[str, Any]]:
     """What a :class:`~bench.reports.schema.Cell` says of the last and of the best test epoch.
 
     Args:
         measured: by the metric that chose the epoch.
         runs: of :func:`bench.results.frame`.
+        judged: whether verdicts are given: not where that epoch is the one that counts.
     """
     last: dict[Key, dict[Seed, int]] = {key: {} for key in measured.cells}
     best: dict[Key, dict[Seed, int]] = {key: {} for key in measured.cells}
@@ -38,9 +39,8 @@ def other_epochs(
                 counts[tuple(names)][int(seed)] = count
     there = {key: replace(scores, counts=best[key]) for key, scores in measured.cells.items()}
     # Whoever reports these has not stopped by a rule: the seeds that there are count as planned.
-    compared = {
-        c.key: c for c in analyse([Measured(measured.metric, there)], baseline, Design(alpha)).comparisons
-    }
+    analysis = analyse([Measured(measured.metric, there)], baseline, Design(alpha), judged=judged)
+    compared = {comparison.key: comparison for comparison in analysis.comparisons}
     known: dict[Key, dict[str, Any]] = {}
     for key, scores in measured.cells.items():
         of = scores.total
