@@ -115,7 +115,8 @@ def remarks(c: Comparison) -> list[str]:
     """What is missing, what could not be computed and why, how many seeds would do."""
     said = [c.note] if c.note else []
     if c.missing:
-        said.append(f"no pair for seed {some(c.missing)}: only seeds that both have a result for are compared")
+        both = "only seeds that both have a result for are compared"
+        said.append(f"no pair for seed {some(c.missing)}: {both}")
     if c.sequence is not None and c.sequence.outcome in STOPPED:
         said.append(STOPPED[c.sequence.outcome])
     if c.seeds_to_decide is not None:

@@ -510,7 +510,7 @@ def test_where_the_epoch_was_chosen_on_the_test_set_there_is_no_answer() -> None
             "adjusted p = .9375. A new experiment of about ",
         ),
         ([901], ACCURACY, "a cannot be told apart from ce yet: +0.10 points over 1 seed. One seed: no "),
-        ([], ACCURACY, "a cannot be compared with ce yet: no pair for seed 0, 1, 2, 3, 4, 5, 6: only runs "),
+        ([], ACCURACY, "a cannot be compared with ce yet: no pair for seed 0, 1, 2, 3, 4, 5, 6: only seeds "),
     ],
 )
 def test_every_comparison_is_a_sentence(counts: list[int], metric: Metric, said: str) -> None:
