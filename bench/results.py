@@ -324,6 +324,9 @@ class RunFolder:
         stale = () if weights is not None else ("weights.safetensors",)
         for leftover in ("checkpoint.pt", "failure.json", "predictions.npy", *stale):
             (self.path / leftover).unlink(missing_ok=True)
+        # One killed while it wrote a file atomically left that file's temporary.
+        for temporary in self.path.glob(".*.*"):
+            temporary.unlink(missing_ok=True)
 
     def fail(self, reason: str, trace: str = "") -> None:
         """Write ``failure.json``. The run stays failed until :meth:`forget_failure`."""

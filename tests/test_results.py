@@ -60,6 +60,25 @@ def test_kept_weights_make_a_fifth_file(run: Run, tmp_path: Path) -> None:
     assert not (folder.path / "predictions.npy").exists()
 
 
+@pytest.mark.parametrize("name", ["run.json", "metrics.jsonl", "predictions.npz", "result.json"])
+def test_a_file_that_a_killed_attempt_was_writing_does_not_stay(name: str, run: Run, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, run.id)
+
+    def die(file: int) -> None:
+        raise SystemExit
+
+    with folder.claim():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", die)
+            # A process that is killed does not come to clean up either.
+            patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
+            with pytest.raises(SystemExit):
+                disk.write_atomically(folder.path / name, b"half of it")
+        assert len(list(folder.path.glob(f".{name}.*"))) == 1
+        finish_run(run, tmp_path, correct=90)
+        assert {path.name for path in folder.path.glob(".*")} == {".claim"}
+
+
 def test_classes_take_one_byte_an_image(run: Run, tmp_path: Path) -> None:
     folder = finish_run(run, tmp_path, correct=90)
     result = folder.result()
