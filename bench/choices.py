@@ -9,10 +9,12 @@ suite of 100,000 runs must not wait for it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,6 +185,29 @@ def load_callable(name: str) -> Any:
     if not callable(found):
         raise BenchError(f"'{name}' is {describe(found)}, not a callable")
     return found
+
+
+def construct(kind: str, choice: Choice, *arguments: str) -> Callable[..., Any]:
+    """What a ``module:callable`` of the user's own gives, to be called with these ``arguments``.
+
+    A function is called with the arguments and the options. A class is constructed with the options, and its
+    instance is called.
+
+    Raises:
+        BenchError: it cannot be imported, or not be built or called so; ``kind`` is its word in the message.
+    """
+    found = load_callable(choice.name)
+    options = dict(choice.options.model_extra or {})
+    try:
+        if not isinstance(found, type):
+            inspect.signature(found).bind(*arguments, **options)
+            return functools.partial(found, **options)
+        ready: Callable[..., Any] = found(**options)
+        inspect.signature(ready).bind(*arguments)
+    except Exception as error:  # a constructor of the user's own can raise anything
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
+        raise BenchError(f"{kind} '{choice.name}' with {given}: {type(error).__name__}: {error}") from error
+    return ready
 
 
 def explain(error: ValidationError) -> list[str]:

@@ -17,16 +17,13 @@ torch is not imported here: planning a suite must not wait for it.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bench.choices import Choice, ForeignOptions, Options, choose, load_callable
-from bench.errors import BenchError
+from bench.choices import Choice, ForeignOptions, Options, choose, construct
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -304,15 +301,4 @@ def as_function(choice: Choice) -> Callable[..., Tensor]:
     """
     if isinstance(choice.options, Loss):
         return choice.options
-    found = load_callable(choice.name)
-    options = dict(choice.options.model_extra or {})
-    try:
-        if not isinstance(found, type):
-            inspect.signature(found).bind("logits", "target", **options)
-            return functools.partial(found, **options)
-        ready: Callable[..., Tensor] = found(**options)
-        inspect.signature(ready).bind("logits", "target")
-    except Exception as error:  # a constructor of the user's own can raise anything
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
-        raise BenchError(f"loss '{choice.name}' with {given}: {type(error).__name__}: {error}") from error
-    return ready
+    return construct("loss", choice, "logits", "target")

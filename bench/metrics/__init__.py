@@ -10,9 +10,7 @@ numpy is not imported here, and a metric's file only once it is named: planning 
 
 from __future__ import annotations
 
-import functools
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import Field
 
-from bench.choices import Choice, ForeignOptions, Options, choose, describe, load_callable
+from bench.choices import Choice, ForeignOptions, Options, choose, construct, describe, load_callable
 from bench.disk import Damaged
 from bench.errors import BenchError
 from bench.metrics._direction import lower_is_better
@@ -141,18 +139,7 @@ def as_function(choice: Choice) -> Callable[[Predictions], Any]:
     """
     if isinstance(choice.options, Measure):
         return choice.options
-    found = load_callable(choice.name)
-    options = dict(choice.options.model_extra or {})
-    try:
-        if not isinstance(found, type):
-            inspect.signature(found).bind("predictions", **options)
-            return functools.partial(found, **options)
-        ready: Callable[[Predictions], Any] = found(**options)
-        inspect.signature(ready).bind("predictions")
-    except Exception as error:  # a constructor of the user's own can raise anything
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
-        raise BenchError(f"metric '{choice.name}' with {given}: {type(error).__name__}: {error}") from error
-    return ready
+    return construct("metric", choice, "predictions")
 
 
 class Means(Protocol):
