@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.results import Damaged, Result, RunFolder, in_units, measure, unit_for
+from bench.results import Damaged, Result, RunFolder, measure
+from bench.statistics.units import in_units, unit_for
 from bench.suite import Suite
 
 if TYPE_CHECKING:  # scipy is slow to import, and suites with a fixed number of seeds do without

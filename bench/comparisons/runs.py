@@ -18,9 +18,10 @@ from bench.metrics import Metric as Measure
 from bench.metrics import MetricError
 from bench.predictions import NotKept, Predictions
 from bench.progress import watched
-from bench.results import Damaged, Result, RunFolder, in_units, unit_for
+from bench.results import Damaged, Result, RunFolder
 from bench.statistics.agreement import difference_products, joint_correct, pack
 from bench.statistics.crossed import Crossed, crossed_anova, crossed_of_table
+from bench.statistics.units import TooLarge, in_units, unit_for
 
 LARGEST = 4_000
 """Runs of one data set × model up to which their matrix is made: it takes 128 MB and some seconds then, and
@@ -241,16 +242,18 @@ def _scores(
     """The runs of each cell that have ended. In one pass: rows are slow to pick out cell by cell."""
     planned = dict(keys)
     # Of each data set × model: one whose values are large must not round those of another.
-    known: dict[Pair, list[float]] = {}
+    known: dict[Pair, dict[str, float]] = {}
     places = (runs[name].tolist() for name in ("dataset", "model", "run_id"))
     for dataset, model, run_id in zip(*places, strict=True) if values else ():
         if run_id in values:
-            known.setdefault((dataset, model), []).append(values[run_id])
-    try:
-        units = {pair: unit_for(found) for pair, found in known.items()}
-    except BenchError as error:
-        largest = max(values, key=lambda run_id: abs(values[run_id]))
-        raise BenchError(f"run {largest}: metric '{metric.name}': {error}") from None
+            known.setdefault((dataset, model), {})[run_id] = values[run_id]
+    units: dict[Pair, int] = {}
+    for pair, found in known.items():
+        try:
+            units[pair] = unit_for(found.values())
+        except TooLarge as error:
+            largest = max(found, key=lambda run_id: abs(found[run_id]))
+            raise BenchError(f"run {largest}: metric '{metric.name}': {error}") from None
     counts: dict[Key, dict[Seed, int]] = {key: {} for key in planned}
     totals: dict[Key, set[int]] = {key: set() for key in planned}
     lost: dict[Key, set[Seed]] = {key: set() for key in planned}

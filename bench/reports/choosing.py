@@ -15,7 +15,7 @@ import pandas as pd
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Key, Metric, Seed
 from bench.comparisons.designs import Design
-from bench.results import in_units
+from bench.statistics.units import in_units
 
 
 def other_epochs(

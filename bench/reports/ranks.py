@@ -15,8 +15,7 @@ import numpy as np
 from bench.choices import Choice
 from bench.comparisons.comparison import Metric
 from bench.datasets import DatasetOptions
-from bench.reports.schema import Cell, RankedLoss, Ranking
-from bench.results import in_units, unit_for
+from bench.reports.schema import Cell, RankedLoss, Ranking, whole_numbers
 from bench.statistics.ranking import control_tests, critical_difference_diagram, friedman
 from bench.suite import Suite
 
@@ -105,11 +104,7 @@ def _ranking(suite: Suite, model: str, cells: Sequence[Cell], metric: Metric) ->
 def _row(cells: Sequence[Cell], metric: Metric) -> list[int]:
     """Sums over the seeds that every loss has finished, so that like meets like: more is better."""
     sign = 1 if metric.higher_is_better else -1
-    unit = unit_for(value for cell in cells for value in cell.values)
-    counts = [
-        dict(zip(cell.seeds, cell.counts or (in_units(v, unit) for v in cell.values), strict=True))
-        for cell in cells
-    ]
+    counts, _ = whole_numbers(cells)
     seeds = set(counts[0]).intersection(*counts) if counts else set()
     if not seeds or len({cell.test_images for cell in cells}) > 1:
         return []

@@ -6,12 +6,14 @@ statistics return, and flat there: :mod:`bench.reports.columns` says under which
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, InstanceOf, field_serializer
 
 from bench.comparisons.comparison import Comparison, Key, Metric, Seed
 from bench.reports.columns import flat
+from bench.statistics.units import in_units, unit_for
 
 # --------------------------------------------------------------------------------------------- documents
 
@@ -62,6 +64,19 @@ class Cell(Frozen):
     def key(self) -> Key:
         """Data set, model and loss."""
         return self.dataset, self.model, self.loss
+
+
+def whole_numbers(cells: Sequence[Cell]) -> tuple[list[dict[Seed, int]], int]:
+    """What each cell's seeds count, or their values in one unit; and of how many such units 1 is made.
+
+    Raises:
+        TooLarge: a value leaves too little of the others.
+    """
+    unit = unit_for(value for cell in cells for value in cell.values)
+    return [
+        dict(zip(cell.seeds, cell.counts or (in_units(v, unit) for v in cell.values), strict=True))
+        for cell in cells
+    ], unit
 
 
 class RankedLoss(Frozen):

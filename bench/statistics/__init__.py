@@ -32,8 +32,8 @@ adding seeds until decided
 ``operating_characteristics``   what such a rule does, simulated: errors, power, seeds taken
 ==============================  ===========================================================================
 
-``counts`` checks what the others accept. ``docs/statistics.md`` says which method answers which question,
-with sources and measured error rates.
+``counts`` checks what the others accept, ``units`` makes it of values that count nothing.
+``docs/statistics.md`` says which method answers which question, with sources and measured error rates.
 
 A metric is a whole number of 1/total of each run: of accuracy the count of correct answers out of ``total``
 images, so that accuracies and differences are fractions of them, never percentages; of other metrics any

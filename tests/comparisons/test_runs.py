@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import again, alike, finish_run, flats
 from invented import invent
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from bench.comparisons import runs as reading
+from bench.comparisons.comparison import Metric
 from bench.errors import BenchError
 from bench.predictions import Predictions
 from bench.reports.build import report
@@ -309,6 +311,7 @@ def test_more_runs_or_images_than_fit_in_memory_are_said(
 
 OWN = '''
 import numpy as np
+import pandas as pd
 
 def half(predictions, weight=1.0):
     """One number an image."""
@@ -476,3 +479,15 @@ def test_classes_without_test_images_are_said_with_the_convention(make_suite: Ma
         re.match("macro_f1: class 1 has no test image but is predicted, .* 0$", note) for note in notes
     )
     assert "balanced_accuracy: class 1 has no test image and is left out" in notes
+
+
+def test_a_value_that_is_too_large_names_its_run_and_not_a_larger_one_elsewhere() -> None:
+    # On the first data set all values are large, which rounds nothing.
+    values = {"a0": 5e16, "a1": 6e16, "b0": 0.2, "b1": 0.3, "b2": 4e16}
+    rows = [("ab".index(run[0]), "m", "l", int(run[1]), run, "done", 0, 1) for run in values]
+    columns = ["dataset", "model", "loss", "seed", "run_id", "state", "correct", "total"]
+    runs = pd.DataFrame(rows, columns=columns).replace({"dataset": {0: "large", 1: "usual"}})
+    metric = Metric("nll", "nats", higher_is_better=False, margin=None)
+    keys = {(name, "m", "l"): range(3) for name in ("large", "usual")}
+    with pytest.raises(BenchError, match=r"run b2: metric 'nll': 4e\+16 is too large"):
+        reading._scores(keys.items(), runs, metric, values)

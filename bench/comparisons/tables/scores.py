@@ -23,8 +23,8 @@ from bench.comparisons.tables.layout import Layout, Request, Score
 from bench.comparisons.tables.rows import KEY, long_rows, named, numbers, refuse
 from bench.errors import BenchError
 from bench.metrics import lower_is_better
-from bench.results import TooLarge, unit_for
 from bench.statistics.agreement import joint_correct, pack
+from bench.statistics.units import TooLarge, unit_for
 from bench.suite import PERCENT_MARGIN
 
 LARGEST_UNIT = 200_000

@@ -22,8 +22,8 @@ from bench.metrics import Metric as Measure
 from bench.metrics import choose_metric
 from bench.reports.document import Group, groups
 from bench.reports.figures.style import said
-from bench.reports.schema import Report
-from bench.results import RunFolder, frame, in_units, unit_for
+from bench.reports.schema import Report, whole_numbers
+from bench.results import RunFolder, frame
 from bench.suite import Suite
 
 if TYPE_CHECKING:
@@ -77,11 +77,7 @@ class Material:
         """
         cells = {cell.loss: cell for cell in self.groups[comparison.key[:2]].cells}
         both = [cells[loss] for loss in (comparison.baseline, comparison.loss)]
-        unit = unit_for(value for cell in both for value in cell.values)
-        arms = [
-            dict(zip(cell.seeds, cell.counts or (in_units(v, unit) for v in cell.values), strict=True))
-            for cell in both
-        ]
+        arms, unit = whole_numbers(both)
         seeds = [seed for seed in self.suite.seeds if all(seed in arm for arm in arms)][: comparison.n]
         numbers = np.array([[arm[seed] for seed in seeds] for arm in arms], dtype=np.int64)
         return numbers, (both[0].test_images or 1) if self.metric.counted else unit
