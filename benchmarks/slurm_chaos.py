@@ -42,7 +42,7 @@ SUITE = {
 }
 PROFILE = {"partition": "low", "gpus": 1, "cpus": 2, "device": "cpu", "time": 10, "grace": 20, "fill": 0.03}
 MOST_LAUNCHERS = 20  # to finish what the faults left
-ACCOUNTING_LAG = 60  # seconds, at most, until slurmdbd has what slurmctld kept for it
+ENDING = 60  # seconds, at most, until the last job has ended and slurmdbd knows it
 
 
 def main() -> None:
@@ -297,10 +297,13 @@ class Chaos:
         from bench.launch.queue import look
 
         os.environ.update(self.cluster.environment)
-        # Accounting that was away hears of what ended meanwhile some seconds after it is back.
-        until = time.monotonic() + ACCOUNTING_LAG
+        # A job that came too late finds nothing left to do, and takes seconds to end; and accounting that was
+        # away hears late of what has ended. Whoever is alive for longer than that is one that bench made up.
+        until = time.monotonic() + ENDING
         while (alive := look(self.results / "chaos" / "jobs").alive) and time.monotonic() < until:
             time.sleep(1)
+        for job in alive:
+            print(f"still alive: job {job.id}, {job.state} {job.reason}".rstrip())
         return [
             ("submissions that Slurm has twice", len(numbers) - len({name for name, _ in numbers}), 0),
             ("jobs that bench still takes for alive", len(alive), 0),
