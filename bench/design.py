@@ -8,6 +8,7 @@ for the seeds of the next one, of its own loss and of its baseline; one that is 
 from __future__ import annotations
 
 import contextlib
+import json
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,17 +60,13 @@ class Design:
 
     def standings(self) -> dict[Key, Standing]:
         """How each comparison stands, by the data set, model and loss that meets the baseline."""
-        from bench.statistics.stopping import standing
+        from bench.statistics.stopping import Direction, standings
 
-        plan = stopping_plan(self.suite)
+        plan = stopping_plan(self.suite, self.results)
         assert plan is not None
-        ended = self._ended()
-        baseline, bounded = self.suite.baseline_label, self.suite.metrics[0].is_accuracy
-        return {
-            key: standing(plan, self.suite.seeds, arm, ended[(*key[:2], baseline)], bounded=bounded)
-            for key, arm in ended.items()
-            if key[2] != baseline
-        }
+        first = self.suite.metrics[0]
+        direction = Direction(first.unit == "%", first.higher_is_better, first.is_accuracy)
+        return standings(plan, self.suite.seeds, self._ended(), self.suite.baseline_label, direction)
 
     def typical_sd(self) -> float | None:
         """Median over comparisons of the sd of their paired differences; None: too few pairs.
@@ -123,7 +120,7 @@ def as_it_stands(suite: Suite, results: Path) -> Suite:
     return Design(suite, results).now()
 
 
-def stopping_plan(suite: Suite) -> Plan | None:
+def stopping_plan(suite: Suite, results: Path) -> Plan | None:
     """The rule by which seeds are added; None where their number is fixed.
 
     Its margin is in the unit of the first metric, percentages being fractions; 0 where there is none.
@@ -132,14 +129,27 @@ def stopping_plan(suite: Suite) -> Plan | None:
         return None
     first = suite.metrics[0]
     margin = suite.margins[first.name] or 0.0
-    from bench.statistics.stopping import FUTILITY, Plan
+    from bench.statistics.stopping import FUTILITY, PREDICTIVE, Plan, Rule
 
+    planned = (suite.until.looks or _begun_with(suite, results)) == "planned"
+    futility = PREDICTIVE if planned else FUTILITY
     return Plan(
         suite.until.start,
         suite.until.step,
         suite.until.max,
+        rule=Rule.PLANNED if planned else Rule.E_VALUE,
         alpha=suite.analysis.alpha,
         comparisons=max(sum(cell.loss != suite.baseline_label for cell in suite.cells), 1),
-        futility=0.0 if suite.scaled_down else FUTILITY,  # a miniature is there to go all the way
+        futility=0.0 if suite.scaled_down else futility,  # a miniature is there to go all the way
         margin=margin / 100 if first.unit == "%" else margin,
+        adjusted_equivalence=suite.until.looks is not None,
     )
+
+
+def _begun_with(suite: Suite, results: Path) -> str:
+    """The rule of a report that has been made already: what was looked at by e-values goes on with them."""
+    with contextlib.suppress(OSError, ValueError):
+        made = json.loads((results / suite.name / "report.json").read_text("utf-8"))
+        if isinstance(made, dict) and (added := made.get("sequential")):
+            return str(added.get("rule", "whenever"))
+    return "planned"

@@ -129,6 +129,8 @@ class Analysis(Strict):
     """How the comparison is judged."""
 
     alpha: float = Field(0.05, gt=0, lt=0.5)
+    test: Literal["rotations", "flips"] = "rotations"
+    """What judges a fixed number of paired seeds: docs/statistics.md."""
     margin: Annotated[float | None, Field(ge=0), WrapValidator(_margins)] = None
     """Differences within ± this much of the first metric do not matter: see :attr:`Suite.margins`.
 
@@ -146,6 +148,9 @@ class UntilDecided(Strict):
     max: int = Field(le=10_000)
     """Seeds after which an open comparison stays undecided."""
     until: Literal["decided"] = "decided"
+    looks: Literal["planned", "whenever"] | None = None
+    """At planned looks, by group-sequential boundaries, or whenever one likes, by e-values. None: planned,
+    but for suites whose report was made by e-values already."""
 
     @model_validator(mode="after")
     def _max_comes_last(self) -> Self:
@@ -259,6 +264,16 @@ class Suite(Strict):
         if self.baseline and self.baseline not in self.labels("losses"):
             raise ValueError(f"baseline: {unknown('loss', self.baseline, self.labels('losses'))}")
         self._check_metrics()
+        if self.until and self.selection == "test":
+            raise ValueError(
+                "selection: found test; no verdict is given of epochs chosen on the test set, so that seeds "
+                "would be added for ever: expected last or validation, or a fixed number of seeds"
+            )
+        if self.until and self.analysis.test != "rotations":
+            raise ValueError(
+                f"analysis.test: found {self.analysis.test}; where seeds are added until decided, the looks "
+                "judge: see seeds.looks"
+            )
         self._resolve_margins()
         self._check_zip()
         self._check_exclusions()

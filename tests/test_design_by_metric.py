@@ -77,9 +77,9 @@ def test_values_may_be_larger_than_one(make_suite: Make, tmp_path: Path) -> None
     ],
 )
 def test_margins_are_in_the_unit_of_the_metric(
-    make_suite: Make, metrics: Any, analysis: Any, margin: float
+    make_suite: Make, tmp_path: Path, metrics: Any, analysis: Any, margin: float
 ) -> None:
-    plan = stopping_plan(make_suite(seeds=ADDED, metrics=metrics, analysis=analysis))
+    plan = stopping_plan(make_suite(seeds=ADDED, metrics=metrics, analysis=analysis), tmp_path)
     assert plan is not None
     assert plan.margin == pytest.approx(margin)
 

@@ -349,7 +349,7 @@ def test_a_hundred_thousand_runs_expand_in_seconds_without_torch(write_suite: Wr
         ({"analysis": {"margin": {"accuracy": "1"}}}, "analysis.margin: accuracy: found '1', expected a num"),
         ({"keep_probabilities": 3}, "keep_probabilities: found 3"),
         ({"analysis": {"alpha": 2}}, "analysis.alpha: found 2"),
-        ({"analysis": 0.05}, "analysis: found 0.05, expected a mapping of alpha, margin"),
+        ({"analysis": 0.05}, "analysis: found 0.05, expected a mapping of alpha, test, margin"),
         ({"losses": ["ce", "no_such_module:loss"]}, "losses.1: 'no_such_module:loss': there is no module"),
         ({"recipe": {"optimizer": {"adam": {"lr": float("nan")}}}}, "recipe: optimizer: adam: lr: found nan"),
     ],

@@ -88,6 +88,10 @@ def compare(
         ),
     ] = None,
     unpaired: Annotated[bool, typer.Option("--unpaired", help="Seeds have nothing in common.")] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Seeds are K folds of a cross-validation. Default: by the columns."),
+    ] = None,
     total_images: Annotated[int | None, typer.Option(min=1, help="Test images of every run.")] = None,
     percent: Annotated[
         bool | None, typer.Option("--percent/--fraction", help="What accuracies are. Default: by size.")
@@ -97,6 +101,8 @@ def compare(
     ] = None,
     method_column: Column = None,
     seed_column: Column = None,
+    fold_column: Column = None,
+    repeat_column: Column = None,
     metric_column: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Any number; again for further ones. The first decides."),
@@ -121,7 +127,8 @@ def compare(
     CSV, Parquet, JSON Lines or an MLflow experiment. Long form: a row a run, with its method, seed, and
     accuracy, or correct and total, or any other metric; optionally dataset and model; with image, a row for
     each image of a run, correct being 0 or 1. Wide form: a column a method. A run without a number because it
-    failed says so: failed, diverged, OOM.
+    failed says so: failed, diverged, OOM. With a column fold (and repeat), runs are folds of a
+    cross-validation: they overlap, and are tested as such.
     """
     from bench.comparisons.tables.layout import Request
     from bench.comparisons.tables.reading import read_table
@@ -137,13 +144,14 @@ def compare(
     columns = {
         **{"method": method_column, "seed": seed_column, "dataset": dataset_column, "model": model_column},
         **{"accuracy": accuracy_column, "correct": correct_column, "total": total_column},
-        "image": image_column,
+        **{"image": image_column, "fold": fold_column, "repeat": repeat_column},
     }
     request = Request(
         baseline=baseline,
         alpha=alpha,
         margin=margin,
         paired=not unpaired,
+        folds=folds,
         total_images=total_images,
         percent=percent,
         columns=columns,

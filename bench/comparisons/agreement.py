@@ -12,7 +12,7 @@
     G of one data set × model each: images that two runs both get right. Models are not compared. Unsigned
     integers of as few bytes as the number of images needs: convert before subtracting.
 ``question``
-    baseline, α, metrics and their margins as JSON, and by which rule seeds are added until decided.
+    baseline, α, metrics and their margins as JSON, what judges, and by which rule seeds are added.
 ``values_1``, ``values_2``, …
     [R] of each metric that is not counted, by its place in the list: whole numbers of 1/unit; and
     ``units_1``, …: that unit, 0 where the run has none.
@@ -37,11 +37,12 @@ from numpy.typing import NDArray
 
 from bench.comparisons.analysis import Images, Measured, sole
 from bench.comparisons.comparison import Comparison, Key, Metric, Seed
-from bench.comparisons.designs import Design, Scores
+from bench.comparisons.designs import Design
+from bench.comparisons.pairings import Scores
 from bench.comparisons.runs import Joint, Pair
-from bench.comparisons.until_decided import UntilDecided
+from bench.comparisons.until_decided import UntilDecided, until_decided
 from bench.statistics.crossed import Crossed, crossed_from_mean_squares
-from bench.statistics.stopping import Plan
+from bench.statistics.stopping import Plan, Rule
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def to_bytes(
     question: dict[str, Any] = {
         "baseline": baseline,
         "alpha": design.alpha,
+        "judge": design.judge,
         "metrics": [asdict(s.metric) for s in measured],
     }
     if isinstance(design, UntilDecided):
@@ -155,12 +157,9 @@ def load(path: Path) -> tuple[list[Measured], str, Design]:
             images.update({pair: Squares(of_loss) for pair, of_loss in kept.items()})
         measured.append(Measured(metric, cells, images))
     if "plan" in question:
-        return (
-            measured,
-            baseline,
-            UntilDecided(question["alpha"], Plan(**question["plan"]), tuple(question["order"])),
-        )
-    return measured, baseline, Design(question["alpha"])
+        plan = Plan(**{**question["plan"], "rule": Rule(question["plan"]["rule"])})
+        return measured, baseline, until_decided(question["alpha"], plan, tuple(question["order"]))
+    return measured, baseline, Design(question["alpha"], question.get("judge", "rotations"))
 
 
 def _saved_scores(

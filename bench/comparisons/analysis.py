@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bench.comparisons.comparison import Comparison, Key, Metric, NewImages, Seed
-from bench.comparisons.designs import Adjustment, Design, Pairing, Scores, Test
+from bench.comparisons.comparison import Adjusted, Collapse, Comparison, Key, Metric, Seed
+from bench.comparisons.designs import Adjustment, Design, Test, why_withheld
+from bench.comparisons.failures import compare_failures, holds_with_failed_last
+from bench.comparisons.pairings import Pairing, Scores
 from bench.statistics.crossed import Crossed
 from bench.statistics.effects import Effects, effects
 from bench.statistics.stopping import Standing
@@ -63,31 +65,45 @@ def analyse(
         remarks: what else is to be said of a comparison.
         judged: whether verdicts are given.
     """
-    pairings, images, alone = [], [], []
+    pairings: list[Pairing] = []
+    images, alone = [], []
     for series in measured:
-        for key, scores in series.cells.items():
-            dataset, model, loss = key
-            if loss == baseline:
-                continue
-            base = series.cells.get((dataset, model, baseline))
-            if base is None:
-                where = " × ".join(filter(None, key))
-                alone.append(
-                    f"{where}: not compared: there is no {baseline} with the same data set and model"
-                )
-                continue
-            pairings.append(design.pair(key, series.metric, scores, base))
-            images.append(series.images.get((dataset, model)))
+        alone += [
+            f"{' × '.join(filter(None, key))}: not compared: there is no {baseline} with the "
+            "same data set and model"
+            for key in series.cells
+            if key[2] != baseline and (*key[:2], baseline) not in series.cells
+        ]
+        made = design.pairings(series.metric, series.cells, baseline)
+        pairings += made
+        images += [series.images.get(pairing.key[:2]) for pairing in made]
     tests = [
         design.test(pairing) if _comparable(pairing) else Test(note=_why_not(pairing)) for pairing in pairings
     ]
     adjustment = design.adjust(pairings, tests)
+    failures = compare_failures(pairings)
     comparisons = []
-    for pairing, test, known, adjusted, flips in zip(
-        pairings, tests, images, adjustment.adjusted, adjustment.flips, strict=True
+    for pairing, test, known, adjusted, flips, failed in zip(
+        pairings,
+        tests,
+        images,
+        adjustment.adjusted,
+        adjustment.flips or [None] * len(tests),
+        failures,
+        strict=True,
     ):
-        new = _new_images(design, pairing, test, known, baseline)
-        verdict = design.verdict(pairing, test, adjusted, new, len(tests)) if judged else None
+        said = design.word(pairing, test, adjusted)
+        why = why_withheld(pairing, said)
+        if why:
+            said, adjusted = Word.UNDECIDED, Adjusted()
+        found = _of_images(pairing, test, known, baseline)
+        new = design.new_images(*found, test, adjusted, said, len(tests)) if found else None
+        verdict = None
+        if judged:
+            last = not any(pairing.lost) or (
+                failed is not None and holds_with_failed_last(failed, said, design.alpha)
+            )
+            verdict = design.verdict(pairing, adjusted, said, new, failed_last=last)
         undecided = verdict is not None and verdict.word is Word.UNDECIDED
         counted = test.difference is not None and design.name != "unpaired" and pairing.total is not None
         dataset, model, loss = pairing.key
@@ -102,19 +118,23 @@ def analyse(
                 missing=pairing.missing,
                 n_baseline=len(pairing.theirs) if design.name == "unpaired" else None,
                 difference=test.difference,
-                interval=test.interval,
                 p=test.p,
                 flips=flips,
                 adjusted=adjusted,
-                equivalence=test.equivalence,
                 new_images=new,
                 effects=_effects(pairing) if counted else None,
                 superiority=test.superiority,
                 sequence=test.sequence,
+                posterior=test.posterior,
+                unit=design.unit,
                 detectable=test.detectable,
-                seeds_to_decide=design.seeds_to_decide(test, adjusted, len(tests)) if undecided else None,
+                seeds_to_decide=design.seeds_to_decide(pairing, test, adjusted, len(tests))
+                if undecided
+                else None,
+                failures=failed,
+                collapse=_collapse(pairing),
                 verdict=verdict,
-                note="; ".join(filter(None, [(remarks or {}).get(pairing.key, ""), test.note])),
+                note="; ".join(filter(None, [(remarks or {}).get(pairing.key, ""), test.note, why])),
             )
         )
     images_known = any(comparison.new_images is not None for comparison in comparisons)
@@ -145,14 +165,21 @@ def _effects(pairing: Pairing) -> Effects:
     return effects(pairing.ours, pairing.theirs, pairing.total, bounded=pairing.metric.counted)
 
 
-def _new_images(
-    design: Design, pairing: Pairing, test: Test, images: Images | None, baseline: str
-) -> NewImages | None:
+def _collapse(pairing: Pairing) -> Collapse | None:
+    if not any(pairing.flagged):
+        return None
+    every, total = pairing.every, pairing.total
+    delta = float(every.sum()) / (len(every) * total) if len(every) and total else None
+    return Collapse(*pairing.flagged, *pairing.finished, delta)
+
+
+def _of_images(
+    pairing: Pairing, test: Test, images: Images | None, baseline: str
+) -> tuple[Crossed, float | None] | None:
     """Are the differences still there for other test images? From the answers to each image, if kept."""
     if images is None or test.estimate is None or not pairing.seeds:
         return None
-    found = images.crossed(pairing.key[2], baseline, pairing.seeds, test.estimate)
-    return None if found is None else design.new_images(*found)
+    return images.crossed(pairing.key[2], baseline, pairing.seeds, test.estimate)
 
 
 def sole(values: set[int]) -> int | None:

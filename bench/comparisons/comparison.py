@@ -8,7 +8,9 @@ from bench.statistics.crossed import Crossed
 from bench.statistics.effects import Effects
 from bench.statistics.paired import PairedT
 from bench.statistics.permutation import SignFlip
+from bench.statistics.proportions import Difference
 from bench.statistics.ranks import Superiority
+from bench.statistics.resampled import Posterior
 from bench.statistics.stopping import Outcome
 from bench.statistics.unpaired import Welch
 from bench.statistics.verdicts import Interval, Verdict
@@ -58,22 +60,25 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Adjusted:
-    """p for the whole family of comparisons."""
-
-    p: float | None
-    by: str | None
-    """``westfall-young``: sign flips of whole seeds; ``holm``: of p; ``e-value``: K/e."""
-
-
-@dataclass(frozen=True)
 class Equivalence:
     """Is the difference small enough not to matter?"""
 
     p: float | None
-    """Two one-sided tests against the margin."""
+    """Two one-sided tests against the margin, adjusted for the whole family."""
     interval: Interval | None
     """The one that lies within the margin exactly where that p is below α."""
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """What holds for the whole family of comparisons. The interval decides, and p agrees with it."""
+
+    p: float | None = None
+    by: str | None = None
+    """``rotations``: of residuals; ``flips``: of seeds' signs; ``bonferroni``: K·p; ``e-value``: K/e."""
+    interval: Interval | None = None
+    """Of the difference: all of the family's hold at once with this probability."""
+    equivalence: Equivalence | None = None
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,42 @@ class NewImages:
 
     crossed: Crossed
     interval: Interval | None
+    """Never narrower than the one on this test set; at a level for the whole family, and for the verdict."""
     p: float | None
-    """None where seeds are added until decided: there it would not be valid."""
+    """Not adjusted; None where seeds are added until decided: there it would not be valid."""
     discordant: float | None
     """Images that one of a pair gets right and the other does not: mean over seeds; accuracy alone has it."""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Runs that failed, of either arm. They are results, and the worst."""
+
+    loss: tuple[Seed, ...]
+    baseline: tuple[Seed, ...]
+    ended: int
+    """Seeds of which both runs have ended."""
+    difference: Difference
+    """Share that failed, loss − baseline, with its interval."""
+    p: float
+    """Exact McNemar over seeds, of no difference in failing."""
+    p_worst_rank: float | None
+    """Signed ranks with failed runs last, adjusted for the family by Holm."""
+    better: bool | None
+    """Whether the loss is the better one by those ranks."""
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """Runs that are flagged, of either arm. The comparison is of pairs that are sound in both."""
+
+    loss: tuple[Seed, ...]
+    baseline: tuple[Seed, ...]
+    runs: int
+    """Finished runs of the loss."""
+    runs_baseline: int
+    delta: float | None
+    """Mean difference over all pairs, the flagged ones among them."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +135,18 @@ class Looks:
     """Looks taken; None of a secondary metric, which closes nothing."""
     outcome: Outcome | None
     """How the comparison stands after them."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How many a new experiment would take, by what the interval allows."""
+
+    fewest: int
+    """If the difference is as large as it may be."""
+    most: int | None
+    """If it is no larger than the margin; None without one."""
+    equivalent: int | None
+    """To be called equivalent, if there is no difference; None without a margin."""
 
 
 @dataclass(frozen=True)
@@ -116,18 +165,21 @@ class Comparison:
     missing: tuple[Seed, ...]
     n_baseline: int | None = None
     difference: PairedT | Welch | None = None
-    interval: Interval | None = None
-    """Of the difference: Student's t over seeds (Welch's), or the confidence sequence."""
     p: float | None = None
     flips: SignFlip | None = None
-    adjusted: Adjusted = Adjusted(None, None)
-    equivalence: Equivalence | None = None
+    adjusted: Adjusted = Adjusted()
     new_images: NewImages | None = None
     effects: Effects | None = None
     superiority: Superiority | None = None
     sequence: Looks | None = None
+    posterior: Posterior | None = None
+    """Where runs are folds of a cross-validation."""
+    unit: str = "seed"
+    """What pairs two runs: a seed, or a fold."""
     detectable: float | None = None
-    seeds_to_decide: int | None = None
+    seeds_to_decide: Seeds | None = None
+    failures: Failures | None = None
+    collapse: Collapse | None = None
     verdict: Verdict | None = None
     """None where none is given: the epoch was chosen on the test set."""
     note: str = ""
@@ -150,4 +202,4 @@ class Comparison:
     @property
     def shown(self) -> Interval | None:
         """The interval that decided; where there is no verdict, that of the difference."""
-        return self.verdict.interval if self.verdict and self.verdict.interval else self.interval
+        return self.verdict.interval if self.verdict else self.adjusted.interval

@@ -1,76 +1,54 @@
 """How comparisons are tested and judged: with a fixed number of paired seeds, or of runs that are not paired.
 
-Together with :mod:`bench.comparisons.until_decided`, three objects with the same methods:
-:mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
+Together with :mod:`bench.comparisons.until_decided` and :mod:`bench.comparisons.folds`, objects with the same
+methods: :mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.comparisons.comparison import Adjusted, Equivalence, Key, Looks, Metric, NewImages, Seed
+from bench.comparisons.comparison import Adjusted, Equivalence, Key, Looks, Metric, NewImages, Seeds
+from bench.comparisons.pairings import (
+    Pairing,
+    Scores,
+    against,
+    arm,
+    arms_of,
+    by_seed,
+    flags,
+    in_order,
+    shared_total,
+    table_of,
+)
 from bench.statistics.crossed import Crossed
 from bench.statistics.equivalence import tost
-from bench.statistics.multiplicity import holm
-from bench.statistics.paired import PairedT, paired_t
+from bench.statistics.flips import PATHS, Family, Said
+from bench.statistics.paired import PairedT, p_of_t, paired_t, t_interval
 from bench.statistics.permutation import SignFlip, countable, sign_flip
-from bench.statistics.planning import minimum_detectable_effect, seeds_to_decide
+from bench.statistics.planning import (
+    minimum_detectable_effect,
+    seeds_for_effect,
+    seeds_for_equivalence,
+    spread_at_most,
+)
 from bench.statistics.ranks import Superiority, paired_superiority
+from bench.statistics.resampled import Posterior
+from bench.statistics.rotations import DRAWS, Smallest, rotate
 from bench.statistics.stopping import Standing
 from bench.statistics.unpaired import Welch, brunner_munzel, welch
-from bench.statistics.verdicts import Interval, Verdict, Word, word
-from bench.statistics.westfall_young import westfall_young
+from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse
 
-MOST_FLIPPED = 2_000
-"""Seeds (and comparisons) up to which signs are flipped: beyond, Student's t is as good and much faster."""
-MOST_DIFFERENCES = 1_000_000
-"""Seeds × comparisons up to which they are flipped together."""
+FEWEST = 5
+"""Seeds from which on anything is decided: with fewer no test over seeds holds α (docs/statistics.md)."""
 MOST_SIMULATED = 100_000
-"""The same for each comparison by itself, where it has too many seeds for all flips: ten seconds' work."""
-TEST_SET, FINISHED = "on this test set", "among runs that finished"
+"""Differences of comparisons with too many seeds for all their flips: ten seconds' work."""
+TEST_SET, FINISHED, SOUND = "on this test set", "among runs that finished", "among sound runs"
 """Scopes that are narrower than all losses trained so, on new images too."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The finished runs of one cell, by one metric."""
-
-    counts: Mapping[Seed, int]
-    """Of each finished seed: correct answers, or the metric in units of 1/total."""
-    total: int | None
-    """Test images, the same for all seeds; None where they are not the same (or nothing has finished)."""
-    planned: Sequence[Seed] = ()
-    lost: Collection[Seed] = ()
-    """Seeds whose run has failed."""
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """The two arms of a comparison, and which of their runs meet."""
-
-    key: Key
-    metric: Metric
-    ours: NDArray[np.int64]
-    theirs: NDArray[np.int64]
-    total: int | None
-    """None: the two cannot be compared."""
-    seeds: tuple[Seed, ...] = ()
-    missing: tuple[Seed, ...] = ()
-    lost: bool = False
-    """Whether a run of either arm has failed."""
-    standing: Standing | None = None
-
-    @property
-    def differences(self) -> NDArray[np.int64]:
-        """Seed by seed."""
-        return self.ours - self.theirs
 
 
 @dataclass(frozen=True)
@@ -78,11 +56,10 @@ class Test:
     """What the numbers of a pairing say by themselves."""
 
     difference: PairedT | Welch | None = None
-    interval: Interval | None = None
     p: float | None = None
-    equivalence: Equivalence | None = None
     superiority: Superiority | None = None
     sequence: Looks | None = None
+    posterior: Posterior | None = None
     detectable: float | None = None
     note: str = ""
 
@@ -94,102 +71,173 @@ class Test:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """p for the whole family, one a test; in words how; and what could not be done."""
+    """What holds for the whole family, one a test; in words how; and what could not be done."""
 
     adjusted: Sequence[Adjusted]
     by: str
-    flips: Sequence[SignFlip | None]
-    """Of each test by itself, where signs of seeds can be flipped."""
+    flips: Sequence[SignFlip | None] = ()
+    """Of each test by itself, where signs of seeds can be flipped; empty where they never are."""
+    each: float | None = None
+    """Level of Student's interval of each comparison, where that is the same for all."""
     notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Design:
-    """Runs of two cells, tested at α. What follows holds for a fixed number of paired seeds.
-
-    Student's t on the differences, and over the family step-down maxT by sign flips of whole seeds.
-    """
+    """Runs of two cells, tested at α. What follows holds for a fixed number of paired seeds."""
 
     name: ClassVar[str] = "fixed"
+    unit: ClassVar[str] = "seed"
+    """What pairs two runs."""
+    here: ClassVar[str] = TEST_SET
+    """The scope of a verdict that nothing is known of beyond."""
     alpha: float
+    judge: Literal["rotations", "flips"] = "rotations"
+    """Of paired seeds: Student's t at one level for all, by rotating residuals; or flips of whole seeds."""
+    draws: int = DRAWS
+    """Rotations, and flips of signs at most."""
 
-    def pair(self, key: Key, metric: Metric, ours: Scores, base: Scores) -> Pairing:
-        """Which runs of the two cells meet: by seed, never by position."""
-        planned = {*ours.planned, *base.planned, *ours.counts, *base.counts}
-        return by_seed(key, metric, ours, base, planned)
+    # ------------------------------------------------------------------------------------ what is compared
+
+    def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
+        """Which runs meet those of the baseline: by seed, never by position."""
+        flagged = flags(metric, cells)
+        return [
+            by_seed(
+                key, metric, ours, base, {*ours.planned, *base.planned, *ours.counts, *base.counts},
+                (flagged[key], flagged[*key[:2], baseline]),
+            )
+            for key, ours, base in against(cells, baseline)
+        ]  # fmt: skip
 
     def test(self, pairing: Pairing) -> Test:
         """Everything but what depends on other comparisons."""
-        test = self._paired(pairing)
+        test = paired(pairing, self.alpha)
         return Test(
             difference=test,
-            interval=_interval(test, 1 - self.alpha),
             p=test.p,
-            equivalence=self._equivalence(test, pairing.metric),
-            superiority=self._beats(pairing),
-            detectable=minimum_detectable_effect(test, self.alpha),
-            note=no_spread(test),
+            superiority=beats(pairing, self.alpha),
+            detectable=minimum_detectable_effect(test, self.alpha) if test.n >= FEWEST else None,
+            note=why_not_tested(test),
         )
 
-    def new_images(self, crossed: Crossed, discordant: float | None) -> NewImages:
-        """The second question, from the crossed analysis of variance: an interval and a p of its own."""
-        return NewImages(crossed, _interval(crossed, 1 - self.alpha), crossed.p, discordant)
+    # ----------------------------------------------------------------------------------- the whole family
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """p over the family; Holm's where there are too many seeds or comparisons to flip."""
-        # Without spread there is nothing to go by: often such runs do not depend on their seed at all, and
-        # then many equal differences are one difference, whatever their signs.
-        tested = [k for k, test in enumerate(tests) if test.p is not None]
-        seeds = in_order({seed for k in tested for seed in pairings[k].seeds})
-        few = max(len(seeds), len(tested)) <= MOST_FLIPPED and len(seeds) * len(tested) <= MOST_DIFFERENCES
-        flips, notes = _flips(pairings)
-        if not tested or not few:
-            return _by_holm(tests, flips, notes)
-        # Runs of different models with the same seed may depend on each other or not: one sign for a seed
-        # everywhere is right in both cases.
-        place = {seed: row for row, seed in enumerate(seeds)}
-        table = np.full((len(seeds), len(tested)), np.nan)
-        for column, k in enumerate(tested):
-            table[[place[seed] for seed in pairings[k].seeds], column] = pairings[k].differences
-        family = westfall_young(table)
-        adjusted = [Adjusted(None, None)] * len(tests)
-        for k, p in zip(tested, family.p_adjusted.tolist(), strict=True):
-            adjusted[k] = Adjusted(p, "westfall-young")
-        how = "all" if family.exact else f"{family.flips:,} random"
-        by = f"Westfall–Young's step-down maxT, flipping the signs of whole seeds ({how} flips)"
-        return Adjustment(adjusted, by, flips, [*notes, *self._cannot_happen(pairings, flips, adjusted)])
+        """Intervals that hold together, and the p that agree with them."""
+        signs, notes = _flips(pairings)
+        made = (
+            self._by_flips(pairings, tests) if self.judge == "flips" else self._by_rotations(pairings, tests)
+        )
+        return replace(made, flips=signs, notes=[*notes, *made.notes])
+
+    def _by_rotations(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
+        """Comparisons of one data set × model share their baseline's runs; others have nothing in common."""
+
+        def rotated(members: Sequence[int]) -> Smallest:
+            blocks: dict[tuple[str, str], list[Pairing]] = defaultdict(list)
+            for k in members:
+                blocks[pairings[k].key[:2]].append(pairings[k])
+            return rotate([table_of(block) for block in blocks.values()], self.draws)
+
+        return together(pairings, tests, self.alpha, "rotations", rotated)
+
+    def _by_flips(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
+        """Whole seeds flip their signs in all comparisons at once, of all models and data sets: that is right
+        whether or not runs with the same seed depend on each other there."""
+        tested = [k for k, test in enumerate(tests) if testable(test)]
+        table = table_of([pairings[k] for k in tested])
+        limits = [(pairings[k].metric.limit or 0.0) * (pairings[k].total or 1) for k in tested]
+        family = Family(len(table), self.alpha, len(tested), min(self.draws, PATHS))
+        adjusted = [Adjusted()] * len(tests)
+        for k, said in zip(tested, family.look(table, limits, FEWEST), strict=True) if tested else ():
+            adjusted[k] = adjusted_by_look(tests[k].difference, pairings[k].metric, said, self.alpha)
+        few = [] if not tested or len(table) >= fewest_flipped(self.alpha) else [
+            f"with {len(table)} seeds no flip of signs gives an adjusted p below α = {self.alpha:g}, so "
+            f"nothing could be called superior or inferior; that takes {fewest_flipped(self.alpha)} seeds or "
+            "more"
+        ]  # fmt: skip
+        by = "sign flips of whole seeds, against the largest of the family (single-step maxT)"
+        return Adjustment(adjusted, by, notes=few)
+
+    # --------------------------------------------------------------------------------------- the verdict
+
+    def word(self, pairing: Pairing, test: Test, adjusted: Adjusted) -> Word:
+        """What the intervals say: a difference first, as one may be certain and smaller than the margin."""
+        if adjusted.interval is not None and test.estimate and adjusted.interval.excludes_zero():
+            return better_or_worse(test.estimate, higher_is_better=pairing.metric.higher_is_better)
+        inside = adjusted.equivalence.interval if adjusted.equivalence else None
+        if inside is not None and inside.within(pairing.metric.limit or 0.0):
+            return Word.EQUIVALENT
+        return Word.UNDECIDED
+
+    def new_images(
+        self,
+        crossed: Crossed,
+        discordant: float | None,
+        test: Test,
+        adjusted: Adjusted,
+        said: Word,
+        family: int,
+    ) -> NewImages:
+        """The second question, from the crossed analysis of variance, at a level for all comparisons.
+
+        Never more certain than on this test set: the larger of the two standard errors, the smaller number of
+        degrees of freedom, and as many standard errors as the interval there has, if there is any.
+        """
+        known, centre = test.difference, crossed.estimate
+        if crossed.se is None or crossed.df is None or centre is None or known is None or not known.se:
+            return NewImages(crossed, None, None, discordant)
+        se, df = max(crossed.se, known.se), min(crossed.df, known.df or math.inf)
+        share, here = self.alpha, adjusted.interval
+        if said is Word.EQUIVALENT and adjusted.equivalence is not None:
+            share, here = 2 * self.alpha, adjusted.equivalence.interval
+        ends, interval = t_interval(centre, se, df, 1 - share / family), None
+        if here is not None and ends is not None:
+            reach = max((ends[1] - ends[0]) / 2, (here.high - here.low) / 2 * se / known.se)
+            interval = Interval(centre - reach, centre + reach, 1 - share)
+        return NewImages(crossed, interval, p_of_t(centre / se, df), discordant)
 
     def verdict(
-        self, pairing: Pairing, test: Test, adjusted: Adjusted, new: NewImages | None, family: int
+        self, pairing: Pairing, adjusted: Adjusted, said: Word, new: NewImages | None, *, failed_last: bool
     ) -> Verdict:
-        """What may be said of one of ``family`` comparisons: a difference by adjusted p, else equivalence.
+        """The word with its interval, its p and its scope.
 
-        Its scope is plain only where an interval on new images, at a level for the whole family, says the
-        same, and where no run has failed.
+        Args:
+            failed_last: whether it holds with failed runs ranked last, or there are none.
         """
-        higher, equivalence = pairing.metric.higher_is_better, test.equivalence
-        p = equivalence.p if equivalence else None
-        said = word(test.estimate, adjusted.p, p, self.alpha, higher_is_better=higher)
-        if said is Word.EQUIVALENT and equivalence is not None:
-            wider = _interval(new.crossed, 1 - 2 * self.alpha / family) if new else None
-            return equivalent(pairing, equivalence, wider)
-        wider = _interval(new.crossed, 1 - self.alpha / family) if new else None
-        return different(pairing, said, test.interval, adjusted.p, wider)
+        wider = new.interval if new else None
+        if said is Word.EQUIVALENT and adjusted.equivalence is not None:
+            there = wider is not None and wider.within(pairing.metric.limit or 0.0)
+            scope = self._scope(pairing, there, failed_last)
+            return Verdict(said, scope, adjusted.equivalence.interval, adjusted.equivalence.p)
+        there = wider is not None and wider.excludes_zero()
+        scope = "" if said is Word.UNDECIDED else self._scope(pairing, there, failed_last)
+        return Verdict(said, scope, adjusted.interval, adjusted.p)
 
-    def seeds_to_decide(self, test: Test, adjusted: Adjusted, family: int) -> int | None:
-        """Seeds of a new experiment that would find a difference as large as this; more than did not do."""
-        if not isinstance(test.difference, PairedT):
+    def _scope(self, pairing: Pairing, on_new_images: bool, failed_last: bool) -> str:
+        runs = [SOUND] if any(pairing.flagged) else [] if failed_last else [FINISHED]
+        return ", ".join(runs + [self.here] * (not on_new_images))
+
+    def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
+        """Seeds of a new experiment, by what the interval allows: the observed difference is no plan."""
+        interval, known = adjusted.interval, test.difference
+        if not isinstance(known, PairedT) or not known.sd or interval is None:
             return None
-        enough = seeds_to_decide(test.difference, self.alpha / family)
-        if enough is None:
-            return None
-        # The number counts all seeds: those at hand did not do, and flips need some to reach α at all.
-        least = fewest_seeds(self.alpha) if adjusted.by == "westfall-young" else 2
-        return max(enough, least, test.difference.n + 1)
+        far = max(abs(interval.low), abs(interval.high))
+        fewest = seeds_for_effect(far, known.sd, self.alpha, comparisons=family)
+        margin, spread, most, equivalent = pairing.metric.limit, spread_at_most(known.sd, known.n), None, None
+        if margin:
+            equivalent = max(seeds_for_equivalence(margin, spread, self.alpha / family) or FEWEST, FEWEST)
+        if margin and margin < far:
+            most = seeds_for_effect(margin, spread, self.alpha, comparisons=family)
+        return Seeds(max(fewest or FEWEST, FEWEST), most, equivalent)
 
     def secondary(self, standings: Mapping[Key, Standing]) -> Design:
         """The same for metrics that decide nothing. ``standings``: how comparisons by the first one stand."""
         return self
+
+    # ------------------------------------------------------------------------------------------ in words
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """How the numbers of a table were computed.
@@ -198,54 +246,46 @@ class Design:
             judged: whether verdicts are given.
             images: whether anything is known of single images.
         """
-        new = "; on new images by the crossed analysis of variance of seeds × images" if images else ""
+        tested = sum(found.p is not None for found in adjustment.adjusted)
+        kind = "from flips of signs" if self.judge == "flips" else "Student's t over seeds"
+        if adjustment.each is not None and tested > 1:
+            kind += f", each at {percent(adjustment.each)}"
+        together = f" for all {tested} comparisons together" if tested > 1 else ""
+        new = (
+            "; on new images too by the crossed analysis of variance of seeds × images, never narrower than "
+            "that, at a level of 1 − α/K for K comparisons"
+        )
         return (
-            f"Δ is the mean difference over seeds, paired by seed, with its {percent(1 - self.alpha)} "
-            f"interval on this test set (Student's t over seeds){new}. "
+            "Δ is the mean difference over seeds, paired by seed, with its "
+            f"{percent(1 - self.alpha)} interval on this test set{together} ({kind}){new if images else ''}. "
             f"{self._family(metric, adjustment, judged)}"
         )
-
-    def _paired(self, pairing: Pairing) -> PairedT:
-        assert pairing.total is not None
-        return paired_t(pairing.differences, pairing.total, 1 - self.alpha, bounded=pairing.metric.counted)
-
-    def _beats(self, pairing: Pairing) -> Superiority:
-        sign = 1 if pairing.metric.higher_is_better else -1
-        return paired_superiority(sign * pairing.differences, 1 - self.alpha)
-
-    def _equivalence(self, test: PairedT | Welch, metric: Metric) -> Equivalence | None:
-        if metric.limit is None:
-            return None
-        return Equivalence(tost(test, metric.limit), _interval(test, 1 - 2 * self.alpha))
 
     def _family(self, metric: Metric, adjustment: Adjustment, judged: bool) -> str:
         count, tested = len(adjustment.adjusted), sum(found.p is not None for found in adjustment.adjusted)
         family = f"{count} comparison{'s' * (count != 1)}"
         if tested < count:
             family = f"the {tested} of {family} that can be tested"
-        within = ""
-        if metric.margin is not None and judged:
-            within = (
-                f"equivalent means within ±{metric.within} by two one-sided tests, each at α, not adjusted "
-                f"(their interval is the {percent(1 - 2 * self.alpha)} one); "
+        decides, within = "", ""
+        if judged:
+            decides = (
+                f"a loss is superior or inferior where that interval excludes 0, which is where the adjusted "
+                f"p is below α; with fewer than {FEWEST} seeds nothing is decided; "
             )
-        return f"p is adjusted over {family} by {adjustment.by}; {within}α = {self.alpha:g}."
-
-    def _cannot_happen(
-        self, pairings: Sequence[Pairing], flips: Sequence[SignFlip | None], adjusted: Sequence[Adjusted]
-    ) -> list[str]:
-        """With few seeds, what no result could have shown."""
-        smallest: dict[float, set[str]] = defaultdict(set)
-        for pairing, flip, p in zip(pairings, flips, adjusted, strict=True):
-            reach = flip.p_smallest if flip else None
-            if p.by == "westfall-young" and reach is not None and reach >= self.alpha:
-                smallest[reach].add(pairing.key[2])
-        return [
-            f"{', '.join(sorted(losses))}: with {1 - round(math.log2(reach))} seeds that differ, the "
-            f"smallest p that sign flips can give is {reach:.4g}, not below α = {self.alpha:g}, so nothing "
-            f"could be called superior or inferior; that takes {fewest_seeds(self.alpha)} seeds"
-            for reach, losses in sorted(smallest.items(), reverse=True)
-        ]
+            if metric.margin is not None:
+                within = (
+                    f"equivalent means that a {percent(1 - 2 * self.alpha)} interval, for all together "
+                    f"that no wider one shows to be, lies within ±{metric.within}, which is where p of "
+                    "two one-sided tests, adjusted alike, is below α; "
+                )
+            within += (
+                "verdicts are on runs that train as the rest of their cell does, and say nothing of "
+                "collapses too rare for so many seeds to show; "
+            )
+        p = f"p is adjusted over {family} by {adjustment.by}"
+        if tested < 2:
+            p = f"{f'{tested} of {count} can be tested, so that ' * (tested < count)}p needs no adjustment"
+        return f"{p}; {decides}{within}α = {self.alpha:g}."
 
 
 @dataclass(frozen=True)
@@ -254,10 +294,29 @@ class Unpaired(Design):
 
     name: ClassVar[str] = "unpaired"
 
-    def pair(self, key: Key, metric: Metric, ours: Scores, base: Scores) -> Pairing:
+    def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
         """All with all."""
-        a, b = (_arm(scores, in_order(scores.counts)) for scores in (ours, base))
-        return Pairing(key, metric, a, b, _shared_total(ours, base), lost=bool(ours.lost or base.lost))
+        flagged = flags(metric, cells)
+        made = []
+        for key, ours, base in against(cells, baseline):
+            out = flagged[key], flagged[*key[:2], baseline]
+            a, b = (
+                arm(scores, [seed for seed in in_order(scores.counts) if seed not in bad])
+                for scores, bad in zip((ours, base), out, strict=True)
+            )
+            made.append(
+                Pairing(
+                    key,
+                    metric,
+                    a,
+                    b,
+                    shared_total(ours, base),
+                    lost=arms_of(ours.lost, base.lost),
+                    flagged=arms_of(*out),
+                    finished=(len(ours.counts), len(base.counts)),
+                )
+            )
+        return made
 
     def test(self, pairing: Pairing) -> Test:
         """What only pairs can tell stays unknown."""
@@ -270,80 +329,177 @@ class Unpaired(Design):
             note = "one run of one of the two: nothing can be tested"
         elif test.p is None:
             note = "neither of the two varies, so there is no variance to test them against"
+        elif min(len(ours), len(theirs)) < FEWEST:
+            note = f"fewer than {FEWEST} runs of one of the two: nothing is decided"
         return Test(
             difference=test,
-            interval=_interval(test, 1 - self.alpha),
             p=test.p,
-            equivalence=self._equivalence(test, pairing.metric),
             superiority=brunner_munzel(better, worse, total, 1 - self.alpha, bounded=False).superiority,
             note=note,
         )
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """Holm: there is nothing to flip."""
-        return _by_holm(tests, [None] * len(tests))
+        """Bonferroni: there is nothing to rotate or to flip."""
+        return by_bonferroni(pairings, tests, self.alpha)
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """That nothing is paired."""
         return (
             "Δ is the difference of the means of runs that are NOT paired, with its "
-            f"{percent(1 - self.alpha)} interval on this test set (Welch's t). "
-            f"{self._family(metric, adjustment, judged)}"
+            f"{percent(1 - self.alpha)} interval on this test set for all comparisons together (Welch's t at "
+            f"1 − α/K). {self._family(metric, adjustment, judged)}"
         )
 
 
 # -------------------------------------------------------------------------------------- what they share
 
 
-def in_order(seeds: Iterable[Seed]) -> list[Seed]:
-    """Numbers first: in an order that does not depend on that of the rows of a file."""
-    return sorted(seeds, key=lambda seed: (isinstance(seed, str), seed))
+def paired(pairing: Pairing, alpha: float) -> PairedT:
+    """Student's t on the differences."""
+    assert pairing.total is not None
+    return paired_t(pairing.differences, pairing.total, 1 - alpha, bounded=pairing.metric.counted)
 
 
-def fewest_seeds(alpha: float) -> int:
-    """Seeds from which on a sign-flip p, 2^(1 − n) at its smallest, can fall below α."""
-    return math.floor(1 - math.log2(alpha)) + 1
+def beats(pairing: Pairing, alpha: float) -> Superiority:
+    """How often the loss beats its baseline."""
+    return paired_superiority(pairing.sign * pairing.differences, 1 - alpha)
 
 
-def by_seed(
-    key: Key, metric: Metric, ours: Scores, base: Scores, planned: set[Seed], now: Standing | None = None
-) -> Pairing:
-    """Both arms on the planned seeds that both have finished."""
-    seeds = in_order(planned & ours.counts.keys() & base.counts.keys())
-    missing = in_order(planned - set(seeds))
-    return Pairing(
-        key,
-        metric,
-        _arm(ours, seeds),
-        _arm(base, seeds),
-        _shared_total(ours, base),
-        tuple(seeds),
-        tuple(missing),
-        bool(planned & {*ours.lost, *base.lost}),
-        now,
-    )
+def testable(test: Test) -> bool:
+    """Whether there are enough seeds, and any variance among them.
+
+    Without variance there is nothing to go by: often such runs do not depend on their seed at all, and then
+    many equal differences are one difference.
+    """
+    known = test.difference
+    if known is None or test.p is None:
+        return False
+    return (known.n if isinstance(known, PairedT) else min(known.n_loss, known.n_baseline)) >= FEWEST
 
 
-def _arm(scores: Scores, seeds: Sequence[Seed]) -> NDArray[np.int64]:
-    return np.array([scores.counts[seed] for seed in seeds], dtype=np.int64)
-
-
-def _shared_total(ours: Scores, base: Scores) -> int | None:
-    return ours.total if ours.total == base.total else None
-
-
-def no_spread(test: PairedT) -> str:
-    """Why seeds cannot be tested, where they do not vary."""
+def why_not_tested(test: PairedT, unit: str = "seed") -> str:
+    """Why nothing is decided, where nothing can be."""
     if test.n == 1:
-        return "one seed: no variance between seeds, so nothing can be tested"
-    if test.p is None:
+        return f"one {unit}: no variance between {unit}s, so nothing can be tested"
+    if test.p is None and test.n:
         return f"all {test.n} differences are equal, so there is no variance to test them against"
+    if 1 < test.n < FEWEST:
+        return f"{test.n} {unit}s: nothing is decided with fewer than {FEWEST}"
     return ""
 
 
-def _interval(result: PairedT | Welch | Crossed, confidence: float) -> Interval | None:
+def withheld(pairing: Pairing, said: Word) -> bool:
+    """Whether a loss collapsed more than its baseline, and is called neither better nor as good for that."""
+    more = len(pairing.flagged[0]) > len(pairing.flagged[1])
+    return more and said in (Word.SUPERIOR, Word.EQUIVALENT)
+
+
+def why_withheld(pairing: Pairing, said: Word) -> str:
+    """In words."""
+    if not withheld(pairing, said):
+        return ""
+    (ours, theirs), (runs, of_baseline) = map(len, pairing.flagged), pairing.finished
+    return (
+        f"neither a verdict in its favour nor an interval: it collapsed in {ours} of {runs} runs, and the "
+        f"baseline in {theirs} of {of_baseline}"
+    )
+
+
+def _interval(result: PairedT | Welch, confidence: float, level: float) -> Interval | None:
+    """At ``confidence``, which makes all of a family hold at ``level``."""
     ends = result.interval(confidence)
-    return Interval(*ends, confidence) if ends else None
+    return Interval(*ends, level) if ends else None
+
+
+def adjusted_by_look(
+    known: PairedT | Welch | None, metric: Metric, said: Said | None, alpha: float
+) -> Adjusted:
+    """What a look says, with the intervals that decide."""
+    if known is None or said is None:
+        return Adjusted()
+    equivalence = None
+    if metric.limit is not None:
+        inside = around(known, said.critical_equivalence, 1 - 2 * alpha)
+        equivalence = Equivalence(said.p_equivalence, inside)
+    return Adjusted(said.p, "flips", around(known, said.critical, 1 - alpha), equivalence)
+
+
+def around(result: PairedT | Welch, reach: float, level: float) -> Interval | None:
+    """Δ ± ``reach`` standard errors."""
+    if result.estimate is None or not result.se or not math.isfinite(reach):
+        return None
+    return Interval(result.estimate - reach * result.se, result.estimate + reach * result.se, level)
+
+
+def by_bonferroni(pairings: Sequence[Pairing], tests: Sequence[Test], alpha: float) -> Adjustment:
+    """Each comparison at α/K, and equivalence by Holm: valid whatever they have to do with each other."""
+    return together(pairings, tests, alpha, "bonferroni", lambda members: Smallest((len(members),), (None,)))
+
+
+def together(
+    pairings: Sequence[Pairing],
+    tests: Sequence[Test],
+    alpha: float,
+    name: Literal["rotations", "bonferroni"],
+    family: Callable[[Sequence[int]], Smallest],
+) -> Adjustment:
+    """One level for the intervals of all comparisons; for equivalence, one for those that are left.
+
+    Equivalence steps down: what the first level, of 2α for all, shows to be equivalent leaves the family, and
+    the rest has a level for fewer. The chance of calling one that is not equivalent stays at α (Holm, 1979),
+    and an interval that decides lies within the margin exactly where its loss is equivalent.
+
+    Args:
+        family: how small the smallest p of some of the tests comes out where nothing differs.
+    """
+    tested = [k for k, test in enumerate(tests) if testable(test)]
+    adjusted = [Adjusted()] * len(tests)
+    if not tested:
+        return Adjustment(adjusted, "no method")
+    smallest = family(tested)
+    each, equivalences = smallest.level(alpha), _step_down(pairings, tests, tested, alpha, family)
+    for k in tested:
+        known, p = tests[k].difference, tests[k].p
+        assert known is not None
+        assert p is not None
+        interval = _interval(known, 1 - each, 1 - alpha)
+        adjusted[k] = Adjusted(smallest.chance(p), name, interval, equivalences.get(k))
+    by = "one level for all, by rotations of residuals" if name == "rotations" else "Bonferroni"
+    if name == "rotations" and smallest.bounded:
+        by += ", and by Bonferroni where there are too many seeds for that"
+    return Adjustment(adjusted, by, each=1 - each)
+
+
+def _step_down(
+    pairings: Sequence[Pairing],
+    tests: Sequence[Test],
+    tested: Sequence[int],
+    alpha: float,
+    family: Callable[[Sequence[int]], Smallest],
+) -> dict[int, Equivalence]:
+    """Of those that have a margin."""
+    one_sided: dict[int, float] = {}
+    for k in tested:
+        known, limit = tests[k].difference, pairings[k].metric.limit
+        if known is not None and limit is not None and (p := tost(known, limit)) is not None:
+            one_sided[k] = p
+    found: dict[int, Equivalence] = {}
+    left, least = list(one_sided), 0.0
+    while left:
+        smallest = family(left)
+        level = smallest.level(2 * alpha)
+        # Of two sides, one; never below the p itself, nor below that of a comparison which left before.
+        adjusted = {
+            k: max(smallest.chance(min(2 * p, 1.0)) / 2, p, least) for k in left for p in [one_sided[k]]
+        }
+        shown = [k for k in left if 2 * one_sided[k] < level]
+        for k in shown or left:
+            known = tests[k].difference
+            assert known is not None
+            found[k] = Equivalence(adjusted[k], _interval(known, 1 - level, 1 - 2 * alpha))
+        left = [k for k in left if k not in shown] if shown else []
+        least = max((adjusted[k] for k in shown), default=least)
+    return found
 
 
 def _flips(pairings: Sequence[Pairing]) -> tuple[list[SignFlip | None], list[str]]:
@@ -362,32 +518,9 @@ def _flips(pairings: Sequence[Pairing]) -> tuple[list[SignFlip | None], list[str
     return flips, [f"p of sign flips (flip) is left out where there are too many to count: {long}"]
 
 
-def _by_holm(
-    tests: Sequence[Test], flips: Sequence[SignFlip | None], notes: Sequence[str] = ()
-) -> Adjustment:
-    adjusted = [
-        Adjusted(None, None) if np.isnan(p) else Adjusted(float(p), "holm")
-        for p in holm([test.p for test in tests])
-    ]
-    return Adjustment(adjusted, "Holm", flips, notes)
-
-
-def different(
-    pairing: Pairing, said: Word, interval: Interval | None, p: float | None, wider: Interval | None
-) -> Verdict:
-    """The verdict ``said``; ``wider``: the interval on new images, at a level for the whole family."""
-    there = wider is not None and wider.excludes_zero()
-    return Verdict(said, "" if said is Word.UNDECIDED else _scope(pairing, there), interval, p)
-
-
-def equivalent(pairing: Pairing, equivalence: Equivalence, wider: Interval | None) -> Verdict:
-    """The verdict; ``wider``: the interval on new images, at a level for the whole family."""
-    there = wider is not None and wider.within(pairing.metric.limit or 0.0)
-    return Verdict(Word.EQUIVALENT, _scope(pairing, there), equivalence.interval, equivalence.p)
-
-
-def _scope(pairing: Pairing, on_new_images: bool) -> str:
-    return ", ".join([FINISHED] * pairing.lost + [TEST_SET] * (not on_new_images))
+def fewest_flipped(alpha: float) -> int:
+    """Seeds from which on a sign-flip p, 2^(1 − n) at its smallest, can fall below α."""
+    return math.floor(1 - math.log2(alpha)) + 1
 
 
 def percent(share: float) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.comparisons.analysis import Images, Measured, sole
 from bench.comparisons.comparison import Key, Metric, Seed
-from bench.comparisons.designs import Scores
+from bench.comparisons.pairings import Scores
 from bench.errors import BenchError
 from bench.metrics import Metric as Measure
 from bench.metrics import MetricError

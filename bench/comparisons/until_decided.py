@@ -1,4 +1,4 @@
-"""The design in which seeds are added until each comparison is decided."""
+"""The designs in which seeds are added until each comparison is decided: at planned looks, or whenever."""
 
 from __future__ import annotations
 
@@ -7,130 +7,220 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from bench.comparisons.comparison import Adjusted, Key, Looks, Metric, NewImages, Seed
+from bench.comparisons.comparison import Adjusted, Equivalence, Key, Looks, Metric, NewImages, Seed, Seeds
 from bench.comparisons.designs import (
     Adjustment,
     Design,
-    Pairing,
-    Scores,
     Test,
-    by_seed,
-    different,
-    equivalent,
-    no_spread,
-    percent,
+    adjusted_by_look,
+    around,
+    beats,
+    paired,
+    testable,
+    why_not_tested,
+    withheld,
 )
+from bench.comparisons.pairings import Pairing, Scores, against, by_seed, flags
 from bench.statistics.crossed import Crossed
-from bench.statistics.sequential import critical_t, evidence, threshold
-from bench.statistics.stopping import Outcome, Plan, Standing, standing
-from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse
+from bench.statistics.equivalence import tost
+from bench.statistics.flips import PATHS
+from bench.statistics.paired import PairedT
+from bench.statistics.sequential import critical_t, evidence
+from bench.statistics.stopping import Direction, Outcome, Plan, Rule, Standing, standings
+from bench.statistics.verdicts import Interval, Word
 
 
 @dataclass(frozen=True)
 class UntilDecided(Design):
-    """Seeds are added until each comparison is decided: what is said stays valid whenever one stops.
+    """Seeds are added at planned looks, which the whole family takes together.
 
-    In place of Student's interval and p stand the confidence sequence and 1/e. A secondary metric closes
-    nothing; its evidence may be looked at all the same, at whatever number of seeds the first has asked for.
+    A comparison is judged by the look that closed it: its interval is Δ ± c·se with the boundary c of that
+    look. A secondary metric closes nothing, and had no say in when seeds stopped: it is judged by e-values.
     """
 
     name: ClassVar[str] = "sequential"
-    plan: Plan
-    order: Sequence[Seed]
+    plan: Plan = field(kw_only=True)
+    order: Sequence[Seed] = field(kw_only=True)
     """All seeds that there may be, in the order in which they are added."""
-    first: Mapping[Key, Standing] = field(default_factory=dict)
-    """For secondary metrics: how comparisons by the first one stand. Empty for the first."""
 
-    def pair(self, key: Key, metric: Metric, ours: Scores, base: Scores) -> Pairing:
+    def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
         """The seeds of the last look: later ones, if others have trained them, are not looked at."""
-        now = self.first.get(key) or standing(self.plan, self.order, ours, base, bounded=metric.counted)
-        return by_seed(key, metric, ours, base, {*self.order[: now.wanted]}, now)
+        direction = Direction(metric.unit == "%", metric.higher_is_better, metric.counted)
+        found = standings(self.plan, self.order, cells, baseline, direction, min(self.draws, PATHS))
+        return [
+            by_seed(key, metric, ours, base, {*self.order[: self._seen(now)]}, now.flagged, now)
+            for key, ours, base in against(cells, baseline)
+            for now in [found[key]]
+        ]
+
+    def _seen(self, now: Standing) -> int:
+        return now.seen or now.wanted
 
     def test(self, pairing: Pairing) -> Test:
-        """Evidence for a difference, in the order in which seeds came."""
-        assert pairing.total is not None
-        test, counted = self._paired(pairing), pairing.metric.counted
-        path = evidence(pairing.differences, pairing.total, self.alpha, self.plan.g, bounded=counted)
-        e, low, high = (float(values[-1]) for values in (path.e, path.low, path.high))
-        now = None if self.first else pairing.standing
+        """With the looks that have been taken."""
+        test, now = paired(pairing, self.alpha), pairing.standing
+        looks = Looks(None, now.looks if now else None, now.outcome if now else None)
         return Test(
             difference=test,
-            interval=Interval(low, high, 1 - self.alpha) if math.isfinite(low + high) else None,
-            p=min(1 / e, 1.0) if math.isfinite(e) and test.n > 1 else None,
-            equivalence=self._equivalence(test, pairing.metric),
-            superiority=self._beats(pairing),
-            sequence=Looks(
-                e if math.isfinite(e) else None, now.looks if now else None, now.outcome if now else None
-            ),
-            note=no_spread(test),
+            p=test.p,
+            superiority=beats(pairing, self.alpha),
+            sequence=looks,
+            note=why_not_tested(test),
         )
 
-    def new_images(self, crossed: Crossed, discordant: float | None) -> NewImages:
-        """As many standard errors as the confidence sequence has, for new images too.
-
-        What the images add does not depend on when one stops, so this is on the safe side; and unlike an
-        interval of a fixed number of seeds it is never narrower than the one on this test set.
-        """
-        return NewImages(crossed, self._around(crossed, 1), None, discordant)
-
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """K/e, valid whenever one stops."""
-        family = len(tests) if self.first else self.plan.comparisons
-        adjusted = [
-            Adjusted(None, None) if test.p is None else Adjusted(min(family * test.p, 1.0), "e-value")
-            for test in tests
-        ]
-        return Adjustment(adjusted, "the bar of e-values, K/α for K comparisons", [None] * len(tests))
+        """What the last look said."""
+        adjusted = []
+        for pairing, test in zip(pairings, tests, strict=True):
+            now = pairing.standing
+            known = adjusted_by_look(test.difference, pairing.metric, now.said if now else None, self.alpha)
+            outcome = now.outcome if now else Outcome.OPEN
+            # Before the last look p is held against less than α, so that it would be misread.
+            last = outcome is Outcome.LARGEST
+            if known.equivalence and not (last or outcome is Outcome.EQUIVALENT):
+                known = replace(known, equivalence=Equivalence(None, known.equivalence.interval))
+            adjusted.append(known if last or outcome is Outcome.DIFFERENCE else replace(known, p=None))
+        by = "group-sequential max-|t| at planned looks, with boundaries from sign flips of whole seeds"
+        return Adjustment(adjusted, by)
 
-    def verdict(
-        self, pairing: Pairing, test: Test, adjusted: Adjusted, new: NewImages | None, family: int
-    ) -> Verdict:
+    def word(self, pairing: Pairing, test: Test, adjusted: Adjusted) -> Word:
         """What the look that closed a comparison said, and not what the rule of fixed seeds would say."""
-        outcome = pairing.standing.outcome if pairing.standing else Outcome.OPEN
-        if self.first:
-            decisive = adjusted.p is not None and adjusted.p <= self.alpha
-            outcome = Outcome.DIFFERENCE if decisive else Outcome.OPEN
-        wider = self._around(new.crossed, family if self.first else self.plan.comparisons) if new else None
-        if outcome is Outcome.EQUIVALENT and test.equivalence is not None:
-            return equivalent(pairing, test.equivalence, wider)
-        said = Word.UNDECIDED
-        if outcome is Outcome.DIFFERENCE and test.estimate:
-            said = better_or_worse(test.estimate, higher_is_better=pairing.metric.higher_is_better)
-        return different(pairing, said, test.interval, adjusted.p, wider)
+        said = super().word(pairing, test, adjusted)
+        if said is not Word.EQUIVALENT or withheld(pairing, said):
+            return said
+        closed = pairing.standing is not None and pairing.standing.outcome is Outcome.EQUIVALENT
+        return said if closed else Word.UNDECIDED
 
-    def seeds_to_decide(self, test: Test, adjusted: Adjusted, family: int) -> int | None:
+    def new_images(
+        self,
+        crossed: Crossed,
+        discordant: float | None,
+        test: Test,
+        adjusted: Adjusted,
+        said: Word,
+        family: int,
+    ) -> NewImages:
+        """p of a fixed number of seeds would not be valid."""
+        return replace(super().new_images(crossed, discordant, test, adjusted, said, family), p=None)
+
+    def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
         """The rule itself adds them."""
         return None
 
     def secondary(self, standings: Mapping[Key, Standing]) -> Design:
-        """With as many seeds as the first metric has asked for."""
-        return replace(self, first=standings)
+        """With as many seeds as the first metric has asked for: what holds whenever one stops."""
+        return Whenever(self.alpha, plan=self.plan, order=self.order, first=standings)
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """The rule."""
         plan = self.plan
-        new = "; on new images it has as many standard errors (seeds × images, crossed analysis of variance)"
+        new = "; on new images too by the crossed analysis of variance, never narrower than that"
         equivalence = (
-            f"by equivalence, within ±{metric.within}, where two one-sided tests at the planned looks say "
-            "so, their α spent over the looks after O'Brien and Fleming; "
+            f"by equivalence, where Δ ± c·se lies within ±{metric.within}, which spends an α of its own in "
+            "the same way; "
         )
         return (
-            "Δ is the mean difference over the seeds that both have finished, paired by seed. Seeds were "
-            f"added until decided, with looks at {', '.join(map(str, plan.looks.tolist()))} seeds. A "
-            f"comparison is closed by a difference where the e-value (e) of its seeds reaches {plan.bar:g}, "
-            f"which is K/α for K = {plan.comparisons} comparisons and α = {plan.alpha:g}: the chance of even "
-            f"one false alarm, at any look, is at most α; {equivalence if metric.margin else ''}or, without "
-            f"a decision, where even the most favourable true difference would be decided by {plan.largest} "
-            f"seeds with a chance below {plan.futility:g}. Its interval is the {percent(1 - plan.alpha)} "
-            f"confidence sequence on this test set, which holds whenever one stops{new if images else ''}. p "
-            "is K/e."
+            f"{self._how()} A comparison is closed by a difference where t exceeds the boundary c of its "
+            "look on either side, which lets the chance of even one false alarm in the family, by a look at "
+            f"the fraction f of {plan.largest} seeds, be α·f² (α = {plan.alpha:g}), by sign flips of whole "
+            "seeds; "
+            f"{equivalence if metric.margin else ''}or, without a decision, where a decision by "
+            f"{plan.largest} seeds has a predictive probability below {plan.futility:g}. Its interval on "
+            f"this test set is Δ ± c·se{new if images else ''}."
         )
 
-    def _around(self, crossed: Crossed, family: int) -> Interval | None:
-        if crossed.se is None or crossed.estimate is None or crossed.seeds < 2:
+    def _how(self) -> str:
+        return (
+            "Δ is the mean difference over the seeds that both have finished soundly, paired by seed. Seeds "
+            f"were added until decided, with looks at {', '.join(map(str, self.plan.looks.tolist()))} seeds."
+        )
+
+
+@dataclass(frozen=True)
+class Whenever(UntilDecided):
+    """The same by e-values: what is said stays valid whenever one stops, planned or not.
+
+    In place of Student's interval and p stand the confidence sequence and K/e.
+    """
+
+    first: Mapping[Key, Standing] = field(default_factory=dict, kw_only=True)
+    """For secondary metrics: how comparisons by the first one stand. Empty for the first."""
+
+    def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
+        """A secondary metric has the seeds of the first one, and finds its own collapses."""
+        if not self.first:
+            return super().pairings(metric, cells, baseline)
+        own = flags(metric, cells)
+        return [
+            by_seed(key, metric, ours, base, {*self.order[: self._seen(now)]},
+                    (own[key], own[*key[:2], baseline]), now)
+            for key, ours, base in against(cells, baseline)
+            for now in [self.first[key]]
+        ]  # fmt: skip
+
+    def _seen(self, now: Standing) -> int:
+        return now.wanted
+
+    def test(self, pairing: Pairing) -> Test:
+        """Evidence for a difference, in the order in which seeds came."""
+        assert pairing.total is not None
+        found, counted = super().test(pairing), pairing.metric.counted
+        path = evidence(pairing.differences, pairing.total, self.alpha, self.plan.g, bounded=counted)
+        e = float(path.e[-1]) if len(path.e) else math.nan
+        known = math.isfinite(e)
+        looks = Looks(e if known else None, None, None)
+        if found.sequence is not None and not self.first:
+            looks = replace(found.sequence, e=looks.e)
+        return replace(found, p=min(1 / e, 1.0) if known and len(pairing.seeds) > 1 else None, sequence=looks)
+
+    def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
+        """K/e, and the confidence sequence at 1 − α/K, which excludes 0 exactly where that is at most α."""
+        family = max(len(tests), 1) if self.first else self.plan.comparisons
+        adjusted = []
+        for pairing, test in zip(pairings, tests, strict=True):
+            known = test.difference
+            if test.p is None or not isinstance(known, PairedT) or not testable(test):
+                adjusted.append(Adjusted())
+                continue
+            reach = float(critical_t(known.n, family / self.alpha, self.plan.g))
+            interval = around(known, reach, 1 - self.alpha)
+            adjusted.append(
+                Adjusted(min(family * test.p, 1.0), "e-value", interval, self._equivalence(pairing, known))
+            )
+        return Adjustment(adjusted, "the bar of e-values, K/α for K comparisons")
+
+    def _equivalence(self, pairing: Pairing, known: PairedT) -> Equivalence | None:
+        """At the level that the last look had; p as a multiple of that, to be held against α."""
+        limit, now = pairing.metric.limit, pairing.standing
+        if limit is None or self.first or now is None or not now.looks or (p := tost(known, limit)) is None:
             return None
-        bar = threshold(self.alpha, family)
-        reach = crossed.se * float(critical_t(crossed.seeds, bar, self.plan.g))
-        if not math.isfinite(reach):
-            return None
-        return Interval(crossed.estimate - reach, crossed.estimate + reach, 1 - self.alpha)
+        level = float(self.plan.equivalence_levels()[now.looks - 1])
+        ends = known.interval(1 - 2 * level) if level else None
+        inside = Interval(*ends, 1 - 2 * self.alpha) if ends else None
+        return Equivalence(min(p * self.alpha / level, 1.0) if level else None, inside)
+
+    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
+        """The rule."""
+        plan = self.plan
+        new = "; on new images too by the crossed analysis of variance, never narrower than Student's t"
+        equivalence = (
+            f"by equivalence, within ±{metric.within}, where two one-sided tests at the planned looks say "
+            f"so, their {'α/K' if plan.adjusted_equivalence else 'α, not adjusted over the family,'} spent "
+            "over the looks after O'Brien and Fleming; "
+        )
+        return (
+            f"{self._how()} A comparison is closed by a difference where the e-value (e) of its seeds "
+            f"reaches {plan.bar:g}, which is K/α for K = {plan.comparisons} comparisons and "
+            f"α = {plan.alpha:g}: the chance of even one false alarm, at any look, is at most α where "
+            "differences are symmetric; "
+            f"{equivalence if metric.margin else ''}or, without a decision, where even the most favourable "
+            f"true difference would be decided by {plan.largest} seeds with a chance below "
+            f"{plan.futility:g}. Its interval is the confidence sequence on this test set at 1 − α/K, which "
+            f"holds whenever one stops{new if images else ''}. p is K/e."
+        )
+
+
+def until_decided(alpha: float, plan: Plan, order: Sequence[Seed]) -> UntilDecided:
+    """The design of a plan."""
+    kind = UntilDecided if plan.rule is Rule.PLANNED else Whenever
+    return kind(alpha, plan=plan, order=order)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -120,16 +119,14 @@ def _simulate(design: Design) -> Added:
     """Each effect a few thousand times; half a second."""
     from bench.statistics.operating_characteristics import operating_characteristics
 
-    rule = stopping_plan(design.suite)
+    rule = stopping_plan(design.suite, design.results)
     assert rule is not None
     sd = design.typical_sd()
     margin = (rule.margin / sd if sd else None) if rule.margin else 0.0
     rule = replace(rule, margin=margin or 0.0)
     return Added(
         looks=rule.looks.tolist(),
-        first_difference=next(
-            (n for n, t in zip(rule.looks.tolist(), rule.critical_t(), strict=True) if math.isfinite(t)), None
-        ),
+        first_difference=next((n for n in rule.looks.tolist() if rule.can_differ(n)), None),
         most=len(design.suite.runs()),
         margin=margin,
         experiments=EXPERIMENTS,

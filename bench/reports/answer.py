@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 from bench.comparisons.comparison import Comparison, Metric
-from bench.reports.formats import Scale, e_value, level, listed, p_value, some
+from bench.reports.formats import Scale, counted, e_value, level, listed, p_value, some
 from bench.reports.schema import Analysed
+from bench.statistics.proportions import clopper_pearson
 from bench.statistics.stopping import Outcome
 from bench.statistics.verdicts import Word
 
@@ -87,7 +89,7 @@ def _named(loss: str, scopes: Sequence[str], settings: int, mixed: bool) -> str:
 def sentence(c: Comparison, metric: Metric, scale: Scale, alpha: float) -> str:
     """One comparison: what may be said of it, the numbers that it rests on, and what else is to be known."""
     if c.delta is None:
-        why = "; ".join(remarks(c)) or "no results"
+        why = "; ".join(remarks(c, metric)) or "no results"
         return f"{c.loss} cannot be compared with {c.baseline}{' yet' if c.missing else ''}: {why}."
     unit = f" {metric.difference_unit}".rstrip()
     claim = f"differs from {c.baseline} by"
@@ -99,7 +101,7 @@ def sentence(c: Comparison, metric: Metric, scale: Scale, alpha: float) -> str:
     parts = [f"{c.loss} {claim} {scale.difference(c.delta)}{unit}"]
     if c.shown is not None:
         parts[0] += f" ({level(c.shown.level)} interval {scale.interval(c.shown)})"
-    parts[0] += f" over {c.n} seed{'' if c.n == 1 else 's'}"
+    parts[0] += f" over {c.n} {c.unit}{'' if c.n == 1 else 's'}"
     if c.verdict is not None and c.verdict.p is not None:
         what = "p of a difference that matters" if c.verdict.word is Word.EQUIVALENT else "adjusted p"
         p = p_value(c.verdict.p)
@@ -107,29 +109,96 @@ def sentence(c: Comparison, metric: Metric, scale: Scale, alpha: float) -> str:
     if c.sequence is not None and c.sequence.e is not None:
         parts[0] += f", e = {e_value(c.sequence.e)}"
     return " ".join(
-        f"{part[:1].upper() if k else part[:1]}{part[1:]}." for k, part in enumerate([*parts, *remarks(c)])
+        f"{part[:1].upper() if k else part[:1]}{part[1:]}."
+        for k, part in enumerate([*parts, *remarks(c, metric)])
     )
 
 
-def remarks(c: Comparison) -> list[str]:
-    """What is missing, what could not be computed and why, how many seeds would do."""
-    said = [c.note] if c.note else []
-    if c.missing:
-        both = "only seeds that both have a result for are compared"
-        said.append(f"no pair for seed {some(c.missing)}: {both}")
+def remarks(c: Comparison, metric: Metric) -> list[str]:
+    """What collapsed, failed or is missing, what could not be computed and why, how many seeds would do."""
+    said = [*_collapse(c, metric), *_failures(c), *([c.note] if c.note else [])]
+    failed = {*c.failures.loss, *c.failures.baseline} if c.failures else set()
+    if missing := [seed for seed in c.missing if seed not in failed]:
+        both = f"only {c.unit}s that both have a result for are compared"
+        name, between = ("seed ", ", ") if c.unit == "seed" else ("", "; ")
+        said.append(f"no pair for {name}{some(missing, between=between)}: {both}")
+    if c.effects is not None and c.effects.correlation is not None and c.effects.correlation <= -0.05:
+        said.append(
+            f"the two vary against each other over {c.unit}s (ρ = {c.effects.correlation:.2f}), so pairing "
+            "makes their difference less certain and not more"
+        )
     if c.sequence is not None and c.sequence.outcome in STOPPED:
         said.append(STOPPED[c.sequence.outcome])
-    if c.seeds_to_decide is not None:
+    if (seeds := c.seeds_to_decide) is not None:
+        most = f"; one as small as the margin takes {seeds.most:,}" if seeds.most else ""
+        if seeds.equivalent:
+            most += f"; to be called equivalent, if there is none, takes {seeds.equivalent:,}"
         said.append(
-            f"a new experiment of about {c.seeds_to_decide:,} seeds would find a "
-            "difference of this size 8 times in 10"
+            f"a new experiment needs {seeds.fewest:,} seeds at least, which find a difference as large as "
+            f"the interval allows 8 times in 10{most}"
         )
     return said
+
+
+def _collapse(c: Comparison, metric: Metric) -> list[str]:
+    """Which runs are far from the rest of their cell, and how many there may be of the kind."""
+    if (found := c.collapse) is None:
+        return []
+    arms = ((c.loss, found.loss, found.runs), (c.baseline, found.baseline, found.runs_baseline))
+    counts = [
+        f"{len(seeds)} of {counted(runs, 'run')} of {name}{_seeds(seeds)}, 90 % interval {low:.0%} to "
+        f"{high:.0%}"
+        for name, seeds, runs in arms
+        if runs
+        for low, high in [clopper_pearson(len(seeds), runs, 0.9)]
+    ]
+    every = ""
+    if found.delta is not None:
+        scale = Scale(metric.scale, 3 if metric.unit == "%" else 4)
+        unit = f" {metric.difference_unit}".rstrip()
+        every = f"; over all runs the difference is {scale.difference(found.delta)}{unit}"
+    return [re.sub(r"(?<=\d)%", " %", f"collapsed, and not compared: {' and '.join(counts)}{every}")]
+
+
+def _failures(c: Comparison) -> list[str]:
+    """Which arm failed more."""
+    if (found := c.failures) is None:
+        return []
+    share = found.difference
+    said = [
+        f"failed: {counted(len(found.loss), 'run')} of {c.loss}{_seeds(found.loss)} and "
+        f"{len(found.baseline)} of {c.baseline}{_seeds(found.baseline)}, of {found.ended} each: "
+        f"{share.estimate:+.0%} (95 % interval {share.low:+.0%} to {share.high:+.0%}), exact McNemar "
+        f"p = {p_value(found.p)}"
+    ]
+    if found.p_worst_rank is not None:
+        said.append(f"signed ranks with failed runs last: adjusted p = {p_value(found.p_worst_rank)}")
+    return [re.sub(r"(?<=\d)%", " %", line).replace("= <", "< ") for line in said]
+
+
+def _seeds(seeds: Sequence[object]) -> str:
+    return f" (seed {some(seeds)})" if seeds else ""
 
 
 def all_remarks(document: Analysed) -> list[str]:
     """Those of all comparisons, then the notes: one line each."""
     said = [
-        " × ".join(filter(None, c.key)) + f": {remark}" for c in document.comparisons for remark in remarks(c)
+        f"{_setting(c)}: {remark}"
+        for c in document.comparisons
+        for remark in remarks(c, document.metric(c.metric))
     ]
-    return [*said, *document.notes]
+    return [*said, *notes(document)]
+
+
+def notes(document: Analysed) -> list[str]:
+    """What no sentence on a comparison says: of secondary metrics, that runs have collapsed by them."""
+    collapses = [
+        f"{_setting(c)} by {c.metric}: {remark}"
+        for c in document.secondary.comparisons
+        for remark in _collapse(c, document.metric(c.metric))
+    ]
+    return [*collapses, *document.notes]
+
+
+def _setting(c: Comparison) -> str:
+    return " × ".join(filter(None, c.key))

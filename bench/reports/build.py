@@ -13,15 +13,16 @@ import pandas as pd
 from bench.comparisons.agreement import to_bytes
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Key, Metric
-from bench.comparisons.designs import Design, Scores, in_order
+from bench.comparisons.designs import Design
+from bench.comparisons.pairings import Scores, in_order
 from bench.comparisons.runs import read_measured
-from bench.comparisons.until_decided import UntilDecided
+from bench.comparisons.until_decided import until_decided
 from bench.design import stopping_plan
 from bench.reports import sequential
 from bench.reports.answer import answer
 from bench.reports.choosing import other_epochs
 from bench.reports.formats import listed
-from bench.reports.ranks import rank
+from bench.reports.ranks import rank, why_no_ranks
 from bench.reports.schema import Cell, Family, Report
 from bench.reports.weights import final_weights
 from bench.results import frame
@@ -51,13 +52,14 @@ def report_and_agreement(
     metrics = describe(suite)
     planned = [(cell.key, cell.seeds) for cell in suite.cells]
     measured, unknown = read_measured(runs, results, suite.metrics, metrics, planned)
-    plan = stopping_plan(suite)
-    design = UntilDecided(alpha, plan, suite.seeds) if plan else Design(alpha)
+    plan = stopping_plan(suite, results)
+    judge = suite.analysis.test
+    design = until_decided(alpha, plan, suite.seeds) if plan else Design(alpha, judge)
     judged = suite.selection != "test"
     first = analyse(measured[:1], baseline, design, _other_recipes(suite), judged=judged)
     others = analyse(measured[1:], baseline, design.secondary(first.standings), judged=judged)
     added = sequential.summary(plan, first.comparisons, runs) if plan else None
-    epochs = other_epochs(measured[0], baseline, alpha, runs, judged=judged)
+    epochs = other_epochs(measured[0], baseline, Design(alpha, judge), runs, judged=judged)
     cells = tuple(cell.model_copy(update=epochs.get(cell.key, {})) for cell in _cells(measured[0], runs))
     guessed = [
         f"{metric.name}: {'higher' if metric.higher_is_better else 'lower'} is better, which was guessed "
@@ -65,6 +67,7 @@ def report_and_agreement(
         for metric in suite.metrics
         if metric.direction_guessed
     ]
+    rankings = [] if why_no_ranks(suite) else rank(cells, metrics[0], baseline, alpha, judged=judged)
     made = Report(
         suite=suite.name,
         question=suite.question,
@@ -100,7 +103,7 @@ def report_and_agreement(
             *([sequential.savings(added)] if added else []),
         ),
         scaled_down=suite.scaled_down,
-        rankings=tuple(rank(suite, cells, metrics[0])),
+        rankings=tuple(rankings),
         sequential=added,
     )
     return made, to_bytes(runs, measured, baseline, design, [*first.comparisons, *others.comparisons])

@@ -19,12 +19,13 @@ from bench.statistics.units import in_units
 
 
 def other_epochs(
-    measured: Measured, baseline: str, alpha: float, runs: pd.DataFrame, *, judged: bool
+    measured: Measured, baseline: str, design: Design, runs: pd.DataFrame, *, judged: bool
 ) -> dict[Key, dict[str, Any]]:
     """What a :class:`~bench.reports.schema.Cell` says of the last and of the best test epoch.
 
     Args:
         measured: by the metric that chose the epoch.
+        design: of a fixed number of seeds.
         runs: of :func:`bench.results.frame`.
         judged: whether verdicts are given: not where that epoch is the one that counts.
     """
@@ -39,7 +40,7 @@ def other_epochs(
                 counts[tuple(names)][int(seed)] = count
     there = {key: replace(scores, counts=best[key]) for key, scores in measured.cells.items()}
     # Whoever reports these has not stopped by a rule: the seeds that there are count as planned.
-    analysis = analyse([Measured(measured.metric, there)], baseline, Design(alpha), judged=judged)
+    analysis = analyse([Measured(measured.metric, there)], baseline, design, judged=judged)
     compared = {comparison.key: comparison for comparison in analysis.comparisons}
     known: dict[Key, dict[str, Any]] = {}
     for key, scores in measured.cells.items():

@@ -11,10 +11,13 @@ from bench.reports.blocks import Block, Paragraph, plain_table
 from bench.reports.formats import NOTHING, p_value
 from bench.statistics.claims import claim, count_of, seeds_to_settle
 from bench.statistics.proportions import mcnemar
+from bench.statistics.selection import optimism_of_best_run
 
 SPREADS = (0.0005, 0.001, 0.002)
 """Standard deviations over seeds for which seeds are counted: what small networks on large test sets have."""
 CORRELATIONS = (0.0, 0.5)
+RUNS = (3, 5, 10)
+"""Of which the better accuracy may be the best."""
 SHARES = (0.01, 0.02, 0.04)
 """Shares of the test images on which two runs may well disagree."""
 
@@ -37,6 +40,15 @@ class Settling(BaseModel):
     """Of either, to find the claimed difference with probability .8; None: there is no difference."""
 
 
+class Best(BaseModel):
+    """If one accuracy was the best of so many runs, and accuracies spread so much over seeds."""
+
+    runs: int
+    seed_sd: float
+    excess: float
+    """By how much it then exceeds the mean of such runs, on average."""
+
+
 class Claimed(BaseModel):
     """What ``bench compare --claim --json`` prints. Accuracies and differences are fractions."""
 
@@ -55,6 +67,7 @@ class Claimed(BaseModel):
     """Most discordant images with p < α."""
     disagreements: list[Disagreement]
     settling: list[Settling]
+    best: list[Best]
 
 
 def judge_claim(first: float, second: float, total: int | None, alpha: float = 0.05) -> Claimed:
@@ -93,6 +106,11 @@ def judge_claim(first: float, second: float, total: int | None, alpha: float = 0
             for n in sorted(plausible)
         ],
         settling=settling(found.difference, alpha),
+        best=[
+            Best(runs=runs, seed_sd=sd, excess=optimism_of_best_run(runs, sd))
+            for runs in RUNS
+            for sd in SPREADS
+        ],
     )
 
 
@@ -116,6 +134,9 @@ def claim_text(found: Claimed) -> list[Block]:
         (f"{100 * need.seed_sd:.2f}", f"{need.correlation:.1f}", f"{need.seeds:,}" if need.seeds else NOTHING)
         for need in found.settling
     ]
+    excess = {(row.runs, row.seed_sd): f"{100 * row.excess:.2f}" for row in found.best}
+    runs, spreads = ([*dict.fromkeys(of)] for of in zip(*excess, strict=True))
+    luck = [(f"{m:,}", *(excess[m, sd] for sd in spreads)) for m in runs]
     unpaired, lowest, highest = (p_value(p, 3) for p in (found.unpaired_p, found.p_lowest, found.p_highest))
     right = f"{a:,} against {b:,} of {total:,} test images right: {a - b:+,} images"
     enough = "more than any such number" if most is None else f"no more than {most:,} such images"
@@ -133,4 +154,9 @@ def claim_text(found: Claimed) -> list[Block]:
             ".8, were it the true one, by paired t-tests:"
         ),
         plain_table(("sd over seeds, points", "ρ of the two", "seeds of either"), needs, words=()),
+        Paragraph(
+            "And if one of the two is the best of several runs, it is too high by so many points on average, "
+            "for the same spreads over seeds (the expected largest of so many normal values):"
+        ),
+        plain_table(("best of", *(f"sd {100 * sd:.2f}" for sd in spreads)), luck, words=()),
     ]

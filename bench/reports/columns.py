@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.reports import blocks
-from bench.reports.formats import NOTHING, Scale, e_value, number, p_value
+from bench.reports.formats import NOTHING, Scale, bare, e_value, number, p_value
 from bench.statistics.ranks import Superiority
 from bench.statistics.verdicts import Interval
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.reports.schema import Cell
 
 Where = Literal["first", "tests", "effects", ""]
-Design = Literal["fixed", "sequential", "unpaired"]
+Design = Literal["fixed", "sequential", "unpaired", "folds"]
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Column(blocks.Column):
-    """One thing that is known of a comparison or of its cell. ``heading`` may name {metric} and {method}."""
+    """One thing that is known of a comparison or of its cell.
+
+    ``heading`` may name {metric}, {method} and {unit}, ``meaning`` {unit}: the seeds, or folds, of the runs.
+    """
 
     path: str = ""
     """Where an entry has it. What is None anywhere on the way is not known."""
     where: Where = ""
     """Its table; none: in JSON and CSV only."""
     write: Callable[[Any, Entry], str] = lambda value, entry: str(value)
-    designs: tuple[Design, ...] = ("fixed", "sequential", "unpaired")
+    designs: tuple[Design, ...] = ("fixed", "sequential", "unpaired", "folds")
     """Where it makes sense."""
 
     def of(self, entry: object) -> Any:
@@ -68,10 +71,15 @@ class Column(blocks.Column):
             sorted_by = value.estimate
         return blocks.Cell(self.write(value, entry), sorted_by)
 
-    def headed(self, metric: str, method: str) -> Column:
-        """With its heading filled in."""
-        names = {"metric": metric, "method": method}
-        return replace(self, heading=self.heading.format(**names), latex=self.latex.format(**names))
+    def headed(self, metric: str, method: str, unit: str) -> Column:
+        """With its heading and meaning filled in."""
+        names = {"metric": metric, "method": method, "unit": unit}
+        return replace(
+            self,
+            heading=self.heading.format(**names),
+            latex=self.latex.format(**names),
+            meaning=self.meaning.format(unit=unit),
+        )
 
 
 # ------------------------------------------------------------------------------------------------ formats
@@ -101,6 +109,10 @@ def _images(value: float, entry: Entry) -> str:
     return number(value, ".1f")
 
 
+def _posterior(value: float, entry: Entry) -> str:
+    return bare(f"{value:.3f}")
+
+
 def _e(value: float, entry: Entry) -> str:
     return e_value(value)
 
@@ -125,8 +137,9 @@ def _mean(value: float, entry: Entry) -> str:
 # ---------------------------------------------------------------------------------------------- the columns
 
 _FIXED: tuple[Design, ...] = ("fixed",)
-_PAIRED: tuple[Design, ...] = ("fixed", "sequential")
+_PAIRED: tuple[Design, ...] = ("fixed", "sequential", "folds")
 _SEQUENTIAL: tuple[Design, ...] = ("sequential",)
+_FOLDS: tuple[Design, ...] = ("folds",)
 
 
 def _json(key: str, path: str, meaning: str) -> Column:
@@ -137,7 +150,7 @@ def _json(key: str, path: str, meaning: str) -> Column:
 COLUMNS: tuple[Column, ...] = (
     # The first table, which needs no legend.
     Column("{method}", path="name", where="first", words=True),
-    Column("seeds", key="n", path="cell.n", where="first", write=_seeds),
+    Column("{unit}s", key="n", path="cell.n", where="first", write=_seeds),
     Column("{metric}", key="mean", path="cell.mean", where="first", write=_mean),
     Column(
         "Δ",
@@ -167,7 +180,8 @@ COLUMNS: tuple[Column, ...] = (
         path="comparison.adjusted.p",
         where="tests",
         write=_p,
-        meaning="of no difference, adjusted for all comparisons of the family",
+        meaning="of no difference, adjusted for all comparisons of the family: below α exactly where the "
+        "interval excludes 0",
     ),
     Column(
         "p t",
@@ -178,24 +192,32 @@ COLUMNS: tuple[Column, ...] = (
         designs=("fixed", "unpaired"),
         meaning="of Student's t over seeds (Welch's where runs are not paired), not adjusted",
     ),
+    Column("p t", path="comparison.p", where="tests", write=_p, designs=_FOLDS,
+           meaning="of the corrected resampled t over folds, not adjusted"),
     Column("e", key="e", path="comparison.sequence.e", where="tests", write=_e, designs=_SEQUENTIAL,
            meaning="evidence for a difference: 1 speaks neither for one nor against it"),
     Column("looks", key="looks", path="comparison.sequence.looks", where="tests", designs=_SEQUENTIAL,
            meaning="taken so far"),
     Column("flip", key="p_sign_flip", path="comparison.flips.p", where="tests", write=_p, designs=_FIXED,
            meaning="p of flipping the signs of seeds, not adjusted"),
-    Column("eq.", key="p_equivalence", path="comparison.equivalence.p", where="tests", write=_p,
-           meaning="p of the two one-sided tests against the margin"),
+    Column("eq.", key="p_equivalence", path="comparison.adjusted.equivalence.p", where="tests", write=_p,
+           meaning="p of the two one-sided tests against the margin, adjusted alike"),
+    Column("P worse", key="p_worse", path="comparison.posterior.worse", where="tests", write=_posterior,
+           designs=_FOLDS, meaning="chance that it is worse by more than the margin (Bayesian t-test)"),
+    Column("P same", key="p_rope", path="comparison.posterior.equivalent", where="tests", write=_posterior,
+           designs=_FOLDS, meaning="chance that the difference is within the margin"),
+    Column("P better", key="p_better", path="comparison.posterior.better", where="tests", write=_posterior,
+           designs=_FOLDS, meaning="chance that it is better by more than the margin"),
     Column("on new images", path="comparison.new_images.interval", where="tests", write=_interval,
-           designs=_PAIRED, meaning="interval of Δ where the images are a sample too, not adjusted"),
+           designs=_PAIRED, meaning="interval of Δ where images are a sample too, for all comparisons"),
     Column("finds", key="detectable", path="comparison.detectable", where="tests", write=_size,
-           designs=_FIXED, meaning="difference that so many seeds would find with power .8"),
+           designs=("fixed", "folds"), meaning="difference that so many {unit}s would find with power .8"),
     Column("floor", key="floor", path="comparison.new_images.crossed.floor", where="tests", write=_size,
            designs=_PAIRED, meaning="standard error on new images that no number of seeds gets below"),
     # How large.
     Column("{method}", path="name", where="effects", words=True),
     Column("sd of Δ", key="sd", path="comparison.sd", where="effects", write=_size, designs=_PAIRED,
-           meaning="standard deviation of the differences over seeds"),
+           meaning="standard deviation of the differences over {unit}s"),
     Column("d_z", key="d_z", path="comparison.effects.d_z", where="effects", write=_effect, designs=_PAIRED,
            meaning="Δ in standard deviations of the differences"),
     Column("g_z", key="g_z", path="comparison.effects.g_z", where="effects", write=_effect, designs=_PAIRED,
@@ -205,10 +227,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("g_av", key="g_av", path="comparison.effects.g_av", where="effects", write=_effect,
            designs=_PAIRED, meaning="Hedges g of d_av"),
     Column("P(better) %", path="comparison.superiority", where="effects", write=_chance,
-           meaning="chance that the loss beats its baseline with the same new seed (with any two runs where "
-           "they are not paired), ties counting half"),
+           meaning="chance that the loss beats its baseline with the same new {unit} (with any two "
+           "runs where they are not paired), ties counting half"),
     Column("ρ", key="correlation", path="comparison.effects.correlation", where="effects", write=_effect,
-           designs=_PAIRED, meaning="correlation of the two over seeds: what pairing gains"),
+           designs=_PAIRED, meaning="correlation of the two over {unit}s: what pairing gains"),
     Column("≠", key="discordant", path="comparison.new_images.discordant", where="effects", write=_images,
            designs=_PAIRED, meaning="images that one of a pair gets right, not the other, on average"),
     # In JSON and CSV only.
@@ -217,13 +239,28 @@ COLUMNS: tuple[Column, ...] = (
     _json("level", "shown.level", "its level of confidence"),
     _json("verdict", "verdict.phrase", "superior, inferior, equivalent or undecided, then its scope"),
     _json("scope", "verdict.scope", "what the verdict is about, where that is narrower: on this test set"),
-    _json("adjusted_by", "adjusted.by", "westfall-young: flips of whole seeds; holm: of p; e-value: K/e"),
-    _json("seeds_to_decide", "seeds_to_decide", "if undecided: seeds of a new experiment that would find a "
-          "difference of this size 8 times in 10"),
+    _json("adjusted_by", "adjusted.by", "rotations: of residuals; flips: of the signs of whole seeds; "
+          "bonferroni: K·p; e-value: K/e"),
+    _json("seeds_to_decide", "seeds_to_decide.fewest", "if undecided: seeds of a new experiment that would "
+          "find, 8 times in 10, a difference as large as the interval allows: no fewer will do"),
+    _json("seeds_to_decide_most", "seeds_to_decide.most", "the same of one as small as the margin"),
+    _json("seeds_to_be_equivalent", "seeds_to_decide.equivalent", "seeds that would show equivalence 8 times "
+          "in 10, if there is no difference"),
+    _json("collapsed", "collapse.loss", "seeds whose run collapsed; null: none of either"),
+    _json("collapsed_baseline", "collapse.baseline", "the same of the baseline"),
+    _json("delta_all", "collapse.delta", "mean difference with the collapsed runs"),
+    _json("failed", "failures.loss", "seeds whose run failed; null: none of either"),
+    _json("failed_baseline", "failures.baseline", "the same of the baseline"),
+    _json("failed_delta", "failures.difference.estimate", "share of failed runs, loss − baseline"),
+    _json("failed_low", "failures.difference.low", "of its 95 % interval"),
+    _json("failed_high", "failures.difference.high", "its other end"),
+    _json("p_failed", "failures.p", "exact McNemar over seeds: do as many fail?"),
+    _json("p_worst_rank", "failures.p_worst_rank", "signed ranks with failed runs last, adjusted by Holm"),
     _json("n_baseline", "n_baseline", "runs of the baseline, where runs are not paired"),
     _json("p_sign_flip_smallest", "flips.p_smallest", "what sign flips of so many seeds could give at best"),
     _json("low_new_images", "new_images.interval.low", "of the interval on new images too"),
     _json("high_new_images", "new_images.interval.high", "its other end"),
+    _json("level_new_images", "new_images.interval.level", "its level for all comparisons together"),
     _json("p_new_images", "new_images.p", "on new images too, not adjusted"),
     _json("superiority", "superiority.estimate", "chance of beating the baseline, ties counting half"),
     _json("superiority_low", "superiority.low", "of its interval"),
@@ -266,8 +303,9 @@ def columns_of(
     Args:
         metric, method: what headings call them.
     """
+    unit = "fold" if design == "folds" else "seed"
     return [
-        column.headed(metric, method)
+        column.headed(metric, method, unit)
         for column in COLUMNS
         if column.where == where
         and design in column.designs

@@ -9,12 +9,14 @@ import pandas as pd
 
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.designs import Design, Unpaired
+from bench.comparisons.folds import Folds
 from bench.comparisons.runs import Answers
 from bench.comparisons.tables.layout import BASELINES, Request, find_layout, plain
 from bench.comparisons.tables.scores import read_scores
 from bench.errors import BenchError, unknown
 from bench.reports.answer import answer
 from bench.reports.build import summarise
+from bench.reports.ranks import rank
 from bench.reports.schema import Cell, Compared, Family
 
 
@@ -33,6 +35,8 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         raise BenchError(
             f"--margin: found {request.margin:g}, expected a number in the metric's unit, 0 or more"
         )
+    if request.folds is not None and request.folds < 2:
+        raise BenchError(f"--folds: found {request.folds}, expected 2 or more")
     table = table.rename(columns=str)
     layout = find_layout(source, table, request)
     found = read_scores(source, table, layout, request)
@@ -41,16 +45,21 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     order = partial(sorted, key=lambda item: (item[0][:2], item[0][2] != baseline))
     measured = [replace(series, cells=dict(order(series.cells.items()))) for series in found.measured]
     design = (Design if request.paired else Unpaired)(request.alpha)
+    if found.folds:
+        design = Folds(request.alpha, folds=found.folds)
     first, others = (analyse(series, baseline, design) for series in (measured[:1], measured[1:]))
     metrics = tuple(series.metric for series in measured)
     further = [f"secondary: {note}" for note in others.notes if note not in first.notes]
     notes = dict.fromkeys([*found.notes, *first.notes, *further])
     if len(methods) == 1:
         notes[f"there is one method, {baseline}, and nothing to compare it with"] = None
+    cells = _cells(measured[0])
+    rankings = rank(cells, metrics[0], baseline, request.alpha, paired=request.paired)
     return Compared(
         source=source,
         reading=f"Read as {'; '.join(filter(None, (layout.said, found.said)))}.",
         paired=request.paired,
+        folds=tuple(sorted({*found.folds.values()})),
         baseline=baseline,
         alpha=request.alpha,
         margin=metrics[0].margin,
@@ -58,7 +67,7 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         answer=answer(baseline, first.comparisons),
         method=first.method,
         method_name=layout.columns.get("method", "method"),
-        cells=_cells(measured[0]),
+        cells=cells,
         comparisons=first.comparisons,
         adjusted_by=first.adjustment.by,
         secondary=Family(
@@ -67,6 +76,7 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
             adjusted_by=others.adjustment.by if others.comparisons else "",
         ),
         notes=tuple(notes),
+        rankings=tuple(rankings),
     )
 
 

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from bench.comparisons.comparison import Comparison, Metric
 from bench.reports import columns
-from bench.reports.answer import all_remarks
+from bench.reports.answer import all_remarks, notes
 from bench.reports.blocks import (
     Block,
     Cell,
@@ -29,9 +29,9 @@ from bench.reports.blocks import (
 )
 from bench.reports.columns import Design, Entry, Where
 from bench.reports.formats import NOTHING, Scale, counted, level, p_value, scale_of
-from bench.reports.ranks import letters
+from bench.reports.ranks import across, letters
 from bench.reports.render.markdown import escaped, fitting, room_for_names, within
-from bench.reports.schema import Analysed, Compared, Family, Ranking, Report
+from bench.reports.schema import Analysed, Compared, Family, RankedLoss, Ranking, Report
 from bench.reports.schema import Cell as CellOf
 from bench.statistics.verdicts import Interval, Word
 
@@ -92,6 +92,8 @@ def design_of(document: Analysed) -> Design:
     """By which design its comparisons were made."""
     if isinstance(document, Report):
         return "fixed" if document.sequential is None else "sequential"
+    if isinstance(document, Compared) and document.folds:
+        return "folds"
     return "fixed" if not isinstance(document, Compared) or document.paired else "unpaired"
 
 
@@ -125,7 +127,7 @@ def document(report: Analysed, title: str = "", *, page: bool = False) -> Docume
     """
     maker = _Maker(report, shorten=not page)
     tables = [*maker.first(), *maker.epochs(), *maker.rankings(), *maker.secondary(), *maker.scopes()]
-    remarks = report.notes if page else all_remarks(report)
+    remarks = notes(report) if page else all_remarks(report)
     closing: list[Block] = [
         *([Notes(tuple(remarks))] if remarks else []),
         *in_full(maker.cut),
@@ -137,7 +139,8 @@ def document(report: Analysed, title: str = "", *, page: bool = False) -> Docume
     else:
         title = title or getattr(report, "question", "")
     reading = report.reading if isinstance(report, Compared) else ""
-    return Document(title, tuple(cautions(report)), report.answer, tuple(tables), tuple(closing), reading)
+    said = " ".join(filter(None, (report.answer, across(report))))
+    return Document(title, tuple(cautions(report)), said, tuple(tables), tuple(closing), reading)
 
 
 class _Maker:
@@ -233,11 +236,14 @@ class _Maker:
         yield Paragraph(EPOCHS_LEGEND.format(metric=metric.heading), detail=True)
 
     def rankings(self) -> Iterator[Block]:
-        """How losses rank over several data sets."""
+        """How losses rank over several data sets, and how each fares against the baseline there."""
         report = self.report
-        for ranking in report.rankings if isinstance(report, Report) else ():
+        method = self.method[report.method_name]
+        for ranking in report.rankings:
             over = f"{len(ranking.datasets)} data sets"
-            yield Heading(f"Average ranks over {over} · {ranking.model}", 2, marks=self._cautions())
+            name = " · ".join(filter(None, (f"Average ranks over {over}", ranking.model)))
+            yield Heading(name, 2, marks=self._cautions())
+            yield Paragraph(ranking.answer)
             alike = letters(ranking)
             rows = [
                 (
@@ -248,26 +254,48 @@ class _Maker:
                 )
                 for ranked in ranking.losses
             ]
-            caption = f"Average ranks of the losses with {ranking.model}, 1 is best"
-            yield plain_table(
-                (self.method[report.method_name], "rank", "p adj.", "alike"),
-                rows,
-                words=(0, 3),
-                caption=caption,
-            )
+            where = f" with {ranking.model}" * bool(ranking.model)
+            caption = f"Average ranks over {over}{where}, 1 is best"
+            yield plain_table((method, "rank", "p adj.", "alike"), rows, words=(0, 3), caption=caption)
+            against = [ranked for ranked in ranking.losses if ranked.wins is not None]
+            if against:
+                equivalent, improvement = _shown_of(ranking)
+                headings = (method, "W/D/L", "worse %", *equivalent, "better %", *improvement)
+                fares = [
+                    (
+                        self.short[ranked.loss],
+                        f"{ranked.wins}/{ranked.draws}/{ranked.losses}",
+                        _percent(ranked.probability_worse),
+                        *(_percent(ranked.probability_equivalent) for _ in equivalent),
+                        _percent(ranked.probability_better),
+                        *(_improvement(ranked) for _ in improvement),
+                    )
+                    for ranked in against
+                ]
+                caption = f"Against {report.baseline} over {over}{where}"
+                yield plain_table(headings, fares, caption=caption)
             yield Paragraph(rank_words(ranking, report.alpha))
+            if against:
+                yield Paragraph(against_words(ranking, report))
 
     def scopes(self) -> Iterator[Block]:
         """What the marks at verdicts mean."""
         for scope, mark in self.marks.items():
-            why = ""
+            why = []
+            if "sound" in scope:
+                why.append("runs that collapsed are left out, and counted in the notes")
+            if "finished" in scope:
+                why.append("it does not hold with failed runs ranked last")
             if "test set" in scope:
-                why = ": not shown for new images"
-                if not any(
+                known = any(
                     c.new_images for c in (*self.report.comparisons, *self.report.secondary.comparisons)
-                ):
-                    why = ": answers to single images, which would tell about new ones, are not there"
-            yield Paragraph(f"{mark} {scope}{why}.")
+                )
+                why.append(
+                    "not shown for new images"
+                    if known
+                    else "answers to single images, which would tell about new ones, are not there"
+                )
+            yield Paragraph(f"{mark} {scope}{': ' * bool(why)}{'; '.join(why)}.")
 
     def legend(self) -> Iterator[Block]:
         """What the columns of the evidence are."""
@@ -352,7 +380,7 @@ def _intervals(report: Analysed, metric: Metric) -> str:
     unit = f" in {metric.difference_unit}" if metric.difference_unit else ""
     return (
         f"Δ is the mean difference to {report.baseline}{unit}; CI is its confidence interval on this test "
-        f"set, {', '.join(sorted(levels, reverse=True))}."
+        f"set, for all comparisons together, {', '.join(sorted(levels, reverse=True))}."
     )
 
 
@@ -389,6 +417,7 @@ def in_full(short: Mapping[str, str]) -> list[Block]:
 def rank_words(ranking: Ranking, alpha: float) -> str:
     """What the table of ranks rests on, and how far it can be trusted."""
     r, tests = ranking, []
+    left_out = [*r.left_out, *r.left_out_losses]
     if r.chi2 is not None:
         tests.append(f"Friedman χ²({r.chi2_df}) = {r.chi2:.2f}, p = {p_value(r.chi2_p)}")
     if r.f_df is not None:
@@ -398,10 +427,57 @@ def rank_words(ranking: Ranking, alpha: float) -> str:
         f"{'; '.join(tests) or 'All losses tie on all data sets'}.".replace("= <", "< "),
         f"p adj. is of z of a rank against the baseline's, by Holm; ranks {r.critical_difference:.2f} apart "
         f"differ (Nemenyi, α = {alpha:g}), and losses with no letter in common (alike) do.",
-        *([f"Left out, for lack of results: {', '.join(r.left_out)}."] if r.left_out else []),
+        *([f"Left out, for lack of results: {', '.join(left_out)}."] if left_out else []),
         *([f"{r.note}."] if r.note else []),
     ]
     return " ".join(said)
+
+
+def against_words(ranking: Ranking, report: Analysed) -> str:
+    """What the table against the baseline says."""
+    metric, baseline, name = report.metrics[0], report.baseline, report.method_name
+    equivalent, improvement = _shown_of(ranking)
+    paired = not isinstance(report, Compared) or report.paired
+    over = "the seeds that all of these have" if paired else "all runs"
+    region = f"equivalent within ±{metric.within}" if equivalent else "without a margin"
+    columns_named = "worse %, equiv. % and better %" if equivalent else "worse % and better %"
+    said = [
+        f"W/D/L: data sets on which the mean of a {name} over {over} is better than, exactly equal to and "
+        f"worse than that of {baseline}.",
+        f"{columns_named}: probability, over data sets like these, by the Bayesian signed-rank test "
+        f"({region}), which weighs differences by their size, whatever the data set.",
+    ]
+    if improvement:
+        interval = any(ranked.improvement_low is not None for ranked in ranking.losses)
+        limits = f" (in brackets its {level(1 - report.alpha)} interval over runs)" if interval else ""
+        said.append(
+            f"P(impr.) %: probability of improvement, that any run of a {name} is better than any of "
+            f"{baseline}, ties counting half, mean over these data sets{limits}."
+        )
+    return " ".join(said)
+
+
+def _shown_of(ranking: Ranking) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Headings of the two columns that not every ranking has: none without a margin, or with one run each."""
+    known = any(ranked.improvement is not None for ranked in ranking.losses)
+    return ("equiv. %",) * bool(ranking.region), ("P(impr.) %",) * known
+
+
+def _percent(probability: float | None) -> str:
+    """Drawn probabilities are never quite 0 or 1."""
+    if probability is None:
+        return NOTHING
+    if not 0.0005 <= probability < 0.9995:
+        return "<0.1" if probability < 0.5 else ">99.9"
+    return f"{100 * probability:.1f}"
+
+
+def _improvement(ranked: RankedLoss) -> str:
+    if ranked.improvement is None:
+        return NOTHING
+    low, high = ranked.improvement_low, ranked.improvement_high
+    limits = "" if low is None or high is None else f" [{100 * low:.0f},{100 * high:.0f}]"
+    return f"{100 * ranked.improvement:.0f}{limits}"
 
 
 # ------------------------------------------------------------------------------------------ interval plots

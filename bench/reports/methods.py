@@ -182,10 +182,11 @@ def _comparisons(suite: Suite, report: Report) -> list[str]:
     else:
         equivalent = "; otherwise equivalent where the tests for that say so" if margin else ""
         said.append(
-            f"We call a loss superior or inferior to {report.baseline} where the adjusted p "
-            f"{'is below' if made is None else 'has reached'} α{equivalent}; otherwise undecided. A verdict "
-            "is about this test set alone unless an interval on new images, at a level for all comparisons "
-            "at once, agrees with it, and about the runs that finished where some have failed."
+            f"We call a loss superior or inferior to {report.baseline} where its interval excludes 0"
+            f"{equivalent}; otherwise undecided. A verdict is about this test set alone unless an interval "
+            "on new images, for all comparisons at once, agrees with it; about sound runs where some "
+            "have collapsed; and about the runs that finished where some have failed, unless it holds with "
+            "those ranked last."
         )
     if family := report.secondary.comparisons:
         # Where no verdict is given, or none of these ends a comparison, nothing is called equivalent.
@@ -201,19 +202,27 @@ def _comparisons(suite: Suite, report: Report) -> list[str]:
     wider = {c.metric for c in every if c.new_images}
     jackknifed = [m.name for m in suite.metrics if m.name in wider and m.over_images is False]
     adjusted = {c.adjusted.by for c in every}
+    looks = made is not None and made.rule == "planned"
     sources = {
         "Student's t [@student1908]": made is None,
-        "confidence sequences [@wang2023]": made is not None,
-        "e-values of the paired t-test [@hendriksen2021], valid whenever one stops [@ville1939]": made
-        is not None,
-        "stopping for futility [@lan1982]": made is not None,
-        "spending of α over looks [@lan1983]": made is not None and margin,
+        "rotations of residuals [@langsrud2005; @solari2014]": "rotations" in adjusted and len(every) > 1,
+        "group-sequential boundaries from flips of whole seeds [@lan1983; @kim1987; @westfall1993]": looks,
+        "maxT by flips of whole seeds [@westfall1993]": "flips" in adjusted and not looks,
+        "confidence sequences [@wang2023]": "e-value" in adjusted,
+        "e-values of the paired t-test [@hendriksen2021], valid whenever one stops [@ville1939]": "e-value"
+        in adjusted,
+        "stopping for futility [@lan1982]": made is not None and not looks,
+        "stopping for futility by predictive power [@spiegelhalter1986]": looks,
+        "spending of α over looks [@lan1983]": made is not None and margin and not looks,
+        "the median absolute deviation, by which runs are flagged [@hampel1974]": any(
+            c.collapse for c in every
+        ),
+        "the worst-rank analysis of failed runs [@lachin1999]": any(c.failures for c in every),
         "the crossed analysis of variance [@dorfman1992; @obuchowski1995]": bool(wider),
         f"jackknife pseudo-values of images for {listed(jackknifed)} [@dorfman1992]": bool(jackknifed),
-        "Hillis's degrees of freedom [@hillis2007]": bool(wider) and made is None,
+        "Hillis's degrees of freedom [@hillis2007]": bool(wider),
         "sign flips [@fisher1935; @pagano1983]": any(c.flips for c in every),
-        "step-down maxT [@westfall1993]": "westfall-young" in adjusted,
-        "Holm's adjustment [@holm1979]": "holm" in adjusted,
+        "Holm's adjustment [@holm1979]": any(c.failures for c in every),
         "two one-sided tests [@schuirmann1987]": any(m.margin for m in report.metrics),
         "effect sizes corrected for small samples [@hedges1981]": any(c.effects for c in every),
         "intervals for the chance of beating the baseline [@clopper1934]": any(c.superiority for c in every),
@@ -244,12 +253,29 @@ def _ranks(report: Report) -> list[str]:
     if not report.rankings:
         return []
     most = max(len(ranking.datasets) for ranking in report.rankings)
-    return [
+    every = [ranked for ranking in report.rankings for ranked in ranking.losses]
+    first, baseline = report.metrics[0], report.baseline
+    said = [
         f"Over {counted(most, 'data set')}, which are the sample there, the losses were ranked by "
-        f"{report.metrics[0].name} on each, and average ranks compared by Friedman's test with Iman and "
+        f"{first.name} on each, and average ranks compared by Friedman's test with Iman and "
         "Davenport's correction, with the baseline's by z with Holm's adjustment, and with each other by "
         "Nemenyi's critical difference [@demsar2006]."
     ]
+    if any(ranked.wins is not None for ranked in every):
+        region = f"within ±{first.within}" if first.margin else "none, as no margin was given"
+        said.append(
+            "We count the data sets on which the mean of a loss is better than, equal to and worse than that "
+            f"of {baseline}, and give the probabilities of the Bayesian signed-rank test, whose region of "
+            f"practical equivalence is {region} [@benavoli2017]."
+        )
+    if any(ranked.improvement is not None for ranked in every):
+        resampled = any(ranked.improvement_low is not None for ranked in every)
+        said.append(
+            "The probability of improvement is that of any two runs on the same data set the one of the loss "
+            f"is better than that of {baseline}, averaged over data sets"
+            f"{', with the bootstrap over runs stratified by data set' * resampled} [@agarwal2021]."
+        )
+    return said
 
 
 def _software(suite: Suite, results: Path) -> list[str]:

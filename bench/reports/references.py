@@ -6,6 +6,16 @@ import re
 from collections.abc import Callable, Iterable
 
 _BIB = r"""
+@inproceedings{agarwal2021, author = {Agarwal, Rishabh and Schwarzer, Max and Castro, Pablo Samuel and
+  Courville, Aaron and Bellemare, Marc G.},
+  title = {Deep reinforcement learning at the edge of the statistical precipice},
+  booktitle = {Advances in Neural Information Processing Systems}, volume = {34}, pages = {29304--29320},
+  year = {2021},}
+@article{benavoli2017, author = {Benavoli, Alessio and Corani, Giorgio and Dem{\v{s}}ar, Janez and Zaffalon,
+  Marco}, title = {Time for a change: A tutorial for comparing multiple classifiers through {Bayesian}
+    analysis},
+  journal = {Journal of Machine Learning Research}, volume = {18}, number = {77}, pages = {1--36},
+  year = {2017},}
 @article{brier1950, author = {Brier, Glenn W.},
   title = {Verification of forecasts expressed in terms of probability}, journal = {Monthly Weather Review},
   volume = {78}, number = {1}, pages = {1--3}, year = {1950},}
@@ -26,6 +36,10 @@ _BIB = r"""
   title = {On calibration of modern neural networks},
   booktitle = {Proceedings of the 34th International Conference on Machine Learning}, pages = {1321--1330},
   year = {2017},}
+@article{hampel1974, author = {Hampel, Frank R.},
+  title = {The influence curve and its role in robust estimation},
+  journal = {Journal of the American Statistical Association}, volume = {69}, number = {346},
+  pages = {383--393}, year = {1974},}
 @article{hanley1982, author = {Hanley, James A. and McNeil, Barbara J.},
   title = {The meaning and use of the area under a receiver operating characteristic ({ROC}) curve},
   journal = {Radiology}, volume = {143}, number = {1}, pages = {29--36}, year = {1982},}
@@ -44,12 +58,20 @@ _BIB = r"""
 @article{holm1979, author = {Holm, Sture}, title = {A simple sequentially rejective multiple test procedure},
   journal = {Scandinavian Journal of Statistics}, volume = {6}, number = {2}, pages = {65--70},
   year = {1979},}
+@article{kim1987, author = {Kim, Kyungmann and DeMets, David L.},
+  title = {Design and analysis of group sequential tests based on the type {I} error spending rate function},
+  journal = {Biometrika}, volume = {74}, number = {1}, pages = {149--154}, year = {1987},}
+@article{lachin1999, author = {Lachin, John M.},
+  title = {Worst-rank score analysis with informatively missing observations in clinical trials},
+  journal = {Controlled Clinical Trials}, volume = {20}, number = {5}, pages = {408--422}, year = {1999},}
 @article{lan1982, author = {Lan, K. K. Gordon and Simon, Richard and Halperin, Max},
   title = {Stochastically curtailed tests in long-term clinical trials}, journal = {Sequential Analysis},
   volume = {1}, number = {3}, pages = {207--219}, year = {1982},}
 @article{lan1983, author = {Lan, K. K. Gordon and DeMets, David L.},
   title = {Discrete sequential boundaries for clinical trials}, journal = {Biometrika}, volume = {70},
   number = {3}, pages = {659--663}, year = {1983},}
+@article{langsrud2005, author = {Langsrud, {\O}yvind}, title = {Rotation tests},
+  journal = {Statistics and Computing}, volume = {15}, number = {1}, pages = {53--60}, year = {2005},}
 @article{obuchowski1995, author = {Obuchowski, Nancy A. and Rockette, Howard E.},
   title = {Hypothesis testing of diagnostic accuracy for multiple readers and multiple tests: An {ANOVA}
     approach with dependent observations},
@@ -70,6 +92,12 @@ _BIB = r"""
   procedure and the power approach for assessing the equivalence of average bioavailability},
   journal = {Journal of Pharmacokinetics and Biopharmaceutics}, volume = {15}, number = {6},
   pages = {657--680}, year = {1987}, doi = {10.1007/BF01068419},}
+@article{solari2014, author = {Solari, Aldo and Finos, Livio and Goeman, Jelle J.},
+  title = {Rotation-based multiple testing in the multivariate linear model}, journal = {Biometrics},
+  volume = {70}, number = {4}, pages = {954--961}, year = {2014},}
+@article{spiegelhalter1986, author = {Spiegelhalter, David J. and Freedman, Laurence S. and
+  Blackburn, Patrick R.}, title = {Monitoring clinical trials: Conditional or predictive power?},
+  journal = {Controlled Clinical Trials}, volume = {7}, number = {1}, pages = {8--17}, year = {1986},}
 @article{student1908, author = {{Student}}, title = {The probable error of a mean}, journal = {Biometrika},
   volume = {6}, number = {1}, pages = {1--25}, year = {1908}, doi = {10.1093/biomet/6.1.1},}
 @misc{submitit, author = {{Facebook AI Research}},
@@ -154,7 +182,7 @@ def _keys(citation: str) -> list[str]:
 
 
 def _plain(value: str) -> str:
-    typeset = {'{\\"o}': "ö", '{\\"u}': "ü", "{\\'E}": "É", "{\\v{s}}": "š", "--": "–"}
+    typeset = {"{\\O}": "Ø", '{\\"o}': "ö", '{\\"u}': "ü", "{\\'E}": "É", "{\\v{s}}": "š", "--": "–"}
     for code, letter in typeset.items():
         value = value.replace(code, letter)
     return re.sub(r"[{}]", "", value)

@@ -7,7 +7,7 @@ statistics return, and flat there: :mod:`bench.reports.columns` says under which
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, InstanceOf, field_serializer
 
@@ -85,8 +85,26 @@ class RankedLoss(Frozen):
     loss: str
     average_rank: float
     """1 is best."""
-    p_adjusted: float | None
-    """Two-sided z of the average rank against the baseline's, Holm's adjustment; None of the baseline."""
+    p_adjusted: float | None = None
+    """Two-sided z of the average rank against the baseline's, Holm's adjustment; None of the baseline, as all
+    that follows."""
+    wins: int | None = None
+    """Data sets on which its mean is better than the baseline's."""
+    draws: int | None = None
+    """On which the two are exactly equal."""
+    losses: int | None = None
+    """On which it is worse."""
+    probability_worse: float | None = None
+    """Of the Bayesian signed-rank test, in the metric's own direction, as the two that follow."""
+    probability_equivalent: float | None = None
+    """That the difference lies within the region of practical equivalence."""
+    probability_better: float | None = None
+    improvement: float | None = None
+    """Chance that a run of it beats one of the baseline, mean over data sets, ties counting half; None also
+    where there is one run each."""
+    improvement_low: float | None = None
+    """Of its 1 − α interval, by the bootstrap stratified by data set; None where some have one run."""
+    improvement_high: float | None = None
 
 
 class Ranking(Frozen):
@@ -95,7 +113,7 @@ class Ranking(Frozen):
     model: str
     datasets: list[str]
     left_out: list[str]
-    """Data sets without a seed that all losses have finished."""
+    """Data sets without a seed that all these losses have finished."""
     losses: list[RankedLoss]
     """Best first."""
     chi2: float | None
@@ -111,6 +129,12 @@ class Ranking(Frozen):
     alike: list[list[str]]
     """Losses that are not shown to differ, best first; a loss may be in several of these."""
     note: str
+    left_out_losses: list[str] = []
+    """Losses that lack results on most data sets."""
+    region: float = 0
+    """Half the width of the region of practical equivalence: the margin, percentages as fractions."""
+    answer: str = ""
+    """In a sentence."""
 
 
 class Family(Frozen):
@@ -142,6 +166,8 @@ class Analysed(Family):
     notes: tuple[str, ...]
     method_name: str = "loss"
     """What is compared, as the first column of tables calls it."""
+    rankings: tuple[Ranking, ...] = ()
+    """One a model, where there are several data sets."""
 
     def metric(self, name: str) -> Metric:
         """One of the metrics."""
@@ -151,10 +177,12 @@ class Analysed(Family):
 class Sequential(Frozen):
     """How seeds are added until decided, and what that has saved so far."""
 
+    rule: Literal["planned", "whenever"] = "whenever"
+    """At planned looks, or by e-values."""
     looks: list[int]
     """Seeds at each planned look."""
     bar: float
-    """The e-value that decides: K/α for K comparisons."""
+    """The e-value that decides where one may look whenever one likes: K/α for K comparisons."""
     futility: float
     """Chance of deciding, at best, below which no more seeds are added."""
     closed: int
@@ -184,8 +212,6 @@ class Report(Analysed):
     """None: the number of seeds is fixed."""
     scaled_down: bool = False
     """Whether this is a miniature of a suite (``--scale tiny``): then no number of it means anything."""
-    rankings: tuple[Ranking, ...] = ()
-    """One a model, where there are several data sets."""
 
 
 class Compared(Analysed):
@@ -195,3 +221,5 @@ class Compared(Analysed):
     reading: str
     """How the source was understood: form, columns, units; and what of it was guessed."""
     paired: bool
+    folds: tuple[int, ...] = ()
+    """Numbers of folds (k), where runs are folds of a cross-validation; several where data sets differ."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.comparisons.comparison import Comparison
 from bench.reports.schema import Sequential
-from bench.statistics.stopping import Outcome, Plan
+from bench.statistics.stopping import Outcome, Plan, Rule
 
 
 def summary(plan: Plan, comparisons: Sequence[Comparison], runs: pd.DataFrame) -> Sequential:
@@ -22,6 +22,7 @@ def summary(plan: Plan, comparisons: Sequence[Comparison], runs: pd.DataFrame) -
             saved += plan.largest - len(cell)
             hours += (plan.largest - len(cell)) * cell.seconds.mean() / 3600  # NaN where none has finished
     return Sequential(
+        rule="planned" if plan.rule is Rule.PLANNED else "whenever",
         looks=plan.looks.tolist(),
         bar=plan.bar,
         futility=plan.futility,

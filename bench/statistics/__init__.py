@@ -6,27 +6,31 @@ a comparison, in this order
 ``agreement``                   which images two runs both get right: the matrix that all else follows from
 ``paired``                      the difference between two losses over seeds, on this test set (Student's t)
 ``crossed``                     the same on new images too (seeds × images, analysis of variance)
-``permutation``, ``ranks``      sign flips and sign test; Wilcoxon's signed ranks and P(A > B)
+``permutation``, ``ranks``      sign flips and sign test; Wilcoxon's signed ranks, failed runs last; P(A > B)
 ``effects``                     d_z and d_av, Hedges g of both, correlation between the arms
 ``equivalence``                 is the difference surely smaller than a margin? (two one-sided tests)
-``multiplicity``                p adjusted for many comparisons (Holm, Hochberg, Hommel, Benjamini–Hochberg)
-``westfall_young``              the same with the dependence that the data show (step-down maxT)
+``collapse``                    runs that are far worse than the rest of their cell
+``rotations``                   one level for all intervals of a family, and the p that agree (K comparisons)
+``flips``                       the same by sign flips of whole seeds, at one look or at several planned ones
+``multiplicity``                p adjusted under any dependence (Holm)
 ``verdicts``                    superior, inferior, equivalent or undecided
 ``planning``                    what this many seeds could have found, and how many would decide it
 ------------------------------  ---------------------------------------------------------------------------
 other questions
 -----------------------------------------------------------------------------------------------------------
 ``unpaired``                    seeds that do not match (Welch, Brunner–Munzel)
-``proportions``                 two checkpoints (McNemar), two proportions (Wilson, Newcombe)
+``resampled``                   folds of a cross-validation (corrected resampled t, and its Bayesian form)
+``proportions``                 two checkpoints (McNemar), proportions (Wilson, Clopper–Pearson, Newcombe)
 ``claims``                      a published difference, from two accuracies alone
-``selection``                   what choosing the best run or epoch adds to its accuracy
-``ranking``                     several data sets: Friedman, Nemenyi, Conover, critical differences
-``bayes``, ``dominance``        the Bayesian signed-rank test; almost stochastic order
-``aggregate``                   interquartile mean, performance profiles, stratified bootstrap
+``selection``                   what choosing the best run adds to its accuracy
+``ranking``                     several data sets: Friedman, Holm against a control, critical differences
+``bayes``                       the same: worse, equivalent or better (the Bayesian signed-rank test)
+``improvement``                 the same: how often a run beats one of the baseline
 ------------------------------  ---------------------------------------------------------------------------
 adding seeds until decided
 -----------------------------------------------------------------------------------------------------------
 ``sequential``                  e-values and confidence sequence: look after every seed
+``stopping``                    when to stop: the rule at each look
 ``group_sequential``            a few planned looks (O'Brien–Fleming and Pocock spending)
 ``futility``                    is it worth going on?
 ``operating_characteristics``   what such a rule does, simulated: errors, power, seeds taken

@@ -107,23 +107,6 @@ def difference_products(joint: ArrayLike, loss: ArrayLike, baseline: ArrayLike) 
     return block[:seeds, :seeds] - block[:seeds, seeds:] - block[seeds:, :seeds] + block[seeds:, seeds:]
 
 
-def differences(correct: ArrayLike, loss: ArrayLike, baseline: ArrayLike) -> NDArray[np.int8]:
-    """D [S, N] ∈ {−1, 0, 1}, for what G does not tell: on which images a loss gains, and the bootstrap.
-
-    Args:
-        correct: booleans [R, N].
-        loss: row of the loss's run, for each seed [S]; ``baseline`` likewise.
-
-    Raises:
-        ValueError: no booleans, rows that are not there, or different numbers of rows.
-    """
-    answers = np.asarray(correct)
-    if answers.ndim != 2 or answers.dtype != bool:
-        raise ValueError(f"correct must be booleans [runs, images], found {answers.dtype}{answers.shape}")
-    ours, theirs = _paired_rows(loss, baseline, len(answers))
-    return answers[ours].astype(np.int8) - answers[theirs].astype(np.int8)
-
-
 def checked_joint(joint: ArrayLike) -> NDArray[np.int64]:
     """The matrix as int64.
 

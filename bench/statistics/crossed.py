@@ -203,49 +203,6 @@ def crossed_from_mean_squares(
     return replace(result, se=se, df=df, low=low, high=high, p=p_of_t(t, df), t=t)
 
 
-def crossed_bootstrap(
-    differences: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float] | None:
-    """Percentile interval of the crossed bootstrap: seeds and images are both drawn anew (Owen, Ann. Appl.
-    Stat. 1, 2007). Wider than it should be: it counts the residual three times. :func:`crossed_anova` is
-    the better answer; this is for those who ask for it.
-
-    Drawing rows and columns with replacement is weighting them with multinomial counts, so all resamples
-    are one product of matrices. Images on which no seed differs add nothing and are drawn as one.
-
-    Args:
-        differences: D [S, n], integers in {−1, 0, 1}.
-        seed: of the random generator; the same one gives the same interval.
-
-    Returns:
-        (low, high) as fractions, or None with fewer than two seeds or images.
-
-    Raises:
-        ValueError: another shape or other values, a confidence outside (0, 1), no resamples.
-    """
-    check_confidence(confidence)
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, found {resamples}")
-    table = np.asarray(differences)
-    if table.ndim != 2 or (table.size and (table.dtype.kind != "i" or np.abs(table).max() > 1)):
-        raise ValueError(f"differences must be −1, 0 or 1 [seeds, images], found {table.dtype}{table.shape}")
-    seeds, images = table.shape
-    if seeds < 2 or images < 2:
-        return None
-    differing = table[:, table.any(axis=0)].astype(np.float64)
-    kinds = differing.shape[1]
-    draw = np.random.default_rng(seed)
-    odds = np.append(np.full(kinds, 1 / images), max(1 - kinds / images, 0))
-    means = np.empty(resamples)
-    for start in range(0, resamples, 500):  # bounds the memory: 500 × the images that differ
-        size = min(500, resamples - start)
-        of_seeds = draw.multinomial(seeds, np.full(seeds, 1 / seeds), size=size).astype(np.float64)
-        of_images = draw.multinomial(images, odds, size=size)[:, :kinds].astype(np.float64)
-        means[start : start + size] = np.einsum("bi,bi->b", of_seeds @ differing, of_images)
-    low, high = np.quantile(means / (seeds * images), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
 def _checked(products: ArrayLike, sums: ArrayLike, images: int) -> tuple[list[list[int]], list[int]]:
     """Both as Python integers, which do not overflow."""
     cross, totals = np.asarray(products), np.asarray(sums)

@@ -104,6 +104,25 @@ def equivalence_power(
     return np.asarray(np.where(room > 0, inside, 0.0), dtype=np.float64)
 
 
+def predictive_equivalence(
+    t: ArrayLike, n: ArrayLike, largest: int, margin: ArrayLike, critical: float
+) -> NDArray[np.float64]:
+    """P(Δ ± critical·se lies within ±margin with ``largest`` seeds), averaged as in :func:`predictive_power`.
+
+    Args:
+        margin: in standard deviations of the differences; any shape that broadcasts.
+
+    Raises:
+        ValueError: as for :func:`conditional_power`.
+    """
+    t, n, rest = _inputs(t, n, largest)
+    # The mean at the end is t(n − 1) around the mean at hand, with variance r/(nN) in units of the spread.
+    mean, spread = t / np.sqrt(n), np.sqrt(rest / (n * largest))
+    room = np.asarray(margin, dtype=np.float64) - critical / np.sqrt(largest)
+    inside = stats.t.cdf((room - mean) / spread, n - 1) - stats.t.cdf((-room - mean) / spread, n - 1)
+    return np.asarray(np.where(room > 0, inside, 0.0), dtype=np.float64)
+
+
 def _inputs(
     t: ArrayLike, n: ArrayLike, largest: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -52,7 +52,8 @@ def spent(fractions: ArrayLike, alpha: float, spending: Spending) -> NDArray[np.
 def bounds(fractions: ArrayLike, alpha: float, spending: Spending) -> NDArray[np.float64]:
     """|z| from which on to stop at each look [looks], so that just the planned α is spent there.
 
-    Found one after another, by numerical integration over what has not stopped before.
+    Found one after another, by numerical integration over what has not stopped before: the recursion of
+    Armitage, McPherson & Rowe (JRSS A 132, 1969), by Gauss–Legendre quadrature.
 
     Raises:
         ValueError: as for :func:`spent`.
@@ -60,7 +61,7 @@ def bounds(fractions: ArrayLike, alpha: float, spending: Spending) -> NDArray[np
     f = _checked(fractions)
     steps = np.diff(spent(f, alpha, spending), prepend=0.0)
     found: list[float] = []
-    walk = _Walk(0.0)
+    walk = _Walk()
     for fraction, step in zip(f.tolist(), steps.tolist(), strict=True):
         walk.arrive(fraction)
         if walk.crossing(ENDLESS) >= step:
@@ -73,54 +74,10 @@ def bounds(fractions: ArrayLike, alpha: float, spending: Spending) -> NDArray[np
     return np.array(found)
 
 
-def crossing_probabilities(
-    z_bounds: ArrayLike, fractions: ArrayLike, drift: float = 0.0
-) -> NDArray[np.float64]:
-    """P(first to cross at each look): an array [2, looks], for +bound and −bound.
-
-    The recursion of Armitage, McPherson & Rowe (JRSS A 132, 1969), by Gauss–Legendre quadrature.
-
-    Args:
-        z_bounds: |z| at each look [looks]; infinite for a look that cannot stop.
-        drift: mean of z at fraction 1, δ·√N for an effect of δ standard deviations.
-
-    Raises:
-        ValueError: fractions that do not rise within (0, 1]; not one bound a look.
-    """
-    f = _checked(fractions)
-    b = np.asarray(z_bounds, dtype=np.float64)
-    if b.shape != f.shape or not np.all(b >= 0):
-        raise ValueError(f"one bound of at least 0 a look is needed, found {b} for {len(f)} looks")
-    walk = _Walk(drift)
-    crossed = np.empty((2, len(f)))
-    for look, (fraction, bound) in enumerate(zip(f.tolist(), b.tolist(), strict=True)):
-        walk.arrive(fraction)
-        crossed[:, look] = walk.beyond(bound), walk.below(bound)
-        walk.go_on(bound)
-    return crossed
-
-
-def critical_t(looks: ArrayLike, alpha: float, spending: Spending) -> NDArray[np.float64]:
-    """|t| from which on to stop at each look, for a t-test over that many seeds.
-
-    Args:
-        looks: seeds at each look, rising, the last one the largest n.
-
-    Raises:
-        ValueError: a look at fewer than two seeds; as for :func:`spent`.
-    """
-    n = np.asarray(looks, dtype=np.float64)
-    if n.ndim != 1 or not n.size or n.min() < 2:
-        raise ValueError(f"looks must be at two seeds or more each, found {n}")
-    z = bounds(n / n[-1], alpha, spending)
-    return np.asarray(stats.t.isf(stats.norm.sf(z), n - 1), dtype=np.float64)
-
-
 class _Walk:
-    """A sum at fraction f, N(drift·f, f): its density over the places from which it has not yet stopped."""
+    """A sum at fraction f, N(0, f): its density over the places from which it has not yet stopped."""
 
-    def __init__(self, drift: float) -> None:
-        self.drift = drift
+    def __init__(self) -> None:
         self.places, self.weights = np.zeros(1), np.ones(1)
         self.fraction = self.arrived = 0.0
 
@@ -128,34 +85,20 @@ class _Walk:
         """Take the next step; ``crossing`` and ``go_on`` then speak about this look."""
         self.fraction, self.arrived = self.arrived, fraction
         self.step = math.sqrt(self.arrived - self.fraction)
-        self.centres = self.places + self.drift * self.step**2
-
-    def beyond(self, bound: float) -> float:
-        """P(not stopped before, and z ≥ bound now)."""
-        edge = bound * math.sqrt(self.arrived)
-        return float(self.weights @ stats.norm.sf((edge - self.centres) / self.step))
-
-    def below(self, bound: float) -> float:
-        """P(not stopped before, and z ≤ −bound now)."""
-        edge = -bound * math.sqrt(self.arrived)
-        return float(self.weights @ stats.norm.cdf((edge - self.centres) / self.step))
 
     def crossing(self, bound: float) -> float:
-        return self.beyond(bound) + self.below(bound)
+        """P(not stopped before, and |z| ≥ bound now): twice that of one side, by symmetry."""
+        edge = bound * math.sqrt(self.arrived)
+        return 2 * float(self.weights @ stats.norm.sf((edge - self.places) / self.step))
 
     def go_on(self, bound: float) -> None:
         """Keep what lies between the bounds: a density on a grid of four nodes to a standard deviation."""
-        edge, reach = bound * math.sqrt(self.arrived), ENDLESS * math.sqrt(self.arrived)
-        middle = self.drift * self.arrived
-        low, high = max(-edge, middle - reach), min(edge, middle + reach)
-        if low >= high:
-            self.places, self.weights = np.zeros(1), np.zeros(1)
-            return
-        nodes, weights = np.polynomial.legendre.leggauss(24 + math.ceil(4 * (high - low) / self.step))
-        places = (high + low) / 2 + nodes * (high - low) / 2
-        kernel = np.exp(-0.5 * ((places[:, None] - self.centres) / self.step) ** 2)
+        edge = bound * math.sqrt(self.arrived)
+        nodes, weights = np.polynomial.legendre.leggauss(24 + math.ceil(8 * edge / self.step))
+        places = edge * nodes
+        kernel = np.exp(-0.5 * ((places[:, None] - self.places) / self.step) ** 2)
         density = kernel @ self.weights / (self.step * math.sqrt(2 * math.pi))
-        self.places, self.weights = places, density * weights * (high - low) / 2
+        self.places, self.weights = places, density * weights * edge
 
 
 def _checked(fractions: ArrayLike) -> NDArray[np.float64]:

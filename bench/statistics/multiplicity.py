@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,70 +25,6 @@ def holm(p_values: Sequence[float | None]) -> NDArray[np.float64]:
     adjusted = np.empty_like(raw)
     adjusted[order] = np.minimum(np.maximum.accumulate(factors * raw[order]), 1)
     return adjusted
-
-
-def hochberg(p_values: Sequence[float | None]) -> NDArray[np.float64]:
-    """Adjusted p-values by Hochberg's step-up (Biometrika 75, 1988): Holm's factors, read from the largest p.
-
-    Never larger than Holm's, but valid only where the tests are independent or positively dependent, which
-    losses that share a baseline are, and two-sided tests need not be. Holm needs no such trust.
-
-    A comparison without a p keeps NaN and counts in m, as in :func:`holm`, as if its p were 1.
-
-    Raises:
-        ValueError: a p outside [0, 1].
-    """
-    return _step_up(p_values, lambda m: np.arange(m, 0, -1, dtype=np.float64))
-
-
-def benjamini_hochberg(p_values: Sequence[float | None]) -> NDArray[np.float64]:
-    """For exploring only: bounds the *share* of false alarms among what is called significant, not the chance
-    of one (Benjamini & Hochberg, J. R. Stat. Soc. B 57, 1995). No verdict may rest on it.
-
-    A comparison without a p keeps NaN and counts in m, as if its p were 1.
-
-    Raises:
-        ValueError: a p outside [0, 1].
-    """
-    return _step_up(p_values, lambda m: m / np.arange(1, m + 1))
-
-
-def hommel(p_values: Sequence[float | None]) -> NDArray[np.float64]:
-    """Adjusted p-values by Hommel (Biometrika 75, 1988): the closed test of Simes, at least as powerful as
-    Hochberg's and valid under the same assumption.
-
-    A comparison without a p keeps NaN and counts in m, as if its p were 1.
-
-    Raises:
-        ValueError: a p outside [0, 1].
-    """
-    raw = _checked(p_values)
-    order = np.argsort(raw)  # NaN comes last
-    p = np.where(np.isnan(raw), 1.0, raw)[order]
-    m = len(p)
-    adjusted = p.copy()
-    # Wright, Biometrics 48 (1992), appendix: for every size of an intersection the smallest Simes p of the
-    # intersections that hold the i-th hypothesis, and the largest of these over the sizes.
-    for size in range(m, 1, -1):
-        largest = p[m - size + 1 :]
-        simes = float(np.min(size * largest / np.arange(2, size + 1)))
-        of_this_size = np.minimum(size * p, simes)
-        of_this_size[m - size + 1 :] = simes
-        adjusted = np.maximum(adjusted, of_this_size)
-    unordered = np.empty_like(adjusted)
-    unordered[order] = np.minimum(adjusted, 1)
-    return np.where(np.isnan(raw), np.nan, unordered)
-
-
-def _step_up(
-    p_values: Sequence[float | None], factors: Callable[[int], NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    raw = _checked(p_values)
-    order = np.argsort(raw)  # NaN comes last
-    scaled = factors(len(raw)) * np.where(np.isnan(raw), 1.0, raw)[order]
-    adjusted = np.empty_like(raw)
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return np.where(np.isnan(raw), np.nan, adjusted)
 
 
 def _checked(p_values: Sequence[float | None]) -> NDArray[np.float64]:

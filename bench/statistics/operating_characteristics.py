@@ -6,16 +6,30 @@ compared. Times of stopping depend on the effect in standard deviations of the d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics.stopping import OUTCOMES, Outcome, Plan, outcomes
+from bench.statistics.flips import Paths, critical_t, z_of_t
+from bench.statistics.stopping import (
+    OUTCOMES,
+    Boundaries,
+    Outcome,
+    Plan,
+    Rule,
+    outcomes,
+    planned_outcomes,
+)
 
 CHUNK = 500_000
 """Differences drawn at a time: a few megabytes."""
+PATHS = 5_000
+"""Families simulated for the boundaries of planned looks."""
+MOST_COMPARISONS = 100
+"""Of a family that are simulated for them: with more, boundaries hardly change."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +63,19 @@ def operating_characteristics(
     if experiments < 1 or not np.all(np.isfinite(effects)):
         raise ValueError(f"an experiment and finite effects are needed, found {experiments} and {effects}")
     rng = np.random.default_rng(seed)
+    boundaries = _boundaries(plan, min(experiments, PATHS), rng) if plan.rule is Rule.PLANNED else None
     at_once = max(1, CHUNK // plan.largest)
     parts: list[list[NDArray[np.float64]]] = [[] for _ in effects]
     for first in range(0, experiments, at_once):
         size = min(at_once, experiments - first)
         mean, se = _moments(rng.standard_normal((size, plan.largest)), plan.looks)
         for part, effect in zip(parts, effects, strict=True):
-            part.append(_followed(plan, mean + effect, se))
+            codes = (
+                outcomes(plan, mean + effect, se)
+                if boundaries is None
+                else planned_outcomes(plan, mean + effect, se, boundaries)
+            )
+            part.append(_followed(plan, codes, mean + effect))
     return tuple(
         _summary(effect, np.concatenate(part, axis=1)) for effect, part in zip(effects, parts, strict=True)
     )
@@ -70,9 +90,39 @@ def _moments(
     return mean, np.sqrt((squares / looks - mean * mean) / (looks - 1))
 
 
-def _followed(plan: Plan, mean: NDArray[np.float64], se: NDArray[np.float64]) -> NDArray[np.float64]:
+def _boundaries(plan: Plan, experiments: int, rng: np.random.Generator) -> Boundaries:
+    """What planned looks ask for where nothing differs: of K comparisons that share a baseline's seeds, none
+    of which has been closed yet."""
+    shared = rng.standard_normal((experiments, plan.largest))
+    largest = np.zeros((experiments, len(plan.looks)))
+    for _ in range(min(plan.comparisons, MOST_COMPARISONS)):
+        draws = (shared + rng.standard_normal(shared.shape)) / np.sqrt(2)
+        mean, se = _moments(draws, plan.looks)
+        t = np.abs(mean / se)
+        np.maximum(largest, z_of_t(t, plan.looks), out=largest)
+    differences, equivalence = Paths(experiments, plan.alpha), Paths(experiments, 2 * plan.alpha)
+    found = []
+    for look, n in enumerate(plan.looks.tolist()):
+        fraction = n / plan.largest
+        one, other = (paths.look(largest[:, look], fraction) for paths in (differences, equivalence))
+        # Of so few seeds not even all signs alike are as rare as the look asks for.
+        reached = 2.0 ** (1 - n) <= plan.alpha * fraction**2
+        found.append(
+            tuple(
+                critical_t(z, seeds) if reached or seeds == plan.largest else math.inf
+                for z, seeds in (
+                    (one.critical, n),
+                    (other.critical, n),
+                    (one.usual, plan.largest),
+                    (other.usual, plan.largest),
+                )
+            )
+        )
+    return Boundaries(*np.array(found).T)
+
+
+def _followed(plan: Plan, codes: NDArray[np.int8], mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """[3, experiments]: the outcome (its place), the sign of the mean there, and the seeds taken."""
-    codes = outcomes(plan, mean, se)
     rows, last = np.arange(len(codes)), (codes != 0).argmax(axis=1)
     return np.stack([codes[rows, last], np.sign(mean[rows, last]), plan.looks[last]]).astype(np.float64)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special, stats
 
 from bench.statistics.counts import check_confidence
 from bench.statistics.paired import positive
@@ -84,21 +84,20 @@ def wilson(correct: int, total: int, confidence: float = 0.95) -> tuple[float, f
     return low, high
 
 
-def newcombe_unpaired(
-    first: int, first_total: int, second: int, second_total: int, confidence: float = 0.95
-) -> Difference:
-    """Interval of a difference between two test sets (Newcombe, Stat. Med. 17:873, 1998, method 10).
+def clopper_pearson(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact interval of one proportion (Clopper & Pearson, Biometrika 26, 1934): never below its coverage.
 
-    Args:
-        first: correct answers out of ``first_total``; ``second`` out of ``second_total``.
+    At 90 % each end is a one-sided bound of 95 %: none of ten still allows 26 %.
 
     Raises:
-        ValueError: as :func:`wilson`.
+        ValueError: as for :func:`wilson`.
     """
-    low_1, high_1 = wilson(first, first_total, confidence)
-    low_2, high_2 = wilson(second, second_total, confidence)
-    p_1, p_2 = first / first_total, second / second_total
-    return _square_and_add(p_1, low_1, high_1, p_2, low_2, high_2, phi=0.0)
+    check_confidence(confidence)
+    _check_proportion(count, total)
+    tail = (1 - confidence) / 2
+    low = float(special.betaincinv(count, total - count + 1, tail)) if count else 0.0
+    high = float(special.betainccinv(count + 1, total - count, tail)) if count < total else 1.0
+    return low, high
 
 
 def newcombe_paired(both: int, b: int, c: int, neither: int, confidence: float = 0.95) -> Difference:
@@ -123,7 +122,11 @@ def newcombe_paired(both: int, b: int, c: int, neither: int, confidence: float =
     if product > 0:
         product = max(product - total / 2, 0.0)
     phi = product / math.sqrt(margins) if margins else 0.0
-    return _square_and_add(first / total, low_1, high_1, second / total, low_2, high_2, phi)
+    p_1, p_2 = first / total, second / total
+    below = _hypotenuse(p_1 - low_1, high_2 - p_2, phi)
+    above = _hypotenuse(high_1 - p_1, p_2 - low_2, phi)
+    estimate = p_1 - p_2
+    return Difference(estimate, max(estimate - below, -1.0), min(estimate + above, 1.0))
 
 
 def unpaired_z(first: int, first_total: int, second: int, second_total: int) -> float:
@@ -147,15 +150,6 @@ def unpaired_z(first: int, first_total: int, second: int, second_total: int) -> 
     distance = abs(first * second_total - second * first_total) / (first_total * second_total)
     variance = pooled * (total - pooled) / total / (first_total * second_total)
     return _two_sided(distance / math.sqrt(variance))
-
-
-def _square_and_add(
-    p_1: float, low_1: float, high_1: float, p_2: float, low_2: float, high_2: float, phi: float
-) -> Difference:
-    below = _hypotenuse(p_1 - low_1, high_2 - p_2, phi)
-    above = _hypotenuse(high_1 - p_1, p_2 - low_2, phi)
-    estimate = p_1 - p_2
-    return Difference(estimate, max(estimate - below, -1.0), min(estimate + above, 1.0))
 
 
 def _hypotenuse(one: float, other: float, phi: float) -> float:

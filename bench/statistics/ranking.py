@@ -60,18 +60,6 @@ class CriticalDifferenceDiagram:
     note: str | None = None
 
 
-def ranks(counts: ArrayLike) -> NDArray[np.float64]:
-    """Ranks within each data set, 1 for the most correct answers; ties share the mean of their places.
-
-    Args:
-        counts: integers [data sets, methods]; the same number of images, and of seeds, along each row.
-
-    Raises:
-        ValueError: counts that are no integers, no two methods, no data set.
-    """
-    return _doubled_ranks(counts) / 2
-
-
 def friedman(counts: ArrayLike, correct_ties: bool = True) -> Friedman:
     """Friedman's χ² (JASA 32, 1937) and the less conservative F of Iman & Davenport (Comm. Stat. A9, 1980).
 
@@ -108,48 +96,6 @@ def friedman(counts: ArrayLike, correct_ties: bool = True) -> Friedman:
     return Friedman(n, k, average, statistic, k - 1, p, f, f_df, f_p, note)
 
 
-def nemenyi(counts: ArrayLike) -> NDArray[np.float64]:
-    """p for every pair of methods, adjusted for all pairs (Nemenyi 1963): an array [methods, methods].
-
-    The studentized range has infinite degrees of freedom: the variance of ranks is known. 1 on the diagonal.
-
-    Raises:
-        ValueError: as for :func:`ranks`.
-    """
-    doubled = _doubled_ranks(counts)
-    n, k = doubled.shape
-    sums = doubled.sum(axis=0)
-    apart, where = np.unique(np.abs(sums[:, None] - sums), return_inverse=True)
-    q = apart / (2 * n) / _standard_error(k, n) * math.sqrt(2)
-    p = np.clip(stats.studentized_range.sf(q, k, np.inf), math.ulp(0.0), 1)
-    p[apart == 0] = 1
-    return np.asarray(p[where].reshape(k, k), dtype=np.float64)
-
-
-def conover(counts: ArrayLike) -> NDArray[np.float64]:
-    """p for every pair of methods, *not* adjusted: Student's t on rank sums, an array [methods, methods].
-
-    Conover & Iman, "On multiple-comparisons procedures" (Los Alamos LA-7677-MS, 1979). More powerful than
-    Nemenyi's and meant for use after Friedman's test has rejected. NaN beside the diagonal where it cannot
-    be computed: one data set, all tied, or all data sets ranking alike.
-
-    Raises:
-        ValueError: as for :func:`ranks`.
-    """
-    doubled = _doubled_ranks(counts)
-    n, k = doubled.shape
-    between, within = _spreads(doubled)
-    p = np.full((k, k), np.nan)
-    df = (n - 1) * (k - 1)
-    left = n * within - between  # what the methods leave unexplained, in whole numbers
-    if n > 1 and left > 0:
-        sums = doubled.sum(axis=0)
-        t = np.abs(sums[:, None] - sums) / math.sqrt(2 * left / df)
-        p = np.maximum(2 * stats.t.sf(t, df), math.ulp(0.0))
-    np.fill_diagonal(p, 1)
-    return p
-
-
 def control_tests(counts: ArrayLike, control: int) -> ControlTests:
     """z of average ranks against one control, with Holm's adjustment (Demšar 2006, section 3.2.2).
 
@@ -174,8 +120,10 @@ def control_tests(counts: ArrayLike, control: int) -> ControlTests:
     return ControlTests(control, z, p, adjusted, _note(n))
 
 
-def critical_difference(methods: int, datasets: int, alpha: float = 0.05, control: bool = False) -> float:
-    """Average ranks at least this far apart differ: Nemenyi's for all pairs, Bonferroni–Dunn's for a control.
+def critical_difference(methods: int, datasets: int, alpha: float = 0.05) -> float:
+    """Average ranks at least this far apart differ (Nemenyi 1963), whichever pair of methods they belong to.
+
+    The studentized range has infinite degrees of freedom: the variance of ranks is known.
 
     Raises:
         ValueError: fewer than two methods, no data set, an alpha outside (0, 1).
@@ -185,10 +133,7 @@ def critical_difference(methods: int, datasets: int, alpha: float = 0.05, contro
             "at least two methods, one data set and 0 < alpha < 1 are needed, "
             f"found {methods}, {datasets} and {alpha}"
         )
-    if control:
-        q = float(stats.norm.isf(alpha / (2 * (methods - 1))))
-    else:
-        q = float(stats.studentized_range.isf(alpha, methods, np.inf)) / math.sqrt(2)
+    q = float(stats.studentized_range.isf(alpha, methods, np.inf)) / math.sqrt(2)
     return q * _standard_error(methods, datasets)
 
 
@@ -234,9 +179,8 @@ def _doubled_ranks(counts: ArrayLike) -> NDArray[np.int64]:
         )
     if array.dtype.kind not in "iu":
         raise ValueError(f"counts must be integers, so that ties are ties; found {array.dtype}")
-    better = (array[:, None, :] > array[:, :, None]).sum(axis=2)
-    alike = (array[:, None, :] == array[:, :, None]).sum(axis=2)
-    return np.asarray(2 * better + alike + 1, dtype=np.int64)
+    ascending = np.rint(2 * stats.rankdata(array, axis=1)).astype(np.int64)
+    return np.asarray(2 * (array.shape[1] + 1) - ascending, dtype=np.int64)
 
 
 def _spreads(doubled: NDArray[np.int64]) -> tuple[int, int]:

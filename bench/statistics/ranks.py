@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from bench.statistics.counts import check_confidence, signed_counts
 from bench.statistics.paired import positive
 from bench.statistics.permutation import sign_flip, sign_test
+from bench.statistics.proportions import clopper_pearson
 
 Zeros = Literal["pratt", "wilcox"]
 
@@ -65,6 +65,26 @@ def wilcoxon(differences: ArrayLike, zeros: Zeros = "pratt") -> SignedRank:
     return SignedRank(n, used, zeros, plus / 2, minus / 2, p, exact=False)
 
 
+def worst_rank(differences: ArrayLike, lost: int, lost_by_baseline: int, both: int = 0) -> SignedRank:
+    """Wilcoxon's test where runs that failed are the worst results, not missing ones (Lachin, Controlled
+    Clinical Trials 20, 1999).
+
+    Seeds of which one arm alone has failed tie at the largest rank, against that arm; where both have, the
+    difference is 0.
+
+    Args:
+        differences: signed integers [S], one a seed that both have finished; above 0 the loss is better.
+        lost, lost_by_baseline, both: seeds of which the loss, the baseline or both have failed.
+
+    Raises:
+        ValueError: differences that are no signed integers.
+    """
+    finished = signed_counts(differences)
+    largest = 1 + max((abs(int(d)) for d in finished), default=0)
+    failed = [-largest] * lost + [largest] * lost_by_baseline + [0] * both
+    return wilcoxon(np.concatenate([finished, np.array(failed, dtype=np.int64)]))
+
+
 @dataclass(frozen=True)
 class Superiority:
     """How likely the loss beats its baseline, ties counting half."""
@@ -103,7 +123,5 @@ def paired_superiority(differences: ArrayLike, confidence: float = 0.95) -> Supe
         return Superiority(n)
     twice = 2 * test.wins + test.ties
     few, many = twice // 2, -(-twice // 2)
-    tail = (1 - confidence) / 2
-    low = float(special.betaincinv(few, n - few + 1, tail)) if few else 0.0
-    high = float(special.betainccinv(many + 1, n - many, tail)) if many < n else 1.0
+    low, high = clopper_pearson(few, n, confidence)[0], clopper_pearson(many, n, confidence)[1]
     return Superiority(n, twice / (2 * n), low, high)

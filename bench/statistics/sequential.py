@@ -41,11 +41,6 @@ class Evidence:
     low: NDArray[np.float64]  # confidence sequence, in the unit of the estimate
     high: NDArray[np.float64]
 
-    def decided_at(self, bar: float) -> int | None:
-        """The number of seeds at which e first reached ``bar`` (:func:`threshold`); None if it never did."""
-        reached = np.flatnonzero(self.e >= bar)
-        return int(self.n[reached[0]]) if len(reached) else None
-
 
 def threshold(alpha: float, comparisons: int = 1) -> float:
     """The e at which to stop: K/α, so that with K comparisons the chance of even one false alarm is ≤ α.

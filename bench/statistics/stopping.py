@@ -2,18 +2,22 @@
 
 At each planned look a comparison is closed, in this order, because
 
-* there is a **difference**: the e-value has reached K/α (:mod:`bench.statistics.sequential`);
-* the two are **equivalent**: two one-sided t-tests place the difference within the margin. Each of the two
-  spends its α over the looks as O'Brien and Fleming's bounds do (:mod:`bench.statistics.group_sequential`),
-  so that the chance of *ever* calling a difference as large as the margin equivalent is α, and the last look
-  has nearly the power of a single one. Asking for both costs no α (Berger, Technometrics 24, 1982);
-* going on is **futile**: neither of the two is likely at the largest number of seeds, however friendly the
-  true difference (:mod:`bench.statistics.futility`). That can only lower the rates of error;
+* there is a **difference**: the family's group-sequential boundary is crossed
+  (:mod:`bench.statistics.flips`), or, where one may look whenever one likes, the e-value has reached K/α
+  (:mod:`bench.statistics.sequential`);
+* the two are **equivalent**: the interval lies within the margin. That spends an α of its own over the looks,
+  for the whole family, so that the chance of *ever* calling a difference as large as the margin equivalent
+  is α; asking for both sides costs no more (Berger, Technometrics 24, 1982);
+* going on is **futile**: neither of the two is likely at the largest number of seeds
+  (:mod:`bench.statistics.futility`). That can only lower the rates of error;
 * the **largest** number of seeds has been reached.
 
-:func:`outcomes` applies the rule to means and standard errors, of one comparison or of thousands simulated
-ones at a time: what a suite does, and what :mod:`bench.statistics.operating_characteristics` says that it
-does, is the same code. :func:`standing` applies it to counts.
+Looks are at pairs that are sound in both arms (:mod:`bench.statistics.collapse`), and a loss that collapsed
+more often than its baseline is closed neither as the better one nor as equivalent.
+
+:func:`standings` applies the rule to counts. Planned looks are taken by all open comparisons of the family
+together, once all of them have the seeds. :func:`outcomes` applies the e-value, and the rules that it is held
+against, to means and standard errors, of one comparison or of thousands simulated ones at a time.
 """
 
 from __future__ import annotations
@@ -30,11 +34,22 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from bench.statistics import group_sequential, sequential
-from bench.statistics.futility import equivalence_power, prospects
-from bench.statistics.paired import paired_t
+from bench.statistics.collapse import collapsed
+from bench.statistics.flips import PATHS, Family, Said
+from bench.statistics.futility import (
+    equivalence_power,
+    predictive_equivalence,
+    predictive_power,
+    prospects,
+)
+from bench.statistics.paired import PairedT, paired_t
 
 FUTILITY = 0.2
-"""Chance of deciding, at best, below which it is not worth going on: one minus the usual power."""
+"""Chance of deciding, at best, below which an e-value is not worth going on: one minus the usual power."""
+PREDICTIVE = 0.1
+"""The same of planned looks, from the second on, averaged over what the true difference may be."""
+FEWEST = 5
+"""Pairs from which on anything is decided: with fewer no test over seeds holds α (docs/statistics.md)."""
 
 Seed = int | str
 
@@ -42,6 +57,7 @@ Seed = int | str
 class Rule(StrEnum):
     """When to stop and call it a difference."""
 
+    PLANNED = "planned"  # flips, the family together
     E_VALUE = "e-value"
     OBRIEN_FLEMING = "obrien-fleming"
     POCOCK = "pocock"
@@ -81,6 +97,7 @@ class Plan:
     g: float = 1.0  # of the e-value
     futility: float = 0.0  # stop where even the favourable chance of deciding is below this; 0: never
     margin: float = 0.0  # in the unit of the differences; 0: equivalence is never called
+    adjusted_equivalence: bool = False  # whether e-values' equivalence spends α/K: older suites spend α each
 
     def __post_init__(self) -> None:
         sequential.threshold(self.alpha, self.comparisons)
@@ -105,6 +122,15 @@ class Plan:
         """The e-value that decides: K/α."""
         return sequential.threshold(self.alpha, self.comparisons)
 
+    def can_differ(self, n: int) -> bool:
+        """Whether so many seeds can show a difference at all, however large it is."""
+        if n < FEWEST:
+            return False
+        if self.rule is Rule.PLANNED:
+            # All signs alike, or all the other way round: as rare as this look asks for?
+            return bool(2.0 ** (1 - n) < self.alpha * (n / self.largest) ** 2)
+        return bool(np.isfinite(self.critical_t([n])[0]) if self.rule is Rule.E_VALUE else True)
+
     def critical_t(self, n: ArrayLike | None = None) -> NDArray[np.float64]:
         """|t| that decides at each look.
 
@@ -120,14 +146,17 @@ class Plan:
                 spending = group_sequential.Spending(self.rule.value)
                 levels = _levels(tuple(self.looks.tolist()), alpha, spending)
                 return np.asarray(stats.t.isf(levels, seeds - 1), dtype=np.float64)
+            case Rule.PLANNED:
+                raise ValueError("planned looks take their boundaries from the data: standings")
             case Rule.FIXED | Rule.NAIVE:
                 return np.asarray(stats.t.isf(alpha / 2, seeds - 1), dtype=np.float64)
 
     def equivalence_levels(self) -> NDArray[np.float64]:
         """p of either one-sided test from which down to call equivalence, at each look."""
         # A two-sided 2α is α on either side.
-        looks = tuple(self.looks.tolist())
-        return _levels(looks, 2 * self.alpha, group_sequential.Spending.OBRIEN_FLEMING)
+        family = self.comparisons if self.adjusted_equivalence else 1
+        looks, alpha = tuple(self.looks.tolist()), 2 * self.alpha / family
+        return _levels(looks, alpha, group_sequential.Spending.OBRIEN_FLEMING)
 
 
 @cache
@@ -188,6 +217,41 @@ def _best_chance(
     return chance
 
 
+@dataclass(frozen=True)
+class Boundaries:
+    """What planned looks ask for, in Student's t: arrays [looks]."""
+
+    critical: NDArray[np.float64]
+    critical_equivalence: NDArray[np.float64]
+    usual: NDArray[np.float64]
+    """About what the last look asks for, by the family of this look."""
+    usual_equivalence: NDArray[np.float64]
+
+
+def planned_outcomes(
+    plan: Plan, mean: NDArray[np.float64], se: NDArray[np.float64], boundaries: Boundaries
+) -> NDArray[np.int8]:
+    """:func:`outcomes` of planned looks, for simulated means and errors: [..., looks]."""
+    found = np.zeros(mean.shape, dtype=np.int8)
+    found[..., -1] = OUTCOMES.index(Outcome.LARGEST)
+    looks = plan.looks
+    for look, n in enumerate(looks.tolist()):
+        if n < FEWEST:
+            continue
+        t, error = mean[..., look] / se[..., look], se[..., look]
+        if plan.futility > 0 and 0 < look < len(looks) - 1:
+            chance = predictive_power(t, n, plan.largest, boundaries.usual[look])
+            if plan.margin:
+                room, critical = plan.margin / (error * math.sqrt(n)), boundaries.usual_equivalence[look]
+                chance = chance + predictive_equivalence(t, n, plan.largest, room, critical)
+            found[..., look][chance < plan.futility] = OUTCOMES.index(Outcome.FUTILE)
+        if plan.margin:
+            inside = np.abs(mean[..., look]) + boundaries.critical_equivalence[look] * error <= plan.margin
+            found[..., look][inside] = OUTCOMES.index(Outcome.EQUIVALENT)
+        found[..., look][np.abs(t) > boundaries.critical[look]] = OUTCOMES.index(Outcome.DIFFERENCE)
+    return found
+
+
 # --------------------------------------------------------------------------------------- from counts
 
 
@@ -207,6 +271,11 @@ class Arm(Protocol):
         """Test images of each run; None where they differ, or nothing has finished."""
 
 
+Key = tuple[str, str, str]
+"""Data set, model, loss."""
+Flagged = tuple[frozenset[Seed], frozenset[Seed]]
+
+
 @dataclass(frozen=True)
 class Standing:
     """How a comparison stands after the looks that could be taken."""
@@ -216,41 +285,225 @@ class Standing:
     """Looks taken."""
     wanted: int
     """Seeds to train: those of the look that closed it, or of the next one where it is open."""
+    seen: int = 0
+    """Seeds of the last look taken."""
+    flagged: Flagged = (frozenset(), frozenset())
+    """Runs that had collapsed by then: of the loss, and of its baseline."""
+    said: Said | None = None
+    """What that look said, of planned looks."""
 
 
-def standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm, *, bounded: bool = True) -> Standing:
-    """Apply the rule to what has ended. A look is taken once both runs of all its seeds have.
+@dataclass(frozen=True)
+class Direction:
+    """What a metric's values are: needed to tell a collapse, and the better of two."""
 
-    A seed whose run has failed is missing from its look, and holds up no other. Where one of the two has lost
-    all seeds of the first look, going on is futile: whatever made them fail would make more of them fail.
+    points: bool = True
+    """Whether they are percentages, as fractions."""
+    higher_is_better: bool = True
+    bounded: bool = True
+    """Whether they are counts out of a ``total``; else any whole numbers, in units of 1/total."""
+
+
+def standings(
+    plan: Plan,
+    seeds: Sequence[Seed],
+    cells: Mapping[Key, Arm],
+    baseline: str,
+    direction: Direction = Direction(),
+    paths: int = PATHS,
+) -> dict[Key, Standing]:
+    """Apply the rule to what has ended: of every cell that has a baseline's.
+
+    A look is taken once both runs of all its seeds have ended, of planned looks those of all comparisons that
+    are open. A seed whose run has failed counts as one of a look, without a pair. Where an arm has lost all
+    seeds of the first look, going on is futile: whatever made them fail would make more of them fail.
 
     Args:
         seeds: all that there may be, in the order in which they are trained.
-        bounded: whether the arms hold counts out of their ``total``; else any whole numbers, in units of
-            1/total.
+        paths: of flipped signs, for planned looks.
     """
+    pairs = {
+        key: (arm, base)
+        for key, arm in cells.items()
+        if key[2] != baseline and (base := cells.get((*key[:2], baseline))) is not None
+    }
+    if plan.rule is Rule.PLANNED:
+        return _Planned(plan, seeds, cells, baseline, direction).standings(pairs, paths)
+    return {key: _standing(plan, seeds, *arms, direction) for key, arms in pairs.items()}
+
+
+def _standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm, direction: Direction) -> Standing:
+    """Of one comparison by itself: what others have finished does not matter."""
     looks = plan.looks.tolist()
-    settled = {seed for seed in seeds if all(seed in arm.counts or seed in arm.lost for arm in (ours, base))}
+    settled = _settled(seeds, ours, base)
     taken = next((k for k, n in enumerate(looks) if not settled.issuperset(seeds[:n])), len(looks))
-    if taken and any(arm.lost and {*seeds[: looks[0]]} <= {*arm.lost} for arm in (ours, base)):
-        return Standing(Outcome.FUTILE, 1, looks[0])
+    if taken and _hopeless(seeds[: looks[0]], ours, base):
+        return Standing(Outcome.FUTILE, 1, looks[0], looks[0])
     if not taken or ours.total is None or ours.total != base.total:
         return Standing(Outcome.OPEN, 0, looks[0])
-    tests = []
+    tests: list[PairedT] = []
+    flags: list[Flagged] = []
     for n in looks[:taken]:
-        both = [seed for seed in seeds[:n] if seed in ours.counts and seed in base.counts]
+        ours_flagged, base_flagged = _flags([ours, base], [seeds[:n]] * 2, direction)
+        flags.append((ours_flagged, base_flagged))
+        both = _sound(seeds[:n], ours, base, flags[-1])
         differences = [ours.counts[seed] - base.counts[seed] for seed in both]
-        tests.append(paired_t(np.array(differences, dtype=np.int64), ours.total, bounded=bounded))
-    # Nothing is known of looks that are still to come.
+        tests.append(paired_t(np.array(differences, dtype=np.int64), ours.total, bounded=direction.bounded))
+    # Nothing is known of looks that are still to come, nor of those with too few pairs.
     unknown = [math.nan] * (len(looks) - taken)
+    enough = [test.n >= FEWEST for test in tests]
     mean = [math.nan if test.estimate is None else test.estimate for test in tests]
     said = outcomes(
         plan,
         [*mean, *unknown],
-        [*(test.se or math.nan for test in tests), *unknown],
+        [*((test.se or math.nan) if known else math.nan for test, known in zip(tests, enough, strict=True)),
+         *unknown],
         [*(test.n for test in tests), *looks[taken:]],
-    )
+    )  # fmt: skip
     for look, code in enumerate(said[:taken].tolist()):
-        if OUTCOMES[code] is not Outcome.OPEN:
-            return Standing(OUTCOMES[code], look + 1, looks[look])
-    return Standing(Outcome.OPEN, taken, looks[taken])
+        outcome, last = OUTCOMES[code], looks[look] == plan.largest
+        if _withheld(outcome, mean[look], flags[look], direction):
+            outcome = Outcome.LARGEST if last else Outcome.OPEN
+        if outcome is not Outcome.OPEN:
+            return Standing(outcome, look + 1, looks[look], looks[look], flags[look])
+    return Standing(Outcome.OPEN, taken, looks[taken], looks[taken - 1], flags[-1])
+
+
+class _Planned:
+    """A family that takes its looks together."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        seeds: Sequence[Seed],
+        cells: Mapping[Key, Arm],
+        baseline: str,
+        direction: Direction,
+    ) -> None:
+        self.plan, self.seeds, self.cells = plan, seeds, cells
+        self.baseline, self.direction = baseline, direction
+        self.ended: dict[Key, int] = {}
+        """Seeds with which comparisons were closed: what others may have trained later is not looked at."""
+
+    def standings(self, pairs: Mapping[Key, tuple[Arm, Arm]], paths: int) -> dict[Key, Standing]:
+        """How each of them stands."""
+        plan, looks = self.plan, self.plan.looks.tolist()
+        family = Family(plan.largest, plan.alpha, len(pairs), paths) if pairs else None
+        found = {key: Standing(Outcome.OPEN, 0, looks[0]) for key in pairs}
+        pairs = {key: (ours, base) for key, (ours, base) in pairs.items() if not _unlike(ours, base)}
+        going = list(pairs)
+        for look, n in enumerate(looks):
+            first = self.seeds[:n]
+            if not all(_settled(self.seeds, *pairs[key]).issuperset(first) for key in going):
+                break
+            if not look:
+                for key in [key for key in going if _hopeless(first, *pairs[key])]:
+                    found[key] = Standing(Outcome.FUTILE, 1, n, n)
+                    self.ended[key] = n
+                    going.remove(key)
+            if not going or family is None:
+                break
+            flags = self._flags(n)
+            columns, margins, marks = [], [], {}
+            for key, (ours, base) in pairs.items():
+                seen = self.ended.get(key, n)
+                marks[key] = found[key].flagged if seen < n else (flags[key], flags[*key[:2], self.baseline])
+                sound = {*_sound(first[:seen], ours, base, marks[key])}
+                column = [ours.counts[s] - base.counts[s] if s in sound else np.nan for s in first[:seen]]
+                # What was closed goes on in the paths alone, with differences of the size that it had.
+                columns.append(np.resize(column, n))
+                margins.append(plan.margin * (ours.total or 1))
+            table = np.array(columns, dtype=np.float64).T
+            different, equivalent = (
+                [found[key].outcome is outcome for key in pairs]
+                for outcome in (Outcome.DIFFERENCE, Outcome.EQUIVALENT)
+            )
+            said = family.look(table, margins, FEWEST, n / plan.largest, different, equivalent)
+            for key, one, margin in zip(pairs, said, margins, strict=True):
+                if key not in going:
+                    continue
+                flagged = marks[key]
+                outcome = self._outcome(look, n, one, margin, flagged)
+                closed = outcome is not Outcome.OPEN
+                wanted = n if closed else looks[look + 1]
+                found[key] = Standing(outcome, look + 1, wanted, n, flagged, one)
+                if closed:
+                    going.remove(key)
+                    self.ended[key] = n
+        return found
+
+    def _outcome(self, look: int, n: int, said: Said | None, margin: float, flagged: Flagged) -> Outcome:
+        end = Outcome.LARGEST if n == self.plan.largest else Outcome.OPEN
+        if said is None:
+            return end
+        if said.different and not _withheld(Outcome.DIFFERENCE, said.mean, flagged, self.direction):
+            return Outcome.DIFFERENCE
+        if said.equivalent(margin) and not _withheld(Outcome.EQUIVALENT, said.mean, flagged, self.direction):
+            return Outcome.EQUIVALENT
+        if look and end is Outcome.OPEN and self._chance(said, margin) < self.plan.futility:
+            return Outcome.FUTILE
+        return end
+
+    def _chance(self, said: Said, margin: float) -> float:
+        """Of being decided at the last look, one way or the other."""
+        t, n, largest = said.mean / said.se, said.n, self.plan.largest
+        chance = float(predictive_power(t, n, largest, said.usual))
+        if margin:
+            room = margin / (said.se * math.sqrt(n))
+            chance += float(predictive_equivalence(t, n, largest, room, said.usual_equivalence))
+        return chance
+
+    def _flags(self, n: int) -> dict[Key, frozenset[Seed]]:
+        """Of the seeds that had been asked for by this look."""
+        groups: dict[tuple[str, str], list[Key]] = {}
+        for key in self.cells:
+            groups.setdefault(key[:2], []).append(key)
+        found: dict[Key, frozenset[Seed]] = {}
+        for keys in groups.values():
+            seen = [self.seeds[: self.ended.get(key, n)] for key in keys]
+            flags = _flags([self.cells[key] for key in keys], seen, self.direction)
+            found |= zip(keys, flags, strict=True)
+        return found
+
+
+def _settled(seeds: Sequence[Seed], ours: Arm, base: Arm) -> set[Seed]:
+    """Seeds of which both runs have ended."""
+    return {seed for seed in seeds if all(seed in arm.counts or seed in arm.lost for arm in (ours, base))}
+
+
+def _hopeless(first: Sequence[Seed], ours: Arm, base: Arm) -> bool:
+    """Whether an arm has lost all of them."""
+    return any(arm.lost and {*first} <= {*arm.lost} for arm in (ours, base))
+
+
+def _unlike(ours: Arm, base: Arm) -> bool:
+    """Whether their counts are of different totals: they are never compared."""
+    return bool(ours.counts and base.counts) and (ours.total is None or ours.total != base.total)
+
+
+def _sound(seeds: Sequence[Seed], ours: Arm, base: Arm, flagged: Flagged) -> list[Seed]:
+    """Those that both have finished without a collapse."""
+    return [
+        seed
+        for seed in seeds
+        if seed in ours.counts and seed in base.counts and seed not in flagged[0] and seed not in flagged[1]
+    ]
+
+
+def _flags(
+    arms: Sequence[Arm], seen: Sequence[Sequence[Seed]], direction: Direction
+) -> list[frozenset[Seed]]:
+    """Collapsed runs among the seeds that have been seen of each arm."""
+    values = [
+        {seed: arm.counts[seed] / arm.total for seed in seeds if seed in arm.counts} if arm.total else {}
+        for arm, seeds in zip(arms, seen, strict=True)
+    ]
+    return collapsed(values, points=direction.points, higher_is_better=direction.higher_is_better)
+
+
+def _withheld(outcome: Outcome, mean: float, flagged: Flagged, direction: Direction) -> bool:
+    """Whether a loss that collapsed more than its baseline would be called better, or as good."""
+    if len(flagged[0]) <= len(flagged[1]):
+        return False
+    better = outcome is Outcome.DIFFERENCE and (mean > 0) == direction.higher_is_better
+    return better or outcome is Outcome.EQUIVALENT

@@ -50,32 +50,6 @@ class Verdict:
         return f"{self.word} {self.scope}" if self.scope else self.word.value
 
 
-def word(
-    estimate: float | None,
-    p_adjusted: float | None,
-    p_tost: float | None,
-    alpha: float,
-    *,
-    higher_is_better: bool = True,
-) -> Word:
-    """Superior or inferior if p < α; else equivalent if the two one-sided tests say so; else undecided.
-
-    A difference comes first: one that is both certain and smaller than the margin is a difference. What
-    could not be computed (None or NaN) decides nothing.
-
-    Args:
-        estimate: loss − baseline; only its sign matters.
-        p_adjusted: two-sided, adjusted for the family of comparisons.
-        p_tost: of :func:`bench.statistics.equivalence.tost`.
-        higher_is_better: the direction of the metric.
-    """
-    if estimate is not None and abs(estimate) > 0 and p_adjusted is not None and p_adjusted < alpha:
-        return better_or_worse(estimate, higher_is_better=higher_is_better)
-    if p_tost is not None and p_tost < alpha:
-        return Word.EQUIVALENT
-    return Word.UNDECIDED
-
-
 def better_or_worse(estimate: float, *, higher_is_better: bool) -> Word:
     """What a difference other than 0 is called, in the metric's own direction."""
     return Word.SUPERIOR if (estimate > 0) == higher_is_better else Word.INFERIOR

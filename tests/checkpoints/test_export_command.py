@@ -98,7 +98,7 @@ def test_verdict_of_the_suite_is_on_the_card(bench: Bench, write_suite: Write, t
     _, text = card_of(tmp_path / "theirs")
     assert (
         "By accuracy: **superior**. mix_ent is better than ce: +10.50 points (95 % interval 9.93 to 11.07) "
-        "over 6 seeds, adjusted p = .0312. That is about the two losses; "
+        "over 6 seeds, adjusted p <.0001. That is about the two losses; "
     ) in text
     assert "these weights are one run of them" in text
     assert "nll (negative log-likelihood) 0.1000, brier (Brier score) 0.1000, ece" in text

@@ -15,17 +15,17 @@ from invented import invent
 from bench.comparisons.agreement import load
 from bench.comparisons.analysis import Analysis, Images, Measured, analyse
 from bench.comparisons.comparison import Key, Metric
-from bench.comparisons.designs import Design, Scores, Unpaired
+from bench.comparisons.designs import Design, Unpaired
+from bench.comparisons.pairings import Scores
 from bench.comparisons.runs import Joint, read_measured
 from bench.reports import files
 from bench.reports.build import describe, report, report_and_agreement
 from bench.results import RunFolder, frame
-from bench.statistics.agreement import differences
 from bench.statistics.crossed import crossed_anova
-from bench.statistics.multiplicity import holm
-from bench.statistics.paired import paired_t
+from bench.statistics.equivalence import tost
+from bench.statistics.paired import paired_t, t_interval
 from bench.statistics.permutation import sign_flip
-from bench.statistics.westfall_young import westfall_young
+from bench.statistics.rotations import rotate
 from bench.suite import Suite
 
 Make = Callable[..., Suite]
@@ -67,25 +67,41 @@ def test_matrices_are_kept_in_as_few_bytes_as_their_images_need(suite: Suite, tm
 def test_both_intervals_are_those_of_the_statistics(suite: Suite, tmp_path: Path) -> None:
     right = answers(suite, tmp_path)
     made = report(suite, tmp_path)
+    columns = [[right[loss, s].sum() - right["ce", s].sum() for s in range(7)] for loss in ("mae", "gce")]
+    family, both = rotate([np.array(columns, dtype=float).T]), {}
     for found in flats(made.comparisons):
         table = np.stack([right[found.loss, s] for s in range(7)] + [right["ce", s] for s in range(7)])
-        d = differences(table, np.arange(7), np.arange(7, 14)).astype(np.int64)
+        d = table[:7].astype(np.int64) - table[7:].astype(np.int64)
         t, crossed = paired_t(d.sum(axis=1), IMAGES), crossed_anova(d @ d.T, d.sum(axis=1), IMAGES)
         if found.verdict.startswith("equivalent"):
-            assert (found.low, found.high, found.level) == (*t.interval(0.9), 0.9)
+            here = t.interval(1 - family.level(0.1))
+            assert (found.low, found.high, found.level) == (*here, 0.9)
             assert found.p_decided == found.p_equivalence
+            wider = t_interval(crossed.estimate, crossed.se, crossed.df, 1 - 0.1 / 2)
         else:
-            assert (found.low, found.high, found.level) == (t.low, t.high, 0.95)
+            here = t.interval(1 - family.level(0.05))
+            assert (found.low, found.high, found.level) == (*here, 0.95)
             assert found.p_decided == found.p_adjusted
+            wider = t_interval(crossed.estimate, crossed.se, crossed.df, 1 - 0.05 / 2)
+        assert found.p_adjusted == family.chance(t.p)
+        both[found.loss] = family.chance(min(2 * tost(t, 0.02), 1.0)) / 2, tost(t, 0.02), found
         assert (found.delta, found.p) == (t.estimate, t.p)
-        assert (found.low_new_images, found.high_new_images) == (crossed.low, crossed.high)
-        assert (found.p_new_images, found.floor) == (crossed.p, crossed.floor)
+        # Never narrower than on these: where seeds alone vary more, their error and degrees of freedom.
+        if crossed.se >= t.se and crossed.df <= t.df:
+            reach = max(wider[1] - crossed.estimate, (here[1] - t.estimate) * crossed.se / t.se)
+            ends = crossed.estimate - reach, crossed.estimate + reach
+            assert (found.low_new_images, found.high_new_images) == pytest.approx(ends)
+            assert found.p_new_images == pytest.approx(crossed.p)
+        assert found.high_new_images - found.low_new_images >= found.high - found.low
+        assert (found.level_new_images, found.floor) == (found.level, crossed.floor)
         assert found.discordant == np.abs(d).sum() / 7
         assert found.p_sign_flip == sign_flip(d.sum(axis=1)).p
-    columns = [[right[loss, s].sum() - right["ce", s].sum() for s in range(7)] for loss in ("mae", "gce")]
-    family = westfall_young(np.array(columns, dtype=float).T)
-    assert [c.p_adjusted for c in flats(made.comparisons)] == family.p_adjusted.tolist()
-    assert {c.adjusted_by for c in flats(made.comparisons)} == {"westfall-young"}
+    assert {c.adjusted_by for c in flats(made.comparisons)} == {"rotations"}
+    # Equivalence steps down: where one level for both shows just one of them, the other is alone at the next.
+    (_, _, first), (adjusted, alone, second) = sorted(both.values(), key=lambda item: item[1])
+    assert first.p_equivalence == min(both["mae"][0], both["gce"][0])
+    steps = first.p_equivalence < 0.05 <= adjusted
+    assert second.p_equivalence == (max(alone, first.p_equivalence) if steps else adjusted)
 
 
 def test_the_same_runs_give_the_same_bytes(suite: Suite, tmp_path: Path) -> None:
@@ -196,24 +212,49 @@ def analysed(
     return analyse([Measured(ACCURACY, cells, where)], "ce", design or Design(0.05))
 
 
-def test_too_many_seeds_to_flip_are_adjusted_by_holm() -> None:
+def test_too_many_seeds_to_rotate_have_bonferroni() -> None:
     draw = np.random.default_rng(1)
-    arms = {name: scores(draw.integers(880, 920, 2001).tolist()) for name in ("ce", "a", "b")}
+    arms = {name: scores(draw.integers(880, 920, 4001).tolist()) for name in ("ce", "a", "b")}
     found = analysed({("", "", name): arm for name, arm in arms.items()})
-    assert found.adjustment.by == "Holm"
-    assert {c.adjusted.by for c in found.comparisons} == {"holm"}
-    assert [c.adjusted.p for c in found.comparisons] == holm([c.p for c in found.comparisons]).tolist()
+    assert found.adjustment.by.endswith("by Bonferroni where there are too many seeds for that")
+    for c in found.comparisons:
+        assert c.p is not None
+        assert c.adjusted.p == min(2 * c.p, 1)
+        assert c.adjusted.interval is not None
+        assert c.difference is not None
+        ends = c.difference.interval(1 - 0.05 / 2)
+        assert (c.adjusted.interval.low, c.adjusted.interval.high) == pytest.approx(ends)
 
 
-def test_unpaired_runs_are_adjusted_by_holm_and_need_not_share_seeds() -> None:
+def test_models_with_other_seeds_are_blocks_of_their_own() -> None:
+    draw = np.random.default_rng(2)
+    cells = {
+        ("d", model, loss): scores(draw.integers(880, 920, 7).tolist())
+        for model in ("vgg", "resnet")
+        for loss in ("ce", "a", "b")
+    }
+    found = analysed(cells)
+    blocks = [
+        np.array(
+            [[cells["d", m, x].counts[s] - cells["d", m, "ce"].counts[s] for x in "ab"] for s in range(7)]
+        )
+        for m in ("vgg", "resnet")
+    ]
+    together = rotate(blocks)
+    assert [c.adjusted.p for c in found.comparisons] == [together.chance(c.p or 0) for c in found.comparisons]
+
+
+def test_unpaired_runs_are_adjusted_by_bonferroni_and_need_not_share_seeds() -> None:
     cells = {
         ("", "", "ce"): scores(BASE),
-        ("", "", "a"): scores([950, 960, 955]),
+        ("", "", "a"): scores([950, 960, 955, 957, 951]),
         ("", "", "b"): scores([930]),
     }
     found = analysed(cells, Unpaired(0.05))
     a, b = flats(found.comparisons)
-    assert (a.n, a.n_baseline, a.adjusted_by, a.verdict) == (3, 7, "holm", "superior on this test set")
+    assert (a.n, a.n_baseline, a.adjusted_by, a.verdict) == (
+        *(5, 7, "bonferroni", "superior on this test set"),
+    )
     assert a.correlation is a.p_sign_flip is a.d_z is None
     assert (b.p, b.verdict) == (None, "undecided")
     assert "one run" in b.note
@@ -234,11 +275,18 @@ def test_without_a_baseline_for_its_model_a_cell_is_not_compared_and_says_so() -
 
 def test_what_few_seeds_cannot_show_is_said() -> None:
     cells = {("", "", "ce"): scores(BASE[:5]), ("", "", "a"): scores([c - 60 + c % 3 for c in BASE[:5]])}
-    found = analysed(cells)
+    [comparison] = flats(analysed(cells).comparisons)
+    assert (comparison.p_sign_flip, comparison.verdict) == (0.0625, "inferior on this test set")
+    found = analysed(cells, Design(0.05, "flips"))
     [comparison] = flats(found.comparisons)
     assert comparison.p is not None
     assert comparison.p < 1e-4
     assert (comparison.p_sign_flip, comparison.verdict) == (0.0625, "undecided")
     [note] = found.notes
-    assert "0.0625" in note
+    assert "with 5 seeds no flip of signs gives an adjusted p below α = 0.05" in note
     assert "takes 6 seeds" in note
+    four = {key: scores([*arm.counts.values()][:4]) for key, arm in cells.items()}
+    for judge in (Design(0.05), Design(0.05, "flips")):
+        [comparison] = flats(analysed(four, judge).comparisons)
+        assert (comparison.verdict, comparison.low, comparison.p_adjusted) == ("undecided", None, None)
+        assert comparison.note == "4 seeds: nothing is decided with fewer than 5"

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from helpers import again, alike, finish_run, flats
 from invented import invent
+from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from bench.comparisons import runs as reading
@@ -24,7 +25,7 @@ from bench.reports.document import cautions
 from bench.results import RunFolder
 from bench.statistics.crossed import crossed_of_table
 from bench.statistics.paired import paired_t
-from bench.statistics.westfall_young import westfall_young
+from bench.statistics.rotations import rotate
 from bench.suite import Suite
 
 Make = Callable[..., Suite]
@@ -86,14 +87,19 @@ def test_secondary_metrics_are_one_family_of_their_own(suite: Suite, tmp_path: P
     secondary = flats(made.secondary.comparisons)
     assert [(c.metric, c.loss) for c in secondary] == [(m, loss) for m in NAMES for loss in LOSSES[1:]]
     table = np.stack([values[c.metric, c.loss] - values[c.metric, "ce"] for c in secondary], axis=1)
-    assert [c.p_adjusted for c in secondary] == westfall_young(np.rint(1e12 * table)).p_adjusted.tolist()
+    family = rotate([table])
+    assert [c.p_adjusted for c in secondary] == pytest.approx(
+        [family.chance(c.p) for c in secondary], rel=1e-6
+    )
     ce, *others = (np.array(cell.counts, dtype=float) for cell in made.cells)
-    alone = westfall_young(np.stack([other - ce for other in others], axis=1)).p_adjusted
-    assert [c.p_adjusted for c in flats(made.comparisons)] == alone.tolist()
+    alone = rotate([np.stack([other - ce for other in others], axis=1)])
+    first = flats(made.comparisons)
+    assert [c.p_adjusted for c in first] == pytest.approx([alone.chance(c.p) for c in first], rel=1e-6)
     for k, c in enumerate(secondary):
         test = paired_t(np.rint(table[:, k] * 1e12).astype(np.int64), 10**12)
         assert (c.delta, c.p) == (pytest.approx(test.estimate, abs=1e-11), pytest.approx(test.p, rel=1e-6))
-        assert (c.low, c.high) == pytest.approx((test.low, test.high), abs=1e-11)
+        ends = test.interval(1 - family.level(0.05))
+        assert (c.low, c.high) == pytest.approx(ends, rel=1e-5, abs=1e-11)
     words = {(c.metric, c.loss): c.verdict.split()[0] for c in secondary}
     assert words["macro_f1", "gce"] == words["top_k(k=1)", "gce"] == "superior"
     assert words["nll", "gce"] == "superior"
@@ -125,7 +131,8 @@ def test_the_first_metric_decides_in_its_own_unit_and_direction(make_suite: Make
     assert max(abs(gce.low), abs(gce.high)) <= 0.01
     assert made.answer == "mae is better than ce. gce is as good as ce."
     assert made.margin == 0.01
-    assert "equivalent means within ±0.01 nats" in made.method
+    within = "for all together that no wider one shows to be, lies within ±0.01 nats"
+    assert within in made.method
     assert made.method.startswith("Nll and accuracy are those of the last epoch.")
     beside = flats(made.secondary.comparisons)
     assert [c.metric for c in beside] == ["accuracy", "accuracy"]
@@ -151,9 +158,15 @@ def test_new_images_by_the_crossed_analysis_of_variance(suite: Suite, tmp_path: 
         expected = crossed_of_table(tables[0] - tables[1], estimate=c.delta)
         assert c.new_images is not None
         assert c.new_images.interval is not None
-        interval = c.new_images.interval
-        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
-        assert c.new_images.p == pytest.approx(expected.p)
+        interval, here, known = c.new_images.interval, c.adjusted.interval, c.difference
+        assert here is not None
+        # At α/K, with the larger error and fewer degrees of freedom, and never narrower than on these.
+        se, df = max(expected.se, known.se), min(expected.df, known.df)
+        reach = stats.t.isf(0.05 / 2 / len(made.secondary.comparisons), df) * se
+        reach = max(reach, (here.high - here.low) / 2 * se / known.se)
+        assert (interval.low, interval.high) == pytest.approx((c.delta - reach, c.delta + reach), rel=1e-6)
+        assert interval.level == here.level == 0.95
+        assert c.new_images.p == pytest.approx(2 * stats.t.sf(abs(c.delta) / se, df), rel=1e-6)
         assert c.new_images.discordant is None
     assert any(
         re.match("ece: no interval for new images: the calibration error is bias", n) for n in made.notes
@@ -379,12 +392,8 @@ def test_a_metric_of_the_users_own_is_measured_and_judged(make_suite: Make, tmp_
     assert of_error.delta == pytest.approx(-accuracy.delta)
     assert of_cost.delta == pytest.approx(-1e7 * accuracy.delta)
     assert {c.verdict and c.verdict.word for c in made.secondary.comparisons} == {"inferior"}
-    ends = [
-        (c.new_images.interval.low, c.new_images.interval.high)
-        for c in (of_worth, accuracy)
-        if c.new_images and c.new_images.interval
-    ]
-    assert ends == [pytest.approx(ends[0])] * 2
+    squares = [c.new_images.crossed for c in (of_worth, accuracy) if c.new_images]
+    assert [(s.se, s.df) for s in squares] == [pytest.approx((squares[0].se, squares[0].df))] * 2
     assert of_error.new_images is of_cost.new_images is None
     name = error.name
     assert f"{name}: lower is better, which was guessed from its name; " in "\n".join(made.notes)

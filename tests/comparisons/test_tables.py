@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bench.comparisons.tables.layout import Request
 from bench.comparisons.tables.reading import read_table
 from bench.errors import BenchError
+from bench.reports.answer import all_remarks
 from bench.reports.columns import flat
 from bench.reports.compare import compare_table
 from bench.reports.document import document
@@ -78,7 +79,8 @@ def test_without_a_margin_no_equivalence_is_tested() -> None:
     assert "equivalent" not in made.method
     [found] = comparisons(compare(same, margin=0.1))
     assert found.verdict.startswith("equivalent")
-    assert "within ±0.1 by" in compare(same, margin=0.1).method
+    method = compare(same, margin=0.1).method
+    assert "a 90 % interval, for all together that no wider one shows to be, lies within ±0.1," in method
 
 
 def test_the_heading_is_the_column_s_own_name() -> None:
@@ -112,19 +114,24 @@ def test_numbers_may_be_of_any_size(size: float) -> None:
 
 
 def test_a_run_that_went_wrong_does_not_round_the_others() -> None:
+    """It has collapsed: the rest of its cell is compared, and what all runs say is told beside that."""
     arms = {"ce": CE, "ours": OURS}
     [whole] = comparisons(compare(long(**arms)))
     for wrong in (4e5, 4e9):
-        found = compare(long(**arms, bad=[*CE[:-1], wrong]))
-        by_name = {c.loss: c for c in comparisons(found)}
-        assert by_name["ours"].delta == pytest.approx(whole.delta, rel=1e-12)
-        assert (by_name["ours"].low, by_name["ours"].high) == pytest.approx((whole.low, whole.high))
-        assert by_name["bad"].delta == pytest.approx((wrong - CE[-1]) / len(CE))
+        made = compare(long(**arms, bad=[*np.array(CE[:-1]) + 0.01 * np.arange(7), wrong]))
+        by_name = {c.loss: c for c in comparisons(made)}
+        ours, bad = by_name["ours"], by_name["bad"]
+        assert ours.delta == pytest.approx(whole.delta, rel=1e-12)
+        assert (ours.sd, ours.p) == pytest.approx((whole.sd, whole.p))
+        assert (bad.collapsed, bad.collapsed_baseline, bad.n) == ((7,), (), 7)
+        assert bad.delta == pytest.approx(0.03)
+        assert bad.delta_all == pytest.approx((0.21 + wrong - CE[-1]) / len(CE))
+        assert any("collapsed, and not compared: 1 of 8 runs of bad (seed 7)" in r for r in all_remarks(made))
 
 
 def test_unpaired_numbers() -> None:
-    [found] = comparisons(compare(long(ce=CE, ours=OURS[:4]).drop(columns="seed"), paired=False))
-    ce, ours = (np.array(arm) * 100 for arm in (CE, OURS[:4]))
+    [found] = comparisons(compare(long(ce=CE, ours=OURS[:5]).drop(columns="seed"), paired=False))
+    ce, ours = (np.array(arm) * 100 for arm in (CE, OURS[:5]))
     expected = welch(ours.round().astype(int), ce.round().astype(int), 100, bounded=False)
     assert (found.delta, found.low, found.p) == pytest.approx((expected.estimate, expected.low, expected.p))
     assert found.verdict == "superior on this test set"
@@ -339,10 +346,15 @@ def test_a_cell_that_says_so_is_a_failed_run(word: str) -> None:
         assert (ours.n, ours.planned, ours.failed) == (6, 8, 2)
         [found] = comparisons(made)
         assert (found.n, found.missing) == (6, (6, 7))
-        assert found.verdict.split(" on ")[0] in (
-            "superior among runs that finished,",
-            "inferior among runs that finished,",
+        # Two failures of the loss itself: that it is worse holds all the more, that it is better does not.
+        assert (found.verdict, found.failed, found.failed_baseline) == (
+            "inferior on this test set"
+            if found.metric == "acc"
+            else "superior among runs that finished, on this test set",
+            (6, 7),
+            (),
         )
+        assert found.p_failed == 0.5
         assert any(note.startswith("the run failed: ours, seed 6 (data row 15)") for note in made.notes)
 
 
@@ -412,8 +424,9 @@ def test_images_and_answers_together() -> None:
     nll, accuracy = comparisons(made)
     assert (nll.metric, accuracy.metric) == ("nll", "accuracy")
     assert None not in (nll.low_new_images, accuracy.low_new_images, accuracy.discordant)
-    alone = {**flat(compare(rows, "correct").comparisons[0]), "p_equivalence": None}  # the first has a margin
-    assert accuracy == SimpleNamespace(**alone)
+    alone = flat(compare(rows, "correct").comparisons[0])
+    of_margin = {"p_equivalence", "seeds_to_decide_most", "seeds_to_be_equivalent"}  # which the first one has
+    assert accuracy == SimpleNamespace(**{**alone, **dict.fromkeys(of_margin & alone.keys())})
 
 
 def test_runs_on_other_images_are_not_compared() -> None:

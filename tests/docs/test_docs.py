@@ -33,7 +33,7 @@ from typer.main import get_command
 from bench.cli import app
 from bench.comparisons.comparison import Metric
 from bench.reports import columns
-from bench.reports.schema import Cell, Compared, Report
+from bench.reports.schema import Cell, Compared, RankedLoss, Ranking, Report
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -246,7 +246,7 @@ def test_own_loss_takes_ten_lines() -> None:
 def test_every_key_of_a_report_is_documented() -> None:
     text = (ROOT / "docs" / "json.md").read_text("utf-8")
     keys = {*columns.keys()} | {field.name for field in fields(Metric)}
-    for document in (Cell, Report, Compared):
+    for document in (Cell, Report, Compared, Ranking, RankedLoss):
         keys |= {*document.model_fields}
     assert keys - {*re.findall(r"`(\w+)`", text)} == set()
 

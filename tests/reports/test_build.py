@@ -24,6 +24,7 @@ from bench.reports.render import markdown as rendered
 from bench.reports.render.latex import latex
 from bench.reports.schema import Cell, Report
 from bench.results import RunFolder, frame
+from bench.statistics.rotations import rotate
 from bench.suite import Suite
 
 Make = Callable[..., Suite]
@@ -69,14 +70,21 @@ def test_verdicts(filled: Report) -> None:
 
 def test_numbers_are_those_of_scipy(filled: Report) -> None:
     base = np.array(filled.cells[0].counts)
+    family = rotate([np.array([np.array(cell.counts) - base for cell in filled.cells[1:]]).T])
+    each = {0.95: 1 - family.level(0.05), 0.9: 1 - family.level(0.1)}
+    assert 1 - 0.05 / 3 > each[0.95] > 0.95
     for cell, comparison in zip(filled.cells[1:], filled.comparisons, strict=True):
         theirs = stats.ttest_rel(np.array(cell.counts), base)
         assert comparison.p == pytest.approx(theirs.pvalue)
         decided = comparison.verdict and comparison.verdict.interval
         assert decided is comparison.shown
-        for interval, level in ((comparison.interval, 0.95), (decided, 0.9 if cell.loss == "gce" else 0.95)):
+        assert comparison.adjusted.p == pytest.approx(family.chance(theirs.pvalue))
+        for interval, level in (
+            (comparison.adjusted.interval, 0.95),
+            (decided, 0.9 if cell.loss == "gce" else 0.95),
+        ):
             assert interval is not None
-            expected = theirs.confidence_interval(level)
+            expected = theirs.confidence_interval(each[level])
             assert (interval.low, interval.high) == pytest.approx((expected.low / 1000, expected.high / 1000))
             assert interval.level == level
 
@@ -132,17 +140,29 @@ def test_what_cannot_be_computed_is_said(
 
 
 def test_what_is_noted_of_secondary_metrics_is_not_taken_for_the_first(
-    make_suite: Make, tmp_path: Path
+    make_suite: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suite = make_suite(losses=["ce", "mae"], seeds=7, metrics=["accuracy", "nll"])
+    """Both families have too many differences to flip: each says so of its own."""
+    suite = make_suite(losses=["ce", "mae"], seeds=70, metrics=["accuracy", "nll"])
+    draw = np.random.default_rng(1)
     for run in suite.runs():
         mae = run.text == suite.cells[1].text
-        nll = 0.2 - 0.01 * (run.seed + 1) * (mae and run.seed < 2)
-        finish_run(run, tmp_path, 900 - 9 * mae - run.seed * (3 - mae), 1000, nll=nll)
+        finish_run(run, tmp_path, 900 - 9 * mae - run.seed % 7 * (3 - mae), 1000, nll=draw.uniform(0.1, 0.2))
+    monkeypatch.setattr("bench.comparisons.designs.MOST_SIMULATED", 69)
+    monkeypatch.setattr(
+        "bench.comparisons.designs.countable", lambda differences: np.max(differences) > 10**6
+    )
     made = report(suite, tmp_path)
     assert [c.verdict.word for c in made.comparisons if c.verdict] == ["inferior"]
-    [note] = [note for note in made.notes if "with 2 seeds that differ" in note]
-    assert note.startswith("secondary: mae: ")
+    assert [c.flips is None for c in (*made.comparisons, *made.secondary.comparisons)] == [True, False]
+    [note] = [note for note in made.notes if "70 differences take too long" in note]
+    assert note.startswith("p of sign flips")
+    monkeypatch.setattr(
+        "bench.comparisons.designs.countable", lambda differences: np.max(differences) < 10**6
+    )
+    made = report(suite, tmp_path)
+    [note] = [note for note in made.notes if "70 differences take too long" in note]
+    assert note.startswith("secondary: p of sign flips")
 
 
 def test_test_sets_of_different_size_are_not_compared(make_suite: Make, tmp_path: Path) -> None:
@@ -183,7 +203,9 @@ def test_choosing_on_the_test_set_is_marked_everywhere_and_judged_nowhere(
     shown = json.loads(made.model_dump_json())
     for family in (shown, shown["secondary"]):
         [comparison] = family["comparisons"]
-        assert comparison["p_adjusted"] == 0.0078125
+        assert comparison["p_adjusted"] == pytest.approx(comparison["p"])  # of one
+        assert comparison["p_adjusted"] < 1e-6
+        assert comparison["p_sign_flip"] == 2 / 2**8
         assert comparison["delta"] > 0
         assert comparison["verdict"] is comparison["scope"] is comparison["p_decided"] is None
         assert (comparison["level"], comparison["seeds_to_decide"]) == (0.95, None)
@@ -286,10 +308,11 @@ def test_the_evidence_is_printed(filled: Report) -> None:
     shown = dict(zip(cells(first[0]), cells(first[3]), strict=True))
     assert [*shown] == ["loss", "seeds", "accuracy %", "Δ", "interval", "p", "verdict"]
     assert shown["interval"] == f"{100 * mae.low:.2f} to {100 * mae.high:.2f}"
-    assert (shown["p"], shown["verdict"]) == (".0312", "inferior")
+    assert (shown["p"], shown["verdict"]) == ("<.0001", "inferior")
     shown = dict(zip(cells(tests[0]), cells(tests[2]), strict=True))
     assert (shown["p t"], shown["flip"], shown["eq."]) == ("<.0001", ".0156", "1.0000")
-    assert shown["p adj."] == f"{mae.p_adjusted:.4f}".lstrip("0")
+    assert mae.p_adjusted < 1e-4
+    assert shown["p adj."] == "<.0001"
     assert shown["on new images"] == f"{100 * mae.low_new_images:.2f} to {100 * mae.high_new_images:.2f}"
     shown = dict(zip(cells(effects[0]), cells(effects[2]), strict=True))
     assert shown["d_z"] == f"{mae.d_z:.2f}"

@@ -20,8 +20,17 @@ def test_the_paper() -> None:
     assert p == sorted(p)  # the more they disagree, the less the difference means
     assert (p[0], p[-1]) == (found.p_lowest, found.p_highest)
     assert {(row.seed_sd, row.correlation): row.seeds for row in found.settling}[0.001, 0.0] == 33
+    assert {(row.runs, row.seed_sd): row.excess for row in found.best}[5, 0.001] == pytest.approx(
+        0.00116296, abs=1e-8
+    )
     text = markdown(claim_text(found))
-    for said in ("p = .711", "+15 images", "no more than 57", ".717"):
+    for said in (
+        "|       5 |    0.06 |    0.12 |    0.23 |",
+        "p = .711",
+        "+15 images",
+        "no more than 57",
+        ".717",
+    ):
         assert said in text
     assert max(map(len, text.splitlines())) <= 100
     assert judge_claim(0.95933, 0.9586, 20_800) == found

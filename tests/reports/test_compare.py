@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from bench.comparisons.tables.layout import Request
 from bench.comparisons.tables.reading import read_table
@@ -22,9 +23,9 @@ from bench.reports.compare import compare_table
 from bench.reports.document import document
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Compared
-from bench.statistics.agreement import differences
 from bench.statistics.crossed import crossed_anova
 from bench.statistics.paired import paired_t
+from bench.statistics.rotations import rotate
 from bench.statistics.unpaired import brunner_munzel, welch
 
 CE = [905, 910, 903, 915, 890, 905, 899]
@@ -80,7 +81,10 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 def test_the_numbers_are_those_of_the_statistics() -> None:
     mae = comparisons(compare(long(ce=CE, mae=MAE, gce=GCE), margin=0.5))[1]
     t = paired_t(np.array(MAE) - CE, 1000)
-    assert (mae.loss, mae.delta, mae.low, mae.high, mae.p) == ("mae", t.estimate, t.low, t.high, t.p)
+    family = rotate([np.array([np.array(GCE) - CE, np.array(MAE) - CE], dtype=float).T])
+    assert (mae.loss, mae.delta, mae.p) == ("mae", t.estimate, t.p)
+    assert (mae.low, mae.high) == pytest.approx(t.interval(1 - family.level(0.05)))
+    assert mae.p_adjusted == family.chance(t.p)
     assert mae.verdict == "inferior on this test set"
     assert mae.p_sign_flip == 2 / 2**7
 
@@ -142,7 +146,7 @@ def test_whole_numbers_without_a_name_are_counts_or_percentages() -> None:
 
 def test_the_family_is_what_can_be_tested() -> None:
     made = compare(long(ce=CE, mae=MAE, same=[count + 7 for count in CE]))
-    assert "adjusted over the 1 of 2 comparisons that can be tested" in made.method
+    assert "1 of 2 can be tested, so that p needs no adjustment" in made.method
     assert "adjusted over 2 comparisons by" in compare(long(ce=CE, mae=MAE, gce=GCE)).method
 
 
@@ -184,9 +188,13 @@ def test_answers_to_single_images_give_intervals_for_new_images() -> None:
     ]
     table = pd.DataFrame(rows, columns=["method", "seed", "image", "correct"])
     [found] = comparisons(compare(table.sample(frac=1, random_state=1)))
-    d = differences(answers, np.arange(7, 14), np.arange(7)).astype(np.int64)
+    d = answers[7:].astype(np.int64) - answers[:7].astype(np.int64)
     crossed = crossed_anova(d @ d.T, d.sum(axis=1), 200)
-    assert (found.low_new_images, found.high_new_images) == (crossed.low, crossed.high)
+    t = paired_t(d.sum(axis=1), 200)
+    se, df = max(crossed.se, t.se), min(crossed.df, t.df)
+    reach = max(stats.t.isf(0.025, df) * se, (found.high - found.low) / 2 * se / t.se)
+    ends = t.estimate - reach, t.estimate + reach
+    assert (found.low_new_images, found.high_new_images) == pytest.approx(ends)
     assert found.discordant == np.abs(d).sum() / 7
     assert comparisons(compare(table.astype({"correct": int}))) == [found]
     made = compare(table.assign(image=np.where(table.index == 5, "other", table.image)))
@@ -196,15 +204,15 @@ def test_answers_to_single_images_give_intervals_for_new_images() -> None:
 
 
 def test_unpaired_runs_are_said_to_be(write: Callable[[str, str], Path]) -> None:
-    table = long(ce=CE, mae=MAE[:4]).drop(columns="seed")
+    table = long(ce=CE, mae=MAE[:5]).drop(columns="seed")
     made = compare(table, paired=False)
     [found] = comparisons(made)
-    expected = welch(MAE[:4], CE, 1000)
+    expected = welch(MAE[:5], CE, 1000)
     assert (found.delta, found.low, found.high, found.p) == (
         *(expected.estimate, expected.low, expected.high, expected.p),
     )
-    assert found.superiority == brunner_munzel(MAE[:4], CE, 1000).superiority.estimate
-    assert (found.n, found.n_baseline, found.missing, found.d_z) == (4, 7, (), None)
+    assert found.superiority == brunner_munzel(MAE[:5], CE, 1000).superiority.estimate
+    assert (found.n, found.n_baseline, found.missing, found.d_z) == (5, 7, (), None)
     assert "**NOT PAIRED" in shown(made)
     with pytest.raises(BenchError, match=r"no column of seeds among method, correct, total, .*--unpaired"):
         compare(table)

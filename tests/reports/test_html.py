@@ -265,7 +265,8 @@ def test_all_intervals_of_a_metric_have_one_scale(browser: Chrome, make_suite: M
     )
     for k, cell in enumerate(suite.cells):
         for run in cell.runs:
-            finish_run(run, tmp_path, 900 + k * k + run.seed % 3, 1000, nll=0.3 + 0.01 * (k + run.seed % 3))
+            nll = 0.3 + 0.01 * k + 0.001 * (run.seed * (k + 1) % 7)
+            finish_run(run, tmp_path, 900 + k * k + run.seed * (k + 2) % 5, 1000, nll=nll)
     made, path = write_page(suite, tmp_path)
     open_page(browser, path)
     heads = [re.findall(r"[\d.]+", text) for text in texts_of(browser, "th.axis")]

@@ -17,6 +17,7 @@ import pytest
 from helpers import finish_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from invented import invent
 from nasty import NASTY
 
 from bench.reports import files
@@ -202,7 +203,8 @@ def test_a_baseline_that_one_loss_ties_with_is_not_bold(make_suite: Make, tmp_pa
 def test_notes_say_method_family_and_what_is_missing(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite(losses=labelled(["x" * 200]), seeds=4, selection="test")
     text = tables(fill(suite, tmp_path, left_out=1))
-    assert "adjusted over 1 comparison by Westfall--Young" in text
+    assert "p needs no adjustment" in text
+    assert "3 seeds: nothing is decided with fewer than 5" in text
     assert "no pair for seed 3" in text
     before = text.partition("\\begin{tabular}")[0]
     assert (
@@ -217,7 +219,8 @@ def test_the_caption_says_unit_level_and_scope_of_the_intervals(make_suite: Make
     made = fill(make_suite(losses=["ce", "mae"], seeds=8, analysis={"margin": 5}), tmp_path)
     text = tables(made)
     assert "seeds & accuracy \\% & $\\Delta$ & CI & $p$ & verdict \\\\" in text
-    assert "to ce in points; CI is its confidence interval on this test set, 90 \\% where equivalent." in text
+    said = "to ce in points; CI is its confidence interval on this test set, for all comparisons together, "
+    assert f"{said}90 \\% where equivalent." in text
     [c] = made.comparisons
     assert c.verdict is not None
     assert c.verdict.word == "equivalent"
@@ -225,7 +228,7 @@ def test_the_caption_says_unit_level_and_scope_of_the_intervals(make_suite: Make
     assert f"& {escape(f'{100 * c.shown.low:.2f} to {100 * c.shown.high:.2f}'.replace('-', '−'))} &" in row  # type: ignore[union-attr]
     metrics = make_suite(losses=["ce", "mae"], seeds=8, metrics=["accuracy", "nll"])
     text = tables(report(metrics, tmp_path))
-    assert "to ce in points; CI is its confidence interval on this test set, 95 \\%." in text
+    assert f"{said}95 \\%." in text
     assert "nll nats & " in text
     assert "secondary $\\cdot$ nll $\\cdot$ digits" in text
     assert "They decide nothing" in text
@@ -336,19 +339,33 @@ def test_methods_name_what_was_done(make_suite: Make, tmp_path: Path) -> None:
         "accuracy: the share of the test images that are classified correctly; higher is better",
         "Accuracy is that of the last epoch",
         "Student's t (Student 1908)",
-        "flipping the signs of whole seeds (all flips)",
-        "step-down maxT (Westfall and Young 1993)",
+        "with fewer than 5 seeds nothing is decided",
+        "say nothing of collapses too rare for so many seeds to show",
         "within ±0.1 points",
         "two one-sided tests (Schuirmann 1987)",
-        "superior or inferior to ce where the adjusted p is below α; otherwise equivalent where",
+        "superior or inferior to ce where its interval excludes 0; otherwise equivalent where",
         "A verdict is about this test set alone unless an interval on new images",
-        "1 comparison",
+        "p needs no adjustment; a loss is superior or inferior where that interval excludes 0",
     ):
         assert said in written
     assert "are finished" not in written
+    assert "otations" not in written  # of a single comparison there is nothing to rotate
     assert "Slurm" not in written
     assert "held out" not in written
     assert "econdary" not in written
+
+
+def test_methods_say_how_losses_were_compared_over_data_sets(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(datasets=["mnist", "kmnist", "qmnist"], losses=["ce", "mae"], seeds=2)
+    invent(suite, tmp_path)
+    written = paper(suite, tmp_path, report(suite, tmp_path))["methods.md"]
+    for said in (
+        "Over 3 data sets, which are the sample there",
+        "Nemenyi's critical difference (Demšar 2006)",
+        "region of practical equivalence is within ±0.1 points (Benavoli et al. 2017)",
+        "with the bootstrap over runs stratified by data set (Agarwal et al. 2021)",
+    ):
+        assert said in written
 
 
 def test_methods_say_what_each_metric_is_and_which_decides(make_suite: Make, tmp_path: Path) -> None:
@@ -360,7 +377,8 @@ def test_methods_say_what_each_metric_is_and_which_decides(make_suite: Make, tmp
         "top two, which is top_k (k 2): the share of the test images whose true class is among",
         "ece (bins 15): the expected calibration error: how far confidence is from accuracy (Guo et al.",
         "accuracy alone decides; secondary: nll, top two, macro_f1 and ece",
-        "p is adjusted over their 4 comparisons alone, by Westfall–Young's step-down maxT",
+        "p is adjusted over their 4 comparisons alone, by one level for all, by rotations of residuals",
+        "rotations of residuals (Langsrud 2005; Solari, Finos and Goeman 2014)",
         "equivalent means within ±0.01 nats of nll",
         "jackknife pseudo-values of images for macro_f1 (Dorfman, Berbaum and Metz 1992)",
         "ece has no interval for new images: the calibration error is biased upwards",
@@ -386,25 +404,79 @@ def test_methods_call_nothing_equivalent_where_no_verdict_is_given(make_suite: M
     assert "equivalent" not in said["test"]
 
 
-def test_methods_of_a_design_that_adds_seeds(make_suite: Make, tmp_path: Path) -> None:
-    added = {"start": 5, "step": 5, "max": 15, "until": "decided"}
+def test_methods_say_that_flips_have_judged(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=["ce", "mae", "gce"], seeds=8, analysis={"test": "flips"})
+    written = paper(suite, tmp_path, fill(suite, tmp_path))["methods.md"]
+    assert "by sign flips of whole seeds, against the largest of the family (single-step maxT)" in written
+    assert "maxT by flips of whole seeds (Westfall and Young 1993)" in written
+    assert "otations" not in written
+
+
+def test_methods_say_what_was_made_of_failed_and_collapsed_runs(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=["ce", "mae"], seeds=8)
+    fill(suite, tmp_path)
+    finish_run(suite.cells[1].runs[0], tmp_path, 905, 1000)  # not all differences are equal
+    without = paper(suite, tmp_path, report(suite, tmp_path))["methods.md"]
+    finish_run(suite.cells[1].runs[3], tmp_path, 300, 1000)
+    run = suite.cells[1].runs[5]
+    (RunFolder(tmp_path, run.id).path / "result.json").unlink()
+    RunFolder(tmp_path, run.id).fail("it broke")
+    written = paper(suite, tmp_path, report(suite, tmp_path))["methods.md"]
+    for said in (
+        "the median absolute deviation, by which runs are flagged (Hampel 1974)",
+        "the worst-rank analysis of failed runs (Lachin 1999)",
+        "Holm's adjustment (Holm 1979)",
+    ):
+        assert said in written
+        assert said not in without
+
+
+ADDED = {"start": 5, "step": 5, "max": 15, "until": "decided"}
+
+
+def test_methods_of_planned_looks(make_suite: Make, tmp_path: Path) -> None:
     more = {"metrics": ["accuracy", "nll"], "analysis": {"margin": {"nll": 0.01}}}
-    suite = make_suite(losses=["ce", "mae", "gce"], seeds=added, **more)
+    suite = make_suite(losses=["ce", "mae", "gce"], seeds=ADDED, **more)
+    written = paper(suite, tmp_path, fill(suite, tmp_path))
+    for said in (
+        "The design is sequential. Accuracy and nll are those of the last epoch.",
+        "with looks at 5, 10, 15 seeds",
+        "where t exceeds the boundary c of its look on either side",
+        "Of 2 comparisons, 2 ",
+        "where its interval excludes 0; otherwise equivalent",
+        "p is adjusted over their 2 comparisons alone, by the bar of e-values",
+        "boundaries from flips of whole seeds (Lan and DeMets 1983; Kim and DeMets 1987; Westfall and Young",
+        "stopping for futility by predictive power (Spiegelhalter, Freedman and Blackburn 1986)",
+    ):
+        assert said in written["methods.md"].replace("\\|", "|"), said
+    assert "Student" not in written["methods.md"]
+    assert "of nll" not in written["methods.md"]  # a secondary metric is not called equivalent there
+    without = make_suite(losses=["ce", "mae", "gce"], seeds=ADDED, analysis={"margin": 0})
+    written = paper(without, tmp_path, report(without, tmp_path))
+    assert "equivalent" not in written["methods.md"]
+    assert "schuirmann1987" not in written["references.bib"]
+
+
+def test_methods_of_looks_whenever_one_likes(make_suite: Make, tmp_path: Path) -> None:
+    more = {"metrics": ["accuracy", "nll"], "analysis": {"margin": {"nll": 0.01}}}
+    seeds = {**ADDED, "looks": "whenever"}
+    suite = make_suite(losses=["ce", "mae", "gce"], seeds=seeds, **more)
     written = paper(suite, tmp_path, fill(suite, tmp_path))
     for said in (
         "The design is sequential. Accuracy and nll are those of the last epoch.",
         "with looks at 5, 10, 15 seeds",
         "Of 2 comparisons, 2 ",
-        "where the adjusted p has reached α; otherwise equivalent",
+        "their α/K spent over the looks",
+        "where its interval excludes 0; otherwise equivalent",
         "p is adjusted over their 2 comparisons alone, by the bar of e-values",
         "confidence sequences (Wang and Ramdas 2023)",
         "spending of α over looks (Lan and DeMets 1983)",
     ):
-        assert said in written["methods.md"]
-    assert "Student" not in written["methods.md"]
-    assert "of nll" not in written["methods.md"]  # a secondary metric is not called equivalent there
+        assert said in written["methods.md"], said
+    assert "Student" not in written["methods.md"].replace("never narrower than Student's t", "")
+    assert "of nll" not in written["methods.md"]
     assert "westfall" not in written["references.bib"]
-    without = make_suite(losses=["ce", "mae", "gce"], seeds=added, analysis={"margin": 0})
+    without = make_suite(losses=["ce", "mae", "gce"], seeds=seeds, analysis={"margin": 0})
     written = paper(without, tmp_path, report(without, tmp_path))
     assert "equivalent" not in written["methods.md"]
     assert "lan1983" not in written["references.bib"]
@@ -481,7 +553,8 @@ def test_entries_are_complete() -> None:
         assert fields.keys() & places, key
         assert in_words(key).endswith(fields["year"])
         assert fields["year"] in in_full(key)
-    assert len(_FIELDS) == len(re.findall("^@", bibtex(_FIELDS), re.M)) == 23
+        assert "\\" not in in_full(key)  # every letter is as it is read
+    assert len(_FIELDS) == len(re.findall("^@", bibtex(_FIELDS), re.M)) == 31
 
 
 def test_citations_are_told_from_names() -> None:

@@ -50,6 +50,16 @@ def test_ranks_in_every_form_are_those_of_the_statistics(make_suite: Make, tmp_p
         assert "verage ranks over 5 data sets" in text
         assert f"{found['gce'].average_rank:.2f}" in text
         assert "5 data sets are few" in text
+        assert ranking.answer.split(",")[0] in text
+        assert f"{found['gce'].wins}/{found['gce'].draws}/{found['gce'].losses}" in text
+    own, theirs = (counts[:, LOSSES.index(loss)] for loss in ("gce", "ce"))
+    won = [int(n) for n in ((own > theirs).sum(), (own == theirs).sum(), (own < theirs).sum())]
+    assert [found["gce"].wins, found["gce"].draws, found["gce"].losses] == won
+    assert found["ce"].wins is None
+    better = found["gce"].probability_better
+    assert better is not None
+    assert better > 0.9
+    assert found["gce"].improvement is not None
     assert f"χ²(2) = {expected.statistic:.2f}, p" in text_of(made)
 
 
@@ -101,3 +111,11 @@ def test_variants_of_one_data_set_have_no_vote_each(make_suite: Make, datasets: 
     suite = make_suite(datasets=datasets, models=["vgg5-tiny", "spinal-vgg5-tiny"])
     assert reason in why_no_ranks(suite)
     assert bool(reason) == bool(why_no_ranks(suite))
+
+
+def test_epochs_chosen_on_the_test_set_claim_nothing(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(datasets=SETS, losses=LOSSES, baseline="ce", selection="test")
+    invent(suite, tmp_path, {"gce": 0.3})
+    made = report(suite, tmp_path)
+    assert "no verdict" in made.rankings[0].answer
+    assert made.rankings[0].answer not in document(made).answer

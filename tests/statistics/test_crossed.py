@@ -18,7 +18,6 @@ from statsmodels.stats.anova import anova_lm
 from bench.statistics.crossed import (
     Crossed,
     crossed_anova,
-    crossed_bootstrap,
     crossed_from_mean_squares,
     crossed_of_table,
 )
@@ -451,39 +450,3 @@ def test_coverage_of_a_mean_of_skewed_numbers(better):
 def test_no_seeds_to_plan_with():
     with pytest.raises(ValueError, match="at least one seed and one image, found 0 and 5"):
         of_table(simulated(3, 5)).standard_error(0, 5)
-
-
-def test_the_bootstrap_is_the_one_of_loops():
-    table = simulated(5, 60, seed=2)
-    draw = np.random.default_rng(1)
-    means = [table[draw.integers(5, size=5)][:, draw.integers(60, size=60)].mean() for _ in range(20_000)]
-    want = np.quantile(means, [0.025, 0.975])
-    np.testing.assert_allclose(crossed_bootstrap(table, resamples=20_000), want, atol=0.02)
-    spread = np.std(means)
-    assert np.abs(np.array(crossed_bootstrap(table, resamples=20_000)) - want).max() < spread / 10
-
-
-def test_the_bootstrap_is_a_function():
-    table = simulated(4, 30, seed=5)
-    assert crossed_bootstrap(table, seed=3) == crossed_bootstrap(table, seed=3)
-    assert crossed_bootstrap(table, seed=3) != crossed_bootstrap(table, seed=4)
-    low, high = crossed_bootstrap(table)
-    assert low < table.mean() < high
-    assert crossed_bootstrap(np.zeros((3, 9), int)) == (0, 0)
-    assert crossed_bootstrap(np.ones((3, 9), int)) == (1, 1)
-    assert crossed_bootstrap(np.ones((1, 9), int)) is None
-
-
-@pytest.mark.parametrize(
-    ("table", "options", "message"),
-    [
-        ([[0.5, 0.5]], {}, "must be −1, 0 or 1"),
-        ([[2, 0]], {}, "must be −1, 0 or 1"),
-        ([1, 0], {}, "must be −1, 0 or 1"),
-        ([[1, 0]], {"confidence": 1}, "confidence must lie"),
-        ([[1, 0]], {"resamples": 0}, "resamples must be at least 1"),
-    ],
-)
-def test_bad_bootstraps(table, options, message):
-    with pytest.raises(ValueError, match=message):
-        crossed_bootstrap(table, **options)

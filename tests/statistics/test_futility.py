@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics.futility import conditional_power, predictive_power, prospects
+from bench.statistics.futility import (
+    conditional_power,
+    predictive_equivalence,
+    predictive_power,
+    prospects,
+)
 from bench.statistics.planning import power_of_t
 from bench.statistics.sequential import critical_t
 
@@ -39,6 +44,37 @@ def test_predictive_power_by_simulation():
     to_come = mu + sigma / np.sqrt(14) * rng.standard_normal(200_000)
     z = np.abs(values.sum() + 14 * to_come) / np.sqrt(20) / sd
     assert float(predictive_power(t, 6, 20, 2.2)) == pytest.approx((z >= 2.2).mean(), abs=0.005)
+
+
+@pytest.mark.parametrize(("margin", "mean"), [(0.8, 0.1), (0.8, -0.5), (0.55, 0.0), (0.3, 0.0), (2.0, 1.9)])
+def test_predictive_equivalence_by_simulation(margin, mean):
+    """Draw σ, then μ, from their posterior; then the seeds to come: does Δ ± c·se come to lie within?"""
+    rng = np.random.default_rng(5)
+    n, largest, critical = 6, 20, 1.9
+    sigma = np.sqrt((n - 1) / rng.chisquare(n - 1, size=200_000))  # the spread at hand is 1
+    mu = mean + sigma / np.sqrt(n) * rng.standard_normal(200_000)
+    to_come = mu + sigma / np.sqrt(largest - n) * rng.standard_normal(200_000)
+    end = np.abs(n * mean + (largest - n) * to_come) / largest
+    want = (end + critical / np.sqrt(largest) <= margin).mean()
+    t = mean * np.sqrt(n)
+    assert float(predictive_equivalence(t, n, largest, margin, critical)) == pytest.approx(want, abs=0.005)
+    assert float(predictive_equivalence(-t, n, largest, margin, critical)) == pytest.approx(want, abs=0.005)
+
+
+def test_no_margin_and_no_room_are_never_equivalent():
+    assert predictive_equivalence(0.0, 5, 20, 0.0, 2.0) == 0
+    assert predictive_equivalence(0.0, 5, 20, 2 / np.sqrt(20), 2.0) == 0
+    assert predictive_equivalence(0.0, 5, 20, np.inf, 2.0) == 1
+    assert predictive_equivalence(0.0, 5, 20, 0.5, np.inf) == 0
+    with pytest.raises(ValueError, match="n must be from 2 to below the largest, 20; found"):
+        predictive_equivalence(0.0, 20, 20, 0.5, 2.0)
+
+
+@given(st.floats(-8, 8), st.integers(2, 30), st.integers(1, 60), st.floats(0.5, 6), st.floats(0, 3))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_a_wider_margin_is_reached_more_often(t, n, more, critical, margin):
+    one, other = (float(predictive_equivalence(t, n, n + more, m, critical)) for m in (margin, 1.2 * margin))
+    assert 0 <= one <= other + 1e-12 <= 1 + 1e-9
 
 
 def test_it_is_close_to_what_a_t_test_at_the_end_would_decide():

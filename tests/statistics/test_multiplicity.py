@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from bench.statistics.multiplicity import benjamini_hochberg, hochberg, holm, hommel
+from bench.statistics.multiplicity import holm
 
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -71,65 +69,3 @@ def test_family_wise_error_by_simulation():
     families = np.random.default_rng(9).random((4000, 5))
     alarms = np.array([holm(family).min() < 0.05 for family in families])
     assert alarms.mean() == pytest.approx(1 - 0.99**5, abs=0.011)
-
-
-# Benjamini & Hochberg, J. R. Stat. Soc. B 57 (1995), § 4.1: fifteen endpoints of the treatment of
-# myocardial infarction.
-INFARCTION = [
-    *(0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459),
-    *(0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.000),
-]
-METHODS = {hochberg: "simes-hochberg", hommel: "hommel", benjamini_hochberg: "fdr_bh", holm: "holm"}
-
-
-def test_benjamini_and_hochberg_1995():
-    # The text: Bonferroni and Hochberg's procedure reject the three smallest, theirs the four smallest.
-    assert (hochberg(INFARCTION) < 0.05).sum() == 3
-    assert (benjamini_hochberg(INFARCTION) < 0.05).sum() == 4
-
-
-@pytest.mark.parametrize("method", [hochberg, hommel, benjamini_hochberg])
-@given(probabilities, st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None, derandomize=True)
-def test_the_others_are_those_of_statsmodels(method, p_values, random):
-    adjusted = method(p_values)
-    want = multipletests(p_values, method=METHODS[method])[1]
-    np.testing.assert_allclose(adjusted, want, rtol=1e-12, atol=1e-300)
-    order = random.sample(range(len(p_values)), len(p_values))
-    np.testing.assert_array_equal(method([p_values[i] for i in order]), adjusted[order])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
-@settings(max_examples=40, deadline=None, derandomize=True)
-def test_hommel_is_the_closed_test_of_simes(p_values):
-    """By definition: the largest Simes p over all intersections that a hypothesis is in."""
-
-    def simes(chosen: tuple[int, ...]) -> float:
-        p = np.sort([p_values[i] for i in chosen])
-        return float(np.min(len(p) * p / np.arange(1, len(p) + 1)))
-
-    m = len(p_values)
-    subsets = [s for size in range(1, m + 1) for s in itertools.combinations(range(m), size)]
-    want = [max(simes(s) for s in subsets if i in s) for i in range(m)]
-    np.testing.assert_allclose(hommel(p_values), want, rtol=1e-12, atol=1e-300)
-
-
-@given(probabilities)
-@settings(max_examples=100, deadline=None, derandomize=True)
-def test_from_the_most_careful_to_the_least(p_values):
-    tiny = 1 + 1e-12
-    assert np.all(hochberg(p_values) <= holm(p_values) * tiny)
-    assert np.all(hommel(p_values) <= hochberg(p_values) * tiny)
-    assert np.all(benjamini_hochberg(p_values) <= hommel(p_values) * tiny)
-    assert np.all(benjamini_hochberg(p_values) * tiny >= p_values)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_missing_everywhere_stays_missing_and_counts(method):
-    adjusted = method([0.01, None, 0.04, float("nan")])
-    assert np.isnan(adjusted[[1, 3]]).all()
-    np.testing.assert_allclose(adjusted[[0, 2]], method([0.01, 1.0, 0.04, 1.0])[[0, 2]])
-    assert np.isnan(method([None, None])).all()
-    assert method([]).shape == (0,)
-    with pytest.raises(ValueError, match=r"between 0 and 1, found 1\.5"):
-        method([0.5, 1.5])

@@ -35,7 +35,7 @@ def test_looking_after_every_seed_multiplies_false_alarms():
     assert naive.decided == pytest.approx((np.min(p, axis=0) < 0.05).mean(), abs=0.03)
 
 
-@pytest.mark.parametrize("rule", [Rule.E_VALUE, Rule.OBRIEN_FLEMING, Rule.POCOCK])
+@pytest.mark.parametrize("rule", [Rule.E_VALUE, Rule.OBRIEN_FLEMING, Rule.POCOCK, Rule.PLANNED])
 def test_valid_rules_keep_alpha(rule):
     (none,) = simulate([0.0], start=4, step=4, largest=40, rule=rule, alpha=0.05)
     # The t of few seeds in place of z costs a little: .054 for Pocock with looks at 5, 10, 15 and 20.

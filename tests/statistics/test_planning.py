@@ -19,7 +19,7 @@ from bench.statistics.planning import (
     power_of_tost,
     seeds_for_effect,
     seeds_for_equivalence,
-    seeds_to_decide,
+    spread_at_most,
     spread_of_difference,
 )
 
@@ -36,7 +36,7 @@ def test_g_power():
     # G*Power 3.1 manual, "Difference between two dependent means", Cohen's matched pairs of pupils:
     # d_z = 0.421637, N = 50, α = .05 two-sided: noncentrality 2.981424, power 0.832114.
     assert power_of_t(2.981424, 49, 0.05) == pytest.approx(0.832114, abs=2e-6)
-    assert seeds_to_decide(result_of(0.421637, 5), 0.05, power=0.832) == 50
+    assert seeds_for_effect(0.421637, 1, 0.05, power=0.832) == 50
     detectable = minimum_detectable_effect(result_of(0.1, 50), 0.05, power=0.832114)
     assert detectable == pytest.approx(0.421637 * 0.01, abs=1e-8)
 
@@ -45,7 +45,7 @@ def test_g_power():
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 8])
 def test_statsmodels_agrees_on_seeds(effect, alpha):
     # Its power, not its solve_power: that misses by one seed for the largest effect here.
-    needed = seeds_to_decide(result_of(effect, 10), alpha)
+    needed = seeds_for_effect(effect, 1, alpha)
     enough, too_few = (TTestPower().power(effect, n, alpha) for n in (needed, needed - 1))
     assert too_few < 0.8 <= enough
 
@@ -59,24 +59,22 @@ def test_statsmodels_agrees_on_the_detectable_effect(n, power):
 
 @given(counts)
 @settings(max_examples=25, deadline=None, derandomize=True)
-def test_an_undecided_comparison_needs_more_seeds_and_arms_are_alike(differences):
+def test_arms_are_alike(differences):
     result, mirrored = paired_t(differences, TOTAL), paired_t([-d for d in differences], TOTAL)
-    needed = seeds_to_decide(result, 0.05)
-    assert needed == seeds_to_decide(mirrored, 0.05)
     assert minimum_detectable_effect(result, 0.05) == minimum_detectable_effect(mirrored, 0.05)
-    if needed is not None and result.p >= 0.05:
-        assert needed > result.n
+    effect, sd = result.estimate, result.sd
+    assert seeds_for_effect(effect, sd, 0.05) == seeds_for_effect(-effect, sd, 0.05)
 
 
 def test_the_two_plans_agree():
     """With the detectable effect as the true one, the seeds at hand are just enough."""
     detectable = minimum_detectable_effect(result_of(0.1, 12), 0.05)
-    assert seeds_to_decide(result_of(detectable / 0.01 * (1 + 1e-9), 12), 0.05) == 12
+    assert seeds_for_effect(detectable * (1 + 1e-9), 0.01, 0.05) == 12
 
 
 def test_it_stays_sane_at_the_edges():
-    assert seeds_to_decide(result_of(1e-6, 10), 0.05) == pytest.approx(7.849e12, rel=1e-3)
-    assert seeds_to_decide(result_of(1e6, 2), 0.05) == 2
+    assert seeds_for_effect(1e-6, 1, 0.05) == pytest.approx(7.849e12, rel=1e-3)
+    assert seeds_for_effect(1e6, 1, 0.05) == 2
     assert minimum_detectable_effect(result_of(1, 2), 1e-9) > 1
     # On both sides of the change of formula, for two seeds.
     alphas = (6.4e-5, 6.3e-5)
@@ -86,23 +84,22 @@ def test_it_stays_sane_at_the_edges():
 
 def test_what_cannot_be_computed_is_none():
     for differences in ([], [3], [3, 3, 3]):
-        assert seeds_to_decide(paired_t(differences, TOTAL), 0.05) is None
         assert minimum_detectable_effect(paired_t(differences, TOTAL), 0.05) is None
     no_difference = paired_t([-1, 1], TOTAL)
-    assert seeds_to_decide(no_difference, 0.05) is None
     assert minimum_detectable_effect(no_difference, 0.05) > 0
 
 
 @pytest.mark.parametrize(("alpha", "power"), [(0, 0.8), (0.05, 1), (0.5, 0.4)])
-@pytest.mark.parametrize("plan", [seeds_to_decide, minimum_detectable_effect])
-def test_bad_plans(plan, alpha, power):
+def test_bad_plans(alpha, power):
     with pytest.raises(ValueError, match="0 < alpha < power < 1 must hold"):
-        plan(result_of(1, 5), alpha, power)
+        minimum_detectable_effect(result_of(1, 5), alpha, power)
+    with pytest.raises(ValueError, match="0 < alpha < power < 1 must hold"):
+        seeds_for_effect(1, 1, alpha, power)
 
 
 def test_power_by_simulation():
     draw = np.random.default_rng(13)
-    n = seeds_to_decide(result_of(1.0, 4), 0.05)
+    n = seeds_for_effect(1.0, 1, 0.05)
     experiments = np.rint(draw.normal(loc=30, scale=30, size=(2000, n))).astype(int)
     found = [(r := paired_t(e, TOTAL)).p < 0.05 and r.t > 0 for e in experiments]
     assert np.mean(found) == pytest.approx(power_of_t(n**0.5, n - 1, 0.05), abs=0.03)
@@ -111,7 +108,7 @@ def test_power_by_simulation():
 def test_a_family_is_planned_at_a_share_of_alpha():
     assert seeds_for_effect(0.004, 0.01, comparisons=8) == seeds_for_effect(0.004, 0.01, alpha=0.05 / 8)
     assert seeds_for_effect(-0.004, 0.01, comparisons=8) > seeds_for_effect(0.004, 0.01)
-    assert seeds_for_effect(0.004, 0.01) == seeds_to_decide(result_of(0.4, 9), 0.05)
+    assert seeds_for_effect(0.004, 0.01) == seeds_for_effect(0.4, 1)  # the unit does not matter
 
 
 @given(st.floats(-1, 1), st.integers(1, 50), st.integers(1, 50))
@@ -123,6 +120,22 @@ def test_the_spread_of_a_difference(correlation, one, other):
         @ np.array([1, -1])
     )
     assert spread_of_difference(one, other, correlation) == pytest.approx(np.nan_to_num(want), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 5, 10, 40])
+@pytest.mark.parametrize("confidence", [0.5, 0.8, 0.95])
+def test_a_spread_is_rarely_larger_than_its_bound(n, confidence):
+    spreads = np.random.default_rng(n).standard_normal((40_000, n)).std(axis=1, ddof=1)
+    held = np.mean(spreads * spread_at_most(1.0, n, confidence) >= 1)
+    assert held == pytest.approx(confidence, abs=4 * (confidence * (1 - confidence) / 40_000) ** 0.5)
+    assert spread_at_most(3.0, n, confidence) == pytest.approx(3 * spread_at_most(1.0, n, confidence))
+    assert spread_at_most(0.0, n, confidence) == 0
+
+
+def test_what_a_plan_allows_for_is_less_the_more_seeds_there_are():
+    allowed = [spread_at_most(1.0, n) for n in (2, 3, 5, 10, 100, 10_000)]
+    assert allowed == sorted(allowed, reverse=True)
+    assert allowed[-1] == pytest.approx(1, abs=0.01)
 
 
 def test_pairing_saves_seeds():
@@ -185,6 +198,10 @@ def test_no_number_of_seeds_will_do():
         (lambda: power_of_tost(-1, 5), "margin ≥ 0"),
         (lambda: power_of_tost(1, 0), "df ≥ 1"),
         (lambda: spread_of_difference(0.1, 0.1, 2), "ρ between −1 and 1"),
+        (lambda: spread_at_most(0.1, 1), "n ≥ 2, sd ≥ 0 and 0 < confidence < 1 must hold, found 1, 0.1"),
+        (lambda: spread_at_most(-0.1, 5), "must hold, found 5, -0.1"),
+        (lambda: spread_at_most(math.nan, 5), "must hold, found 5, nan"),
+        (lambda: spread_at_most(0.1, 5, 1.0), "must hold, found 5, 0.1 and 1.0"),
         (lambda: spread_of_difference(-0.1, 0.1, 0), "spreads must be at least 0"),
     ],
 )

@@ -7,14 +7,15 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
 
 from bench.statistics.proportions import (
     McNemar,
+    clopper_pearson,
     mcnemar,
     newcombe_paired,
-    newcombe_unpaired,
     unpaired_z,
     wilson,
 )
@@ -72,33 +73,6 @@ def test_statsmodels_corrects_equal_counts_the_wrong_way():
     assert mcnemar(0, 0) == McNemar(0, 0, 1, 1, 1, 1)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "low", "high"),
-    [
-        ((56, 70), (48, 80), 0.0524, 0.3339),
-        ((9, 10), (3, 10), 0.1705, 0.8090),
-        ((6, 7), (2, 7), 0.0582, 0.8062),
-        ((5, 56), (0, 29), -0.0381, 0.1926),
-        ((0, 10), (0, 20), -0.1611, 0.2775),
-        ((0, 10), (0, 10), -0.2775, 0.2775),
-        ((10, 10), (0, 20), 0.6791, 1.0000),
-        ((10, 10), (0, 10), 0.6075, 1.0000),
-    ],
-)
-def test_newcombe_1998_unpaired(first, second, low, high):
-    # Stat. Med. 17, 873–890, table II, method 10, cases (a) to (h).
-    got = newcombe_unpaired(*first, *second)
-    assert (round(got.low, 4), round(got.high, 4)) == (low, high)
-    mirrored = newcombe_unpaired(*second, *first)
-    assert (mirrored.low, mirrored.high) == (-got.high, -got.low)
-
-
-def test_perondi_2004():
-    # contingencytables, Newcombe hybrid score: 7 of 34 against 1 of 34: 0.1765 (0.0189 to 0.3404).
-    got = newcombe_unpaired(7, 34, 1, 34)
-    assert [round(v, 4) for v in (got.estimate, got.low, got.high)] == [0.1765, 0.0189, 0.3404]
-
-
 def test_newcombe_paired_published():
     # contingencytables, Newcombe square-and-add, Cavo et al.: −0.0621 (−0.1186 to −0.0046).
     got = newcombe_paired(59, 6, 16, 80)
@@ -113,9 +87,9 @@ def test_newcombe_paired_mirrors_and_pairing_helps(table, images):
     assert (other.estimate, other.low, other.high) == (-got.estimate, -got.high, -got.low)
     assert -1 <= got.low <= got.estimate <= got.high <= 1
     total = sum(table)
-    unpaired = newcombe_unpaired(both + b, total, both + c, total)
+    low, high = confint_proportions_2indep(both + b, total, both + c, total, method="newcomb")
     if both * neither > b * c:
-        assert got.high - got.low <= (unpaired.high - unpaired.low) * (1 + 1e-12)
+        assert got.high - got.low <= (high - low) * (1 + 1e-12)
     assert newcombe_paired(both + images, b, c, neither).estimate * (total + images) == pytest.approx(b - c)
 
 
@@ -126,11 +100,6 @@ def test_statsmodels_agrees(correct, total, confidence):
     want = proportion_confint(correct, total, alpha=1 - confidence, method="wilson")
     assert wilson(correct, total, confidence) == pytest.approx(want, abs=1e-12)
     other = (7 * correct + 3) % (total + 1)
-    low, high = confint_proportions_2indep(
-        correct, total, other, total, method="newcomb", alpha=1 - confidence
-    )
-    got = newcombe_unpaired(correct, total, other, total, confidence)
-    assert (got.low, got.high) == pytest.approx((low, high), abs=1e-12)
     p = unpaired_z(correct, total, other, total)
     assert p == unpaired_z(other, total, correct, total)
     assert 0 < p <= 1
@@ -138,6 +107,34 @@ def test_statsmodels_agrees(correct, total, confidence):
         assert p == pytest.approx(proportions_ztest([correct, other], [total, total])[1])
     else:
         assert p == 1
+
+
+@given(st.integers(0, 60), st.integers(1, 60), st.floats(0.5, 0.999))
+@settings(max_examples=80, deadline=None, derandomize=True)
+def test_clopper_pearson_is_scipys(count, total, confidence):
+    count = min(count, total)
+    want = stats.binomtest(count, total).proportion_ci(confidence, method="exact")
+    assert clopper_pearson(count, total, confidence) == pytest.approx((want.low, want.high), abs=1e-9)
+    low, high = clopper_pearson(total - count, total, confidence)
+    assert (1 - high, 1 - low) == pytest.approx(clopper_pearson(count, total, confidence), abs=1e-12)
+
+
+@pytest.mark.parametrize("total", [1, 5, 10])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_clopper_pearson_never_covers_less_than_it_says(total, confidence):
+    ends = [clopper_pearson(count, total, confidence) for count in range(total + 1)]
+    for share in (0.01, 0.05, 0.2, 0.5, 0.77, 0.99):
+        covered = sum(
+            stats.binom.pmf(count, total, share)
+            for count, (low, high) in enumerate(ends)
+            if low <= share <= high
+        )
+        assert covered >= confidence - 1e-12
+
+
+def test_none_of_ten_still_allows_a_quarter():
+    assert clopper_pearson(0, 10, 0.9) == (0, pytest.approx(1 - 0.05**0.1))
+    assert clopper_pearson(10, 10, 0.9) == (pytest.approx(0.05**0.1), 1)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +145,9 @@ def test_statsmodels_agrees(correct, total, confidence):
         (lambda: mcnemar(float("nan"), 3), "b must be a whole number"),
         (lambda: wilson(5, 4), "5 correct answers out of 4 cannot be"),
         (lambda: wilson(0, 0), "0 correct answers out of 0 cannot be"),
+        (lambda: clopper_pearson(5, 4), "5 correct answers out of 4 cannot be"),
+        (lambda: clopper_pearson(0, 0), "0 correct answers out of 0 cannot be"),
+        (lambda: clopper_pearson(1, 4, 1.0), "confidence must lie between 0 and 1, found 1.0"),
         (lambda: wilson(1, 4, 95), "confidence must lie between 0 and 1, found 95"),
         (lambda: wilson(True, 4), "correct must be a whole number"),
         (lambda: newcombe_paired(0, 0, 0, 0), "0 correct answers out of 0 cannot be"),

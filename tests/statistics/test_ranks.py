@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.statistics.permutation import sign_test
-from bench.statistics.ranks import SignedRank, Superiority, paired_superiority, wilcoxon
+from bench.statistics.ranks import SignedRank, Superiority, paired_superiority, wilcoxon, worst_rank
 
 counts = st.lists(st.integers(-4, 4), min_size=1, max_size=9)
 
@@ -59,6 +59,34 @@ def test_zeros_can_be_treated_in_two_ways():
     differences = [0, 0, 0, 1, 2, -3, 4]
     assert wilcoxon(differences, "pratt").p != wilcoxon(differences, "wilcox").p
     assert wilcoxon(differences, "wilcox").p == wilcoxon([1, 2, -3, 4]).p
+
+
+@given(st.lists(st.integers(-4, 4), max_size=7), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_failed_runs_are_the_worst_of_all(finished, lost, lost_by_baseline, both):
+    """Whatever number stands for them, as long as it is the largest; in scipy's hands, and by ours."""
+    result = worst_rank(np.array(finished, dtype=np.int64), lost, lost_by_baseline, both)
+    values = [*finished, *[-999] * lost, *[999] * lost_by_baseline, *[0] * both]
+    if not values:
+        assert result.p is None
+        return
+    assert result == wilcoxon(values)
+    assert result.n == len(finished) + lost + lost_by_baseline + both
+    if any(values) and len(values) > 1:  # which scipy needs
+        every = stats.PermutationMethod(n_resamples=np.inf)
+        want = stats.wilcoxon(values, zero_method="pratt", method=every).pvalue
+        assert result.p == pytest.approx(want)
+    mirrored = worst_rank([-d for d in finished], lost_by_baseline, lost, both)
+    assert (mirrored.p, mirrored.w_plus, mirrored.w_minus) == (result.p, result.w_minus, result.w_plus)
+
+
+def test_a_loss_that_fails_is_worse_however_good_its_other_runs_are():
+    better = [5, 6, 7, 8, 9, 10]
+    assert worst_rank(better, 0, 0).p == 2 / 2**6
+    assert worst_rank(better, 1, 0).p > 0.05  # one failure, and it is no longer shown to be better
+    worse = worst_rank([1, 1, -1], 9, 0)
+    assert worse.w_minus > worse.w_plus
+    assert worse.p < 0.05
 
 
 @pytest.mark.parametrize("zeros", ["pratt", "wilcox"])

@@ -118,9 +118,6 @@ def test_the_path_of_the_sleep_data():
         assert path.e[n - 1] == pytest.approx(float(e_value(want, n)))
         assert path.estimate[n - 1] == pytest.approx(np.mean(SLEEP[:n]) / TOTAL)
     assert path.p == pytest.approx(np.minimum(1, 1 / np.maximum.accumulate(path.e)))
-    bar = 10.0
-    assert path.decided_at(bar) == next(n for n, e in zip(path.n, path.e, strict=True) if e >= bar)
-    assert path.decided_at(1e9) is None
 
 
 @given(counts)
@@ -153,8 +150,6 @@ def test_interval_p_and_e_say_the_same(differences, alpha):
     sure = np.abs(path.e * alpha - 1) > 1e-9
     excluded = (path.low > 0) | (path.high < 0)
     assert (excluded == (path.e >= 1 / alpha))[sure].all()
-    first = path.decided_at(threshold(alpha))
-    assert (first is not None) == bool((path.e >= 1 / alpha).any())
 
 
 @given(counts)
@@ -182,7 +177,6 @@ def test_what_cannot_be_computed():
     assert np.isnan(equal.e[1:]).all()
     assert np.isnan(equal.low[1:]).all()
     assert equal.p.tolist() == [1, 1, 1]
-    assert equal.decided_at(1.5) is None
     assert np.isnan(log_e_value(math.nan, 5))
 
 

@@ -12,12 +12,16 @@ import pandas as pd
 from bench.errors import BenchError, unknown
 from bench.metrics import lower_is_better
 
-Role = Literal["method", "seed", "image", "accuracy", "correct", "total", "dataset", "model", "metric"]
+Role = Literal[
+    "method", "fold", "repeat", "seed", "image", "accuracy", "correct", "total", "dataset", "model", "metric"
+]
 Columns = Mapping[Role, str]
 
 USUAL: dict[Role, tuple[str, ...]] = {
     "method": ("method", "loss", "loss_function", "criterion", "algorithm", "approach", "variant", "model"),
-    "seed": ("seed", "random_seed", "random_state", "run", "repeat", "repetition", "trial", "fold"),
+    "fold": ("fold", "cv_fold", "fold_id", "fold_index", "split", "cv_split", "cv"),
+    "repeat": ("repeat", "repetition", "rep", "cv_repeat"),
+    "seed": ("seed", "random_seed", "random_state", "run", "repeat", "repetition", "trial"),
     "image": ("image", "image_id", "example", "example_id", "sample", "sample_id", "item"),
     "accuracy": ("accuracy", "acc", "test_accuracy", "test_acc", "accuracy_test", "acc_test", "top1", "acc1"),
     "correct": ("correct", "n_correct", "num_correct", "test_correct"),
@@ -27,10 +31,13 @@ USUAL: dict[Role, tuple[str, ...]] = {
 }
 """As :func:`plain` writes them; the first that a table has is taken."""
 
-WIDE: tuple[Role, ...] = ("seed", "total", "dataset", "model")
+WIDE: tuple[Role, ...] = ("fold", "repeat", "seed", "total", "dataset", "model")
 """Roles of columns beside those of the methods."""
 BASELINES = ("baseline", "ce", "cross_entropy", "crossentropy", "cross_entropy_loss", "control", "reference")
 """What a baseline is usually called, as :func:`plain` writes it."""
+
+SPLITS = ("split", "cv_split", "cv")
+"""Names of columns of folds that as often hold words: train, test."""
 
 _ACCURACY = re.compile(r"\b(acc|accuracy|accuracies|(top|acc) ?\d+)\b")
 _NO_SHARE = re.compile(r"\b(balanced|macro|std|sd|gap)\b")
@@ -52,6 +59,8 @@ class Request:
     """Of the metric that decides, in its unit; None: .1 points of accuracies, and none of other numbers."""
     paired: bool = True
     """Without, each row may be a run of its own."""
+    folds: int | None = None
+    """Of how many folds the seeds are; None: they are seeds, unless there is a column of folds."""
     total_images: int | None = None
     """Test images of every run, where no column says it."""
     percent: bool | None = None
@@ -87,6 +96,8 @@ class Layout:
     """Wide form: a column a method. Empty in the long form."""
     said: str
     """Form and columns; which of them were guessed, and which are not used."""
+    by_fold: bool = False
+    """Whether runs are folds of a cross-validation: in the column of that role, or else the rows."""
 
 
 def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
@@ -114,7 +125,7 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
         if name not in names:
             raise BenchError(f"{source}: --{role}-column: {unknown('column', name, table.columns)}")
     form = "wide form, a column a method" if is_wide else "long form"
-    columns = wide if is_wide else columns
+    columns, by_fold = _by_fold(source, wide if is_wide else columns, given, request)
     if not is_wide:
         methods, scores = (), _scores(source, table, columns, given, request)
     if not is_wide and (words is None or not scores):
@@ -131,7 +142,7 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
     unused = [name for name in names if name not in used]
     if unused:
         said.append(f"not used: {', '.join(unused[:10])}{' …' if len(unused) > 10 else ''}")
-    return Layout(roles, scores, methods, ", ".join([form, *said]))
+    return Layout(roles, scores, methods, ", ".join([form, *said]), by_fold)
 
 
 def plain(name: str) -> str:
@@ -145,8 +156,12 @@ def _guessed(
     columns = {role: given[role] for role in roles if role in given}
     names = {plain(name): name for name in reversed(table.columns)}
     for role in roles:
+        if role == "repeat" and "fold" not in columns:
+            continue  # what is repeated there are seeds
         for name in (names.get(usual) for usual in USUAL[role] if role not in columns):
             if name is None or name in (*columns.values(), *metrics):
+                continue
+            if role == "fold" and plain(name) in SPLITS and not _numbered(table[name]):
                 continue
             # A loss that was measured is called 'loss' as well: names are no fractions.
             measured = plain(name) == "loss" and _numbers(table[name]).mean() > 0.5
@@ -154,6 +169,31 @@ def _guessed(
                 columns[role] = name
                 break
     return columns
+
+
+def _by_fold(source: str, columns: Columns, given: Columns, request: Request) -> tuple[dict[Role, str], bool]:
+    """The same roles, and whether runs are folds: then what would tell seeds apart tells repeats apart."""
+    known = dict(columns)
+    if request.folds is not None and "fold" not in known and "seed" in known:
+        known["fold"] = known.pop("seed")
+    by_fold = request.folds is not None or "fold" in known
+    if "repeat" in known and "fold" not in known:
+        raise BenchError(f"{source}: --repeat-column: repeats of what? Give --fold-column too")
+    if {"repeat", "seed"} <= given.keys() & known.keys() and by_fold:
+        raise BenchError(
+            f"{source}: --repeat-column and --seed-column: found both, expected the one that tells repeats "
+            "of a fold apart"
+        )
+    if by_fold and not request.paired:
+        found = "--folds" if request.folds is not None else f"column '{known['fold']}'"
+        raise BenchError(
+            f"{source}: --unpaired: {found} says that runs are folds, which are the same images for all "
+            "methods, and compared in pairs; expected one or the other"
+        )
+    seed = known.pop("seed", None) if "fold" in known else None
+    if seed is not None and ("repeat" not in known or "seed" in given):
+        known["repeat"] = seed
+    return known, by_fold
 
 
 def _scores(
@@ -203,6 +243,12 @@ def _known(table: pd.DataFrame, taken: Iterable[str]) -> list[str]:
 def _numbers(column: pd.Series[Any]) -> pd.Series[bool]:
     """Which are numbers: a stray word between them is worth a message."""
     return pd.to_numeric(column, errors="coerce").notna()
+
+
+def _numbered(column: pd.Series[Any]) -> bool:
+    """Whether there are several whole numbers and nothing else: words may say train and test."""
+    values = pd.to_numeric(column, errors="coerce")
+    return bool((values.notna() & (values % 1 == 0)).all()) and values.min() < values.max()
 
 
 def _fractions(column: pd.Series[Any]) -> bool:

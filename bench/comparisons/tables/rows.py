@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.comparisons.tables.layout import Layout
+from bench.comparisons.tables.folds import fold_names
+from bench.comparisons.tables.layout import Layout, Role
 from bench.errors import BenchError
 
 MISSING = ("", "nan", "na", "n/a", "none", "null", "-")
@@ -29,10 +30,11 @@ def long_rows(
 ) -> pd.DataFrame:
     """Columns ``dataset``, ``model``, ``method``, ``seed``; ``found``, a score as it stands in the table, and
     ``column`` and ``row``, where; ``failed``, whether some cell says that a run failed; and ``image``
-    and ``total`` where the table has them.
+    and ``total`` where the table has them. Of folds also ``fold`` and ``repeat``, and their names as seeds.
 
     Without a column of seeds a row of the wide form is a seed. In the long form that would pair by position,
-    so there each row is a run of its own, which only unpaired comparisons allow.
+    so there each row is a run of its own, which only unpaired comparisons allow; but for one run of each
+    method on each of several data sets, where the data sets are what is compared over.
 
     Args:
         source: what messages call the table.
@@ -49,14 +51,24 @@ def long_rows(
         rows[role] = _filled(source, table, columns[role]).astype(str) if role in columns else ""
     if "method" in columns:
         rows["method"] = _filled(source, table, columns["method"]).astype(str)
-    if "seed" in columns:
+    of_folds: tuple[Role, ...] = ("fold", "repeat")
+    for role in of_folds:
+        if role in columns:
+            rows[role] = _seeds(_filled(source, table, columns[role]))
+    if "fold" in columns:
+        rows["seed"] = fold_names(rows)
+    elif "seed" in columns:
         rows["seed"] = _seeds(_filled(source, table, columns["seed"]))
-    elif layout.methods or not paired:
+    elif layout.methods or not paired or _one_each(rows):
         rows["seed"] = rows.groupby([key for key in KEY if key in rows]).cumcount() + 1
+        if layout.by_fold:
+            rows["fold"] = rows.seed
+            rows["seed"] = fold_names(rows)
     else:
+        what, instead = ("folds", "") if layout.by_fold else ("seeds", ", or say --unpaired")
         raise BenchError(
-            f"{source}: no column of seeds among {', '.join(table.columns)}, and without seeds nothing is "
-            "paired; name it with --seed-column, or say --unpaired"
+            f"{source}: no column of {what} among {', '.join(table.columns)}, and without {what} nothing is "
+            f"paired; name it with --{what.removesuffix('s')}-column{instead}"
         )
     if "image" in columns:
         rows["image"] = _filled(source, table, columns["image"])
@@ -66,7 +78,7 @@ def long_rows(
         rows.assign(method=name, column=name, found=table[name].to_numpy()) for name in layout.methods
     ] or [rows.assign(column=score, found=table[score].to_numpy())]
     made = pd.concat(parts, ignore_index=True)
-    _refuse_duplicates(source, made, [*KEY, *(["image"] if "image" in made else [])])
+    _refuse_duplicates(source, made, [*KEY, *(["image"] if "image" in made else [])], layout)
     return made.assign(failed=made.failed | _failures(made.found))
 
 
@@ -97,9 +109,15 @@ def refuse(source: str, rows: pd.DataFrame, bad: pd.Series[bool], expected: str)
         )
 
 
-def named(run: Any) -> str:
-    """A row in words: ``digits × vgg × ce, seed 3``."""
-    return " × ".join(filter(None, (run.dataset, run.model, run.method))) + f", seed {run.seed}"
+def named(run: Any, *, by_fold: bool = False) -> str:
+    """A row in words: ``digits × vgg × ce, seed 3``; of folds, ``digits × ce, repeat 1, fold 3``."""
+    seed = run.seed if by_fold else f"seed {run.seed}"
+    return f"{' × '.join(filter(None, (run.dataset, run.model, run.method)))}, {seed}"
+
+
+def _one_each(rows: pd.DataFrame) -> bool:
+    """Whether every method has one run on each of several data sets."""
+    return len(rows.dataset.unique()) > 1 and not rows.duplicated([key for key in KEY if key in rows]).any()
 
 
 def _failures(column: pd.Series[Any]) -> pd.Series[bool]:
@@ -128,13 +146,15 @@ def _seeds(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.astype(str)
 
 
-def _refuse_duplicates(source: str, rows: pd.DataFrame, keys: list[str]) -> None:
+def _refuse_duplicates(source: str, rows: pd.DataFrame, keys: list[str], layout: Layout) -> None:
     again = rows.duplicated(keys)
     if again.any():
         second = rows[again].iloc[0]
         first = rows[(rows[keys] == second[keys]).all(axis=1)].iloc[0]
-        what = named(second) + (f", image {second.image}" if "image" in keys else "")
+        what = named(second, by_fold=layout.by_fold)
+        what += f", image {second.image}" if "image" in keys else ""
+        settings = "repeats, " * (layout.by_fold and "repeat" not in layout.columns) + "data set, model"
         raise BenchError(
             f"{source}: {what} is there twice, in data rows {first.row} and {second.row}; expected one row "
-            "each: are data set, model or another setting in a column that is not used?"
+            f"each: are {settings} or another setting in a column that is not used?"
         )

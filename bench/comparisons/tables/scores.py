@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from bench.comparisons.analysis import Images, Measured, sole
 from bench.comparisons.comparison import Key, Metric, Seed
-from bench.comparisons.designs import Scores, in_order
+from bench.comparisons.pairings import Scores, in_order
 from bench.comparisons.runs import LARGEST, Answers, Joint, Pair
+from bench.comparisons.tables.folds import count_folds, said_of_folds
 from bench.comparisons.tables.layout import Layout, Request, Score
 from bench.comparisons.tables.rows import KEY, long_rows, named, numbers, refuse
 from bench.errors import BenchError
@@ -44,6 +45,8 @@ class Reading:
     said: str
     """What the scores were taken for."""
     notes: list[str]
+    folds: dict[Pair, int]
+    """Of how many folds the runs of a data set × model are; empty where they differ in their seeds."""
 
 
 def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Request) -> Reading:
@@ -53,8 +56,8 @@ def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Reque
         source: what messages call the table.
 
     Raises:
-        BenchError: a score that cannot be, or a run that is there twice, with its column and row; or a
-            direction that a metric cannot have.
+        BenchError: a score that cannot be, or a run that is there twice, with its column and row; a
+            direction that a metric cannot have; or folds that are none.
     """
     # A column a method has no name for what it holds: accuracies, unless somebody says what is better.
     unnamed = Score("accuracy", "accuracy") if request.lower_is_better is None else Score("value", "metric")
@@ -64,20 +67,27 @@ def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Reque
     lower, said = _directions(source, scores, request.lower_is_better)
     measured: list[Measured] = []
     notes: list[str] = []
+    folds: dict[Pair, int] = {}
     for score in scores:
         rows = long_rows(source, table, layout, score.column, paired=request.paired)
+        if layout.by_fold and not folds:
+            folds = count_folds(source, rows, layout, request.folds)
+            said.insert(0, said_of_folds(rows, folds))
         rows["value"] = numbers(source, rows)
         rows["failed"] &= rows.value.isna()
         images: dict[Pair, Images] = {}
         remarks: list[str] = []
         if "image" in layout.columns:
-            rows, images, remarks = _by_image(source, rows, score)
+            rows, images, remarks = _by_image(source, rows, score, by_fold=layout.by_fold)
         there, absent = rows[rows.value.notna()], rows[rows.value.isna() & ~rows.failed]
         if there.empty:
             raise BenchError(f"{source}: column '{rows.column.iloc[0]}': there is no number in it")
         counts, totals, counted, words = _counts(source, there, layout, score, request)
-        remarks += _listed("the run failed", rows[rows.failed])
-        remarks += _listed("no score, so the run counts as missing", absent)
+        if layout.by_fold and _unequal(there, totals):
+            counts, totals, counted = *_as_means(there, counts / totals.astype(float)), False
+            words += f"{'; ' if words else ''}folds are of unequal sizes, and each counts the same"
+        remarks += _listed("the run failed", rows[rows.failed], layout)
+        remarks += _listed("no score, so the run counts as missing", absent, layout)
         cells, sizes = _cells(rows.assign(count=counts, total=totals), layout)
         for key, found in sizes.items() if counted else ():
             if len(found) > 1:
@@ -92,7 +102,7 @@ def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Reque
         margin = None if measured else usual if request.margin is None else request.margin
         metric = Metric(score.name, unit, not lower[score.name], margin, counted)
         measured.append(Measured(metric, cells, images))
-    return Reading(measured, "; ".join(said), notes)
+    return Reading(measured, "; ".join(said), notes, folds)
 
 
 def _directions(
@@ -181,6 +191,21 @@ def _in_units(source: str, rows: pd.DataFrame) -> tuple[pd.Series[float], pd.Ser
     return counts, totals
 
 
+def _unequal(rows: pd.DataFrame, totals: pd.Series[Any]) -> bool:
+    """Whether some data set × model has folds of several sizes, as where k does not divide its images."""
+    sizes = totals.astype(float).groupby([rows.dataset, rows.model])
+    return bool((sizes.transform("min") < sizes.transform("max")).any())
+
+
+def _as_means(rows: pd.DataFrame, means: pd.Series[float]) -> tuple[pd.Series[float], pd.Series[Any]]:
+    """Means over folds of several sizes in one unit: these are compared, and not their counts."""
+    counts, totals = means.copy(), pd.Series(1, rows.index).astype(object)
+    for _, group in means.groupby([rows.dataset, rows.model]):
+        totals[group.index] = unit = unit_for(group)
+        counts[group.index] = (group * float(unit)).round()
+    return counts, totals
+
+
 def _cells(runs: pd.DataFrame, layout: Layout) -> tuple[dict[Key, Scores], dict[Key, set[int]]]:
     """Every method is asked for every seed that its data set × model has. With the totals of each cell."""
     planned: dict[Pair, set[Seed]] = defaultdict(set)
@@ -203,9 +228,11 @@ def _cells(runs: pd.DataFrame, layout: Layout) -> tuple[dict[Key, Scores], dict[
     return cells, {key: sizes for key, (_, sizes, _) in found.items()}
 
 
-def _listed(what: str, rows: pd.DataFrame) -> list[str]:
+def _listed(what: str, rows: pd.DataFrame, layout: Layout) -> list[str]:
     """Runs of which something is to be said, named."""
-    shown = [f"{named(row)} (data row {row.row})" for row in rows.head(5).itertuples()]
+    shown = [
+        f"{named(row, by_fold=layout.by_fold)} (data row {row.row})" for row in rows.head(5).itertuples()
+    ]
     more = f" and {len(rows) - 5:,} more" if len(rows) > 5 else ""
     return [f"{what}: {'; '.join(shown)}{more}"] if shown else []
 
@@ -293,7 +320,7 @@ def _unit(values: NDArray[np.float64], digits: int) -> int:
 
 
 def _by_image(
-    source: str, rows: pd.DataFrame, score: Score
+    source: str, rows: pd.DataFrame, score: Score, *, by_fold: bool
 ) -> tuple[pd.DataFrame, dict[Pair, Images], list[str]]:
     """One row for each image of each run, right or wrong, or any number → one a run, with their sum."""
     if rows.failed.any():
@@ -306,7 +333,8 @@ def _by_image(
     runs["value"] = runs.value.mask(runs.failed)
     images: dict[Pair, Images] = {}
     notes = []
-    for key, group in there.groupby(["dataset", "model"]):
+    # Of folds, every image is in one: there are no answers of several runs to the same images.
+    for key, group in () if by_fold else there.groupby(["dataset", "model"]):
         pair = (str(key[0]), str(key[1]))
         of_run = group.groupby(["method", "seed"]).size()
         image, names = pd.factorize(group.image)

@@ -28,11 +28,13 @@ def draw(material: Material) -> list[Sketch]:
     """All comparisons of a data set × model in one panel, or many in a panel each.
 
     Raises:
-        NothingToDraw: the number of seeds is fixed, or no comparison has two of them.
+        NothingToDraw: the number of seeds is fixed, or looks are planned, or no comparison has two seeds.
     """
     report = material.report
     if report.sequential is None:
         raise NothingToDraw("the number of seeds is fixed")
+    if report.sequential.rule == "planned":
+        raise NothingToDraw("looks are planned, and judged by their boundaries: this is for looks: whenever")
     paths: dict[Pair, dict[str, Evidence]] = {}
     for c in report.comparisons:
         if c.delta is not None:

@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bench.comparisons.comparison import Comparison, Metric
+from bench.comparisons.designs import FEWEST
 from bench.reports.figures import style
 from bench.reports.figures.material import Material, NothingToDraw, Sketch
 from bench.reports.figures.panels import sheets
@@ -55,7 +56,7 @@ def draw(material: Material) -> list[Sketch]:
         if (known := {loss: c for loss, c in group.compared.items() if c.sd and c.detectable})
     }
     if not found:
-        raise NothingToDraw("no loss has two pairs of seeds whose differences vary")
+        raise NothingToDraw(f"no loss has {FEWEST} pairs of seeds whose differences vary")
     metric, alpha, name = material.metric, material.report.alpha, style.said(material.metric.name)
     seeds = _numbers_of_seeds([c.n for compared in found.values() for c in compared.values()])
     shown = metric.scale * detectable(seeds, 1.0, alpha)
@@ -84,9 +85,9 @@ def draw(material: Material) -> list[Sketch]:
 
 
 def _numbers_of_seeds(suite: Sequence[int]) -> NDArray[np.int64]:
-    """From three to ten times as many as the suite has, even on a logarithmic axis; and the suite's own."""
-    grid = np.geomspace(3, max(100, 10 * max(suite)), POINTS).round().astype(np.int64)
-    return np.unique(np.concatenate([grid, [n for n in suite if n > 2]]))
+    """To ten times as many as the suite has, even on a logarithmic axis; and the suite's own."""
+    grid = np.geomspace(FEWEST, max(100, 10 * max(suite)), POINTS).round().astype(np.int64)
+    return np.unique(np.concatenate([grid, suite]))
 
 
 def _draw_panel(

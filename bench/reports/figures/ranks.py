@@ -104,6 +104,6 @@ def _in_words(ranking: Ranking, alpha: float) -> str:
         f"Ranks differ if they are {ranking.critical_difference:.2f} apart (Nemenyi, α = {alpha:g}).",
         f"Not shown to differ: {some(alike, 8, '; ')}." if alike else "All differ.",
     ]
-    if ranking.left_out:
-        said.append(f"Left out, for lack of results: {some([*map(style.said, ranking.left_out)])}.")
+    if left_out := [*ranking.left_out, *ranking.left_out_losses]:
+        said.append(f"Left out, for lack of results: {some([*map(style.said, left_out)])}.")
     return " ".join([*said, *([f"{ranking.note}."] if ranking.note else [])])
