@@ -18,17 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.statistics.agreement import difference_products, differences, discordant, joint_correct, pack
-from bench.statistics.crossed import crossed_anova, crossed_bootstrap, crossed_of_table
+from bench.statistics.agreement import difference_products, discordant, joint_correct, pack
+from bench.statistics.crossed import crossed_anova, crossed_of_table
 from bench.statistics.effects import effects
 from bench.statistics.equivalence import tost
-from bench.statistics.multiplicity import holm
 from bench.statistics.paired import paired_t
 from bench.statistics.permutation import sign_flip, sign_test
-from bench.statistics.planning import minimum_detectable_effect, seeds_to_decide
+from bench.statistics.planning import minimum_detectable_effect
 from bench.statistics.proportions import mcnemar
 from bench.statistics.ranks import paired_superiority, wilcoxon
-from bench.statistics.westfall_young import westfall_young
+from bench.statistics.rotations import rotate
 
 UNIT = 10**12
 """Parts of 1 in which values of a metric are counted."""
@@ -71,12 +70,10 @@ def main() -> None:
     )
     forty = np.rint(np.random.default_rng(2).normal(10, 60, 40)).astype(np.int64)
     large = np.rint(np.random.default_rng(2).normal(10, 60, 40) * UNIT).astype(np.int64)
-    table = differences(correct, np.arange(20), np.arange(20, 40))
     runs = answers(5 * 6 * 20, 3)
     for name, action in {
         "exact sign-flip, n = 40": lambda: sign_flip(forty),
         "exact sign-flip, n = 40, of a metric that is no count": lambda: sign_flip(large),
-        "crossed bootstrap, 20 seeds × 20,800 images, 2,000 resamples": lambda: crossed_bootstrap(table),
         "the whole analysis: 5 losses × 6 models × 20 seeds × 20,800 images": lambda: analyse(runs, 5, 6, 20),
     }.items():
         print(f"| {name} | {show(median(action, rounds))} | | | |")
@@ -129,7 +126,7 @@ def analyse(correct: NDArray[np.bool_], losses: int, models: int, seeds: int) ->
         for loss in range(1, losses):
             d = counts[loss] - counts[0]
             t = paired_t(d, IMAGES)
-            results += [t, tost(t, 0.001), minimum_detectable_effect(t, 0.05), seeds_to_decide(t, 0.05)]
+            results += [t, tost(t, 0.001), minimum_detectable_effect(t, 0.05)]
             products = difference_products(joint, rows[loss], rows[0])
             results += [crossed_anova(products, d, IMAGES), effects(counts[loss], counts[0], IMAGES)]
             results += [sign_flip(d), sign_test(d), wilcoxon(d), paired_superiority(d)]
@@ -139,7 +136,7 @@ def analyse(correct: NDArray[np.bool_], losses: int, models: int, seeds: int) ->
                 results.append(mcnemar(int(joint[a, a]) - both, int(joint[b, b]) - both))
             raw.append(t.p)
             columns.append(d)
-    return [*results, holm(raw), westfall_young(np.column_stack(columns))]
+    return [*results, *_together(columns, raw, losses)]
 
 
 def analyse_second(
@@ -148,17 +145,27 @@ def analyse_second(
     """The same of a mean over images that is no count, from what :func:`surprises` gives."""
     results: list[object] = []
     columns = []
+    raw: list[float | None] = []
     shape = models, losses, seeds
     for units, of_model in zip(means.reshape(shape), values.reshape(*shape, IMAGES), strict=True):
         for loss in range(1, losses):
             d = units[loss] - units[0]
             t = paired_t(d, UNIT, bounded=False)
-            results += [t, tost(t, 0.01), minimum_detectable_effect(t, 0.05), seeds_to_decide(t, 0.05)]
+            results += [t, tost(t, 0.01), minimum_detectable_effect(t, 0.05)]
             results += [effects(units[loss], units[0], UNIT, bounded=False)]
             results += [crossed_of_table(of_model[loss] - of_model[0])]
             results += [sign_flip(d), sign_test(d), wilcoxon(d), paired_superiority(d)]
+            raw.append(t.p)
             columns.append(d)
-    return [*results, westfall_young(np.column_stack(columns))]
+    return [*results, *_together(columns, raw, losses)]
+
+
+def _together(columns: list[NDArray[np.int64]], raw: list[float | None], losses: int) -> list[float]:
+    """Adjusted p, and the levels of both intervals: losses of one model share their baseline's runs."""
+    each = losses - 1
+    blocks = [np.column_stack(columns[k : k + each]) for k in range(0, len(columns), each)]
+    smallest = rotate(blocks)
+    return [*(smallest.chance(p or 1.0) for p in raw), smallest.level(0.05), smallest.level(0.1)]
 
 
 def pair_by_pair(correct: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -1,8 +1,10 @@
-"""Do the tests and intervals keep their promises? False alarms, family-wise error and coverage, simulated.
+"""Do single tests and intervals keep their promises? False alarms and coverage, simulated.
+
+Whole decisions, of whole families, are in ``benchmarks/decisions.py``.
 
 There is never a true difference, or its size is known, so every rate has a right answer: at most .05 for a
 test, at least .95 for an interval. Prints Markdown; numbers in brackets are standard errors of the
-simulation, √(p(1 − p)/experiments). About three minutes on one core.
+simulation, √(p(1 − p)/experiments). About two minutes on one core.
 
     python benchmarks/error_rates.py [--reps 2000] [--seed 0]
 """
@@ -24,14 +26,12 @@ from bench.metrics.auroc import Auroc
 from bench.metrics.balanced_accuracy import BalancedAccuracy
 from bench.metrics.macro_f1 import MacroF1
 from bench.predictions import Predictions
-from bench.statistics.crossed import crossed_anova, crossed_bootstrap, crossed_of_table
-from bench.statistics.multiplicity import holm
+from bench.statistics.crossed import crossed_anova, crossed_of_table
 from bench.statistics.paired import paired_t
 from bench.statistics.permutation import sign_flip, sign_test
-from bench.statistics.proportions import Difference, McNemar, mcnemar, newcombe_paired, newcombe_unpaired
+from bench.statistics.proportions import Difference, McNemar, mcnemar, newcombe_paired
 from bench.statistics.ranks import paired_superiority, wilcoxon
 from bench.statistics.unpaired import brunner_munzel, welch
-from bench.statistics.westfall_young import westfall_young
 
 UNIT = 10**12
 """Parts of 1 in which values of a metric are counted."""
@@ -54,7 +54,6 @@ def main() -> None:
     over_seeds(args.reps, args.seed)
     over_seeds_and_images(args.reps, args.seed)
     over_numbers(args.reps, args.seed)
-    of_families(args.reps // 2, args.seed)
     of_two_checkpoints(10 * args.reps, args.seed)
 
 
@@ -105,20 +104,17 @@ def skewed(draw: np.random.Generator, seeds: int) -> tuple[NDArray[np.int64], ND
 
 def over_seeds_and_images(reps: int, seed: int) -> None:
     """Answers to every image: which interval holds the true difference, on these images and on new ones?"""
-    few = max(reps // 10, 1)
-    heading(
-        f"Coverage of intervals over seeds and {IMAGES} images (crossed bootstrap: {few} experiments)", reps
-    )
+    heading(f"Coverage of intervals over seeds and {IMAGES} images", reps)
     row("real effects of", "S", "t: these images", "crossed ANOVA: new images too",
-        "crossed bootstrap: new images too", "t, if taken for new images too")  # fmt: skip
-    rule(6)
+        "t, if taken for new images too")  # fmt: skip
+    rule(5)
     for of_seed in (0.0, 0.15):
         for of_image in (0.0, 1.0):
             effects = [name for name, sd in (("seed", of_seed), ("image", of_image)) if sd]
             for seeds in SEEDS:
                 draw = np.random.default_rng([seed, len(effects), int(of_image), seeds])
-                rates: dict[str, list[float]] = {"t": [], "crossed": [], "bootstrap": [], "wrong": []}
-                for number in range(reps):
+                rates: dict[str, list[float]] = {"t": [], "crossed": [], "wrong": []}
+                for _ in range(reps):
                     table, here = answers(draw, seeds, of_seed, of_image)
                     sums = table.sum(axis=1, dtype=np.int64)
                     t = paired_t(sums, IMAGES)
@@ -128,9 +124,6 @@ def over_seeds_and_images(reps: int, seed: int) -> None:
                     rates["t"].append(holds(t.low, t.high, here))
                     rates["crossed"].append(holds(crossed.low, crossed.high, 0.0))
                     rates["wrong"].append(holds(t.low, t.high, 0.0))
-                    if number < few:
-                        interval = crossed_bootstrap(table, resamples=400, seed=number)
-                        rates["bootstrap"].append(holds(*(interval or (None, None)), 0.0))
                 row(" and ".join(effects) or "neither", seeds, *(rate(values) for values in rates.values()))
 
 
@@ -231,37 +224,12 @@ def classified(draw: np.random.Generator, seeds: int) -> list[list[Predictions]]
     return arms
 
 
-def of_families(reps: int, seed: int) -> None:
-    """Losses that share a baseline, all equally good: how often is there any false alarm at all?"""
-    heading("Family-wise error: at least one false alarm", reps)
-    row("comparisons", "S", "no adjustment (t)", "Holm (t)", "Holm (sign-flip)", "Westfall–Young")
-    rule(6)
-    for models, losses in ((1, 4), (6, 4)):
-        for seeds in SEEDS:
-            draw = np.random.default_rng([seed, models, seeds])
-            experiments = reps if models == 1 else max(reps // 4, 1)
-            rates: dict[str, list[float]] = defaultdict(list)
-            for _ in range(experiments):
-                arms = np.rint(30 * draw.standard_normal((models, losses + 1, seeds))).astype(np.int64)
-                d = (arms[:, 1:] - arms[:, :1]).reshape(models * losses, seeds)
-                t = [paired_t(column, TOTAL).p for column in d]
-                rates["raw"].append(alarm(min(p for p in t if p is not None)))
-                rates["holm"].append(alarm(float(np.nanmin(holm(t)))))
-                rates["flip"].append(alarm(float(holm([sign_flip(column).p for column in d]).min())))
-                adjusted = westfall_young(d.T, resamples=2000).p_adjusted
-                rates["maxT"].append(alarm(float(adjusted.min())))
-            name = f"{losses} losses × {models} model{'s' * (models > 1)} ({experiments} experiments)"
-            row(name, seeds, *(rate(values) for values in rates.values()))
-
-
 def of_two_checkpoints(reps: int, seed: int) -> None:
     """Two networks on the same images; the alarms without, the coverage with a true difference."""
-    heading("Two checkpoints: false alarms of McNemar's test, coverage of Newcombe's intervals", reps)
-    row("images", "discordant", "exact", "mid-p", "asymptotic", "corrected", "Newcombe, paired",
-        "Newcombe, unpaired")  # fmt: skip
-    rule(8)
-    table_of = cache(mcnemar)
-    paired_of, unpaired_of = cache(newcombe_paired), cache(newcombe_unpaired)
+    heading("Two checkpoints: false alarms of McNemar's test, coverage of Newcombe's interval", reps)
+    row("images", "discordant", "exact", "mid-p", "asymptotic", "corrected", "Newcombe, paired")
+    rule(7)
+    table_of, interval_of = cache(mcnemar), cache(newcombe_paired)
     for images, discordant in ((300, 0.03), (300, 0.1), (20_800, 0.002), (20_800, 0.02)):
         draw = np.random.default_rng([seed, images, round(1000 * discordant)])
         even = draw.multinomial(images, [0.95 - discordant / 2, discordant / 2, discordant / 2,
@@ -269,19 +237,15 @@ def of_two_checkpoints(reps: int, seed: int) -> None:
         tests: list[McNemar] = [table_of(int(b), int(c)) for _, b, c, _ in even]
         uneven = draw.multinomial(images, [0.95 - discordant / 2, 0.7 * discordant, 0.3 * discordant,
                                            0.05 - discordant / 2], size=reps // 4)  # fmt: skip
-        paired: list[Difference] = [paired_of(*(int(cell) for cell in cells)) for cells in uneven]
-        right = 0.95 + 0.2 * discordant
-        drawn = draw.binomial(images, [right, right - 0.4 * discordant], size=(reps // 4, 2))
-        unpaired: list[Difference] = [unpaired_of(int(a), images, int(b), images) for a, b in drawn]
+        intervals: list[Difference] = [interval_of(*(int(cell) for cell in cells)) for cells in uneven]
         row(
             f"{images:,}",
             f"{discordant:.1%}",
             *(rate([alarm(getattr(test, name)) for test in tests])
               for name in ("exact", "mid_p", "asymptotic", "corrected")),
-            *(rate([holds(got.low, got.high, 0.4 * discordant) for got in intervals])
-              for intervals in (paired, unpaired)),
+            rate([holds(got.low, got.high, 0.4 * discordant) for got in intervals]),
         )  # fmt: skip
-    print(f"\nNewcombe's intervals: {reps // 4} experiments, true difference 0.4 × discordant.")
+    print(f"\nNewcombe's interval: {reps // 4} experiments, true difference 0.4 × discordant.")
 
 
 def alarm(p: float | None) -> float:

@@ -1,12 +1,11 @@
-"""How fast, and how close, are the statistics across runs and data sets beside the public packages?
+"""How fast, and how close, are the statistics across data sets beside the public packages?
 
-Exact almost stochastic order against deepsig, the stratified bootstrap against rliable, the Bayesian
-signed-rank test against baycomp: the same data, one thread, in alternating rounds, so that whatever else the
-machine does hits both alike. A package that cannot be imported is skipped. Install them beside the project,
-not into it (rliable wants an older arch, and that an older pandas):
+The probability of improvement against rliable, the Bayesian signed-rank test against baycomp: the same data,
+one thread, in alternating rounds, so that whatever else the machine does hits both alike. A package that
+cannot be imported is skipped. Install them beside the project, not into it (rliable wants an older arch, and
+that an older pandas):
 
-    pip install --target /tmp/peers --no-deps deepsig baycomp rliable 'arch<8' 'pandas<3' \\
-        absl-py dill psutil pytz tqdm
+    pip install --target /tmp/peers --no-deps baycomp rliable 'arch<8' 'pandas<3' absl-py pytz
     PYTHONPATH=/tmp/peers python benchmarks/peers.py [--rounds 5]
 """
 
@@ -26,9 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.statistics.aggregate import aggregate
 from bench.statistics.bayes import bayesian_signed_rank
-from bench.statistics.dominance import almost_stochastic_order
+from bench.statistics.improvement import probability_of_improvement
 
 Contender = Callable[[], tuple[float, ...]]
 """Returns the answer, to be compared."""
@@ -40,63 +38,40 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     print("| what | peer | peer, ms | bench, ms | ratio | slowest to fastest ratio |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
-    answers = [compare(rounds) for compare in (dominance, bootstrap, bayes)]
+    answers = [compare(rounds) for compare in (improvement, bayes)]
     print()
     for answer in answers:
         print(f"- {answer}")
 
 
-def dominance(rounds: int) -> str:
-    deepsig = load("deepsig.aso")
-    if deepsig is None:
-        return "deepsig cannot be imported: see the docstring"
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(0.3, 1, 20), rng.normal(0, 1, 20)
-
-    def theirs() -> tuple[float, ...]:
-        return (float(deepsig.aso(a, b, num_bootstrap_iterations=1000, show_progress=False, seed=1)),)
-
-    def ours() -> tuple[float, ...]:
-        found = almost_stochastic_order(a, b, resamples=1000, seed=1)
-        assert found.eps_min is not None
-        assert found.ratio is not None
-        return found.eps_min, found.ratio
-
-    their, our = race(
-        "almost stochastic order, 20 + 20 runs, 1,000 resamples", "deepsig", theirs, ours, rounds
-    )
-    steps = {dt: float(deepsig.compute_violation_ratio(a, b, dt=dt)) for dt in (5e-3, 1e-5)}
-    grid = ", ".join(f"{ratio:.6f} with a grid of {dt:g}" for dt, ratio in steps.items())
-    return (
-        f"ε_min: deepsig {their[0]:.4f}, bench {our[0]:.4f} (other draws). "
-        f"Violation ratio: bench {our[1]:.6f}, deepsig {grid}."
-    )
-
-
-def bootstrap(rounds: int) -> str:
+def improvement(rounds: int) -> str:
     library, metrics = load("rliable.library"), load("rliable.metrics")
     if library is None or metrics is None:
         return "rliable cannot be imported: see the docstring"
-    scores = np.random.default_rng(2).beta(5, 2, size=(5, 26, 10))
-    named = {str(method): each.T for method, each in enumerate(scores)}
+    first, second = np.random.default_rng(2).beta((5, 6), 2, size=(26, 10, 2)).transpose(2, 0, 1)
+    named = {"pair": (second.T, first.T)}
 
-    def iqm(values: np.ndarray) -> np.ndarray:
-        return np.array([metrics.aggregate_iqm(values)])
+    def probability(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+        return np.array([metrics.probability_of_improvement(ours, theirs)])
 
     def theirs() -> tuple[float, ...]:
         np.random.seed(3)  # noqa: NPY002 — the only one that it looks at
-        _, intervals = library.get_interval_estimates(named, iqm, reps=2000)
-        return tuple(float(bound) for each in intervals.values() for bound in each.ravel())
+        found, intervals = library.get_interval_estimates(named, probability, reps=2000)
+        return (float(found["pair"][0]), *map(float, intervals["pair"].ravel()))
 
     def ours() -> tuple[float, ...]:
-        found = aggregate(scores, resamples=2000, seed=3)
-        return tuple(float(bound) for pair in zip(found.low, found.high, strict=True) for bound in pair)
+        found = probability_of_improvement([*second], [*first], resamples=2000, seed=3)
+        assert found.low is not None
+        assert found.high is not None
+        return found.estimate, found.low, found.high
 
-    name = "stratified bootstrap of the interquartile mean, 5 × 26 × 10, 2,000 resamples"
+    name = "probability of improvement with its stratified bootstrap, 26 × 10 runs each, 2,000 resamples"
     their, our = race(name, "rliable", theirs, ours, rounds)
-    gap = max(abs(t - o) for t, o in zip(their, our, strict=True))
-    width = statistics.mean(high - low for low, high in zip(our[::2], our[1::2], strict=True))
-    return f"Interval bounds: at most {gap:.5f} apart, where intervals are {width:.5f} wide (other draws)."
+    shown = [f"{found[0]:.6f} [{found[1]:.4f}, {found[2]:.4f}]" for found in (their, our)]
+    return (
+        f"Probability of improvement: rliable {shown[0]}, bench {shown[1]}: other draws, and each bound "
+        "has a standard error of about 0.002."
+    )
 
 
 def bayes(rounds: int) -> str:
