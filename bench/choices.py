@@ -187,6 +187,17 @@ def load_callable(name: str) -> Any:
     return found
 
 
+def recordable(choice: Choice) -> bool:
+    """Whether a step may be recorded in which this takes part.
+
+    All that ``bench`` and its libraries bring may be, and of the user's own what says ``recordable = True``
+    itself: that is not inherited, as a subclass may do more.
+    """
+    if not isinstance(choice.options, ForeignOptions):
+        return True
+    return getattr(load_callable(choice.name), "__dict__", {}).get("recordable") is True
+
+
 def construct(kind: str, choice: Choice, *arguments: str) -> Callable[..., Any]:
     """What a ``module:callable`` of the user's own gives, to be called with these ``arguments``.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 from typing import Any
 
@@ -11,6 +12,12 @@ import torch
 
 from bench import __version__
 from bench.errors import BenchError
+
+_MEMORY = re.compile(
+    "out of memory|_STATUS_ALLOC_FAILED|ALLOCATION_FAILED|(CUBLAS|CUDNN|CUSOLVER)_STATUS_NOT_INITIALIZED"
+)
+"""In errors of CUDA, cuBLAS, cuDNN and cuSOLVER. A library that finds no room for its handle says that it is
+not initialized."""
 
 
 def prepare(name: str = "auto") -> torch.device:
@@ -55,14 +62,24 @@ def repeat_bits(device: torch.device) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it came of, is of memory: CUDA and its libraries have their own words."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _MEMORY.search(str(error)):
+        return True
+    before = error.__cause__ or error.__context__
+    return before is not None and is_out_of_memory(before)
+
+
 def is_lost(device: torch.device) -> bool:
-    """Whether this process can do nothing more on a device: an error of a GPU's kernel is for good."""
+    """Whether this process can do nothing more on a device: an error of a GPU's kernel is for good, and so is
+    a recording that ended in the middle."""
     if device.type != "cuda":
         return False
     try:
+        torch.rand(1, device=device)
         torch.cuda.synchronize(device)
-    except RuntimeError:
-        return True
+    except RuntimeError as error:  # not even that much room may be left while the error holds what it met
+        return not is_out_of_memory(error)
     return False
 
 

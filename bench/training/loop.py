@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bench import models
+from bench.choices import recordable
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.predictions import Predictions
@@ -43,6 +44,7 @@ def train(
     checkpoint_seconds: float = 60.0,
     keep_weights: bool = False,
     keep_probabilities: bool = False,
+    one_by_one: str = "",
 ) -> bool:
     """Train a run from where its folder says it is, and write its result there.
 
@@ -56,6 +58,7 @@ def train(
             seconds writes none.
         keep_weights: also write the weights of the epoch that counts.
         keep_probabilities: also keep the probability of every class for each test image.
+        one_by_one: why steps must not be recorded, of a run whose recording has failed.
 
     Returns:
         Whether the run is finished; False where it was stopped.
@@ -64,12 +67,18 @@ def train(
         Diverged: the loss became NaN or infinite.
         MetricError: the metric that chooses the epoch fails, or is no finite number.
         BenchError: the data set, the model or the loss cannot be built.
+        NotRecorded: a step could not be recorded; this process must not go on.
         OSError: the results folder cannot be written.
     """
     began = saved = time.monotonic()
     path = folder.path / "checkpoint.pt"
     training = Training(
-        run.resolve(), data, device, keep_weights=keep_weights, keep_probabilities=keep_probabilities
+        run.resolve(),
+        data,
+        device,
+        keep_weights=keep_weights,
+        keep_probabilities=keep_probabilities,
+        one_by_one=one_by_one,
     )
     try:
         state = checkpoint.load(path, device)
@@ -117,8 +126,14 @@ class Training:
         recorder: Recorder | None = None,
         keep_weights: bool = False,
         keep_probabilities: bool = False,
+        one_by_one: str = "",
     ) -> None:
-        """Build everything; ``recorder`` replays steps (default: on CUDA its graphs, on a CPU none)."""
+        """Build everything.
+
+        Args:
+            recorder: replays steps (default: on CUDA its graphs, on a CPU none).
+            one_by_one: why it must not.
+        """
         self.resolved = resolved
         self.metric = Metric.of(resolved.metric) if resolved.metric else None
         self.recipe = resolved.recipe
@@ -156,7 +171,11 @@ class Training:
         self.keep_weights = keep_weights
         self.kept: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
         self.take: Callable[[Tensor, Tensor], None] = self.step
-        if recorder is not None:
+        own = [choice.label() for choice in (resolved.model, resolved.loss) if not recordable(choice)]
+        if recorder is not None and (one_by_one or own):
+            why = one_by_one or f"`recordable = True` is not said by {' and '.join(own)}"
+            self.warnings.append(f"steps were launched one by one, which is slower: {why}")
+        elif recorder is not None:
             # A list, and no method of this object: circles would keep a GPU's memory after the run.
             self.take = Replayed(self.step, self.generator, recorder, self.warnings)
         self._start_epoch()

@@ -3,11 +3,12 @@ longer than the kernels themselves.
 
 A recording (a CUDA graph) repeats the same kernels on the same memory. So a step is recorded on inputs of its
 own, into which every batch is copied, once for each size of batch; what the host decides anew each step (the
-learning rate, the seed of dropout) lies in a tensor and in the generator, and replays read both. Everything
-else that the host does in a step happens once, at the recording. A loss or a model that counts its calls,
-draws random numbers on the host or makes a new tensor of an old one would silently stop doing so. Such code
-is looked for (:class:`bench.training.rehearsal.HostWatch`) and then taken step by step, as is what cannot be
-recorded at all, with a note in the result. The kernels are the same either way, and so are the bits.
+learning rate, the seed of dropout) lies in a tensor and in the generator. All else that the host does happens
+once, at the recording: a loss that counts its calls would silently stop. So only what says that it may be
+recorded is (:func:`bench.choices.recordable`), and a recording is held against steps, to the bit.
+
+Where that fails, the device may be left unusable: :class:`NotRecorded` ends the process, and the next one
+takes that run's steps one by one (:mod:`bench.launch.worker`).
 """
 
 from __future__ import annotations
@@ -21,17 +22,22 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bench.training.rehearsal import HostWatch, Rehearsal
+from bench.training.device import is_out_of_memory
 from bench.training.step import Step
 
 _UNREPEATABLE = "does not have a deterministic implementation"
+Take = Callable[[Tensor, Tensor], None]
+
+
+class NotRecorded(Exception):
+    """A step could not be recorded, or its recording is another step; this process is of no more use."""
 
 
 class Recorder(Protocol):
     """What records: the seam at which a device's graphs can be replaced."""
 
-    def aside(self) -> contextlib.AbstractContextManager[None]:
-        """Where steps are rehearsed before they are recorded."""
+    def aside(self, *, strict: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Where steps are rehearsed; ``strict``: asking the device for a value raises, as it would there."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what ``work`` makes the device do, without doing it; returns what does it, each time."""
@@ -46,12 +52,16 @@ class CudaRecorder:
         self.pool = torch.cuda.graph_pool_handle()
 
     @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
+    def aside(self, *, strict: bool = False) -> Iterator[None]:
         """On the stream that will be recorded: what libraries allocate for a stream is there by then."""
-        here = torch.cuda.current_stream()
+        here, mode = torch.cuda.current_stream(), torch.cuda.get_sync_debug_mode()
         self.stream.wait_stream(here)
-        with torch.cuda.stream(self.stream):
-            yield
+        try:
+            torch.cuda.set_sync_debug_mode("error" if strict else mode)
+            with torch.cuda.stream(self.stream):
+                yield
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
         here.wait_stream(self.stream)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
@@ -70,7 +80,7 @@ def _side_stream(index: int) -> torch.cuda.Stream:
 
 
 class Replayed:
-    """Takes steps by replaying them where that is possible, and one by one where it is not.
+    """Takes steps by replaying them.
 
     Args:
         step: what is recorded.
@@ -86,41 +96,64 @@ class Replayed:
         self.generator = generator
         self.recorder = recorder
         self.warnings = warnings
-        self.one_by_one = False
-        self._recordings: dict[tuple[torch.Size, torch.Size], _Recording] = {}
+        self._recordings: dict[tuple[torch.Size, torch.Size], Take] = {}
 
     def __call__(self, images: Tensor, target: Tensor) -> None:
-        """Take a step on a batch."""
-        form = images.shape, target.shape
-        if form not in self._recordings and not self.one_by_one:
-            self._prepare(images, target)
-        if self.one_by_one:
-            self.step(images, target)
-        else:
-            self._recordings[form](images, target)
+        """Take a step on a batch.
 
-    def _prepare(self, images: Tensor, target: Tensor) -> None:
-        """Rehearse on copies, record, and leave everything as it was; or note why not."""
-        inputs = images.clone(), target.clone()
-        before = Rehearsal(self.step, self.generator)
+        Raises:
+            NotRecorded: the first of its size could not be recorded.
+            torch.OutOfMemoryError: and other errors of memory, as libraries have them.
+        """
+        form = images.shape, target.shape
+        if form not in self._recordings:
+            self._recordings[form] = self._recorded(images.clone(), target.clone())
+        self._recordings[form](images, target)
+
+    def _recorded(self, images: Tensor, target: Tensor) -> Take:
+        """Rehearse, record and check, and leave everything as it was. The recording reads these two."""
+        put_back = _remembered(self.step, self.generator)
         with self.recorder.aside():
-            self._first_rehearsal(*inputs)  # builds what is built once; the second is as all others
-            watch = HostWatch(self.step, self.generator)
-            self.step(*inputs)
-            changed = watch.changed() or before.changed()
-        before.undo(caches=changed is None)
-        if changed:
-            self._refuse(changed)
-            return
+            self._first_rehearsal(images, target)  # builds what is built once; the second is as all others
         try:
+            with self.recorder.aside(strict=True):
+                self.step(images, target)
+            put_back()
             self.step.optimizer.zero_grad(set_to_none=True)  # gradients live in the recording's memory
-            replay = self.recorder.record(lambda: self.step(*inputs))
+            replay = self.recorder.record(lambda: self.step(images, target))
+
+            def take(batch: Tensor, labels: Tensor) -> None:
+                images.copy_(batch)
+                target.copy_(labels)
+                replay()
+
+            self._check(take, images.clone(), target.clone(), put_back)
         except Exception as error:  # whatever the driver, a library or a user's code objects to
-            self.step.optimizer.zero_grad(set_to_none=True)
-            self._refuse(_in_words(error))
-        else:
-            self._recordings[images.shape, target.shape] = _Recording(*inputs, replay)
-        before.undo(caches=not self.one_by_one)
+            if isinstance(error, NotRecorded) or is_out_of_memory(error):
+                raise
+            cause = error.__context__ or error  # the end of a recording that has failed raises once more
+            words = str(cause).strip().partition("\n")[0][:200]
+            raise NotRecorded(f"{type(cause).__name__}: {words}") from None
+        put_back()
+        return take
+
+    def _check(self, take: Take, images: Tensor, target: Tensor, put_back: Callable[[], None]) -> None:
+        """Replay and step from the same state, with another rate and seed: twice, as the first of two replays
+        may read what the second should find changed."""
+        replayed: dict[str, Tensor] = {}
+        for taken, there in ((take, contextlib.nullcontext()), (self.step, self.recorder.aside())):
+            put_back()
+            for rate in self.step.rates():
+                rate.mul_(0.7)
+            self.generator.manual_seed(1)
+            with there:
+                taken(images.flip(0), target.flip(0))
+                taken(images, target)
+            replayed = replayed or {name: tensor.clone() for name, tensor in self.step.tensors()}
+        for name, value in self.step.tensors():
+            if not torch.allclose(value, replayed[name], rtol=0, atol=0, equal_nan=True):
+                raise NotRecorded(f"a replay of it has other bits than the step itself: {name}")
+        self.step.optimizer.zero_grad(set_to_none=True)
 
     def _first_rehearsal(self, images: Tensor, target: Tensor) -> None:
         """Take a step. Where a part of it has no deterministic form on this device, do without and say so."""
@@ -137,32 +170,23 @@ class Replayed:
                 torch.use_deterministic_algorithms(True, warn_only=True)
                 self.step(images, target)
         for message in dict.fromkeys(str(warning.message) for warning in caught):
-            if _UNREPEATABLE in message:
-                self._note(f"its bits do not repeat: {message.split()[0]} has no deterministic form here")
-
-    def _note(self, warning: str) -> None:
-        if warning not in self.warnings:
-            self.warnings.append(warning)
-
-    def _refuse(self, reason: str) -> None:
-        self.one_by_one = True
-        self._recordings.clear()
-        self._note(f"steps were launched one by one, which is slower, as they cannot be replayed: {reason}")
+            note = f"its bits do not repeat: {message.split()[0]} has no deterministic form here"
+            if _UNREPEATABLE in message and note not in self.warnings:
+                self.warnings.append(note)
 
 
-def _in_words(error: BaseException) -> str:
-    """Why a recording failed. No caller keeps the cause: its trace would hold the training in memory."""
-    cause = error.__context__ or error  # the end of a recording that has failed raises once more
-    return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0][:200]}"
+def _remembered(step: Step, generator: torch.Generator) -> Callable[[], None]:
+    """What puts a training back to where it is now.
 
+    What the optimizer has not made yet becomes zero: so Adam's moments and counts begin, and a momentum of
+    zero does what no momentum did.
+    """
+    values, random = {name: tensor.detach().clone() for name, tensor in step.tensors()}, generator.get_state()
 
-class _Recording:
-    """A recorded step, and the memory from which it reads its batch."""
+    @torch.no_grad()
+    def put_back() -> None:
+        for name, tensor in step.tensors():
+            tensor.copy_(values[name]) if name in values else tensor.zero_()
+        generator.set_state(random)
 
-    def __init__(self, images: Tensor, target: Tensor, replay: Callable[[], None]) -> None:
-        self.images, self.target, self.replay = images, target, replay
-
-    def __call__(self, images: Tensor, target: Tensor) -> None:
-        self.images.copy_(images)
-        self.target.copy_(target)
-        self.replay()
+    return put_back

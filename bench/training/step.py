@@ -7,6 +7,7 @@ seed of dropout) is set before a step is taken.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -82,10 +83,14 @@ class Step:
             truth = target.argmax(dim=1) if target.is_floating_point() else target
             self.correct += (logits.argmax(dim=1) == truth).sum()
 
+    def rates(self) -> list[Tensor]:
+        """The learning rates that lie in tensors, which a recorded step reads at each replay."""
+        return [group["lr"] for group in self.optimizer.param_groups if isinstance(group["lr"], Tensor)]
+
     def set_rate(self, rate: float) -> None:
         """The learning rate of the next step."""
         for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):  # which a recorded step reads at each replay
+            if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
@@ -95,17 +100,21 @@ class Step:
         self.loss_sum.zero_()
         self.correct.zero_()
 
-    def modules(self) -> Iterator[torch.nn.Module]:
-        """Every module that takes part."""
-        yield from self.model.modules()
-        yield from self.objective.modules()
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor that a step changes in place, by name: sums, weights, statistics, rates, moments.
 
-    def tensors(self) -> list[Tensor]:
-        """Every tensor that a step changes in place and that is known by name: weights, statistics, sums."""
-        own = [self.loss_sum, self.correct]
-        for module in (self.model, self.objective):
-            own += [*module.parameters(), *module.buffers()]
-        return own
+        Those of the optimizer are there from its first step on.
+        """
+        yield from (("sum of losses", self.loss_sum), ("correct", self.correct))
+        for of, module in (("model", self.model), ("loss", self.objective)):
+            for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
+                yield f"{of}: {name}", tensor
+        for number, rate in enumerate(self.rates()):
+            yield f"rate {number}", rate
+        for number, moments in enumerate(self.optimizer.state.values()):
+            for name, value in moments.items():
+                if isinstance(value, Tensor):
+                    yield f"{name} {number}", value
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of a step, but for the sums."""

@@ -37,6 +37,19 @@ class FakeGraph(TorchDispatchMode):
                     old.copy_(new)
 
 
+class Onlooker(TorchDispatchMode):
+    """Does what is done, as a recording does it: some operations round another way if they are looked at."""
+
+    def __init__(self, strict: bool) -> None:
+        super().__init__()
+        self.strict = strict
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.strict and function is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("called a synchronizing CUDA operation")
+        return function(*args, **(kwargs or {}))
+
+
 class FakeRecorder:
     """Records. Unlike a GPU it also does what it records; that is undone as rehearsals are."""
 
@@ -45,8 +58,9 @@ class FakeRecorder:
         self.replays = 0
 
     @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        yield
+    def aside(self, *, strict: bool = False) -> Iterator[None]:
+        with Onlooker(strict):
+            yield
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         graph = FakeGraph()
@@ -59,14 +73,6 @@ class FakeRecorder:
             graph.replay()
 
         return replay
-
-
-class NoRecorder(FakeRecorder):
-    """Rehearses, and then cannot record."""
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        work()  # half of it may have been done
-        raise RuntimeError("not here\nand more lines that nobody wants to read")
 
 
 def _tensors(tree: Any) -> list[Tensor]:

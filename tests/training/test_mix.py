@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers import train_run
 from torchvision.transforms import v2
-from training.recorder import FakeRecorder, NoRecorder
+from training.recorder import FakeRecorder
 
 from bench.choices import choose
 from bench.results import RunFolder
@@ -123,8 +123,8 @@ def test_training_accuracy_counts_the_larger_part(make_suite: Make, tmp_path: Pa
 def test_mixed_steps_are_replayed(make_suite: Make, tmp_path: Path) -> None:
     run = make_suite(recipe=recipe("mixup")).runs()[0].resolve()
     histories = []
-    for recorder in (FakeRecorder(), NoRecorder()):
-        training = Training(run, tmp_path, prepare("cpu"), recorder)
+    for asked in ("", "one by one"):
+        training = Training(run, tmp_path, prepare("cpu"), FakeRecorder(), one_by_one=asked)
         for _ in training.steps():
             pass
         histories.append(training.end_epoch()["train_loss"])

@@ -1,22 +1,21 @@
-"""Recorded steps are the steps: the same bits, and where they cannot be, taken one by one, with a note."""
+"""Recorded steps are the steps, to the bit; what does not say that it may be recorded is taken one by one."""
 
 from __future__ import annotations
 
-import gc
-import weakref
+import itertools
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from training.recorder import FakeRecorder, NoRecorder
+from training.recorder import FakeGraph, FakeRecorder
 
+from bench.run import Resolved
 from bench.suite import Suite
-from bench.training.device import prepare
+from bench.training.device import is_out_of_memory, prepare
 from bench.training.loop import Training
-from bench.training.rehearsal import HostWatch
+from bench.training.replay import NotRecorded
 
 Make = Callable[..., Suite]
 
@@ -58,6 +57,11 @@ def assert_same(one: Training, other: Training) -> None:
         assert torch.equal(value, same_state[name]), name
 
 
+def taken(run: Resolved, folder: Path) -> Training:
+    """One step at a time, with all that goes with a recorder but recordings."""
+    return Training(run, folder, prepare("cpu"), FakeRecorder(), one_by_one="the test says so")
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_replayed_steps_give_the_bits_of_steps_taken(
@@ -66,26 +70,23 @@ def test_replayed_steps_give_the_bits_of_steps_taken(
     suite = make_suite(
         **{**EVERYTHING, "recipe": {**EVERYTHING["recipe"], "optimizer": optimizer, "precision": precision}}
     )
-    run, device = suite.runs()[0].resolve(), prepare("cpu")
+    run = suite.runs()[0].resolve()
     recorder = FakeRecorder()
-    replayed = Training(run, tmp_path, device, recorder)
-    assert_same(replayed, Training(run, tmp_path, device, NoRecorder()))
+    replayed = Training(run, tmp_path, prepare("cpu"), recorder)
+    assert_same(replayed, taken(run, tmp_path))
     assert recorder.recordings == 2  # one for each size of batch
-    assert recorder.replays == 2 * 7
+    assert recorder.replays == 2 * 7 + 4  # each is held against two steps
     assert replayed.warnings == []
 
 
-def test_what_cannot_be_recorded_is_taken_step_by_step(make_suite: Make, tmp_path: Path) -> None:
+def test_one_step_at_a_time_is_said_and_has_the_same_bits(make_suite: Make, tmp_path: Path) -> None:
     # In float64, as numbers of Python's are, the rate in a tensor changes nothing: even that is the same.
-    run, device = make_suite(**EVERYTHING).runs()[0].resolve(), prepare("cpu")
-    refused = Training(run, tmp_path, device, NoRecorder())
-    [group] = refused.step.optimizer.param_groups
+    run = make_suite(**EVERYTHING).runs()[0].resolve()
+    stepped = taken(run, tmp_path)
+    [group] = stepped.step.optimizer.param_groups
     group["lr"] = group["lr"].double()
-    assert_same(refused, Training(run, tmp_path, device))
-    [warning] = refused.warnings
-    assert "one by one" in warning
-    assert "RuntimeError: not here" in warning
-    assert "nobody" not in warning
+    assert_same(stepped, Training(run, tmp_path, prepare("cpu")))
+    assert stepped.warnings == ["steps were launched one by one, which is slower: the test says so"]
 
 
 def test_replaying_goes_on_from_a_checkpoint_to_the_same_bits(make_suite: Make, tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_checkpoint_of_a_cpu_goes_on_where_steps_are_replayed(make_suite: Make, 
     resumed.load_state(stopped.state())
     trained(resumed)
     assert resumed.warnings == []
-    assert recorder.replays == 2 * 7 - 1
+    assert recorder.replays == 2 * 7 - 1 + 4
 
 
 @pytest.mark.parametrize(
@@ -130,160 +131,219 @@ def test_models_of_libraries_are_replayed(make_suite: Make, tmp_path: Path, mode
         baseline=None,
         recipe={"epochs": 1, "batch_size": 6},
     )
-    run, device = suite.runs()[0].resolve(), prepare("cpu")
-    replayed = Training(run, tmp_path, device, recorder := FakeRecorder())
+    run = suite.runs()[0].resolve()
+    replayed = Training(run, tmp_path, prepare("cpu"), recorder := FakeRecorder())
     _, [line] = trained(replayed)
-    assert (recorder.recordings, recorder.replays, replayed.warnings) == (1, 3, [])
+    assert (recorder.recordings, recorder.replays, replayed.warnings) == (1, 3 + 2, [])
     # Not to the bit: this recorder looks on at each operation, which then rounds another way in EfficientNet.
-    _, [taken] = trained(Training(run, tmp_path, device, NoRecorder()))
-    assert line["train_loss"] == pytest.approx(taken["train_loss"], rel=1e-3)
+    _, [other] = trained(taken(run, tmp_path))
+    assert line["train_loss"] == pytest.approx(other["train_loss"], rel=1e-3)
 
 
-MODULES = {
-    "counts": "class Loss:\n    calls = 0\n    def __call__(self, logits, target):\n"
-    "        self.calls += 1\n        return cross_entropy(logits, target) / self.calls\n",
-    "counts in its file": "calls = 0\ndef Loss(logits, target):\n"
-    "    global calls\n    calls += 1\n    return cross_entropy(logits, target) / calls\n",
-    "keeps another tensor": "class Loss(torch.nn.Module):\n    def __init__(self):\n"
+# -------------------------------------------------------------------- what does something on the host
+
+STATEFUL = {
+    "class attribute": "class Loss:\n    calls = 0\n    def __call__(self, logits, target):\n"
+    "        type(self).calls += 1\n        return cross_entropy(logits, target) / self.calls\n",
+    "generator of numpy": "import numpy\ndice = numpy.random.default_rng(0)\ndef Loss(logits, target):\n"
+    "    return cross_entropy(logits, target) * dice.random()\n",
+    "generator of random": "import random\ndice = random.Random(0)\ndef Loss(logits, target):\n"
+    "    return cross_entropy(logits, target) * dice.random()\n",
+    "generator of torch": "dice = torch.Generator()\ndef Loss(logits, target):\n"
+    "    return cross_entropy(logits, target) * float(torch.rand((), generator=dice).numpy())\n",
+    "helper object": "class Helper:\n    calls = 0\nclass Loss:\n    def __init__(self):\n"
+    "        self.helper = Helper()\n    def __call__(self, logits, target):\n"
+    "        self.helper.calls += 1\n        return cross_entropy(logits, target) / self.helper.calls\n",
+    "iterator": "import itertools\nnumbers = itertools.count(1)\ndef Loss(logits, target):\n"
+    "    return cross_entropy(logits, target) / next(numbers)\n",
+    "closure": "def make():\n    calls = 0\n    def loss(logits, target):\n        nonlocal calls\n"
+    "        calls += 1\n        return cross_entropy(logits, target) / calls\n    return loss\n"
+    "Loss = make()\n",
+    "nested list": "class Loss:\n    def __init__(self):\n        self.seen = [[0]]\n"
+    "    def __call__(self, logits, target):\n        self.seen[0][0] += 1\n"
+    "        return cross_entropy(logits, target) / self.seen[0][0]\n",
+    "another tensor": "class Loss(torch.nn.Module):\n    def __init__(self):\n"
     "        super().__init__()\n"
     "        self.register_buffer('mean', torch.ones(()))\n    def forward(self, logits, target):\n"
     "        loss = cross_entropy(logits, target)\n        self.mean = .9 * self.mean + loss.detach()\n"
     "        return loss / self.mean\n",
-    "rolls dice": "import random\ndef Loss(logits, target):\n"
-    "    return cross_entropy(logits, target) * random.random()\n",
-    "rolls numpy's dice": "import numpy\ndef Loss(logits, target):\n"
-    "    return cross_entropy(logits, target) * numpy.random.rand()\n",
-    "asks for a value": "def Loss(logits, target):\n    loss = cross_entropy(logits, target)\n"
-    "    return loss / (1 + loss.item())\n",
-    "keeps a list": "class Loss:\n    def __init__(self):\n        self.seen = []\n"
-    "    def __call__(self, logits, target):\n        loss = cross_entropy(logits, target)\n"
-    "        self.seen.append(loss.detach())\n        return loss / len(self.seen)\n",
-    "counts in a list": "class Loss:\n    def __init__(self):\n        self.calls = [0]\n"
-    "    def __call__(self, logits, target):\n        self.calls[0] += 1\n"
-    "        return cross_entropy(logits, target) / self.calls[0]\n",
-    "counts in a dictionary": "state = {'calls': 0}\ndef Loss(logits, target):\n"
-    "    state['calls'] += 1\n    return cross_entropy(logits, target) / state['calls']\n",
-    "keeps the last three": "from collections import deque\nclass Loss:\n    def __init__(self):\n"
-    "        self.last = deque(maxlen=3)\n    def __call__(self, logits, target):\n"
-    "        self.last.append(cross_entropy(logits, target))\n"
-    "        return self.last[-1] / (1 + float(len(self.last)))\n",
-    "counts as numpy does": "import numpy\nclass Loss:\n    calls = numpy.int64(0)\n"
-    "    def __call__(self, logits, target):\n        self.calls = self.calls + numpy.int64(1)\n"
-    "        return cross_entropy(logits, target) / int(self.calls)\n",
-    "begins otherwise": "class Loss:\n    begun = False\n    def __call__(self, logits, target):\n"
-    "        loss = cross_entropy(logits, target)\n        loss = loss if self.begun else loss / 2\n"
-    "        self.begun = True\n        return loss\n",
-    "remembers the last": "class Loss:\n    def __call__(self, logits, target):\n"
-    "        loss = cross_entropy(logits, target)\n        last = getattr(self, 'last', 1.0)\n"
-    "        self.last = loss.detach()\n        return loss / (1 + last)\n",
 }
 
 
+NUMBERS = itertools.count()
+
+
 @pytest.fixture
-def own_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+def own_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Write a loss; each time under another name, so that none has the state of an earlier one."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def write(code: str) -> str:
-        name = f"own_{abs(hash(code))}"
+    def write(code: str, recordable: bool = False) -> str:
+        name = f"own_{next(NUMBERS)}"
         head = "import torch\nfrom torch.nn.functional import cross_entropy\n"
-        (tmp_path / f"{name}.py").write_text(head + code)
+        (tmp_path / f"{name}.py").write_text(head + code + "Loss.recordable = True\n" * recordable)
         return f"{name}:Loss"
 
     return write
 
 
-@pytest.mark.parametrize("kind", MODULES)
-def test_a_loss_that_does_things_on_the_host_is_not_replayed(
-    make_suite: Make, tmp_path: Path, kind: str, own_loss: Callable[[str], str]
+@pytest.mark.parametrize("kind", STATEFUL)
+def test_a_loss_with_state_of_its_own_is_not_recorded(
+    make_suite: Make, tmp_path: Path, kind: str, own_loss: Callable[..., str]
 ) -> None:
-    suite = make_suite(**{**EVERYTHING, "losses": own_loss(MODULES[kind])})
-    training = Training(suite.runs()[0].resolve(), tmp_path, prepare("cpu"), recorder := FakeRecorder())
-    trained(training)
-    assert recorder.replays == 0
+    """It is taken step by step, and no rehearsal has counted: the bits of a training that has no recorder."""
+    of_recorder, of_none = (
+        make_suite(**{**EVERYTHING, "losses": own_loss(STATEFUL[kind])}).runs()[0].resolve() for _ in "12"
+    )
+    training = Training(of_recorder, tmp_path, prepare("cpu"), recorder := FakeRecorder())
+    [group] = training.step.optimizer.param_groups
+    group["lr"] = group["lr"].double()
+    assert_same(training, Training(of_none, tmp_path, prepare("cpu")))
+    assert recorder.recordings == 0
     [warning] = training.warnings
     assert "one by one" in warning
-
-
-def test_a_tensor_of_the_host_that_is_changed_in_place_is_seen(
-    make_suite: Make, tmp_path: Path, own_loss: Callable[[str], str]
-) -> None:
-    """A GPU's recording would hold its value for ever. Here all tensors are the host's: so it is asked."""
-    code = (
-        "class Loss:\n    def __init__(self):\n        self.calls = torch.zeros(())\n"
-        "    def __call__(self, logits, target):\n        self.calls += 1\n"
-        "        return cross_entropy(logits, target) / self.calls\n"
-    )
-    run = make_suite(**{**EVERYTHING, "losses": own_loss(code)}).runs()[0].resolve()
-    step = Training(run, tmp_path, prepare("cpu"), NoRecorder()).step
-    watch = HostWatch(step, SimpleNamespace(device=torch.device("cuda")))  # type: ignore[arg-type]
-    assert watch.changed() is None
-    step.objective(torch.zeros(2, 10), torch.zeros(2, dtype=torch.long))
-    assert watch.changed() == "'calls', on the CPU, is changed at every step"
-
-
-def test_a_training_that_could_not_be_recorded_is_let_go(make_suite: Make, tmp_path: Path) -> None:
-    run = make_suite(**EVERYTHING).runs()[0].resolve()
-    training = Training(run, tmp_path, prepare("cpu"), NoRecorder())
-    gc.disable()  # a GPU's memory does not wait for it
-    try:
-        next(steps := training.steps())
-        next(steps)
-        assert training.warnings
-        left = weakref.ref(training.step.model)
-        del training, steps
-        assert left() is None
-    finally:
-        gc.enable()
-
-
-STATEFUL = [
-    "counts", "keeps another tensor", "keeps a list", "counts in a list", "keeps the last three",
-    "counts as numpy does", "begins otherwise", "remembers the last",
-]  # fmt: skip
+    assert "`recordable = True` is not said by own_" in warning
 
 
 @pytest.mark.parametrize("kind", STATEFUL)
-def test_rehearsals_leave_no_trace_in_a_loss(
-    make_suite: Make, tmp_path: Path, own_loss: Callable[[str], str], kind: str
+def test_one_that_says_so_wrongly_is_found_out(
+    make_suite: Make, tmp_path: Path, kind: str, own_loss: Callable[..., str]
 ) -> None:
-    run = make_suite(**{**EVERYTHING, "losses": own_loss(MODULES[kind])}).runs()[0].resolve()
-    rehearsed = Training(run, tmp_path, prepare("cpu"), NoRecorder())
-    [group] = rehearsed.step.optimizer.param_groups
-    group["lr"] = group["lr"].double()
-    assert_same(rehearsed, Training(run, tmp_path, prepare("cpu")))
-    if kind == "counts":
-        assert rehearsed.step.objective.function.calls == 2 * 7  # type: ignore[union-attr]
-
-
-def test_a_mask_that_a_loss_makes_once_is_recorded(
-    make_suite: Make, tmp_path: Path, own_loss: Callable[[str], str]
-) -> None:
-    code = (
-        "masks = {}\ndef Loss(logits, target):\n    if len(target) not in masks:\n"
-        "        masks[len(target)] = torch.ones(len(target))\n"
-        "    return (masks[len(target)] * cross_entropy(logits, target, reduction='none')).mean()\n"
+    """Replays do not do what the next steps do: so their bits are others."""
+    run = (
+        make_suite(**{**EVERYTHING, "losses": own_loss(STATEFUL[kind], recordable=True)}).runs()[0].resolve()
     )
-    run = make_suite(**{**EVERYTHING, "losses": own_loss(code)}).runs()[0].resolve()
-    replayed = Training(run, tmp_path, prepare("cpu"), recorder := FakeRecorder())
-    assert_same(replayed, Training(run, tmp_path, prepare("cpu"), NoRecorder()))
-    assert recorder.replays == 2 * 7
+    with pytest.raises(NotRecorded, match="a replay of it has other bits than the step itself: "):
+        trained(Training(run, tmp_path, prepare("cpu"), FakeRecorder()))
+
+
+PURE = "def Loss(logits, target):\n    return cross_entropy(logits, target)\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "may"),
+    [
+        (PURE, True),
+        ("class Loss:\n    def __call__(self, logits, target):\n"
+         "        return cross_entropy(logits, target)\n", True),
+        ("class Parent:\n    recordable = True\nclass Loss(Parent):\n"
+         "    def __call__(self, logits, target):\n        return cross_entropy(logits, target)\n", False),
+        (PURE + "Loss.recordable = 1\n", False),
+        ("from torch.nn import CrossEntropyLoss as Loss\n", False),
+    ],
+)  # fmt: skip
+def test_only_what_says_so_itself_is_recorded(
+    make_suite: Make, tmp_path: Path, code: str, may: bool, own_loss: Callable[..., str]
+) -> None:
+    run = make_suite(**{**EVERYTHING, "losses": own_loss(code, recordable=may)}).runs()[0].resolve()
+    training = Training(run, tmp_path, prepare("cpu"), recorder := FakeRecorder())
+    assert_same(training, taken(run, tmp_path))
+    assert (recorder.recordings > 0) == (training.warnings == []) == may
+
+
+def test_a_model_of_ones_own_says_so_too(
+    make_suite: Make, tmp_path: Path, own_loss: Callable[..., str]
+) -> None:
+    code = "def Loss(channels, classes):\n    return torch.nn.Sequential(torch.nn.Flatten(), " \
+        "torch.nn.Linear(64, classes))\n"  # fmt: skip
+    for may in (False, True):
+        run = make_suite(**{**EVERYTHING, "models": own_loss(code, recordable=may)}).runs()[0].resolve()
+        training = Training(run, tmp_path, prepare("cpu"), recorder := FakeRecorder())
+        trained(training)
+        assert (recorder.recordings > 0) == (training.warnings == []) == may
 
 
 def test_a_statistic_that_a_loss_keeps_in_place_is_replayed(
-    make_suite: Make, tmp_path: Path, own_loss: Callable[[str], str]
+    make_suite: Make, tmp_path: Path, own_loss: Callable[..., str]
 ) -> None:
-    code = MODULES["keeps another tensor"].replace(
+    code = STATEFUL["another tensor"].replace(
         "self.mean = .9 * self.mean + loss.detach()", "self.mean.mul_(.9).add_(loss.detach())"
     ).replace("loss / self.mean", "loss / self.mean.clone()")  # fmt: skip
-    run = make_suite(**{**EVERYTHING, "losses": own_loss(code)}).runs()[0].resolve()
+    run = make_suite(**{**EVERYTHING, "losses": own_loss(code, recordable=True)}).runs()[0].resolve()
     replayed = Training(run, tmp_path, prepare("cpu"), recorder := FakeRecorder())
-    assert_same(replayed, Training(run, tmp_path, prepare("cpu"), NoRecorder()))
-    assert recorder.replays == 2 * 7
+    assert_same(replayed, taken(run, tmp_path))
+    assert recorder.replays == 2 * 7 + 4
+
+
+# ------------------------------------------------------------------------------- where recording fails
+
+
+def test_a_step_that_asks_for_a_value_is_not_recorded(
+    make_suite: Make, tmp_path: Path, own_loss: Callable[..., str]
+) -> None:
+    """Seen in the rehearsal already: a recording that breaks off may leave the device unusable."""
+    code = (
+        "def Loss(logits, target):\n    loss = cross_entropy(logits, target)\n    return loss / loss.item()\n"
+    )
+    run = make_suite(**{**EVERYTHING, "losses": own_loss(code, recordable=True)}).runs()[0].resolve()
+    with pytest.raises(NotRecorded, match=r"^RuntimeError: called a synchronizing CUDA operation$"):
+        trained(Training(run, tmp_path, prepare("cpu"), FakeRecorder()))
+
+
+class Raises(FakeRecorder):
+    """Cannot record, as something else than the end of the recording says."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__()
+        self.cause = cause
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        work()  # half of it may have been done
+        try:
+            raise self.cause
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+def test_a_recording_that_fails_says_why(make_suite: Make, tmp_path: Path) -> None:
+    run = make_suite(**EVERYTHING).runs()[0].resolve()
+    cause = ValueError("not here\nand more lines that nobody wants to read")
+    with pytest.raises(NotRecorded, match=r"^ValueError: not here$"):
+        trained(Training(run, tmp_path, prepare("cpu"), Raises(cause)))
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
+        MemoryError(),
+    ],
+    ids=lambda cause: str(cause)[:50],
+)
+def test_no_memory_for_a_recording_is_no_memory(make_suite: Make, tmp_path: Path, cause: Exception) -> None:
+    run = make_suite(**EVERYTHING).runs()[0].resolve()
+    with pytest.raises(RuntimeError, match="previous error during capture") as caught:
+        trained(Training(run, tmp_path, prepare("cpu"), Raises(cause)))
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+class Drops(FakeRecorder):
+    """Records all but the last operation that writes to memory of the step's own."""
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        graph = FakeGraph()
+        with graph:
+            work()
+        graph.operations.pop()
+        return graph.replay
+
+
+def test_a_recording_that_is_another_step_is_not_used(make_suite: Make, tmp_path: Path) -> None:
+    run = make_suite(**EVERYTHING).runs()[0].resolve()
+    with pytest.raises(NotRecorded, match="other bits than the step itself: correct"):
+        trained(Training(run, tmp_path, prepare("cpu"), Drops()))
 
 
 @pytest.mark.filterwarnings("ignore:max_unpooling2d")
 def test_an_operation_without_a_deterministic_form_is_done_without_and_noted(
-    make_suite: Make, tmp_path: Path, own_loss: Callable[[str], str]
+    make_suite: Make, tmp_path: Path, own_loss: Callable[..., str]
 ) -> None:
     code = (
         "def Loss(logits, target):\n"
@@ -292,7 +352,7 @@ def test_an_operation_without_a_deterministic_form_is_done_without_and_noted(
         "    one = torch.nn.functional.max_unpool2d(ones, torch.zeros(1, 1, 1, 1, dtype=torch.long), 1)\n"
         "    return cross_entropy(logits, target) * one.squeeze()\n"
     )
-    run = make_suite(**{**EVERYTHING, "losses": own_loss(code)}).runs()[0].resolve()
+    run = make_suite(**{**EVERYTHING, "losses": own_loss(code, recordable=True)}).runs()[0].resolve()
     training = Training(run, tmp_path, prepare("cpu"), FakeRecorder())
     torch.use_deterministic_algorithms(True)
     try:
