@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.disk import check_writable
 from bench.errors import BenchError
+from bench.launch.gpus import gpus_here
 from bench.launch.logs import tail
 from bench.launch.pack import Pack, git_state
 from bench.launch.preflight import prepare, unfinished
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint
 QUIET_SECONDS = 3.0  # that another launcher may take before a person is told
-DEVICES = Path("/dev")  # where NVIDIA's driver puts a file for each GPU
 MOST_DEATHS = 3  # of workers on the same run, or before any run
 
 
@@ -84,7 +84,7 @@ def train_here(
 
 def crew_size(workers: int | None, device: str) -> int:
     """How many workers there will be: as asked, or one a GPU (until it is measured), or one a core."""
-    gpus = _gpus() if device != "cpu" else []
+    gpus = gpus_here() if device != "cpu" else []
     return workers or len(gpus) or len(os.sched_getaffinity(0))
 
 
@@ -104,7 +104,7 @@ class Crew:
         self.results = results
         self.runs = list(runs)
         self.folders = [RunFolder(results, run.id) for run in runs]
-        self.gpus = _gpus() if device != "cpu" else []
+        self.gpus = gpus_here() if device != "cpu" else []
         self.size = min(crew_size(workers, device), len(self.runs))
         self.folder = (
             results / suite.name / "jobs" / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
@@ -134,7 +134,7 @@ class Crew:
             return
         say("measuring how many runs to train side by side on a GPU")
         cores = len(os.sched_getaffinity(0)) // gpus
-        with side_by_side(self.pack, len(self.runs) // gpus, cores, self.gpus[0]) as count:
+        with side_by_side(self.pack, len(self.runs) // gpus, cores, self.gpus[0], say) as count:
             say(f"{count} side by side on each of {gpus} GPUs")
             self.size = min(count * gpus, len(self.runs))
             yield
@@ -269,21 +269,3 @@ def _terminated_is_interrupted() -> Iterator[None]:
 def _has_attempt(folder: RunFolder, job: str) -> bool:
     # Not the last attempt only: another worker may have taken the run up already.
     return any(attempt.get("job") == job for attempt in folder.info().get("attempts", []))
-
-
-def _gpus() -> list[int]:
-    """Numbers of the NVIDIA devices that this process may use, without importing torch for it.
-
-    Raises:
-        BenchError: they have names in the environment, which submitit does not take.
-    """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:  # CUDA counts those that are there, whatever their files are called in a container
-        return list(range(len([*DEVICES.glob("nvidia[0-9]*")])))
-    names = [name.strip() for name in visible.split(",") if name.strip()]
-    if named := [name for name in names if not name.lstrip("-").isdigit()]:
-        raise BenchError(
-            f"CUDA_VISIBLE_DEVICES: found '{named[0]}'; to train on this machine, expected numbers such as "
-            "0,1 (--device cpu trains without a GPU; on Slurm any name will do)"
-        )
-    return [int(name) for name in names if int(name) >= 0]

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, PlainSerializer
 
+from bench import __version__
 from bench.disk import write_atomically
 from bench.run import Run, canonical
 
@@ -71,9 +72,10 @@ class Pack(BaseModel):
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result."""
-    names = ("lossbench", "torch", "torchvision", "timm", "numpy")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+    """Versions of Python and of the packages that decide a result; a checkout need not be installed."""
+    names = ("torch", "torchvision", "timm", "numpy")
+    versions = {name: metadata.version(name) for name in names}
+    return {"python": platform.python_version(), "lossbench": __version__, **versions}
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -10,21 +10,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.launch.pack import Pack
-
-if TYPE_CHECKING:
-    from bench.training.loop import Training
-
-REHEARSED = 4  # steps before the first answer
 
 
 def main(path: Path) -> None:
     """Say what a run needs, then answer until standard input ends."""
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever else is printed here is no answer
     pack = Pack.read(path)
     sys.path[:0] = [folder for folder in pack.search_path if folder not in sys.path]
@@ -35,35 +28,31 @@ def main(path: Path) -> None:
 
     device = prepare(pack.device)
     training = Training(pack.runs[0].resolve(), pack.data, device)
-    for number, _ in enumerate(training.steps(), start=1):
-        if number > REHEARSED:
-            break
+    for _ in zip(range(5), training.steps(), strict=False):  # four steps: all is there by then
+        pass
     # The last batch of an epoch, and its end, need memory of their own.
     training.taken = max(training.taken, training.data.steps_per_epoch - 1)
     for _ in training.steps():
         pass
     training.end_epoch()
+    memory, available = 0, 2**62
     if device.type == "cuda":
         memory, (available, _) = torch.cuda.max_memory_reserved(), torch.cuda.mem_get_info()
-    else:
-        memory, available = 0, 2**62
-    print(json.dumps({"memory": memory, "available": available + memory}), file=answers, flush=True)
-    steps = _endless(training)
+    print(json.dumps({"memory": memory, "available": available + memory}), file=answers)
+    steps = training.steps()
     for line in sys.stdin:
         began, taken = time.monotonic(), 0
         while time.monotonic() - began < float(line):
-            next(steps)
-            taken += 1
+            for _ in steps:
+                taken += 1
+                break
+            else:
+                training.end_epoch()
+                steps = training.steps()
         if device.type == "cuda":
             torch.cuda.synchronize()
         rate = taken * training.recipe.batch_size / (time.monotonic() - began)
-        print(json.dumps({"rate": rate}), file=answers, flush=True)
-
-
-def _endless(training: Training) -> Iterator[None]:
-    while True:
-        yield from training.steps()
-        training.end_epoch()
+        print(json.dumps({"rate": rate}), file=answers)
 
 
 if __name__ == "__main__":

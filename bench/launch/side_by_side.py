@@ -8,10 +8,12 @@ overlap; without it the GPU takes turns.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,21 +21,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.launch.gpus import by_uuid
+
 MOST = 16
 GAIN = 1.05  # by which twice as many must train more images in a second
 SECONDS = 2.0  # of one measurement
 CONTEXT = 700 * 2**20  # bytes that CUDA itself takes for a process, about
 PATIENCE = 120.0  # seconds that a probe may take to answer: some have hung for ever under MPS
+ENDING = 10.0  # seconds that a probe or MPS may take to end
 SHARE = 0.9  # of a GPU's memory that may be planned for
 
 
 def choose(measure: Callable[[int], float], most: int) -> int:
-    """The number of processes that train most: doubled for as long as that is worth it.
-
-    Args:
-        measure: images a second that so many processes train together.
-        most: that there may be, at least 1.
-    """
+    """The number of processes that together train most images a second: doubled while it pays."""
     best, rate = 1, measure(1)
     while best < most:
         more = min(2 * best, most)
@@ -50,33 +50,37 @@ def at_most(cores: int, runs: int, available: int, each: int) -> int:
     return max(1, min(MOST, cores, runs, int(SHARE * available) // max(each, 1)))
 
 
+class Silent(Exception):
+    """A probe has died, or says nothing for long; its last words."""
+
+
 class Probe:
     """A process that trains a run for as long as it is told to, and forgets it."""
 
     def __init__(self, pack: Path, gpu: int | None) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         if gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
-        pipe = subprocess.PIPE
+            environment["CUDA_VISIBLE_DEVICES"] = by_uuid(str(gpu))
+        self.errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.launch.probe", str(pack)],
-            stdin=pipe,
-            stdout=pipe,
-            stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
             env=environment,
         )
 
     def hear(self) -> dict[str, Any]:
-        """What it says next. Raises EOFError where it has died, or says nothing for long."""
+        """What it says next. Raises Silent where it has died, or says nothing for :data:`PATIENCE`."""
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
-            raise EOFError
-        line = self.process.stdout.readline()
-        if not line:
-            raise EOFError
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        ready = select.select([self.process.stdout], [], [], PATIENCE)[0]
+        if ready and (line := self.process.stdout.readline()):
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        self.errors.seek(0)
+        words = self.errors.read().strip().splitlines()[-1:] or ["it said nothing"]
+        raise Silent(words[0] if ready else f"no answer in {PATIENCE:g} s; its last words: {words[0]}")
 
     def go(self) -> None:
         """Have it train for :data:`SECONDS`."""
@@ -85,19 +89,17 @@ class Probe:
         self.process.stdin.flush()
 
     def end(self) -> None:
-        """End it."""
+        """End it, or leave it to itself where not even that ends it: a driver may hang."""
         self.process.kill()
-        self.process.communicate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(ENDING)
 
 
-def calibrate(pack: Path, runs: int, cores: int, gpu: int | None) -> int | None:
-    """Measure how many processes one GPU does most with; None: not even one could be measured.
+def calibrate(pack: Path, runs: int, cores: int, gpu: int | None, say: Callable[[str], None]) -> int | None:
+    """Measure how many processes one GPU does most with; None: none could be measured, and why is said.
 
-    Args:
-        pack: whose first run is taken for all of them.
-        runs: there are.
-        cores: of the machine that these processes may use.
-        gpu: its number; None: the one that this process sees.
+    Trained is the first of a pack's ``runs``, on so many ``cores`` and the GPU of this number (None: the one
+    that this process sees).
     """
     probes = [Probe(pack, gpu)]
     try:
@@ -107,7 +109,7 @@ def calibrate(pack: Path, runs: int, cores: int, gpu: int | None) -> int | None:
         for ready, probe in enumerate(probes[1:], start=1):
             try:
                 probe.hear()
-            except EOFError:  # no room for so many
+            except Silent:  # no room for so many
                 most = ready
                 break
         for probe in probes[most:]:
@@ -119,7 +121,8 @@ def calibrate(pack: Path, runs: int, cores: int, gpu: int | None) -> int | None:
             return sum(float(probe.hear()["rate"]) for probe in probes[:count])
 
         return choose(measure, most)
-    except (EOFError, BrokenPipeError):  # out of memory, or no GPU for it
+    except (Silent, BrokenPipeError) as error:  # out of memory, or no GPU for it
+        say(f"how many runs a GPU trains at once could not be measured: {error}")
         return None
     finally:
         for probe in probes:
@@ -127,53 +130,51 @@ def calibrate(pack: Path, runs: int, cores: int, gpu: int | None) -> int | None:
 
 
 @contextlib.contextmanager
-def side_by_side(pack: Path, runs: int, cores: int, gpu: int | None) -> Iterator[int]:
+def side_by_side(
+    pack: Path, runs: int, cores: int, gpu: int | None, say: Callable[[str], None]
+) -> Iterator[int]:
     """How many processes to start on one GPU, and MPS for as long as they run, where that works."""
     with contextlib.ExitStack() as stack:
         count = None
         if stack.enter_context(multi_process_service()):
-            count = calibrate(pack, runs, cores, gpu)
-            if count in (None, 1):
-                stack.close()
+            count = calibrate(pack, runs, cores, gpu, say)
+        if count in (None, 1):
+            stack.close()
         if count is None:
-            count = calibrate(pack, runs, cores, gpu)
+            count = calibrate(pack, runs, cores, gpu, say)
         yield count or 1
 
 
 @contextlib.contextmanager
 def multi_process_service() -> Iterator[bool]:
-    """NVIDIA's MPS, started and stopped by us, in folders of its own; whether that worked.
+    """NVIDIA's MPS as a child of ours, with a folder of its own; whether there is one.
 
-    One that somebody else has started, and named in the environment, is used and left alone.
+    One that somebody else has started, and named in the environment, is used and left alone. GPUs are named
+    by UUIDs on both sides, as a daemon that sees some of them numbers them anew.
     """
     control = shutil.which("nvidia-cuda-mps-control")
     if control is None or "CUDA_MPS_PIPE_DIRECTORY" in os.environ:
         yield False
         return
-    folder = Path(tempfile.mkdtemp(prefix="mps-"))
-    own = {"CUDA_MPS_PIPE_DIRECTORY": str(folder), "CUDA_MPS_LOG_DIRECTORY": str(folder)}
-    # A daemon that sees some GPUs only numbers them anew, and its clients would take others or none.
-    environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"} | own
-    try:
-        started = _ask(control, "-d", environment=environment)
-        if started:
-            os.environ.update(own)
-        yield started
-    finally:
-        # Also where it seems not to have started; in no case that of somebody else.
-        _ask(control, said="quit -t 10\n", environment=environment)
-        for name in own:
-            os.environ.pop(name, None)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _ask(*command: str, environment: dict[str, str], said: str = "") -> bool:
-    nowhere = subprocess.DEVNULL  # a daemon may keep a pipe open for as long as it lives
-    try:
-        done = subprocess.run(
-            command, input=said, text=True, env=environment, stdout=nowhere, stderr=nowhere, timeout=30,
-            check=False,
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    own = {"CUDA_VISIBLE_DEVICES": by_uuid(visible)} if visible else {}
+    with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:
+        os.environ.update(own, CUDA_MPS_PIPE_DIRECTORY=folder, CUDA_MPS_LOG_DIRECTORY=folder)
+        nowhere = subprocess.DEVNULL
+        daemon = subprocess.Popen(
+            [control, "-f"],  # in the foreground, and ended by the kernel where this process is killed
+            stdin=nowhere, stdout=nowhere, stderr=nowhere,
+            preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGTERM),  # PR_SET_PDEATHSIG
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        try:
+            yield True
+        finally:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run([control], input=b"quit -t 10\n", stdout=nowhere, stderr=nowhere, timeout=30)
+            daemon.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.wait(ENDING)
+            daemon.kill()
+            del os.environ["CUDA_MPS_PIPE_DIRECTORY"], os.environ["CUDA_MPS_LOG_DIRECTORY"]
+            if visible:
+                os.environ["CUDA_VISIBLE_DEVICES"] = visible

@@ -17,11 +17,12 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bench.disk import is_storage_trouble
 from bench.errors import BenchError
 from bench.launch import slurm
+from bench.launch.gpus import choose_gpu
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.preflight import unfinished
 from bench.launch.side_by_side import side_by_side
@@ -35,6 +36,7 @@ WAIT_SECONDS = 0.5  # between looks at runs that another worker is training
 END_SECONDS = 600.0  # that Slurm may take to end a job which it was asked to queue again
 HELPER_SECONDS = 60.0  # that the other processes of a job may take to save their states
 OUT_OF_MEMORY = "out of memory"
+NOT_RECORDED = "a step could not be recorded"
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,10 @@ def work_together(path: Path, pack: Pack, stop: StopFlag) -> bool:
     This process only looks after them, so that MPS ends when none is left that uses it. What they leave, as
     there was no memory for it beside others or a process died of it, is trained afterwards, alone.
     """
-    _choose_gpu()
+    choose_gpu(shared=pack.launcher is None)
     cores = len(os.sched_getaffinity(0))
-    with side_by_side(path, len(pack.runs), cores, gpu=None) as count:
-        print(f"{time.strftime('%H:%M:%S')} {count} processes side by side", file=sys.stderr, flush=True)
+    with side_by_side(path, len(pack.runs), cores, None, _say) as count:
+        _say(f"{count} processes side by side")
         command = [
             sys.executable,
             "-c",
@@ -182,8 +184,7 @@ def work(pack: Pack, stop: StopFlag) -> bool:
     if pack.launcher is not None:
         stop.launcher = pack.launcher
     check_versions(pack)
-    if pack.launcher is None:
-        _choose_gpu()
+    choose_gpu(shared=pack.launcher is None)
     # One thread, set before torch is imported: two would round sums in another order.
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     sys.path[:0] = [folder for folder in pack.search_path if folder not in sys.path]
@@ -204,13 +205,6 @@ def work(pack: Pack, stop: StopFlag) -> bool:
     return not stop.raised
 
 
-def _choose_gpu() -> None:
-    """Of a job's GPUs, one for each of its processes in turn; before torch sees any."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    if len(visible) > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible[int(os.environ.get("SLURM_LOCALID", 0)) % len(visible)]
-
-
 def _attempt(run: Run, pack: Pack, device: torch.device, stop: StopFlag) -> bool:
     """Train one run unless that is not needed. False: another process is at it."""
     folder = RunFolder(pack.results, run.id)
@@ -227,11 +221,11 @@ def _attempt(run: Run, pack: Pack, device: torch.device, stop: StopFlag) -> bool
 
 def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: StopFlag) -> None:
     """Train one claimed run. Whatever its code raises is its failure, but not what the machine does."""
-    import torch
-
     from bench.training import device as devices
     from bench.training.loop import train
+    from bench.training.replay import NotRecorded
 
+    outcomes = [str(earlier.get("outcome", "")) for earlier in folder.info().get("attempts", [])]
     attempt = {
         **devices.fingerprint(device),
         "started": time.time(),
@@ -250,6 +244,7 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
             should_stop=stop,
             keep_weights=pack.keep_weights,
             keep_probabilities=pack.keep_probabilities,
+            one_by_one=next((outcome for outcome in outcomes if outcome.startswith(NOT_RECORDED)), ""),
         )
     except OSError as error:
         if is_storage_trouble(pack.results, error):
@@ -257,22 +252,31 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
         _fail(run, folder, f"{type(error).__name__}: {error}")
     except BenchError as error:
         _fail(run, folder, str(error))
+    except NotRecorded as error:
+        # It may have left the device as if it were recording still. The next process goes on from the last
+        # checkpoint, and takes this run's steps one by one.
+        _end(run, folder, f"{NOT_RECORDED}: {error}")
     except Exception as error:
-        # Libraries of CUDA's have words of their own for it.
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "_STATUS_ALLOC_FAILED" in str(error):
-            if pack.launcher is None:  # not this run's fault alone: tried with fewer side by side
-                folder.end_attempt(OUT_OF_MEMORY)
-                _note(run, f"{OUT_OF_MEMORY}: {error}")
-            else:
-                _fail(run, folder, f"{OUT_OF_MEMORY} on {device}: {error}")
-            return
-        if devices.is_lost(device):
+        full, lost = devices.is_out_of_memory(error), devices.is_lost(device)
+        if full and pack.launcher is not None:
+            _fail(run, folder, f"{OUT_OF_MEMORY} on {device}: {error}")
+        elif full:  # not this run's fault alone: tried with fewer side by side
+            folder.end_attempt(OUT_OF_MEMORY)
+            _note(run, f"{OUT_OF_MEMORY}: {error}")
+        elif not lost:
+            _fail(run, folder, f"{type(error).__name__}: {error}")
+        if lost:
             # An error on a GPU, of this run or of one beside it, ends all that a process can do there. Who
             # looks after this process counts its deaths, and fails the run that it keeps dying of.
-            folder.end_attempt(f"{device} was lost: {error}")
-            _note(run, f"{device} was lost\n{traceback.format_exc()}")
-            os._exit(1)
-        _fail(run, folder, f"{type(error).__name__}: {error}")
+            _end(run, folder, None if full else f"{device} was lost: {error}")
+
+
+def _end(run: Run, folder: RunFolder, outcome: str | None) -> NoReturn:
+    """End this process at once: the exception under way came of a device that is of no more use to it."""
+    if outcome is not None:
+        folder.end_attempt(outcome)
+    _note(run, f"ends its process\n{traceback.format_exc()}")
+    os._exit(1)
 
 
 def _fail(run: Run, folder: RunFolder, reason: str) -> None:
@@ -283,4 +287,8 @@ def _fail(run: Run, folder: RunFolder, reason: str) -> None:
 
 
 def _note(run: Run, words: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} run {run.id} {words}", file=sys.stderr, flush=True)
+    _say(f"run {run.id} {words}")
+
+
+def _say(words: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from helpers import attempts, bench, finish_run, start, states, wait_for
 
 from bench.design import as_it_stands
 from bench.errors import BenchError
-from bench.launch import local
+from bench.launch import gpus
 from bench.results import RunFolder
 from bench.suite import Suite, load
 
@@ -49,19 +49,19 @@ def test_gpus_are_numbered_as_cuda_does(
     files: list[str],
     expected: list[int],
 ) -> None:
-    monkeypatch.setattr(local, "DEVICES", tmp_path)
+    monkeypatch.setattr(gpus, "DEVICES", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     for name in files:
         (tmp_path / name).touch()
-    assert local._gpus() == expected
+    assert gpus.gpus_here() == expected
 
 
 def test_gpus_with_names_are_refused_and_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-4d1f")
     with pytest.raises(BenchError, match=r"CUDA_VISIBLE_DEVICES: found 'MIG-4d1f'; .*expected numbers"):
-        local._gpus()
+        gpus.gpus_here()
 
 
 def test_suite_is_trained_once(write_suite: Write, tmp_path: Path) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.launch.pack import Pack
+from bench.launch.pack import Pack, installed_versions
 from bench.run import Run
 from bench.suite import Suite
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def pack_of(runs: list[Run], folder: Path) -> Pack:
@@ -42,3 +47,17 @@ def test_what_runs_share_is_written_once(make_suite: Callable[..., Suite], tmp_p
     cells = len(make_suite().cells)
     assert len(json.loads(many.read_text())["runs"]["descriptions"]) == cells
     assert many.stat().st_size - few.stat().st_size < 12 * cells * 1000
+
+
+def test_a_checkout_that_is_not_installed_has_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the one that it would have: jobs of the two may share their results."""
+    installed, known = installed_versions(), metadata.version
+
+    def version(name: str) -> str:
+        if name == "lossbench":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert installed_versions() == installed
+    assert installed["lossbench"] == tomllib.loads(PROJECT.read_text())["project"]["version"]
