@@ -53,6 +53,9 @@ def small_cnn(channels: int, classes: int) -> nn.Module:
     )
 
 
+small_cnn.recordable = True
+
+
 def saved(path: str) -> tuple[np.ndarray, ...]:
     """A data set that ``throughput.py`` has put into a file, as ``module:callable`` takes it."""
     with np.load(path) as file:
