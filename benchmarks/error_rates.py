@@ -54,6 +54,7 @@ def main() -> None:
     over_seeds(args.reps, args.seed)
     over_seeds_and_images(args.reps, args.seed)
     over_numbers(args.reps, args.seed)
+    of_a_mean(args.reps, args.seed)
     of_two_checkpoints(10 * args.reps, args.seed)
 
 
@@ -222,6 +223,23 @@ def classified(draw: np.random.Generator, seeds: int) -> list[list[Predictions]]
         runs = special.softmax(logits, axis=-1)
         arms.append([Predictions.from_probabilities(run, labels) for run in runs])
     return arms
+
+
+def of_a_mean(reps: int, seed: int) -> None:
+    """Why there is no bootstrap over seeds."""
+    heading("Intervals of a mean over seeds: how often they hold it", reps)
+    row("normal differences", "Student's t", "BCa, 2,000 resamples")
+    rule(3)
+    for seeds in SEEDS:
+        draw = np.random.default_rng([seed, seeds])
+        rates: dict[str, list[float]] = {"t": [], "bca": []}
+        for _ in range(reps):
+            values = np.rint(30 * draw.standard_normal(seeds)).astype(np.int64)
+            t = paired_t(values, TOTAL)
+            bca = stats.bootstrap((values,), np.mean, n_resamples=2000, method="BCa", rng=draw)
+            rates["t"].append(holds(t.low, t.high, 0.0))
+            rates["bca"].append(holds(*bca.confidence_interval, 0.0))
+        row(f"{seeds} seeds", *(rate(times) for times in rates.values()))
 
 
 def of_two_checkpoints(reps: int, seed: int) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bench.comparisons.adjustment import Adjustment, Test
 from bench.comparisons.comparison import Adjusted, Collapse, Comparison, Key, Metric, Seed
-from bench.comparisons.designs import Adjustment, Design, Test, why_withheld
+from bench.comparisons.designs import Design, why_withheld
 from bench.comparisons.failures import compare_failures, holds_with_failed_last
 from bench.comparisons.pairings import Pairing, Scores
 from bench.statistics.crossed import Crossed

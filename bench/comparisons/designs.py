@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from bench.comparisons.comparison import Adjusted, Equivalence, Key, Looks, Metric, NewImages, Seeds
+from bench.comparisons.adjustment import (
+    Adjustment,
+    Test,
+    adjusted_by_look,
+    by_bonferroni,
+    sign_flips,
+    testable,
+    together,
+)
+from bench.comparisons.comparison import Adjusted, Key, Metric, NewImages, Seeds
 from bench.comparisons.pairings import (
     Pairing,
     Scores,
@@ -26,10 +35,8 @@ from bench.comparisons.pairings import (
     table_of,
 )
 from bench.statistics.crossed import Crossed
-from bench.statistics.equivalence import tost
-from bench.statistics.flips import PATHS, Family, Said
+from bench.statistics.flips import PATHS, Family
 from bench.statistics.paired import PairedT, p_of_t, paired_t, t_interval
-from bench.statistics.permutation import SignFlip, countable, sign_flip
 from bench.statistics.planning import (
     minimum_detectable_effect,
     seeds_for_effect,
@@ -37,49 +44,13 @@ from bench.statistics.planning import (
     spread_at_most,
 )
 from bench.statistics.ranks import Superiority, paired_superiority
-from bench.statistics.resampled import Posterior
 from bench.statistics.rotations import DRAWS, Smallest, rotate
-from bench.statistics.stopping import Standing
-from bench.statistics.unpaired import Welch, brunner_munzel, welch
+from bench.statistics.stopping import FEWEST, Standing
+from bench.statistics.unpaired import brunner_munzel, welch
 from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse
 
-FEWEST = 5
-"""Seeds from which on anything is decided: with fewer no test over seeds holds α (docs/statistics.md)."""
-MOST_SIMULATED = 100_000
-"""Differences of comparisons with too many seeds for all their flips: ten seconds' work."""
 TEST_SET, FINISHED, SOUND = "on this test set", "among runs that finished", "among sound runs"
 """Scopes that are narrower than all losses trained so, on new images too."""
-
-
-@dataclass(frozen=True)
-class Test:
-    """What the numbers of a pairing say by themselves."""
-
-    difference: PairedT | Welch | None = None
-    p: float | None = None
-    superiority: Superiority | None = None
-    sequence: Looks | None = None
-    posterior: Posterior | None = None
-    detectable: float | None = None
-    note: str = ""
-
-    @property
-    def estimate(self) -> float | None:
-        """The difference."""
-        return self.difference.estimate if self.difference else None
-
-
-@dataclass(frozen=True)
-class Adjustment:
-    """What holds for the whole family, one a test; in words how; and what could not be done."""
-
-    adjusted: Sequence[Adjusted]
-    by: str
-    flips: Sequence[SignFlip | None] = ()
-    """Of each test by itself, where signs of seeds can be flipped; empty where they never are."""
-    each: float | None = None
-    """Level of Student's interval of each comparison, where that is the same for all."""
-    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +62,8 @@ class Design:
     """What pairs two runs."""
     here: ClassVar[str] = TEST_SET
     """The scope of a verdict that nothing is known of beyond."""
+    fixed: ClassVar[bool] = True
+    """Whether the number of seeds was: else a p that is for that would not be valid."""
     alpha: float
     judge: Literal["rotations", "flips"] = "rotations"
     """Of paired seeds: Student's t at one level for all, by rotating residuals; or flips of whole seeds."""
@@ -125,7 +98,7 @@ class Design:
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
         """Intervals that hold together, and the p that agree with them."""
-        signs, notes = _flips(pairings)
+        signs, notes = sign_flips(pairings)
         made = (
             self._by_flips(pairings, tests) if self.judge == "flips" else self._by_rotations(pairings, tests)
         )
@@ -196,7 +169,7 @@ class Design:
         if here is not None and ends is not None:
             reach = max((ends[1] - ends[0]) / 2, (here.high - here.low) / 2 * se / known.se)
             interval = Interval(centre - reach, centre + reach, 1 - share)
-        return NewImages(crossed, interval, p_of_t(centre / se, df), discordant)
+        return NewImages(crossed, interval, p_of_t(centre / se, df) if self.fixed else None, discordant)
 
     def verdict(
         self, pairing: Pairing, adjusted: Adjusted, said: Word, new: NewImages | None, *, failed_last: bool
@@ -365,18 +338,6 @@ def beats(pairing: Pairing, alpha: float) -> Superiority:
     return paired_superiority(pairing.sign * pairing.differences, 1 - alpha)
 
 
-def testable(test: Test) -> bool:
-    """Whether there are enough seeds, and any variance among them.
-
-    Without variance there is nothing to go by: often such runs do not depend on their seed at all, and then
-    many equal differences are one difference.
-    """
-    known = test.difference
-    if known is None or test.p is None:
-        return False
-    return (known.n if isinstance(known, PairedT) else min(known.n_loss, known.n_baseline)) >= FEWEST
-
-
 def why_not_tested(test: PairedT, unit: str = "seed") -> str:
     """Why nothing is decided, where nothing can be."""
     if test.n == 1:
@@ -403,119 +364,6 @@ def why_withheld(pairing: Pairing, said: Word) -> str:
         f"neither a verdict in its favour nor an interval: it collapsed in {ours} of {runs} runs, and the "
         f"baseline in {theirs} of {of_baseline}"
     )
-
-
-def _interval(result: PairedT | Welch, confidence: float, level: float) -> Interval | None:
-    """At ``confidence``, which makes all of a family hold at ``level``."""
-    ends = result.interval(confidence)
-    return Interval(*ends, level) if ends else None
-
-
-def adjusted_by_look(
-    known: PairedT | Welch | None, metric: Metric, said: Said | None, alpha: float
-) -> Adjusted:
-    """What a look says, with the intervals that decide."""
-    if known is None or said is None:
-        return Adjusted()
-    equivalence = None
-    if metric.limit is not None:
-        inside = around(known, said.critical_equivalence, 1 - 2 * alpha)
-        equivalence = Equivalence(said.p_equivalence, inside)
-    return Adjusted(said.p, "flips", around(known, said.critical, 1 - alpha), equivalence)
-
-
-def around(result: PairedT | Welch, reach: float, level: float) -> Interval | None:
-    """Δ ± ``reach`` standard errors."""
-    if result.estimate is None or not result.se or not math.isfinite(reach):
-        return None
-    return Interval(result.estimate - reach * result.se, result.estimate + reach * result.se, level)
-
-
-def by_bonferroni(pairings: Sequence[Pairing], tests: Sequence[Test], alpha: float) -> Adjustment:
-    """Each comparison at α/K, and equivalence by Holm: valid whatever they have to do with each other."""
-    return together(pairings, tests, alpha, "bonferroni", lambda members: Smallest((len(members),), (None,)))
-
-
-def together(
-    pairings: Sequence[Pairing],
-    tests: Sequence[Test],
-    alpha: float,
-    name: Literal["rotations", "bonferroni"],
-    family: Callable[[Sequence[int]], Smallest],
-) -> Adjustment:
-    """One level for the intervals of all comparisons; for equivalence, one for those that are left.
-
-    Equivalence steps down: what the first level, of 2α for all, shows to be equivalent leaves the family, and
-    the rest has a level for fewer. The chance of calling one that is not equivalent stays at α (Holm, 1979),
-    and an interval that decides lies within the margin exactly where its loss is equivalent.
-
-    Args:
-        family: how small the smallest p of some of the tests comes out where nothing differs.
-    """
-    tested = [k for k, test in enumerate(tests) if testable(test)]
-    adjusted = [Adjusted()] * len(tests)
-    if not tested:
-        return Adjustment(adjusted, "no method")
-    smallest = family(tested)
-    each, equivalences = smallest.level(alpha), _step_down(pairings, tests, tested, alpha, family)
-    for k in tested:
-        known, p = tests[k].difference, tests[k].p
-        assert known is not None
-        assert p is not None
-        interval = _interval(known, 1 - each, 1 - alpha)
-        adjusted[k] = Adjusted(smallest.chance(p), name, interval, equivalences.get(k))
-    by = "one level for all, by rotations of residuals" if name == "rotations" else "Bonferroni"
-    if name == "rotations" and smallest.bounded:
-        by += ", and by Bonferroni where there are too many seeds for that"
-    return Adjustment(adjusted, by, each=1 - each)
-
-
-def _step_down(
-    pairings: Sequence[Pairing],
-    tests: Sequence[Test],
-    tested: Sequence[int],
-    alpha: float,
-    family: Callable[[Sequence[int]], Smallest],
-) -> dict[int, Equivalence]:
-    """Of those that have a margin."""
-    one_sided: dict[int, float] = {}
-    for k in tested:
-        known, limit = tests[k].difference, pairings[k].metric.limit
-        if known is not None and limit is not None and (p := tost(known, limit)) is not None:
-            one_sided[k] = p
-    found: dict[int, Equivalence] = {}
-    left, least = list(one_sided), 0.0
-    while left:
-        smallest = family(left)
-        level = smallest.level(2 * alpha)
-        # Of two sides, one; never below the p itself, nor below that of a comparison which left before.
-        adjusted = {
-            k: max(smallest.chance(min(2 * p, 1.0)) / 2, p, least) for k in left for p in [one_sided[k]]
-        }
-        shown = [k for k in left if 2 * one_sided[k] < level]
-        for k in shown or left:
-            known = tests[k].difference
-            assert known is not None
-            found[k] = Equivalence(adjusted[k], _interval(known, 1 - level, 1 - 2 * alpha))
-        left = [k for k in left if k not in shown] if shown else []
-        least = max((adjusted[k] for k in shown), default=least)
-    return found
-
-
-def _flips(pairings: Sequence[Pairing]) -> tuple[list[SignFlip | None], list[str]]:
-    """Exactly where that can be done; and a note where it takes too long even by chance."""
-    exact = [countable(pairing.differences) for pairing in pairings]
-    many = sum(len(pairing.seeds) for pairing, all_ in zip(pairings, exact, strict=True) if not all_)
-    flips = [
-        sign_flip(pairing.differences)
-        if pairing.seeds and pairing.total and (all_ or many <= MOST_SIMULATED)
-        else None
-        for pairing, all_ in zip(pairings, exact, strict=True)
-    ]
-    if many <= MOST_SIMULATED:
-        return flips, []
-    long = f"{many:,} differences take too long"
-    return flips, [f"p of sign flips (flip) is left out where there are too many to count: {long}"]
 
 
 def fewest_flipped(alpha: float) -> int:

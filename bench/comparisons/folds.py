@@ -6,20 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from bench.comparisons.adjustment import Adjustment, Test, by_bonferroni
 from bench.comparisons.comparison import Adjusted, Metric, Seeds
-from bench.comparisons.designs import (
-    FEWEST,
-    Adjustment,
-    Design,
-    Test,
-    beats,
-    by_bonferroni,
-    percent,
-    why_not_tested,
-)
+from bench.comparisons.designs import Design, beats, percent, why_not_tested
 from bench.comparisons.pairings import Pairing
 from bench.statistics.planning import minimum_detectable_effect
 from bench.statistics.resampled import corrected_t, correlated_posterior
+from bench.statistics.stopping import FEWEST
 
 DATA_SET = "on this data set"
 """The scope of all verdicts: folds are drawn from one data set, and so is what they test on."""

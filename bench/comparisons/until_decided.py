@@ -7,21 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from bench.comparisons.comparison import Adjusted, Equivalence, Key, Looks, Metric, NewImages, Seed, Seeds
-from bench.comparisons.designs import (
-    Adjustment,
-    Design,
-    Test,
-    adjusted_by_look,
-    around,
-    beats,
-    paired,
-    testable,
-    why_not_tested,
-    withheld,
-)
+from bench.comparisons.adjustment import Adjustment, Test, adjusted_by_look, around, testable
+from bench.comparisons.comparison import Adjusted, Equivalence, Key, Looks, Metric, Seed, Seeds
+from bench.comparisons.designs import Design, beats, paired, why_not_tested, withheld
 from bench.comparisons.pairings import Pairing, Scores, against, by_seed, flags
-from bench.statistics.crossed import Crossed
 from bench.statistics.equivalence import tost
 from bench.statistics.flips import PATHS
 from bench.statistics.paired import PairedT
@@ -39,6 +28,7 @@ class UntilDecided(Design):
     """
 
     name: ClassVar[str] = "sequential"
+    fixed: ClassVar[bool] = False
     plan: Plan = field(kw_only=True)
     order: Sequence[Seed] = field(kw_only=True)
     """All seeds that there may be, in the order in which they are added."""
@@ -90,18 +80,6 @@ class UntilDecided(Design):
             return said
         closed = pairing.standing is not None and pairing.standing.outcome is Outcome.EQUIVALENT
         return said if closed else Word.UNDECIDED
-
-    def new_images(
-        self,
-        crossed: Crossed,
-        discordant: float | None,
-        test: Test,
-        adjusted: Adjusted,
-        said: Word,
-        family: int,
-    ) -> NewImages:
-        """p of a fixed number of seeds would not be valid."""
-        return replace(super().new_images(crossed, discordant, test, adjusted, said, family), p=None)
 
     def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
         """The rule itself adds them."""

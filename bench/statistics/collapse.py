@@ -4,8 +4,9 @@ The rule, stated before any data: a run is flagged where it is worse than the me
 5 points and by more than 6 pooled MADs, the pooled MAD being the median over the cells of one data set ×
 model of their median absolute deviations (not scaled). A metric that has no points has 6 pooled MADs alone,
 and a pooled MAD of 0 flags nothing then. Of few runs a MAD is often small by chance, so that it counts
-n/(n − 2) times in a cell of n: of normal runs without any collapse, at most one cell in a hundred is then
-flagged, whether it has 5 runs or 40 (without, 1 in 20 of those with 5). Two runs have no rest to be far from.
+n/(n − 2) times in a cell of n: of normal runs none of which has collapsed, fewer than one cell in fifty is
+then flagged, whether it has 5 runs or 40 (``tests/statistics/test_collapse.py``). Two runs have no rest to
+be far from.
 
 No test holds its error for *the mean over all runs* where one arm collapses rarely: ten runs show nothing of
 a collapse in 1 of 20 with probability .6. So two things are named in its place: the difference of runs that

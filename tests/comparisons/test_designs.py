@@ -489,7 +489,7 @@ def test_too_many_differences_to_flip_even_by_chance_are_left_out_and_said(
     arms = {loss: arm(draw.integers(880, 920, 70).tolist()) for loss in ("ce", "a", "b")}
     whole = compared(arms)
     assert all(c.flips is not None and not c.flips.exact for c in whole.comparisons)
-    monkeypatch.setattr("bench.comparisons.designs.MOST_SIMULATED", 139)
+    monkeypatch.setattr("bench.comparisons.adjustment.MOST_SIMULATED", 139)
     found = compared(arms)
     assert [c.flips for c in found.comparisons] == [None, None]
     assert found.notes == (

@@ -148,9 +148,9 @@ def test_what_is_noted_of_secondary_metrics_is_not_taken_for_the_first(
     for run in suite.runs():
         mae = run.text == suite.cells[1].text
         finish_run(run, tmp_path, 900 - 9 * mae - run.seed % 7 * (3 - mae), 1000, nll=draw.uniform(0.1, 0.2))
-    monkeypatch.setattr("bench.comparisons.designs.MOST_SIMULATED", 69)
+    monkeypatch.setattr("bench.comparisons.adjustment.MOST_SIMULATED", 69)
     monkeypatch.setattr(
-        "bench.comparisons.designs.countable", lambda differences: np.max(differences) > 10**6
+        "bench.comparisons.adjustment.countable", lambda differences: np.max(differences) > 10**6
     )
     made = report(suite, tmp_path)
     assert [c.verdict.word for c in made.comparisons if c.verdict] == ["inferior"]
@@ -158,7 +158,7 @@ def test_what_is_noted_of_secondary_metrics_is_not_taken_for_the_first(
     [note] = [note for note in made.notes if "70 differences take too long" in note]
     assert note.startswith("p of sign flips")
     monkeypatch.setattr(
-        "bench.comparisons.designs.countable", lambda differences: np.max(differences) < 10**6
+        "bench.comparisons.adjustment.countable", lambda differences: np.max(differences) < 10**6
     )
     made = report(suite, tmp_path)
     [note] = [note for note in made.notes if "70 differences take too long" in note]

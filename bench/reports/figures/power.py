@@ -16,12 +16,12 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bench.comparisons.comparison import Comparison, Metric
-from bench.comparisons.designs import FEWEST
 from bench.reports.figures import style
 from bench.reports.figures.material import Material, NothingToDraw, Sketch
 from bench.reports.figures.panels import sheets
 from bench.statistics.paired import PairedT
 from bench.statistics.planning import minimum_detectable_effect
+from bench.statistics.stopping import FEWEST
 
 POINTS = 24
 """Numbers of seeds at which a curve is computed."""
