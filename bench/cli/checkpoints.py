@@ -119,7 +119,7 @@ def export(
     A run that kept none (its suite has no keep_weights) is trained again here, and its answers are compared.
     """
     _one_thread()
-    asked = load(suite, names=False) if suite is not None else None
+    asked = load(suite, results, names=False) if suite is not None else None
     sys.path[:0] = [str(Path.cwd())]
     from bench.checkpoints.repetition import recorded, weights_of
     from bench.datasets import load as load_images

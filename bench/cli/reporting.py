@@ -46,11 +46,12 @@ def report(
     from bench.reports.beside import beside, lay_beside
     from bench.reports.render.terminal import clear, show
 
-    asked = load(suite, seeds, scale, names=False)
+    asked = load(suite, results, seeds, scale, names=False)
     if other and watch:
         raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
     if other:
-        pairs = lay_beside(asked, str(suite), other, partial(load, scale=scale, names=False), results)
+        read = partial(load, results=results, scale=scale, names=False)
+        pairs = lay_beside(asked, str(suite), other, read, results)
         return print_blocks(pairs, beside(pairs), as_json)
     try:
         made, shown, coming = look(asked, results, figures)
@@ -182,7 +183,7 @@ def track(
     from bench.tracking.record import look_at
     from bench.tracking.store import default_uri, shown
 
-    asked = load(suite, seeds, scale, names=False)
+    asked = load(suite, results, seeds, scale, names=False)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
     synced = mirror.sync(aloud=True)
     now = as_it_stands(asked, results)
@@ -210,7 +211,7 @@ def ui(
     command = [] if there else ui_command(results, uri, port)
     page = shown(uri).rstrip("/") if there else f"http://127.0.0.1:{port}"
     if suite is not None:
-        mirror = Mirror(load(suite, scale=scale, names=False), results, uri)
+        mirror = Mirror(load(suite, results, scale=scale, names=False), results, uri)
         mirror.sync(aloud=True)
         own = mirror.own_page(page)
         page = mirror.page(page)

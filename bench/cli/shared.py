@@ -23,8 +23,19 @@ if TYPE_CHECKING:
     from bench.reports.schema import Report
 
 
-def load(path: Path, seeds: int | None = None, scale: Scale = "full", *, names: bool = True) -> Suite:
-    """Read a suite; ``names``: also ask libraries and the user's modules whether they have what it names."""
+def load(
+    path: Path,
+    results: Path | None,
+    seeds: int | None = None,
+    scale: Scale = "full",
+    *,
+    names: bool = True,
+) -> Suite:
+    """Read a suite for this results folder.
+
+    Args:
+        names: also ask libraries and the user's modules whether they have what it names.
+    """
     sys.path[:0] = search_path(path)
     asked = suites.load(path, seeds)
     if scale == "tiny":

@@ -76,7 +76,7 @@ def run(
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri
 
-    asked = load(suite, seeds, scale)
+    asked = load(suite, results, seeds, scale)
     if keep_weights:
         asked = asked.model_copy(update={"keep_weights": True})
     design = Design(asked, results)
@@ -148,7 +148,7 @@ def plan(
     from bench.launch.profile import load_profile
     from bench.launch.text import plan_text, resolved_text
 
-    asked = load(suite, seeds, scale)
+    asked = load(suite, results, seeds, scale)
     if resolved:
         print(resolved_text(asked))
         return
@@ -173,7 +173,7 @@ def status(
     from bench.launch.status import status as look
     from bench.launch.text import status_text
 
-    asked = load(suite, seeds, scale, names=False)
+    asked = load(suite, results, seeds, scale, names=False)
     found = look(as_it_stands(asked, results), results)
     while watch and found.runs.waiting + found.runs.running:
         clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
@@ -198,7 +198,7 @@ def logs(
     """
     from bench.launch.logs import find_log, tail
 
-    path = find_log(load(suite, scale=scale, names=False), results, run)
+    path = find_log(load(suite, results, scale=scale, names=False), results, run)
     say(str(path))
     print(tail(path, lines))
 
@@ -217,7 +217,7 @@ def cancel(
     from bench.launch import slurm
     from bench.launch.queue import to_cancel
 
-    asked = load(suite, scale=scale, names=False)
+    asked = load(suite, results, scale=scale, names=False)
     ids, runs = to_cancel(asked, results, only_unasked=unasked)
     if not ids:
         say("nothing to cancel: no job of this suite is queued or running")
@@ -233,7 +233,7 @@ def cancel(
 @app.command(rich_help_panel=TRAIN)
 def fetch(suite: SuiteFile, data: Data = Path("data")) -> None:
     """Download a suite's data sets, before nodes that have no network need them."""
-    chosen = {entry.choice for entry in load(suite).datasets}
+    chosen = {entry.choice for entry in load(suite, None).datasets}
     check_data(chosen, data, say)
     say(f"in place: {', '.join(sorted(choice.name for choice in chosen))}")
 
