@@ -10,17 +10,16 @@ suite of 100,000 runs must not wait for it.
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.util
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from bench import code
 from bench.errors import BenchError, unknown
 
 
@@ -65,8 +64,8 @@ class FreeOptions(Options):
 class ForeignOptions(FreeOptions):
     """Options of a ``module:callable`` of the user's own.
 
-    ``source`` is the digest of the file that defines it. It is part of a run's identity: a result that
-    was made by other code must not answer for this one.
+    ``source`` is the digest of its code. It is part of a run's identity: a result that was made by other code
+    must not answer for this one.
     """
 
     source: str
@@ -118,7 +117,7 @@ def choose(kind: str, value: Any, table: Mapping[str, type[Options]]) -> Choice:
         kind: the word for messages, such as ``loss``.
         value: ``name`` or ``{name: {option: value}}``.
         table: what may be named. A key that ends in ``/`` allows any name below it; the key
-            ``module:callable`` allows code of the user's own, whose source file joins the options.
+            ``module:callable`` allows code of the user's own, whose digest joins the options.
 
     Raises:
         ValueError: unknown name (with the nearest one), or options that do not hold.
@@ -145,34 +144,42 @@ def restore(description: Mapping[str, Any], table: Mapping[str, type[Options]]) 
     """The choice that :meth:`Choice.describe` described. Code of the user's own must be unchanged.
 
     Raises:
-        BenchError: the source file of a ``module:callable`` is no longer the one that was described.
+        BenchError: the code of a ``module:callable`` is no longer what was described.
     """
     choice = choose("choice", description, table)
+    if isinstance(choice.options, ForeignOptions) and description.get("source") == _text_digest(choice.name):
+        # Before there was a digest of what code does.
+        choice = replace(choice, options=choice.options.model_copy(update={"source": description["source"]}))
     if choice.describe() != description:
         raise BenchError(
-            f"{description['name']}: its source file changed after this run was planned; "
+            f"{description['name']}: its code changed after this run was planned; "
             "plan the suite again (bench run SUITE)"
         )
     return choice
 
 
-def _module_file(name: str) -> Path:
-    module = name.split(":", 1)[0]
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
-        spec = None
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-        if module.endswith(".py"):
-            raise ValueError(f"'{name}': a module is named without .py: '{name.replace('.py:', ':')}'")
-        searched = ", ".join(entry or "." for entry in sys.path[:2])
-        raise ValueError(f"'{name}': there is no module '{module}' (searched {searched}, … )")
-    return Path(spec.origin)
+def _text_digest(name: str) -> str:
+    return code.text_digest(name.split(":", 1)[0])
 
 
 def source_digest(name: str) -> str:
-    """SHA-256 (16 digits) of the file that ``module:callable`` comes from, without importing it."""
-    return hashlib.sha256(_module_file(name).read_bytes()).hexdigest()[:16]
+    """What identifies the code of ``module:callable``: :func:`bench.code.digest`. Imports nothing.
+
+    Raises:
+        ValueError: there is no such module, or a file of its code is no Python.
+    """
+    module = name.split(":", 1)[0]
+    try:
+        return code.digest(module)
+    except FileNotFoundError:
+        if module.endswith(".py"):
+            raise ValueError(
+                f"'{name}': a module is named without .py: '{name.replace('.py:', ':')}'"
+            ) from None
+        searched = ", ".join(entry or "." for entry in sys.path[:2])
+        raise ValueError(f"'{name}': there is no module '{module}' (searched {searched}, … )") from None
+    except SyntaxError as error:
+        raise ValueError(f"'{name}': {error.filename}, line {error.lineno}: {error.msg}") from None
 
 
 def load_callable(name: str) -> Any:

@@ -9,7 +9,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -37,7 +37,7 @@ from bench.yaml_file import read_yaml
 MOST_LOOKS = 200
 """How often the comparisons of a suite may be looked at: bounds for more take long to compute."""
 AXES = ("datasets", "models", "losses")
-RESERVED = ("runs", "set-aside", "mlartifacts", "mlflow.db")
+RESERVED = ("runs", "code", "set-aside", "mlartifacts", "mlflow.db")
 """What else lies in the results folder, beside a folder a suite."""
 
 
@@ -187,6 +187,8 @@ class Cell:
     text: str
     """The resolved description of its runs, but for the seed."""
     seeds: tuple[int, ...]
+    former: Mapping[int, str] = field(default_factory=dict)
+    """By seed, the description of a run that finished when its code had another digest, and counts."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -196,7 +198,7 @@ class Cell:
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """One run a seed, in the order of :attr:`seeds`."""
-        return tuple(Run(self.text, seed) for seed in self.seeds)
+        return tuple(Run(self.former.get(seed, self.text), seed) for seed in self.seeds)
 
 
 class Suite(Strict):

@@ -20,6 +20,7 @@ FLOORS = [
     ["training"],
     ["design"],
     ["statistics"],
+    ["versions"],
     ["results"],
     ["scale"],
     ["suite"],
@@ -28,6 +29,7 @@ FLOORS = [
     ["losses", "metrics", "models", "datasets", "transforms"],
     ["predictions"],
     ["choices", "disk", "yaml_file"],
+    ["code"],
     ["errors", "progress"],
 ]
 LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}

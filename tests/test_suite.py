@@ -245,7 +245,7 @@ def test_users_own_source_is_part_of_the_id(tmp_path: Path, make_suite: Make, mo
     assert before.cells[1].runs[0].id != after.cells[1].runs[0].id
     # The seeds of the two still pair.
     assert after.cells[1].runs[0].resolve().derive("init") == after.cells[0].runs[0].resolve().derive("init")
-    with pytest.raises(BenchError, match="source file changed"):
+    with pytest.raises(BenchError, match="its code changed"):
         before.cells[1].runs[0].resolve()
 
 

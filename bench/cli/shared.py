@@ -16,6 +16,7 @@ from bench.design import as_it_stands
 from bench.launch.preflight import check_names
 from bench.scale import Scale, tiny
 from bench.suite import Suite
+from bench.versions import as_counted
 
 if TYPE_CHECKING:
     from bench.launch.status import Status
@@ -31,7 +32,7 @@ def load(
     *,
     names: bool = True,
 ) -> Suite:
-    """Read a suite for this results folder.
+    """Read a suite, with those finished runs in ``results`` that count for it.
 
     Args:
         names: also ask libraries and the user's modules whether they have what it names.
@@ -42,7 +43,7 @@ def load(
         asked = tiny(asked, seeds)
     if names:
         check_names(asked)
-    return asked
+    return asked if results is None else as_counted(asked, results)
 
 
 def search_path(path: Path) -> list[str]:

@@ -40,6 +40,7 @@ from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
 from bench.run import Run
+from bench.versions import as_counted, changes, declare_same
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -59,6 +60,10 @@ def run(
     workers: Workers = None,
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+    same_code: Annotated[
+        bool,
+        typer.Option("--same-code", help="Your code changed, and computes the same: keep finished runs."),
+    ] = False,
     everything: Everything = False,
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the weights of what is trained now.")
@@ -79,11 +84,17 @@ def run(
     asked = load(suite, results, seeds, scale)
     if keep_weights:
         asked = asked.model_copy(update={"keep_weights": True})
-    design = Design(asked, results)
     if detach and on is None:
         raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
     profile = load_profile(on) if on is not None else None
     check_writable(results)
+    if same_code:
+        for kept in declare_same(asked, results):
+            say(kept)
+        asked = as_counted(asked, results)
+    for remark in changes(asked, results):
+        say(remark)
+    design = Design(asked, results)
     path = search_path(suite)
     mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
     mirror.start()

@@ -16,6 +16,7 @@ from bench.launch.submitter import Cluster, Submitter
 from bench.run import Run
 from bench.scale import tiny
 from bench.suite import Suite, load
+from bench.versions import as_counted
 
 POLL = (2.0, 30.0)  # seconds between looks: after a change, and when nothing has changed for long
 MOST_WAIT = 600.0  # seconds between looks of the job that adds seeds, where Slurm is in trouble
@@ -114,7 +115,7 @@ def go_on(told: Continuation) -> None:
         print(message, file=sys.stderr, flush=True)
 
     suite, profile = load(told.suite), load_profile(told.profile)
-    suite = tiny(suite) if told.scale == "tiny" else suite
+    suite = as_counted(tiny(suite) if told.scale == "tiny" else suite, told.results)
     if told.keep_weights:
         suite = suite.model_copy(update={"keep_weights": True})
     cluster = Cluster(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from bench import versions
 from bench.errors import BenchError
 from bench.scale import Scale
 
@@ -27,6 +28,8 @@ class Continuation(BaseModel):
     data: Path
     profile: Path
     search_path: list[str]
+    code: dict[str, str] = {}
+    """Digests of the user's own modules: what is added is trained with the code that was submitted."""
     since: float
     """Unix time at which a person last asked for this suite: what was cancelled later stays cancelled."""
     keep_weights: bool = False
@@ -49,6 +52,7 @@ class Continue:
         for name in [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF"]:
             del os.environ[name]
         sys.path[:0] = content.continuation.search_path
+        versions.use(content.continuation.results, content.continuation.code)
         try:
             go_on(content.continuation)
         except BenchError as error:

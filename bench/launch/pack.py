@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, PlainSerializer
 
-from bench import __version__
+from bench import __version__, versions
 from bench.disk import write_atomically
 from bench.run import Run, canonical
 
@@ -42,7 +43,7 @@ class Pack(BaseModel):
     runs: Annotated[list[Run], PlainSerializer(_to_plain), BeforeValidator(_from_plain)]
     """In the order in which they are wanted."""
     search_path: list[str]
-    """Folders in which a user's own modules are looked for, before all others."""
+    """Folders in which a user's own modules are looked for, before all others, where they are not kept."""
     git: dict[str, Any] | None
     """Commit of the folder that the suite was started in, and whether it had changes."""
     launcher: int | None = None
@@ -64,6 +65,11 @@ class Pack(BaseModel):
         path = folder / name
         write_atomically(path, self.model_dump_json().encode())
         return path
+
+    def find_modules(self) -> None:
+        """Let this process import the user's modules, as they were when the runs were asked for."""
+        sys.path[:0] = [folder for folder in self.search_path if folder not in sys.path]
+        versions.use(self.results, versions.of_runs(self.runs))
 
     @classmethod
     def read(cls, path: Path) -> Pack:

@@ -76,6 +76,8 @@ class Plan(BaseModel):
     results: str
     runs: Counts
     cells: list[CellStatus]
+    remarks: list[str] = []
+    """As :attr:`bench.launch.status.Status.remarks`."""
     to_train: int
     """Runs that would be trained: those that wait, and those whose result is damaged."""
     workers: int
@@ -106,7 +108,7 @@ def plan(suite: Suite, results: Path, workers: int | None, device: str) -> Plan:
             hours += left * statistics.median(known) / 3600
     to_train = now.runs.waiting + now.runs.damaged
     return Plan(
-        **now.model_dump(include={"suite", "question", "results", "runs", "cells"}),
+        **now.model_dump(include={"suite", "question", "results", "runs", "cells", "remarks"}),
         to_train=to_train,
         workers=min(crew_size(workers, device), to_train),
         run_hours=hours,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from bench import datasets, metrics, models
+from bench import datasets, metrics, models, versions
 from bench.choices import Choice, ForeignOptions, load_callable
 from bench.errors import BenchError
 from bench.results import Damaged, RunFolder
@@ -58,11 +58,12 @@ def prepare(
     *,
     retry_failed: bool,
 ) -> None:
-    """What every launcher does first: damaged results set aside, failures forgotten if asked, data in place.
+    """What every launcher does first: keeps code, sets damaged results aside, forgets failures, fetches data.
 
     Raises:
-        BenchError: a data set is neither here nor to be had.
+        BenchError: a data set is neither here nor to be had; code changed since the suite was read.
     """
+    versions.keep(suite, results)
     set_aside_damaged(suite, runs, results, say)
     if retry_failed:
         for run in runs:

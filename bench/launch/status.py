@@ -17,6 +17,7 @@ from bench.progress import watched
 from bench.results import Damaged, RunFolder
 from bench.run import Run
 from bench.suite import Suite
+from bench.versions import changes
 
 STATES = ("done", "running", "waiting", "failed", "damaged")
 
@@ -91,6 +92,8 @@ class Status(BaseModel):
     runs: Counts
     cells: list[CellStatus]
     problems: list[Problem]
+    remarks: list[str] = []
+    """What a person should know of finished runs that do not count."""
     jobs: list[JobStatus] = []
     """Jobs that wait or run, and the last ones of runs that are waiting for a new one."""
     queue: dict[str, int] = {}
@@ -137,6 +140,7 @@ def status(suite: Suite, results: Path) -> Status:
         runs=Counts(**total),
         cells=cells,
         problems=problems,
+        remarks=changes(suite, results),
     )
     _add_jobs(found, suite, results)
     return found

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import versions
 from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch import slurm
@@ -114,6 +115,7 @@ class Submitter:
             data=cluster.data.absolute(),
             profile=cluster.file.absolute(),
             search_path=list(cluster.search_path),
+            code=versions.of_suite(cluster.suite),
             since=self.began,
             keep_weights=cluster.suite.keep_weights,
         )

@@ -21,7 +21,7 @@ def status_text(status: Status) -> str:
     for problem in status.problems:
         cell = f"{problem.dataset} × {problem.model} × {problem.loss}"
         lines.append(f"{problem.state}: {cell}, seed {problem.seed} (run {problem.run_id}): {problem.reason}")
-    return "\n".join([*lines, *_job_lines(status)])
+    return "\n".join([*lines, *status.remarks, *_job_lines(status)])
 
 
 def _job_lines(status: Status) -> list[str]:
@@ -62,7 +62,7 @@ def plan_text(plan: Plan) -> str:
     todo = (
         f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
     )
-    lines = [plan.question, "", *_cell_table(plan.cells)]
+    lines = [plan.question, "", *_cell_table(plan.cells), *plan.remarks]
     if plan.added is not None:
         lines += _added_lines(plan.added, plan.runs.planned)
     if (jobs := plan.jobs) is None:

@@ -187,7 +187,7 @@ def work(pack: Pack, stop: StopFlag) -> bool:
     choose_gpu(shared=pack.launcher is None)
     # One thread, set before torch is imported: two would round sums in another order.
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    sys.path[:0] = [folder for folder in pack.search_path if folder not in sys.path]
+    pack.find_modules()
     from bench.training import device as devices
 
     device = devices.prepare(pack.device)

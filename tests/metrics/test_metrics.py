@@ -226,7 +226,7 @@ def test_its_unit_and_direction_are_no_options_of_it(own: Any) -> None:
 def test_a_metric_whose_source_has_changed_is_another(own: Any, tmp_path: Path) -> None:
     described = own("def f(p):\n    return 1\n")("f").choice.describe()
     own("def f(p):\n    return 2\n")
-    with pytest.raises(BenchError, match="mine:f: its source file changed"):
+    with pytest.raises(BenchError, match="mine:f: its code changed"):
         restore(described, METRICS)
 
 

@@ -1,0 +1,297 @@
+"""Versions of a user's code: which finished runs count for the code as it is now, and what jobs train.
+
+``results/code/<module>-<digest>.json`` keeps each version that was ever to be trained: the text of its
+modules, and which other versions somebody says compute the same. Jobs train from these files, whatever has
+happened to the user's own meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench import code
+from bench.choices import Choice, ForeignOptions
+from bench.disk import exists, read, write_atomically
+from bench.errors import BenchError
+from bench.results import RunFolder
+from bench.run import Run, canonical
+from bench.suite import Cell, Suite
+
+KEEP = "--same-code"
+"""The option of ``bench run`` by which its user says so."""
+_MOST_VERSIONS = 10  # of a module, the latest, among which finished runs are looked for
+Sources = Mapping[str, str]  # module → digest
+
+
+@dataclass(frozen=True)
+class Version:
+    """What is kept of a version."""
+
+    module: str
+    digest: str
+    modules: Mapping[str, code.Module]
+    """All that it imports, by name: Python alone, as compiled modules are not kept."""
+    same_as: Sequence[str]
+    """Digests of versions that compute the same, by their user's word."""
+    kept: float
+    """Unix time."""
+
+
+def keep(suite: Suite, results: Path) -> None:
+    """Keep the versions that a suite names, for jobs to train from.
+
+    Raises:
+        BenchError: a file changed between the reading of the suite and now.
+    """
+    for module, digest in of_suite(suite).items():
+        modules = code.own_modules(module)
+        if module not in modules:
+            continue  # it comes with a package
+        before = _read(results, module, digest)
+        if code.digest(module) != digest:
+            if before is None:
+                raise BenchError(f"{modules[module].file}: changed while the suite was read; ask again")
+            continue  # edited since: what was asked for is kept
+        sources = {name: found for name, found in modules.items() if found.is_source}
+        if before is None or before.modules != sources:
+            # So that runs which its text identified go on counting when a comment changes that.
+            same_as = before.same_as if before else [code.text_digest(module)]
+            _write(results, Version(module, digest, sources, same_as, time.time()))
+
+
+def use(results: Path, sources: Sources) -> None:
+    """From now on this process imports these versions, where they are kept."""
+    for module, digest in sources.items():
+        if (version := _read(results, module, digest)) is not None:
+            sys.meta_path.insert(0, code.Snapshot(version.modules))
+
+
+def of_runs(runs: Iterable[Run]) -> Sources:
+    """The versions that runs are to be trained with, which were asked for together."""
+    texts = dict.fromkeys(run.text for run in runs)
+    return {module: digest for text in texts for module, digest in _sources_of(text).items()}
+
+
+# ----------------------------------------------------------------------------------- which runs count
+
+
+def as_counted(suite: Suite, results: Path) -> Suite:
+    """The suite with runs that have finished under another digest of the same code.
+
+    That is one of the text of a file alone, from before there were others, or of a version that computes the
+    same by its user's word.
+    """
+    same = {module: _same(results, module, digest) for module, digest in of_suite(suite).items()}
+    if not any(same.values()):
+        return suite
+    counted = suite.model_copy()
+    counted.__dict__["cells"] = tuple(
+        replace(cell, former=_former(cell, _other_texts(cell.text, same), results)) for cell in suite.cells
+    )
+    return counted
+
+
+def changes(suite: Suite, results: Path) -> list[str]:
+    """Why finished runs wait again, in words: which file, how many, and how to keep them."""
+    remarks = []
+    for (module, digest), count in _left_behind(suite, results).items():
+        before = _read(results, module, digest)
+        remarks.append(
+            f"{_changed_files(module, before)} changed after {count} runs of this suite had finished, which "
+            f"wait again; if it computes the same as before, `bench run` with {KEEP} keeps them"
+        )
+    return remarks
+
+
+def declare_same(suite: Suite, results: Path) -> list[str]:
+    """Note that the code as it is computes what finished runs of the suite were trained with; says which.
+
+    Raises:
+        BenchError: no finished run waits again.
+    """
+    found = _left_behind(suite, results)
+    if not found:
+        raise BenchError(f"{KEEP}: no finished run of this suite waits because code changed")
+    keep(suite, results)
+    sources, said = of_suite(suite), []
+    for (module, digest), count in found.items():
+        now = _read(results, module, sources[module])
+        assert now is not None
+        files = _changed_files(module, _read(results, module, digest))
+        said.append(f"{files}: computes the same, by your word; {count} finished runs go on counting")
+        _write(results, replace(now, same_as=[*now.same_as, digest]))
+    return said
+
+
+def _same(results: Path, module: str, digest: str) -> list[str]:
+    """Other digests of what this version computes."""
+    found, wanted = [], [digest, code.text_digest(module)]
+    while wanted:
+        one = wanted.pop(0)
+        if one not in found:
+            found.append(one)
+            version = _read(results, module, one)
+            wanted += version.same_as if version else ()
+    return found[1:]
+
+
+def _other_texts(text: str, same: Mapping[str, Sequence[str]]) -> list[str]:
+    """The descriptions of a cell under other digests."""
+    sources = _sources_of(text)
+    choices = [[digest, *same.get(module, ())] for module, digest in sources.items()]
+    return [
+        _under(text, dict(zip(sources, combination, strict=True)))
+        for combination in itertools.product(*choices)
+    ][1:]
+
+
+def _former(cell: Cell, texts: Sequence[str], results: Path) -> dict[int, str]:
+    former = {}
+    for seed in cell.seeds if texts else ():
+        if not _is_done(results, Run(cell.text, seed)):
+            done = (text for text in texts if _is_done(results, Run(text, seed)))
+            if (text := next(done, None)) is not None:
+                former[seed] = text
+    return former
+
+
+def _left_behind(suite: Suite, results: Path) -> Counter[tuple[str, str]]:
+    """How many finished runs wait again, by module and the digest of the version that they had."""
+    sources = of_suite(suite)
+    waiting = [
+        (cell, [run.seed for run in cell.runs if not _is_done(results, run)])
+        for cell in suite.cells
+        if _sources_of(cell.text)
+    ]
+    needed = {module for cell, seeds in waiting if seeds for module in _sources_of(cell.text)}
+    others = {module: _others(results, module, sources[module]) for module in sources if module in needed}
+    found: Counter[tuple[str, str]] = Counter()
+    for cell, seeds in waiting:
+        own = _sources_of(cell.text)
+        texts = dict.fromkeys(_other_texts(cell.text, others))
+        for seed in seeds:
+            then = next((text for text in texts if _is_done(results, Run(text, seed))), None)
+            for module, digest in _sources_of(then).items() if then else ():
+                found[module, digest] += digest != own[module]
+    return +found
+
+
+def _others(results: Path, module: str, digest: str) -> list[str]:
+    """Digests of other versions of a module that runs may have been trained with, the latest first."""
+    kept = sorted(_all(results, module), key=lambda version: -version.kept)
+    known = [one for version in kept for one in (version.digest, *version.same_as)]
+    known = known or _digests_of_runs(results, module)
+    same = _same(results, module, digest)
+    return [*same, *[other for other in known if other != digest and other not in same][:_MOST_VERSIONS]]
+
+
+def _digests_of_runs(results: Path, module: str) -> list[str]:
+    """Of runs from before versions were kept: each folder is looked at."""
+    found: dict[str, None] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for folder in sorted((results / "runs").iterdir()):
+            described = RunFolder(results, folder.name).info()
+            if (digest := _sources_in(described).get(module)) is not None:
+                found[digest] = None
+    return [*found]
+
+
+def _is_done(results: Path, run: Run) -> bool:
+    return exists(RunFolder(results, run.id).file("result.json"))
+
+
+def _changed_files(module: str, before: Version | None) -> str:
+    """Of the user's own, those that do something else than they did in a version; by their names."""
+    modules = code.own_modules(module)
+    if before is None:
+        return f"{modules[module].file.name} (or what it imports)"
+    then, now = code.meanings(before.modules), code.meanings(modules)
+    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    files = {name: modules.get(name, before.modules.get(name)) for name in names}
+    return ", ".join(found.file.name for found in files.values() if found) or modules[module].file.name
+
+
+# ---------------------------------------------------------------------------- digests in descriptions
+
+
+def of_suite(suite: Suite) -> dict[str, str]:
+    """The digest of each module that a suite names."""
+    choices: list[Choice] = [
+        *(entry.choice for axis in (suite.datasets, suite.models, suite.losses) for entry in axis),
+        *(metric.choice for metric in suite.metrics),
+    ]
+    return {
+        choice.name.partition(":")[0]: choice.options.source
+        for choice in choices
+        if isinstance(choice.options, ForeignOptions)
+    }
+
+
+def _sources_of(text: str) -> dict[str, str]:
+    return _sources_in(json.loads(text)) if '"source":' in text else {}
+
+
+def _sources_in(description: Mapping[str, Any]) -> dict[str, str]:
+    return {part["name"].partition(":")[0]: part["source"] for part in _foreign(description)}
+
+
+def _foreign(description: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for part in description.values():
+        if isinstance(part, dict) and ":" in part.get("name", "") and "source" in part:
+            yield part
+
+
+def _under(text: str, sources: Sources) -> str:
+    """A description with other digests."""
+    description = json.loads(text)
+    for part in _foreign(description):
+        part["source"] = sources[part["name"].partition(":")[0]]
+    return canonical(description)
+
+
+# --------------------------------------------------------------------------------------------- files
+
+
+def _file(results: Path, module: str, digest: str) -> Path:
+    return results / "code" / f"{module}-{digest}.json"
+
+
+def _all(results: Path, module: str) -> Iterator[Version]:
+    for path in (results / "code").glob(f"{module}-*.json"):
+        digest = path.stem.rpartition("-")[2]
+        if (version := _read(results, module, digest)) is not None:
+            yield version
+
+
+def _read(results: Path, module: str, digest: str) -> Version | None:
+    """None where it is not kept, or the file is damaged: then it is as if it had never been."""
+    try:
+        content = json.loads(read(str(_file(results, module, digest))))
+        modules = {
+            name: code.Module(Path(kept["file"]), kept["text"].encode("utf-8", "surrogateescape"))
+            for name, kept in content["modules"].items()
+        }
+        return Version(module, digest, modules, content["same_as"], content["kept"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _write(results: Path, version: Version) -> None:
+    modules = {
+        name: {"file": str(module.file), "text": module.content.decode("utf-8", "surrogateescape")}
+        for name, module in version.modules.items()
+    }
+    content = {"modules": modules, "same_as": [*version.same_as], "kept": version.kept}
+    # In ASCII: texts that are not UTF-8 have surrogates in them.
+    write_atomically(
+        _file(results, version.module, version.digest), json.dumps(content, indent=1).encode() + b"\n"
+    )
