@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.results import Damaged, Result, RunFolder, measure
+from bench.results import Damaged, Result, RunFolder, measure, sighting
+from bench.same_data import Sighting, odd_ones
 from bench.statistics.units import in_units, unit_for
 from bench.suite import Suite
 
@@ -46,6 +47,7 @@ class Design:
         self.suite = suite
         self.results = results
         self._values: dict[str, tuple[float, int | None]] = {}  # run id → count and total, or value and None
+        self._sightings: dict[str, Sighting] = {}
 
     def now(self) -> Suite:
         """The suite with the seeds that it asks for now; itself where their number is fixed."""
@@ -84,7 +86,7 @@ class Design:
 
     def _ended(self) -> dict[Key, Ended]:
         found = {cell.key: Ended() for cell in self.suite.cells}
-        values: dict[tuple[Key, Seed], tuple[float, int | None]] = {}
+        finished: dict[tuple[Key, Seed], str] = {}
         for cell in self.suite.cells:
             for run in cell.runs:
                 folder = RunFolder(self.results, run.id)
@@ -92,10 +94,13 @@ class Design:
                     with contextlib.suppress(Damaged):
                         if (result := folder.result()) is not None:
                             self._values[run.id] = self._value(folder, result)
+                            self._sightings[run.id] = sighting(cell, run, result)
                 if run.id in self._values:
-                    values[cell.key, run.seed] = self._values[run.id]
+                    finished[cell.key, run.seed] = run.id
                 elif folder.failed:
                     found[cell.key].lost.add(run.seed)
+        odd = odd_ones(self._sightings.values())
+        values = {place: self._values[run_id] for place, run_id in finished.items() if run_id not in odd}
         others: dict[tuple[str, str], list[float]] = {}
         for (key, _), (value, total) in values.items():
             if total is None:

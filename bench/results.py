@@ -28,6 +28,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -42,6 +43,7 @@ from bench.metrics import Measured, Metric, MetricError
 from bench.predictions import NotKept, Predictions, pack, unpack, unpack_old
 from bench.progress import watched
 from bench.run import Run
+from bench.same_data import Seen, Sighting, in_words, odd_ones
 from bench.suite import Cell
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ class Result(BaseModel):
     """Of what accuracy needs of the predictions: the beginning of their file, or an old one whole."""
     predictions_bytes: int | None = None
     """Of ``predictions.npz``, how many bytes that is; None in runs from before there was such a file."""
+    data: Seen | None = None
+    """Digests of what it was trained and tested on; None in results from before this was recorded."""
     details_sha256: str | None = None
     """Of the rest of ``predictions.npz``."""
     warnings: list[str] = []
@@ -376,20 +380,40 @@ def measure(metric: Metric, folder: RunFolder, result: Result) -> Measured:
         raise MetricError(f"run {folder.run_id}: {error}") from None
 
 
-_FILES = {"run_id", "predictions_sha256", "predictions_bytes", "details_sha256"}
-"""Fields of a result that are about its folder, and in no table."""
+_FILES = {"run_id", "predictions_sha256", "predictions_bytes", "details_sha256", "data"}
+"""Fields of a result that are about its folder, or what it saw, and in no table."""
+OTHER_DATA = "other data"
+"""The state of a run that is done, and compared with none: see :mod:`bench.same_data`."""
+
+
+def sighting(cell: Cell, run: Run, result: Result) -> Sighting:
+    """What a finished run saw."""
+    seen = result.data
+    return Sighting(
+        run.id,
+        cell.dataset,
+        cell.model,
+        cell.loss,
+        run.seed,
+        share=float(cell.recipe["validation"]),
+        finished=result.finished,
+        source=sys.intern(seen.source) if seen else "",
+        used=seen.used if seen else "",
+    )
 
 
 def frame(results: Path, cells: Iterable[Cell], *, check_details: bool = False) -> pd.DataFrame:
     """One row for each planned run of ``cells``.
 
-    Columns: dataset, model, loss, seed, run_id, state (``done``, ``failed``, ``damaged`` or ``missing``),
-    reason, and, where done, the fields of :class:`Result`. Reads only. ``check_details``: damage to what only
-    other metrics than accuracy need makes a run damaged, too.
+    Columns: dataset, model, loss, seed, run_id, state (``done``, ``failed``, ``damaged``, ``other data`` or
+    ``missing``), reason, and, where done, the fields of :class:`Result`. Its ``attrs["data"]`` says in words
+    which runs saw what. Reads only. ``check_details``: damage to what only other metrics than accuracy need
+    makes a run damaged, too.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
+    sightings: list[Sighting] = []
     planned = [(cell, run) for cell in cells for run in cell.runs]
     for cell, run in watched(planned, "reading results"):
         row: dict[str, Any] = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
@@ -402,12 +426,19 @@ def frame(results: Path, cells: Iterable[Cell], *, check_details: bool = False) 
         else:
             if result is not None:
                 row |= {"state": "done", **result.model_dump(exclude=_FILES)}
+                sightings.append(sighting(cell, run, result))
             elif (failure := folder.failure()) is not None:
                 row |= {"state": "failed", "reason": failure.reason}
         rows.append(row)
+    odd = odd_ones(sightings)
+    for row in rows if odd else ():
+        if row["run_id"] in odd:
+            row |= {"state": OTHER_DATA, "reason": odd[row["run_id"]]}
     wanted = ["dataset", "model", "loss", "seed", "run_id", "state", "reason"]
     columns = wanted + [name for name in Result.model_fields if name not in {*wanted, *_FILES}]
-    return pd.DataFrame(rows, columns=columns)
+    made = pd.DataFrame(rows, columns=columns)
+    made.attrs["data"] = in_words(sightings)
+    return made
 
 
 # ------------------------------------------------------------------------------------------- its files

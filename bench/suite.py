@@ -6,6 +6,7 @@ A suite is a question put to the runs that exist, and an order for those that do
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -194,6 +195,12 @@ class Cell:
     def key(self) -> tuple[str, str, str]:
         """Data set, model and loss."""
         return self.dataset, self.model, self.loss
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """How its runs are trained."""
+        found: dict[str, Any] = json.loads(self.text)["recipe"]
+        return found
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:

@@ -22,6 +22,7 @@ FLOORS = [
     ["statistics"],
     ["versions"],
     ["results"],
+    ["same_data"],
     ["scale"],
     ["suite"],
     ["run"],

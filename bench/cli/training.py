@@ -38,7 +38,7 @@ from bench.cli.shared import (
 from bench.design import Design, as_it_stands
 from bench.disk import check_writable
 from bench.errors import BenchError
-from bench.launch.preflight import check_data
+from bench.launch.preflight import check_data, set_aside_odd
 from bench.run import Run
 from bench.versions import as_counted, changes, declare_same
 
@@ -63,6 +63,9 @@ def run(
     same_code: Annotated[
         bool,
         typer.Option("--same-code", help="Your code changed, and computes the same: keep finished runs."),
+    ] = False,
+    retrain_odd: Annotated[
+        bool, typer.Option("--retrain-odd", help="Train runs again that saw other data than is there now.")
     ] = False,
     everything: Everything = False,
     keep_weights: Annotated[
@@ -94,6 +97,8 @@ def run(
         asked = as_counted(asked, results)
     for remark in changes(asked, results):
         say(remark)
+    if retrain_odd:
+        set_aside_odd(asked, results, data, say)
     design = Design(asked, results)
     path = search_path(suite)
     mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))

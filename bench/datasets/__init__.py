@@ -7,6 +7,7 @@ Files live under a data folder (``BENCH_DATA``, by default ``data``), in the lay
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -44,6 +45,10 @@ class Images:
     test_images: Tensor
     test_labels: Tensor
     form: Form
+    source: str
+    """:func:`digest` of the four as they came, before subset and noise."""
+    digest: str
+    """:func:`digest` of the four as they are here."""
 
 
 class DatasetOptions(Options):
@@ -115,6 +120,7 @@ def load(choice: Choice, root: Path) -> Images:
     options = choice.options
     assert isinstance(options, DatasetOptions)
     train_images, train_labels, test_images, test_labels, form = _read(choice, options, root)
+    source = digest(train_images, train_labels, test_images, test_labels)
     if not isinstance(options, LettersOptions):
         train_images, train_labels = _subset(
             choice, "train_size", train_images, train_labels, options.train_size, options.noise_seed
@@ -125,7 +131,17 @@ def load(choice: Choice, root: Path) -> Images:
     if options.label_noise:
         noisy = symmetric_noise(train_labels.numpy(), form.classes, options.label_noise, options.noise_seed)
         train_labels = torch.from_numpy(noisy)
-    return Images(train_images, train_labels, test_images, test_labels, form)
+    parts = train_images, train_labels, test_images, test_labels
+    return Images(*parts, form, source, digest(*parts))
+
+
+def digest(*parts: Tensor) -> str:
+    """16 hexadecimal digits of tensors on the CPU: their types, shapes and bytes."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(f"{part.dtype} {[*part.shape]} ".encode())
+        found.update(part.reshape(-1).numpy().data)
+    return found.hexdigest()[:16]
 
 
 def _in_files(choice: Choice) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bench import datasets, metrics, models, versions
 from bench.choices import Choice, ForeignOptions, load_callable
 from bench.errors import BenchError
-from bench.results import Damaged, RunFolder
+from bench.results import Damaged, RunFolder, sighting
 from bench.run import Run
+from bench.same_data import AGAIN, odd_ones
 from bench.suite import Suite
 
 
@@ -80,6 +82,37 @@ def set_aside_damaged(suite: Suite, runs: Iterable[Run], results: Path, say: Cal
             folder.result(check_predictions=True, check_details=suite.needs_details)
         except Damaged as damage:
             say(f"damaged result: {damage}; set aside as {folder.set_aside()}, it will be trained again")
+
+
+def set_aside_odd(suite: Suite, results: Path, data: Path, say: Callable[[str], None]) -> None:
+    """Move the folders of runs out of the way that saw other data than is there now, to be trained again.
+
+    Also of those that saw another subset, noise or split of it than their pair. Runs that do not say what
+    they saw stay.
+
+    Raises:
+        BenchError: a data set is not there, or cannot be loaded.
+    """
+    choices = {entry.label: entry.choice for entry in suite.datasets}
+    check_data(choices.values(), data, say)
+    now = {label: datasets.load(choice, data).source for label, choice in choices.items()}
+    odd: dict[str, str] = {}
+    left = []
+    for cell in suite.cells:
+        for run in cell.runs:
+            with contextlib.suppress(Damaged):
+                if (result := RunFolder(results, run.id).result()) is None or result.data is None:
+                    continue
+                if result.data.source != now[cell.dataset]:
+                    odd[run.id] = f"saw other data (digest {result.data.source}) than there is now"
+                else:
+                    left.append(sighting(cell, run, result))
+    odd |= odd_ones(left)
+    for run_id, why in odd.items():
+        say(f"run {run_id} {why}; set aside as {RunFolder(results, run_id).set_aside()}, to be trained again")
+    if not odd:
+        said = ", ".join(f"{label} {digest}" for label, digest in now.items())
+        say(f"{AGAIN}: no finished run saw other data than there is now ({said})")
 
 
 def unfinished(runs: Iterable[Run], results: Path) -> list[Run]:

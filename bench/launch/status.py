@@ -14,8 +14,9 @@ from bench.launch.preflight import unfinished
 from bench.launch.queue import explain, look
 from bench.launch.submission import SubmissionFolder
 from bench.progress import watched
-from bench.results import Damaged, RunFolder
+from bench.results import Damaged, Result, RunFolder, sighting
 from bench.run import Run
+from bench.same_data import in_words
 from bench.suite import Suite
 from bench.versions import changes
 
@@ -93,7 +94,7 @@ class Status(BaseModel):
     cells: list[CellStatus]
     problems: list[Problem]
     remarks: list[str] = []
-    """What a person should know of finished runs that do not count."""
+    """What a person should know of finished runs: which do not count, and why."""
     jobs: list[JobStatus] = []
     """Jobs that wait or run, and the last ones of runs that are waiting for a new one."""
     queue: dict[str, int] = {}
@@ -104,26 +105,28 @@ class Status(BaseModel):
     """Until the suite is done, at the pace of its running jobs; None: nothing to go by."""
 
 
-def state_of(run: Run, results: Path) -> tuple[str, str]:
-    """The state of a run, and the reason where it is ``failed`` or ``damaged``."""
+def state_of(run: Run, results: Path) -> tuple[str, str, Result | None]:
+    """The state of a run; the reason where it is ``failed`` or ``damaged``; the result where it is done."""
     folder = RunFolder(results, run.id)
     try:
-        if folder.result() is not None:
-            return "done", ""
+        if (result := folder.result()) is not None:
+            return "done", "", result
     except Damaged as damage:
-        return "damaged", str(damage)
+        return "damaged", str(damage), None
     if (failure := folder.failure()) is not None:
-        return "failed", failure.reason
-    return ("running" if folder.claimed else "waiting"), ""
+        return "failed", failure.reason, None
+    return ("running" if folder.claimed else "waiting"), "", None
 
 
 def status(suite: Suite, results: Path) -> Status:
     """Look at every run folder of a suite."""
     counts = {cell.key: Counter(planned=len(cell.runs)) for cell in suite.cells}
-    problems = []
+    problems, sightings = [], []
     planned = [(cell, run) for cell in suite.cells for run in cell.runs]
     for cell, run in watched(planned, "looking at runs"):
-        state, reason = state_of(run, results)
+        state, reason, result = state_of(run, results)
+        if result is not None:
+            sightings.append(sighting(cell, run, result))
         counts[cell.key][state] += 1
         if reason:
             names = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
@@ -140,7 +143,7 @@ def status(suite: Suite, results: Path) -> Status:
         runs=Counts(**total),
         cells=cells,
         problems=problems,
-        remarks=changes(suite, results),
+        remarks=[*changes(suite, results), *in_words(sightings)],
     )
     _add_jobs(found, suite, results)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,6 +94,7 @@ def report_and_agreement(
         ),
         notes=(
             *_failures(runs),
+            *runs.attrs["data"],
             *unknown,
             *guessed,
             *first.notes,
@@ -168,7 +168,7 @@ def _cells(series: Measured, runs: pd.DataFrame) -> tuple[Cell, ...]:
 
 def _other_recipes(suite: Suite) -> dict[tuple[str, str, str], str]:
     """What a per-loss recipe changes: then the two differ in more than the loss."""
-    recipes = {cell.key: json.loads(cell.text)["recipe"] for cell in suite.cells}
+    recipes = {cell.key: cell.recipe for cell in suite.cells}
     return {
         key: _changes(recipe, recipes[*key[:2], suite.baseline_label])
         for key, recipe in recipes.items()

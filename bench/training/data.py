@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from bench import datasets
 from bench.choices import Choice
 from bench.errors import BenchError
 from bench.run import Resolved
+from bench.same_data import Seen
 from bench.training import augment, mix
 
 _CHUNK = 512
@@ -66,12 +68,16 @@ class Data:
         self.validation: tuple[Tensor, Tensor] | None = None
         self.kept: Tensor | None = None
         """Rows of the training images that are trained on; None: all of them."""
+        used = everything.digest
         if resolved.selection == "validation":
-            self._split(datasets.load(resolved.dataset, root).train_labels.numpy())
+            rows = self._split(datasets.load(resolved.dataset, root).train_labels.numpy())
+            used = hashlib.sha256(used.encode() + rows.numpy().tobytes()).hexdigest()[:16]
+        self.seen = Seen(source=everything.source, used=used)
         self.count = len(self.labels) if self.kept is None else len(self.kept)
         self.normalised = Normalisation(self.form.mean, self.form.std, device)
 
-    def _split(self, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+    def _split(self, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
+        """Returns the rows that are held out."""
         rng = np.random.default_rng(self.resolved.derive("split"))
         size = round(self.recipe.validation * len(labels))
         if not 0 < size < len(labels):
@@ -83,6 +89,7 @@ class Data:
         self.kept = kept
         rows = held_out.to(self.device)
         self.validation = self.images[rows], self.labels[rows]
+        return held_out
 
     @property
     def steps_per_epoch(self) -> int:

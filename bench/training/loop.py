@@ -85,6 +85,10 @@ def train(
     except Damaged as damage:
         training.warnings.append(f"{damage}; set aside as {folder.set_aside('checkpoint.pt')}, started again")
         state = None
+    if state is not None and state.get("seen", seen := training.data.seen.model_dump()) != seen:
+        aside = folder.set_aside("checkpoint.pt")
+        training.warnings.append(f"the data changed while it was trained: started again, {aside} set aside")
+        state = None
     if state is not None:
         training.load_state(state)
     folder.write_metrics(training.history)
@@ -307,6 +311,7 @@ class Training:
             "sums": (self.step.loss_sum, self.step.correct, self.epoch_seconds),
             "progress": (self.epoch, self.taken, self.rate, self.seconds),
             "history": self.history,
+            "seen": self.data.seen.model_dump(),
             "warnings": self.warnings,
             "chosen": self.chosen,
             "kept": self.kept,
@@ -340,6 +345,7 @@ class Training:
             "best_test": self._score(best),
             "images_per_second": images / len(self.history),
             "seconds": self.seconds,
+            "data": self.data.seen.model_dump(),
             "warnings": self.warnings,
         }
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from bench.launch.logs import logs_of_runs
 from bench.launch.status import STATES, state_of
 from bench.progress import watched
-from bench.results import RunFolder
+from bench.results import OTHER_DATA, RunFolder
 from bench.suite import Suite
 
 FIELDS = ("cell", "seed", "id", "state", "reason", "correct", "total", "epoch", "seconds", "log", "trained")
@@ -54,7 +54,7 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
         log = next(filter(None, tried), None)
         done = state == "done"
         if state == "missing":
-            state, reason = state_of(run, results)
+            state, reason, _ = state_of(run, results)
         rows.append(
             [
                 *(number, run.seed, run.id, state, reason),
@@ -71,7 +71,7 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
             for c in suite.cells
         ],
         rows=rows,
-        counts={state: states[state] for state in STATES if states[state]},
+        counts={state: states[state] for state in (*STATES, OTHER_DATA) if states[state]},
         link=link,
     )
 

@@ -1,0 +1,129 @@
+"""Which runs saw the same data: those that did not are never compared.
+
+Each run keeps two digests: of the data set as it came, and of what subset, noise and split made of it.
+Runs from before there were digests have none, and are compared as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class Seen(BaseModel):
+    """What a run was trained and tested on: digests of 16 hexadecimal digits."""
+
+    source: str
+    """Of all images and labels of its data set, before subset and noise."""
+    used: str
+    """Of what subset, noise and split made of them."""
+
+
+@dataclass(frozen=True, slots=True)  # there may be a hundred thousand
+class Sighting:
+    """What one finished run saw."""
+
+    run_id: str
+    dataset: str
+    model: str
+    loss: str
+    seed: int
+    share: float
+    """Of the training images that it was to hold out: runs that ask for others see others."""
+    finished: float
+    """Unix time."""
+    source: str = ""
+    """As :class:`Seen` has it; empty where nobody knows."""
+    used: str = ""
+
+
+AGAIN = "--retrain-odd"
+"""The option of ``bench run`` that trains runs again which saw other data."""
+
+
+def odd_ones(sightings: Iterable[Sighting]) -> dict[str, str]:
+    """Run id → why it is compared with none: it saw other data than most runs, or than the latest of as many.
+
+    All runs of a data set must have seen the same source; those with one model and seed, which make pairs,
+    also the same of it.
+    """
+    sources, uses = _odd(sightings)
+    return {
+        **{
+            one.run_id: f"saw other data (digest {one.source}) than run {usual.run_id} ({usual.source})"
+            for one, usual in sources
+        },
+        **{
+            one.run_id: f"saw another subset, noise or split of the same data (digest {one.used}) "
+            f"than its pair, run {usual.run_id} ({usual.used})"
+            for one, usual in uses
+        },
+    }
+
+
+def in_words(sightings: Iterable[Sighting]) -> list[str]:
+    """Which runs saw what, where runs of a data set did not see the same; and how many do not say."""
+    found = [*sightings]
+    sources, uses = _odd(found)
+    said = []
+    for dataset, group in _grouped(found, lambda one: one.dataset).items():
+        digests = _grouped(group, lambda one: one.source)
+        if len(digests) > 1:
+            which = "; ".join(f"{_runs(saw)} digest {digest}" for digest, saw in digests.items())
+            odd = sum(one.dataset == dataset for one, _ in sources)
+            said.append(
+                f"the data of {dataset} changed between runs: {which}. They are not compared: {odd} are left "
+                f"out, and `bench run` with {AGAIN} trains again those that did not see what is there now"
+            )
+    if uses:
+        said.append(
+            f"{_runs([one for one, _ in uses])} saw another subset, noise or split of the same data than "
+            f"their pairs, and are left out; `bench run` with {AGAIN} trains them again"
+        )
+    if silent := sum(not one.source for one in found):
+        said.append(
+            f"{silent} of {len(found)} runs finished before runs kept a digest of their data; they are "
+            "compared as if all had seen the same"
+        )
+    return said
+
+
+Known = list[tuple[Sighting, Sighting]]
+
+
+def _odd(sightings: Iterable[Sighting]) -> tuple[Known, Known]:
+    """By source, and by use: each odd one with one of those that it differs from."""
+    found = [*sightings]
+    sources = _differing(found, lambda one: one.dataset, lambda one: one.source)
+    left = {one.run_id for one in found} - {one.run_id for one, _ in sources}
+    pairs = [one for one in found if one.run_id in left]
+    place = attrgetter("dataset", "model", "seed", "share")
+    return sources, _differing(pairs, place, lambda one: one.used)
+
+
+def _differing(
+    found: Iterable[Sighting], place: Callable[[Sighting], Hashable], digest: Callable[[Any], str]
+) -> Known:
+    odd = []
+    for group in _grouped(found, place).values():
+        digests = _grouped(group, digest)
+        usual = max(digests.values(), key=lambda saw: (len(saw), max(one.finished for one in saw)))
+        odd += [(one, usual[0]) for saw in digests.values() if saw is not usual for one in saw]
+    return odd
+
+
+def _grouped(found: Iterable[Sighting], key: Callable[[Any], Hashable]) -> dict[Hashable, list[Sighting]]:
+    """Those that say what they saw."""
+    groups: dict[Hashable, list[Sighting]] = {}
+    for one in found:
+        if one.source:
+            groups.setdefault(key(one), []).append(one)
+    return groups
+
+
+def _runs(saw: Sequence[Sighting]) -> str:
+    return f"{len(saw)} runs ({', '.join(dict.fromkeys(one.loss for one in saw))})"
