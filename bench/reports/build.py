@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,16 @@ from bench.design import stopping_plan
 from bench.reports import sequential
 from bench.reports.answer import answer
 from bench.reports.choosing import other_epochs
-from bench.reports.formats import listed
+from bench.reports.formats import counted, listed, some
 from bench.reports.ranks import rank, why_no_ranks
 from bench.reports.schema import Cell, Family, Report
 from bench.reports.weights import final_weights
 from bench.results import frame
 from bench.run import Selection
 from bench.suite import Suite
+
+MOST_WARNINGS = 3
+"""Kinds of a cell's that are spelt out. Those that name a file are all different."""
 
 
 def report(suite: Suite, results: Path) -> Report:
@@ -95,6 +100,7 @@ def report_and_agreement(
         notes=(
             *_failures(runs),
             *runs.attrs["data"],
+            *_warned(runs),
             *unknown,
             *guessed,
             *first.notes,
@@ -205,4 +211,21 @@ def _failures(runs: pd.DataFrame) -> list[str]:
     for row in runs[runs.state.isin(["failed", "damaged"])].itertuples():
         where = f"{row.dataset} × {row.model} × {row.loss}, seed {row.seed} (run {row.run_id})"
         notes.append(f"{row.state}: {where}: {row.reason}")
+    return notes
+
+
+def _warned(runs: pd.DataFrame) -> list[str]:
+    """How many finished runs of each cell have warnings, and the first of each kind: steps may differ."""
+    notes = []
+    done = runs[runs.state == "done"]
+    for names, cell in done.groupby(["dataset", "model", "loss"], sort=False):
+        kinds: dict[str, str] = {}
+        for warning in itertools.chain.from_iterable(cell.warnings):
+            kinds.setdefault(re.sub(r"\bstep [\d,]+", "", warning), warning)
+        if kinds:
+            warned = int(cell.warnings.map(bool).sum())
+            said = some([*kinds.values()], MOST_WARNINGS, between="; ")
+            notes.append(
+                f"warned: {' × '.join(map(str, names))}: {warned:,} of {counted(len(cell), 'run')}: {said}"
+            )
     return notes

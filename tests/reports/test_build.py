@@ -110,6 +110,19 @@ def test_pairs_are_made_by_seed_and_missing_ones_named(make_suite: Make, tmp_pat
     assert "6 of 8 runs are finished" in text
 
 
+def test_runs_with_warnings_are_counted(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=["ce", "mae"], seeds=4)
+    lost = "resumed at step {}: what mine:Brier keeps outside its state is not restored"
+    warnings = [[lost.format("1,140")], [], [lost.format(7), "a", lost.format(9)], list("abcd")]
+    for cell in suite.cells:
+        for run, warned in zip(cell.runs, warnings, strict=True):
+            finish_run(run, tmp_path, 90, warnings=warned if cell.loss == "mae" else [])
+    cell = f"{suite.cells[1].dataset} × vgg5-tiny × mae"
+    assert [note for note in report(suite, tmp_path).notes if note.startswith("warned")] == [
+        f"warned: {cell}: 3 of 4 runs: {lost.format('1,140')}; a; b; and 2 more"
+    ]
+
+
 def test_failed_runs_are_missing_and_listed(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite(losses=["ce", "mae"], seeds=3)
     fill(suite, tmp_path, {"ce": [900, 910, 905], "mae": [880, 890, None]})
