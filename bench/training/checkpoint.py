@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.serialization import default_restore_location
 
 from bench.disk import write_atomically
 from bench.results import Damaged
 
 _DIGEST_BYTES = 32
+# Arrays and numbers of numpy's, which a user's state_dict may hold: to read them runs no code of theirs.
+_OF_NUMPY: list[Any] = [np.ndarray, np.dtype]
+_OF_NUMPY += [value.__reduce__()[0] for value in (np.zeros(1), np.float64(1))]  # what makes them anew
+_OF_NUMPY += {type(np.dtype(code)) for code in f"?U{np.typecodes['AllInteger']}{np.typecodes['AllFloat']}"}
+torch.serialization.add_safe_globals(_OF_NUMPY)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a state (tensors, numbers, strings, in dicts and lists), preceded by its SHA-256."""
+    """Write a state (tensors, numbers, strings, arrays, in dicts, lists, tuples and sets), preceded by its
+    SHA-256."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
@@ -24,7 +35,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """Read a state back, or None where there is none.
+    """Read a state back, or None where there is none. What was on a GPU comes to ``device``.
 
     Raises:
         Damaged: the file is not what was written.
@@ -36,5 +47,32 @@ def load(path: Path, device: torch.device) -> dict[str, Any] | None:
     digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.sha256(payload).digest() != digest:
         raise Damaged(f"{path}: its content is not what was written")
-    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+
+    def place(storage: Any, location: str) -> Any:
+        # What was on a CPU stays there: a generator takes its state from nowhere else.
+        if location == "cpu":
+            return storage
+        return default_restore_location(storage, str(device))  # type: ignore[no-untyped-call]
+
+    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=place, weights_only=True)
     return state
+
+
+def refusal(state: Any) -> str:
+    """Why a checkpoint could not give this back; empty where it can."""
+    if isinstance(state, Mapping):
+        state = {name: value for name, value in state.items() if type(value) is not torch.Tensor}
+    buffer = io.BytesIO()
+    try:
+        torch.save(state, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception as error:  # what pickles itself can raise anything
+        if isinstance(error, pickle.UnpicklingError):
+            named = re.search(r"GLOBAL (\S+)", str(error))
+            what = named[1] if named else "something in it"
+            return (
+                f"{what} is not among tensors, numbers, strings and arrays, in dicts, lists, tuples and sets"
+            )
+        return f"{type(error).__name__}: {error}".partition("\n")[0]
+    return ""

@@ -8,16 +8,18 @@ goes on from its checkpoint to the same bits, and two losses see the same images
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bench import models
-from bench.choices import recordable
+from bench.choices import Choice, ForeignOptions, recordable
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.predictions import Predictions
@@ -26,6 +28,7 @@ from bench.run import Resolved, Run
 from bench.training import checkpoint, evaluation, optimization, weights
 from bench.training import device as devices
 from bench.training.data import Data
+from bench.training.own_state import Watcher, keeps_state
 from bench.training.replay import CudaRecorder, Recorder, Replayed
 from bench.training.step import Objective, Step, precision
 
@@ -146,6 +149,7 @@ class Training:
         self.data = Data(resolved, data, device)
 
         torch.manual_seed(resolved.derive("init"))
+        _seed_python(resolved.derive("init"))
         form = self.data.form
         model = models.build(resolved.model, form.shape, form.classes)
         model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -175,9 +179,20 @@ class Training:
         self.keep_weights = keep_weights
         self.kept: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
         self.take: Callable[[Tensor, Tensor], None] = self.step
-        own = [choice.label() for choice in (resolved.model, resolved.loss) if not recordable(choice)]
-        if recorder is not None and (one_by_one or own):
-            why = one_by_one or f"`recordable = True` is not said by {' and '.join(own)}"
+        # What is the user's own, by the part of the state in which its state is.
+        self.own: dict[str, tuple[Choice, object]] = {
+            part: (choice, code)
+            for part, choice, code in (
+                ("model", resolved.model, model),
+                ("loss", resolved.loss, objective.bare),
+            )
+            if isinstance(choice.options, ForeignOptions)
+        }
+        silent = {choice.label(): code for choice, code in self.own.values() if not recordable(choice)}
+        self.watcher = Watcher(silent, self.warnings)
+        self._step_state()  # what cannot be kept is said now, and not after an hour
+        if recorder is not None and (one_by_one or silent):
+            why = one_by_one or f"`recordable = True` is not said by {' and '.join(silent)}"
             self.warnings.append(f"steps were launched one by one, which is slower: {why}")
         elif recorder is not None:
             # A list, and no method of this object: circles would keep a GPU's memory after the run.
@@ -199,6 +214,7 @@ class Training:
             yield
             began = time.monotonic()
             self._take_step(*next(batches))
+            self.watcher.count_step()
             self.taken += 1
             self.epoch_seconds += time.monotonic() - began
 
@@ -210,6 +226,8 @@ class Training:
         self.step.set_rate(self.last_rate)
         # Seeding every step makes dropout a function of the step, whatever else drew random numbers.
         self.generator.manual_seed((self.dropout_seed + step) % 2**63)
+        if self.take is self.step:  # what is replayed draws nothing on the host
+            _seed_python(self.dropout_seed + step)
         self.take(images, target)
 
     def end_epoch(self) -> dict[str, Any]:
@@ -255,6 +273,7 @@ class Training:
         learned = self.step.objective.learned_weights()
         line |= {f"w{k}": w for k, w in enumerate(learned, start=1)}
         self._choose_epoch(line, test, answers)
+        self.watcher.look()
         self.history.append(line)
         self.epoch += 1
         self._start_epoch()
@@ -305,9 +324,13 @@ class Training:
     # --------------------------------------------------------------------------------- state, result
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on from here to the same bits."""
+        """Everything needed to go on from here to the same bits.
+
+        Raises:
+            BenchError: the user's own code has state that cannot be kept.
+        """
         return {
-            **self.step.state(),
+            **self._step_state(),
             "sums": (self.step.loss_sum, self.step.correct, self.epoch_seconds),
             "progress": (self.epoch, self.taken, self.rate, self.seconds),
             "history": self.history,
@@ -317,8 +340,17 @@ class Training:
             "kept": self.kept,
         }
 
+    def _step_state(self) -> dict[str, Any]:
+        state = self.step.state()
+        for part, (choice, _) in self.own.items():
+            if why := checkpoint.refusal(state.get(part)):
+                raise BenchError(
+                    f"{part} '{choice.label()}': a checkpoint cannot keep what its state_dict gives: {why}"
+                )
+        return state
+
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a saved :meth:`state`."""
+        """Go on from a saved :meth:`state`; a warning names code of the user's own that promised nothing."""
         self.step.load_state(state)
         loss_sum, correct, self.epoch_seconds = state["sums"]
         self.step.loss_sum.copy_(loss_sum)  # in place, as whatever has been recorded adds to these
@@ -327,6 +359,12 @@ class Training:
         self.history, self.chosen = state["history"], state["chosen"]
         self.kept = state.get("kept", {}) if self.keep_weights else {}
         self.warnings += [warning for warning in state["warnings"] if warning not in self.warnings]
+        step = self.epoch * self.data.steps_per_epoch + self.taken
+        self.warnings += [
+            f"resumed at step {step:,}: what {choice.label()} keeps outside its state is not restored"
+            for part, (choice, code) in self.own.items()
+            if step and not recordable(choice) and not (keeps_state(code) and part in state)
+        ]
 
     def predictions(self) -> Predictions:
         """What is kept of the answers to the test images at the epoch that counts."""
@@ -352,3 +390,9 @@ class Training:
     def _score(self, line: Mapping[str, Any]) -> dict[str, Any]:
         value = None if self.metric is None else line[f"test_{self.metric.key}"]
         return {"epoch": line["epoch"], "correct": line["test_correct"], "value": value}
+
+
+def _seed_python(seed: int) -> None:
+    """For code of the user's own; nothing of ``bench`` draws from these."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002, it is what that code draws from

@@ -7,6 +7,7 @@ seed of dropout) is set before a step is taken.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from bench import losses
 from bench.choices import Choice
+from bench.training.own_state import keeps_state
 
 
 class Objective(torch.nn.Module):
@@ -33,6 +35,11 @@ class Objective(torch.nn.Module):
         if self.weights is None:
             return self.function(logits, target)
         return self.function(logits, target, self.weights)
+
+    @property
+    def bare(self) -> Any:
+        """The loss without the options that are bound to it: what may have state."""
+        return self.function.func if isinstance(self.function, functools.partial) else self.function
 
     def learned_weights(self) -> list[float]:
         """The weights of the loss's terms as they are now; empty where they are not learned."""
@@ -117,17 +124,24 @@ class Step:
                     yield f"{name} {number}", value
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of a step, but for the sums."""
-        return {
-            "model": self.model.state_dict(),
-            "objective": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
+        """What a checkpoint keeps of a step, but for the sums.
+
+        A loss that keeps its state itself is asked directly: a module asks only modules, and what one of its
+        parts gives goes back past that part's ``load_state_dict``.
+        """
+        if keeps_state(loss := self.objective.bare):
+            kept = {"loss": loss.state_dict()}
+        else:
+            kept = {"objective": self.objective.state_dict()}
+        return {"model": self.model.state_dict(), **kept, "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved :meth:`state`, also from one of another kind of device."""
         self.model.load_state_dict(state["model"])
-        self.objective.load_state_dict(state["objective"])
+        if "loss" in state:
+            self.objective.bare.load_state_dict(state["loss"])
+        else:  # there may be none of a loss that has a pair: a bench before this one did not ask it
+            self.objective.load_state_dict(state["objective"])
         own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
         for group, options in zip(self.optimizer.param_groups, own, strict=True):

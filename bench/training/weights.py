@@ -15,8 +15,12 @@ RUN_KEY = "bench.run"
 
 
 def held(model: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of all parameters and buffers on the CPU, which further training leaves as it is."""
-    return {name: _own(tensor) for name, tensor in model.state_dict().items()}
+    """A copy of all parameters and buffers on the CPU, which further training leaves as it is.
+
+    Other things that a user's model has in its state are for checkpoints alone.
+    """
+    state = model.state_dict().items()
+    return {name: _own(tensor) for name, tensor in state if isinstance(tensor, Tensor)}
 
 
 def to_bytes(state: Mapping[str, Tensor], run: Run) -> bytes:

@@ -200,9 +200,10 @@ def test_a_loss_with_state_of_its_own_is_not_recorded(
     group["lr"] = group["lr"].double()
     assert_same(training, Training(of_none, tmp_path, prepare("cpu")))
     assert recorder.recordings == 0
-    [warning] = training.warnings
+    warning, *noted = training.warnings
     assert "one by one" in warning
     assert "`recordable = True` is not said by own_" in warning
+    assert all("from step to step" in note for note in noted)
 
 
 @pytest.mark.parametrize("kind", STATEFUL)
