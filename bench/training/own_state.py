@@ -92,8 +92,9 @@ def _attributes(thing: object) -> Iterator[tuple[str, Any]]:
         return
     for path, module in thing.named_modules():
         if not _says_more(module):
-            for name in vars(module).keys() - _OF_MODULES:
-                yield f"{path}.{name}".lstrip("."), vars(module)[name]
+            for name, value in list(vars(module).items()):
+                if name not in _OF_MODULES:
+                    yield f"{path}.{name}".lstrip("."), value
 
 
 def _digest(value: Any) -> bytes | None:
