@@ -21,6 +21,8 @@ KEPT = ("question", "baseline", "zip", "selection", "metrics", "keep_probabiliti
 SEEDS, EPOCHS, BATCH = 2, 2, 32
 ADDED = {"start": 2, "step": 1, "max": 3}
 TRAIN_IMAGES, TEST_IMAGES = 130, 52
+SUFFIX = "-tiny"
+"""What is added to the name of a suite, and to what its data sets and models are called."""
 _ALL = 2**63  # images of a data set of which a suite asks for all
 
 SIBLINGS: dict[str, dict[str, Any]] = {
@@ -72,9 +74,9 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
                 "alpha": suite.analysis.alpha,
                 "margin": {name: margin for name, margin in suite.margins.items() if margin is not None},
             },
-            "name": f"{suite.name}-tiny",
-            "datasets": items("datasets", _datasets(suite), "-tiny"),
-            "models": items("models", _models(suite), "-tiny"),
+            "name": f"{suite.name}{SUFFIX}",
+            "datasets": items("datasets", _datasets(suite), SUFFIX),
+            "models": items("models", _models(suite), SUFFIX),
             "losses": items("losses", (entry.choice for entry in suite.losses)),
             "seeds": seeds or (ADDED if suite.until else SEEDS),
             "exclude": [
@@ -148,8 +150,8 @@ def _exclusion(exclusion: Exclusion, seeds: int) -> dict[str, Any] | None:
     if exclusion.seed and not kept:
         return None
     return {
-        "dataset": [f"{label}-tiny" for label in exclusion.dataset],
-        "model": [f"{label}-tiny" for label in exclusion.model],
+        "dataset": [f"{label}{SUFFIX}" for label in exclusion.dataset],
+        "model": [f"{label}{SUFFIX}" for label in exclusion.model],
         "loss": list(exclusion.loss),
         "seed": kept,
     }

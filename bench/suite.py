@@ -507,12 +507,7 @@ def load(path: Path, seeds: int | None = None) -> Suite:
     Raises:
         BenchError: anything that does not hold, with file and field.
     """
-    values = read_yaml(path)
-    if not isinstance(values, dict):
-        raise BenchError(
-            f"{path}: found {describe(values)}, expected a mapping with {', '.join(_required())}"
-        )
-    values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
+    values = read(path)
     if seeds is not None:
         values["seeds"] = seeds
     try:
@@ -523,6 +518,21 @@ def load(path: Path, seeds: int | None = None) -> Suite:
     except BenchError as error:
         raise BenchError(f"{path}: {error}") from None
     return suite
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What a suite file says, and its name. Nothing else is checked.
+
+    Raises:
+        BenchError: it cannot be read, or is no mapping.
+    """
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise BenchError(
+            f"{path}: found {describe(values)}, expected a mapping with {', '.join(_required())}"
+        )
+    values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
+    return values
 
 
 def _required() -> list[str]:

@@ -20,7 +20,7 @@ FLOORS = [
     ["training"],
     ["design"],
     ["statistics"],
-    ["versions"],
+    ["home", "versions"],
     ["results"],
     ["same_data"],
     ["scale"],

@@ -131,7 +131,7 @@ def export(
     if asked is not None:
         run = complete(run, [planned.id for planned in asked.runs()], "the suite has no such run")
     else:
-        run = complete(run, finished(results), f"{results} has no such finished run")
+        run = complete(run, finished(results), f"{results.absolute()} has no such finished run")
     check_output(output)
     folder = RunFolder(results, run)
     described, stored = recorded(folder)

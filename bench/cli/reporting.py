@@ -15,6 +15,7 @@ from bench.cli.options import Column, Everything, Json, Results, ScaleTo, Seeds,
 from bench.cli.shared import exit_1_if, load, look, note_of, print_blocks, say, write_report
 from bench.design import as_it_stands
 from bench.errors import BenchError
+from bench.home import take
 
 if TYPE_CHECKING:
     from bench.reports.blocks import Block
@@ -53,6 +54,7 @@ def report(
         read = partial(load, results=results, scale=scale, names=False)
         pairs = lay_beside(asked, str(suite), other, read, results)
         return print_blocks(pairs, beside(pairs), as_json)
+    take(asked, suite, results)
     try:
         made, shown, coming = look(asked, results, figures)
         before: list[Block] = []
@@ -184,6 +186,7 @@ def track(
     from bench.tracking.store import default_uri, shown
 
     asked = load(suite, results, seeds, scale, names=False)
+    take(asked, suite, results)
     mirror = Mirror(asked, results, tracking_uri or default_uri(results))
     synced = mirror.sync(aloud=True)
     now = as_it_stands(asked, results)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 from pydantic import BaseModel
 
+from bench import home
 from bench import suite as suites
 from bench.design import as_it_stands
 from bench.launch.preflight import check_names
@@ -32,18 +33,39 @@ def load(
     *,
     names: bool = True,
 ) -> Suite:
-    """Read a suite, with those finished runs in ``results`` that count for it.
+    """Read a suite, with those finished runs in ``results`` that count for it; None: none do.
+
+    Where there are none, it is said where else they lie.
 
     Args:
-        names: also ask libraries and the user's modules whether they have what it names.
+        names: also ask libraries and the user's modules whether they have what it names. Who does so may be
+            about to train for the first time: that there is no run yet is then no news.
+
+    Raises:
+        BenchError: the suite does not hold, or its folder is that of another suite.
     """
     sys.path[:0] = search_path(path)
     asked = suites.load(path, seeds)
     if scale == "tiny":
         asked = tiny(asked, seeds)
+    if results is not None:
+        home.check_owner(asked, path, results)
+        asked = as_counted(asked, results)
+        if not home.has_runs(asked, results):
+            _say_where_else(asked, path, results, news=not names)
     if names:
         check_names(asked)
-    return asked if results is None else as_counted(asked, results)
+    return asked
+
+
+def _say_where_else(asked: Suite, path: Path, results: Path, *, news: bool) -> None:
+    """No run of a suite is where it was looked for: if that is news, or if another folder has some."""
+    found = home.nearest(asked, path)
+    if found is None and not news:
+        return
+    here = f"nothing of '{asked.name}' is in it" if results.is_dir() else "no such folder"
+    there = f"runs of '{asked.name}' are in {found}" if found else "nor in any results/ nearby"
+    say(f"{results.absolute()}: {here}; {there}; --results or BENCH_RESULTS says which folder it is")
 
 
 def search_path(path: Path) -> list[str]:

@@ -38,6 +38,7 @@ from bench.cli.shared import (
 from bench.design import Design, as_it_stands
 from bench.disk import check_writable
 from bench.errors import BenchError
+from bench.home import take
 from bench.launch.preflight import check_data, set_aside_odd
 from bench.run import Run
 from bench.versions import as_counted, changes, declare_same
@@ -91,6 +92,7 @@ def run(
         raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
     profile = load_profile(on) if on is not None else None
     check_writable(results)
+    take(asked, suite, results)
     if same_code:
         for kept in declare_same(asked, results):
             say(kept)
@@ -208,15 +210,16 @@ def logs(
     scale: ScaleTo = "full",
     results: Results = Path("results"),
 ) -> None:
-    """The end of a job's log.
+    """The end of a job's log: of the job that wrote last.
 
-    Of the job that trained RUN last, or else of the job that wrote last.
+    With RUN, why that run failed, and its trace; of one that did not, what the job that trained it last says
+    of it.
     """
-    from bench.launch.logs import find_log, tail
+    from bench.launch.logs import end_of_log
 
-    path = find_log(load(suite, results, scale=scale, names=False), results, run)
+    path, text = end_of_log(load(suite, results, scale=scale, names=False), results, run, lines)
     say(str(path))
-    print(tail(path, lines))
+    print(text)
 
 
 @app.command(rich_help_panel=FOLLOW)

@@ -198,7 +198,7 @@ class Crew:
         with victim.claim() as mine:
             if mine:
                 reason = f"its worker died {MOST_DEATHS} times while training it (killed for its memory?)"
-                victim.fail(f"{reason}; log: {log}", tail(log, 5))
+                victim.fail(f"{reason}; log: {log}", tail(log, 5, victim.run_id))
 
     def stop(self) -> None:
         """Ask the workers that are still there to save and end, and wait until they have.

@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench.errors import BenchError
 from bench.results import RunFolder
 from bench.run import complete
 from bench.suite import Suite
+
+
+def end_of_log(suite: Suite, results: Path, run: str = "", lines: int = 30) -> tuple[Path, str]:
+    """A file, and its last lines: all of them those of one run, if one is named.
+
+    Of a run that failed, the file is ``failure.json``: a reason, and the last lines of the trace.
+
+    Raises:
+        BenchError: as :func:`find_log` does.
+    """
+    if not run:
+        path = find_log(suite, results)
+        return path, tail(path, lines)
+    run = _complete(suite, run)
+    folder = RunFolder(results, run)
+    failure = folder.failure() if folder.failed else None
+    if failure is not None:
+        return folder.path / "failure.json", "\n".join([failure.reason, *failure.trace.splitlines()[-lines:]])
+    path = find_log(suite, results, run)
+    return path, tail(path, lines, run)
+
+
+def _complete(suite: Suite, run: str) -> str:
+    return complete(run, [planned.id for planned in suite.runs()], "the suite has no such run")
 
 
 def find_log(suite: Suite, results: Path, run: str = "") -> Path:
@@ -26,11 +51,11 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
         if not logs:
             raise BenchError(f"{jobs}: no job of this suite has written a log yet")
         return logs[-1]
-    run_id = complete(run, [planned.id for planned in suite.runs()], "the suite has no such run")
+    run_id = _complete(suite, run)
     attempts = RunFolder(results, run_id).info().get("attempts", [])
     for attempt in reversed(attempts):
-        # The processes of a job have a log each.
-        for path in sorted(jobs.glob(f"*/{attempt.get('job')}_*_log.err")):
+        # The processes of a job have a log each. Numbers come again, here at least: the newest folder first.
+        for path in sorted(jobs.glob(f"*/{attempt.get('job')}_*_log.err"), reverse=True):
             if f"run {run_id} " in path.read_text(errors="replace"):
                 return path
     raise BenchError(f"run {run_id}: " + ("its log is gone" if attempts else "no job has begun it yet"))
@@ -42,13 +67,25 @@ def logs_of_runs(suite: Suite, results: Path) -> dict[tuple[str, str], Path]:
     for path in sorted((results / suite.name / "jobs").glob("*/*_log.err")):
         job = path.name.removesuffix("_log.err").rpartition("_")[0]
         for run in re.findall(r"run ([0-9a-f]{16}) ", path.read_text(errors="replace")):
-            found.setdefault((job, run), path)
+            found[job, run] = path
     return found
 
 
-def tail(path: Path, lines: int) -> str:
-    """The last lines of a file."""
+def tail(path: Path, lines: int, run: str = "") -> str:
+    """The last lines of a file; with a run, of what a job's log says of it."""
     try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+        found = path.read_text(errors="replace").splitlines()
     except OSError as error:
         return f"({path} cannot be read: {error.strerror})"
+    return "\n".join((_about(run, found) if run else found)[-lines:])
+
+
+def _about(run: str, log: Iterable[str]) -> list[str]:
+    """What a worker notes of a run, each time with all that follows until a note of another."""
+    found, noted = [], ""
+    for line in log:
+        if note := re.match(r"\d\d:\d\d:\d\d run ([0-9a-f]{16}) ", line):
+            noted = note[1]
+        if noted == run:
+            found.append(line)
+    return found
