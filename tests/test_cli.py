@@ -83,6 +83,19 @@ def test_failed_runs_give_exit_status_1_and_their_reason(
         assert "out of memory on cuda: 80 GB" in printed
 
 
+def test_logs_of_a_run_are_its_own_and_say_where_they_are(
+    bench: Bench, write_suite: Write, tmp_path: Path
+) -> None:
+    path = write_suite()
+    failed, unbegun = load(path).runs()[:2]
+    RunFolder(tmp_path / "results", failed.id).fail("ValueError: no", "Traceback\nValueError: no")
+    status, printed, said = bench("logs", path, failed.id)
+    assert (status, printed) == (0, "ValueError: no\nTraceback\nValueError: no\n")
+    assert said == f"{tmp_path}/results/runs/{failed.id}/failure.json\n"
+    status, printed, said = bench("logs", path, unbegun.id)
+    assert (status, printed, said) == (2, "", f"bench: run {unbegun.id}: no job has begun it yet\n")
+
+
 def test_seeds_on_the_command_line_replace_those_of_the_suite(bench: Bench, write_suite: Write) -> None:
     _, printed, _ = bench("status", write_suite(), "--seeds", "7", "--json")
     assert json.loads(printed)["runs"]["planned"] == 14

@@ -209,12 +209,13 @@ def ui(
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import default_uri, is_server, shown, ui_command
 
+    asked = load(suite, results, scale=scale, names=False) if suite is not None else None
     uri = tracking_uri or default_uri(results)
-    there = is_server(uri) and suite is not None
+    there = is_server(uri) and asked is not None
     command = [] if there else ui_command(results, uri, port)
     page = shown(uri).rstrip("/") if there else f"http://127.0.0.1:{port}"
-    if suite is not None:
-        mirror = Mirror(load(suite, results, scale=scale, names=False), results, uri)
+    if asked is not None:
+        mirror = Mirror(asked, results, uri)
         mirror.sync(aloud=True)
         own = mirror.own_page(page)
         page = mirror.page(page)

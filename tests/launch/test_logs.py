@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.launch.logs import find_log, tail
+from bench.launch.logs import end_of_log, find_log, logs_of_runs, tail
 from bench.results import RunFolder
 from bench.suite import Suite
 
@@ -41,3 +41,69 @@ def test_no_log_is_said(make_suite: Make, tmp_path: Path) -> None:
     RunFolder(tmp_path, run.id).start(run, {"job": "7"})
     with pytest.raises(BenchError, match="its log is gone"):
         find_log(suite, tmp_path, run.id)
+
+
+def write_log(jobs: Path, name: str, *parts: str) -> Path:
+    path = jobs / f"{name}_log.err"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(parts) + "\n")
+    return path
+
+
+def test_a_failed_run_shows_its_own_reason_and_trace(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite()
+    one, other = suite.runs()[:2]
+    for run, words in ((one, "first"), (other, "second")):
+        folder = RunFolder(tmp_path, run.id)
+        folder.start(run, {"job": "7"})
+        folder.fail(f"ValueError: {words}", f"Traceback\n  frame\n  frame\nValueError: {words}\n")
+    write_log(tmp_path / suite.name / "jobs", "a/7_0", f"10:00:00 run {other.id} failed", "second")
+    path, text = end_of_log(suite, tmp_path, one.id[:8], 2)
+    assert path == tmp_path / "runs" / one.id / "failure.json"
+    assert text == "ValueError: first\n  frame\nValueError: first"
+    RunFolder(tmp_path, one.id).forget_failure()
+    RunFolder(tmp_path, one.id).fail("ValueError: again")  # before any job began it anew
+    assert end_of_log(suite, tmp_path, one.id)[1] == "ValueError: again"
+    assert end_of_log(suite, tmp_path)[1].endswith("second")
+
+
+def test_a_run_that_did_not_fail_shows_its_own_lines(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite()
+    one, other = suite.runs()[:2]
+    log = write_log(
+        *(
+            tmp_path / suite.name / "jobs",
+            "a/7_0",
+            "submitit INFO starts",
+            "09:59:59 2 processes side by side",
+        ),
+        *(f"10:00:00 run {one.id} (seed 0) begins", "11:00:00 a line of the user's own"),
+        *(
+            f"10:00:01 run {other.id} (seed 1) begins",
+            f"10:00:02 run {other.id} failed",
+            "Traceback",
+            "theirs",
+        ),
+        *(f"10:00:03 run {one.id} ends its process", "mine"),
+    )
+    RunFolder(tmp_path, one.id).start(one, {"job": "7"})
+    assert end_of_log(suite, tmp_path, one.id) == (
+        log,
+        f"10:00:00 run {one.id} (seed 0) begins\n11:00:00 a line of the user's own\n"
+        f"10:00:03 run {one.id} ends its process\nmine",
+    )
+    assert end_of_log(suite, tmp_path, one.id, 1)[1] == "mine"
+
+
+def test_a_run_that_is_tried_again_shows_the_last_job(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite()
+    [run, *_] = suite.runs()
+    jobs, folder = tmp_path / suite.name / "jobs", RunFolder(tmp_path, run.id)
+    for day in ("20260101", "20260102"):  # a number of this machine's comes again
+        write_log(jobs, f"{day}/7_0", f"10:00:00 run {run.id} (seed 0) begins", day)
+        folder.start(run, {"job": "7"})
+        folder.fail(f"failed on {day}")
+    assert end_of_log(suite, tmp_path, run.id)[1] == "failed on 20260102"
+    folder.forget_failure()
+    assert end_of_log(suite, tmp_path, run.id)[1].endswith("20260102")
+    assert logs_of_runs(suite, tmp_path)["7", run.id].parent.name == "20260102"
