@@ -59,8 +59,8 @@ def test_folder_that_is_not_there_is_said_by_whoever_looks(
     status, _, said = bench(verb, one, "--results", "results")
     assert status == expected
     assert said.splitlines()[0] == (
-        f"{place / 'results'}: no such folder; nor in any results/ nearby; "
-        "--results or BENCH_RESULTS says which folder it is"
+        f"{place / 'results'}: no run of '{NAME}' (the folder does not exist), nor in any results/ nearby; "
+        "--results or BENCH_RESULTS says where they are"
     )
     assert said.count("BENCH_RESULTS") == 1
 
@@ -71,7 +71,7 @@ def test_folder_of_others_is_said_and_json_stays_clean(bench: Bench, one: Path, 
     assert load(other).runs()[-1] not in load(one).runs()
     status, printed, said = bench("status", one, "--json")
     assert (status, json.loads(printed)["runs"]["done"]) == (0, 0)
-    assert said.startswith(f"{results}: nothing of '{NAME}' is in it; ")
+    assert said.startswith(f"{results}: no run of '{NAME}', nor in any results/ nearby; ")
     assert len(said.splitlines()) == 1
 
 
@@ -83,8 +83,10 @@ def test_nearest_results_are_above_the_suite_or_above_where_one_is(
         (place / folder).mkdir()
     monkeypatch.chdir(place / "below" / "it")
     _, _, said = bench("status", one, "--results", "results")
-    assert said.startswith(f"{place / 'below' / 'it' / 'results'}: no such folder; ")
-    assert f"; runs of '{NAME}' are in {place / 'results'}; " in said
+    assert said.startswith(
+        f"{place / 'below' / 'it' / 'results'}: no run of '{NAME}' (the folder does not exist); "
+    )
+    assert f"; the nearest are in {place / 'results'}; " in said
     finish(one, one.parent / "results")  # nearer to the suite
     _, _, said = bench("status", Path("../../..") / "a" / one.name, "--results", "results")
     assert "/a/results; --results" in said
@@ -100,9 +102,8 @@ def test_first_run_is_quiet_unless_another_folder_has_some(bench: Bench, one: Pa
     finish(one, one.parent / "results")
     for verb, results in (("plan", "results"), ("run", "file")):
         _, _, said = bench(verb, one, "--results", results)
-        assert said.startswith(
-            f"{place / results}: no such folder; runs of '{NAME}' are in {one.parent}/results; "
-        )
+        assert said.startswith(f"{place / results}: no run of '{NAME}' (the folder does not exist); ")
+        assert f"; the nearest are in {one.parent}/results; " in said
 
 
 def test_nothing_is_said_where_there_is_anything(bench: Bench, one: Path, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_tables_without_a_run_hide_nothing(bench: Bench, one: Path, place: Path)
     finish(one, one.parent / "results")
     for _ in range(2):  # the first writes a report of nothing into the wrong folder
         _, _, said = bench("report", one, "--results", "results")
-        assert f"runs of '{NAME}' are in {one.parent}/results" in said
+        assert f"the nearest are in {one.parent}/results" in said
     assert (place / "results" / NAME / "report.md").exists()
 
 

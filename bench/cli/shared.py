@@ -63,9 +63,12 @@ def _say_where_else(asked: Suite, path: Path, results: Path, *, news: bool) -> N
     found = home.nearest(asked, path)
     if found is None and not news:
         return
-    here = f"nothing of '{asked.name}' is in it" if results.is_dir() else "no such folder"
-    there = f"runs of '{asked.name}' are in {found}" if found else "nor in any results/ nearby"
-    say(f"{results.absolute()}: {here}; {there}; --results or BENCH_RESULTS says which folder it is")
+    gone = "" if results.is_dir() else " (the folder does not exist)"
+    there = f"; the nearest are in {found}" if found else ", nor in any results/ nearby"
+    say(
+        f"{results.absolute()}: no run of '{asked.name}'{gone}{there}; "
+        "--results or BENCH_RESULTS says where they are"
+    )
 
 
 def search_path(path: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,7 +109,11 @@ def test_failing_run_does_not_stop_the_others(write_suite: Write, tmp_path: Path
     assert first.returncode == 1
     assert "RuntimeError: as the test wants" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr
-    assert states(load_in(path, tmp_path), results) == ["done", "done", "failed", "failed"]
+    suite = load_in(path, tmp_path)
+    assert states(suite, results) == ["done", "done", "failed", "failed"]
+    for run in suite.runs():
+        if (failure := RunFolder(results, run.id).failure()) is not None:
+            assert re.findall("run ([0-9a-f]{16}) ", failure.trace) == [run.id]
     # It stays failed, without being trained again, until somebody says so.
     (tmp_path / "mended").touch()
     assert bench("run", path, "--results", results).returncode == 1
