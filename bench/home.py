@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bench import suite as suites
-from bench.choices import ForeignOptions
+from bench import versions
 from bench.disk import read, write_json
 from bench.errors import BenchError
 from bench.scale import SUFFIX
@@ -26,7 +26,7 @@ class Owner(BaseModel):
     file: str
     """The suite file, absolute."""
     code: dict[str, str]
-    """The user's own code that it names, and the digest of each."""
+    """Of :func:`bench.versions.of_suite`."""
 
 
 def take(suite: Suite, path: Path, results: Path) -> None:
@@ -36,7 +36,7 @@ def take(suite: Suite, path: Path, results: Path) -> None:
     """
     # The path of a file may be no text; pydantic and JSON take none but text.
     file = str(path.absolute()).encode(errors="replace").decode()
-    now = Owner(file=file, code=_code(suite))
+    now = Owner(file=file, code=versions.of_suite(suite))
     if _owner(suite, results) != now and _rival(suite, path, results) is None:
         write_json(_record(suite, results), now.model_dump())
 
@@ -53,7 +53,7 @@ def check_owner(suite: Suite, path: Path, results: Path) -> None:
         return
     owner, theirs = rival
     # The same words may name other code, beside each file.
-    if theirs == suites.read(path) and owner.code == _code(suite):
+    if theirs == suites.read(path) and owner.code == versions.of_suite(suite):
         return
     question = theirs["question"]
     asks = "the same of something else" if question == suite.question else f"'{suite.question}'"
@@ -115,12 +115,6 @@ def _rival(suite: Suite, path: Path, results: Path) -> tuple[Owner, dict[str, An
         return None
     names = theirs["name"], f"{theirs['name']}{SUFFIX}"
     return (owner, theirs) if "question" in theirs and suite.name in names else None
-
-
-def _code(suite: Suite) -> dict[str, str]:
-    named = [entry.choice for axis in suites.AXES for entry in getattr(suite, axis)]
-    named += [metric.choice for metric in suite.metrics]
-    return {c.name: c.options.source for c in named if isinstance(c.options, ForeignOptions)}
 
 
 def _same_file(one: str, other: Path) -> bool:
