@@ -37,7 +37,8 @@ from bench.yaml_file import read_yaml
 
 MOST_LOOKS = 200
 """How often the comparisons of a suite may be looked at: bounds for more take long to compute."""
-AXES = ("datasets", "models", "losses")
+KINDS = {"datasets": "dataset", "models": "model", "losses": "loss"}
+AXES = tuple(KINDS)
 RESERVED = ("runs", "code", "set-aside", "mlartifacts", "mlflow.db")
 """What else lies in the results folder, beside a folder a suite."""
 
@@ -240,6 +241,7 @@ class Suite(Strict):
     """Whether run folders keep the probability of every class for each test image. No part of it either."""
     _until: UntilDecided | None = PrivateAttr(None)
     _margins: dict[str, float | None] = PrivateAttr(default_factory=dict)
+    _whole: Suite | None = PrivateAttr(None)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -334,7 +336,7 @@ class Suite(Strict):
     def _check_exclusions(self) -> None:
         for position, exclusion in enumerate(self.exclude):
             for axis in AXES:
-                kind = _singular(axis)
+                kind = KINDS[axis]
                 for label in getattr(exclusion, kind):
                     if label not in self.labels(axis):
                         raise ValueError(
@@ -357,6 +359,16 @@ class Suite(Strict):
     def until(self) -> UntilDecided | None:
         """How seeds are added; None where their number is fixed. ``seeds`` are all that there may be."""
         return self._until
+
+    @property
+    def whole(self) -> Suite:
+        """The suite as its file has it, where it was read with another number of seeds; else itself."""
+        return self._whole or self
+
+    @property
+    def is_look(self) -> bool:
+        """Whether it was read with a part of the seeds that its file asks for."""
+        return not {*self.whole.seeds} <= {*self.seeds}
 
     @property
     def margins(self) -> dict[str, float | None]:
@@ -508,10 +520,11 @@ def load(path: Path, seeds: int | None = None) -> Suite:
         BenchError: anything that does not hold, with file and field.
     """
     values = read(path)
-    if seeds is not None:
-        values["seeds"] = seeds
     try:
         suite = Suite.model_validate(values)
+        if seeds is not None:
+            whole, suite = suite, Suite.model_validate({**values, "seeds": seeds})
+            suite._whole = whole
         suite.cells  # noqa: B018 - expands, and so checks, every combination
     except ValidationError as error:
         raise BenchError("\n".join(f"{path}: {line}" for line in explain(error))) from None
@@ -537,7 +550,3 @@ def read(path: Path) -> dict[str, Any]:
 
 def _required() -> list[str]:
     return [name for name, field in Suite.model_fields.items() if field.is_required() and name != "name"]
-
-
-def _singular(axis: str) -> str:
-    return {"datasets": "dataset", "models": "model", "losses": "loss"}[axis]

@@ -20,7 +20,7 @@ FLOORS = [
     ["training"],
     ["design"],
     ["statistics"],
-    ["home"],
+    ["home", "preregistration"],
     ["versions"],
     ["results"],
     ["same_data"],

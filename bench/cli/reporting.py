@@ -54,7 +54,10 @@ def report(
         read = partial(load, results=results, scale=scale, names=False)
         pairs = lay_beside(asked, str(suite), other, read, results)
         return print_blocks(pairs, beside(pairs), as_json)
-    take(asked, suite, results)
+    if asked.is_look and figures:
+        raise BenchError("--figures draws the report: leave out --seeds, which makes a look at a part of it")
+    if not asked.is_look:
+        take(asked, suite, results)
     try:
         made, shown, coming = look(asked, results, figures)
         before: list[Block] = []
@@ -191,7 +194,8 @@ def track(
     synced = mirror.sync(aloud=True)
     now = as_it_stands(asked, results)
     made, _, written = write_report(now, results, tracking_uri)
-    mirror.attach_report(written, note_of(made))
+    if written:
+        mirror.attach_report(written, note_of(made))
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
     waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())
     print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")

@@ -79,7 +79,10 @@ def search_path(path: Path) -> list[str]:
 def write_report(
     asked: Suite, results: Path, tracking_uri: str | None = None, *, figures: bool = False
 ) -> tuple[Report, Document, list[Path]]:
-    """Write all that a report has into the suite's folder: the report, its document, and the files."""
+    """Write all that a report has into the suite's folder: the report, its document, and the files.
+
+    A look at a part of the seeds is written nowhere: the report stays.
+    """
     from bench.reports import files
     from bench.reports.build import report_and_agreement
     from bench.reports.document import document
@@ -92,6 +95,8 @@ def write_report(
 
     runs = frame(results, asked.cells, check_details=asked.needs_details)
     made, agreement = report_and_agreement(asked, results, runs)
+    if asked.is_look:
+        return made, document(made), []
     link = link_to_runs(asked, results, tracking_uri or default_uri(results))
     drawn = _draw_figures(asked, results, made) if figures else []
     shown = page(made, list_runs(asked, results, runs, link), drawn)

@@ -39,7 +39,9 @@ from bench.design import Design, as_it_stands
 from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.home import take
+from bench.launch.pack import git_state
 from bench.launch.preflight import check_data, set_aside_odd
+from bench.preregistration import state
 from bench.run import Run
 from bench.versions import as_counted, changes, declare_same
 
@@ -99,6 +101,8 @@ def run(
         asked = as_counted(asked, results)
     for remark in changes(asked, results):
         say(remark)
+    if not asked.scaled_down:
+        state(as_counted(asked.whole, results), results, git_state(suite.absolute().parent))
     if retrain_odd:
         set_aside_odd(asked, results, data, say)
     design = Design(asked, results)
@@ -141,6 +145,21 @@ def run(
         say(f"warning: not mirrored: {mirror.warning}")
     print_blocks(made, shown.blocks(everything=everything), as_json)
     exit_1_if(any(cell.failed for cell in made.cells))
+
+
+@app.command(rich_help_panel=TRAIN)
+def freeze(suite: SuiteFile, results: Results = Path("results"), as_json: Json = False) -> None:
+    """State the plan before any run: what will be judged, and how. Prints a digest to publish.
+
+    `bench run` states it otherwise. Reports say whether they are as planned, or list what differs.
+    """
+    from bench.launch.text import frozen_text
+
+    asked = load(suite, results)
+    check_writable(results)
+    take(asked, suite, results)
+    stated = state(asked, results, git_state(suite.absolute().parent), frozen=True)
+    print_document(stated, frozen_text(stated, asked, results), as_json)
 
 
 @app.command(rich_help_panel=TRAIN)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import yaml
 
 from bench.launch.plan import Added, Plan
 from bench.launch.status import CellStatus, Status
+from bench.preregistration import Stated, date
 from bench.suite import Suite
 
 _MOST_JOBS = 20  # that are listed one by one
@@ -106,6 +108,24 @@ def _added_lines(added: Added, planned: int) -> list[str]:
             f"{row.effect:>19g}  {shares[0]:>16}  {shares[1]:>10}  {shares[2]:>9}  {row.seeds:>17.1f}"
         )
     return [*lines, ""]
+
+
+def frozen_text(stated: Stated, suite: Suite, results: Path) -> str:
+    """The plan that holds, and its digest."""
+    git = stated.git
+    commit = "outside a git repository"
+    if git is not None:
+        commit = f"at commit {git['commit']}{', with uncommitted changes' if git['dirty'] else ''}"
+    return "\n".join(
+        [
+            stated.judged["question"],
+            "",
+            f"stated: {date(stated.time)} by bench {'freeze' if stated.frozen else 'run'}, {commit}",
+            f"finished by then: {stated.finished} of {stated.planned} runs",
+            f"kept in: {results / suite.name / 'plan.json'}",
+            f"digest: {stated.digest}",
+        ]
+    )
 
 
 def resolved_text(suite: Suite) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench import preregistration
 from bench.comparisons.agreement import to_bytes
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Key, Metric
@@ -24,7 +25,7 @@ from bench.reports.answer import answer
 from bench.reports.choosing import other_epochs
 from bench.reports.formats import counted, listed, some
 from bench.reports.ranks import rank, why_no_ranks
-from bench.reports.schema import Cell, Family, Report
+from bench.reports.schema import Cell, Family, Plan, Report
 from bench.reports.weights import final_weights
 from bench.results import frame
 from bench.run import Selection
@@ -109,10 +110,32 @@ def report_and_agreement(
             *([sequential.savings(added)] if added else []),
         ),
         scaled_down=suite.scaled_down,
+        look=_look(suite),
+        plan=_plan(suite, results),
         rankings=tuple(rankings),
         sequential=added,
     )
     return made, to_bytes(runs, measured, baseline, design, [*first.comparisons, *others.comparisons])
+
+
+def _look(suite: Suite) -> str:
+    if not suite.is_look:
+        return ""
+    whole = suite.whole.seeds
+    most = "up to " * (suite.whole.until is not None)
+    return f"{len({*whole} & {*suite.seeds})} of the {most}{len(whole)} seeds that the suite asks for"
+
+
+def _plan(suite: Suite, results: Path) -> Plan | None:
+    found = preregistration.stated(suite, results)
+    if found is None:
+        return None
+    # A look says so itself, and takes back nothing.
+    now = preregistration.judged(suite.whole if suite.is_look else suite)
+    return Plan(
+        **found.model_dump(exclude={"judged"}),
+        deviations=tuple(preregistration.deviations(found.judged, now)),
+    )
 
 
 def describe(suite: Suite) -> tuple[Metric, ...]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from bench.comparisons.comparison import Comparison, Metric
+from bench.preregistration import date
 from bench.reports import columns
 from bench.reports.answer import all_remarks, notes
 from bench.reports.blocks import (
@@ -105,6 +106,10 @@ def cautions(document: Analysed) -> list[str]:
     assert isinstance(document, Report)
     if document.scaled_down:
         said.append(SCALED_DOWN)
+    if document.look:
+        said.append(f"A look at {document.look}: it is no report, and replaces none.")
+    if document.plan is not None and document.plan.deviations:
+        said.append(f"Not as planned: {'; '.join(document.plan.deviations)}.")
     if document.optimistic:
         said.append(OPTIMISTIC)
     if not document.complete:
@@ -132,6 +137,7 @@ def document(report: Analysed, title: str = "", *, page: bool = False) -> Docume
         *([Notes(tuple(remarks))] if remarks else []),
         *in_full(maker.cut),
         Paragraph(report.method),
+        *_planned(report, page=page),
         *maker.legend(),
     ]
     if isinstance(report, Compared):
@@ -141,6 +147,22 @@ def document(report: Analysed, title: str = "", *, page: bool = False) -> Docume
     reading = report.reading if isinstance(report, Compared) else ""
     said = " ".join(filter(None, (report.answer, across(report))))
     return Document(title, tuple(cautions(report)), said, tuple(tables), tuple(closing), reading)
+
+
+def _planned(report: Analysed, *, page: bool) -> list[Block]:
+    """Whether the plan that was stated first was kept. Its date is for the page: tables are made again."""
+    plan = report.plan if isinstance(report, Report) else None
+    if plan is None:
+        return []
+    said = "A plan was stated first" if plan.deviations else "As planned"
+    if plan.finished:
+        said += f", though {plan.finished:,} of {plan.planned:,} runs had finished when the plan was stated"
+    if page:
+        commit = f", at commit {plan.git['commit'][:12]}" if plan.git else ""
+        changed = " with uncommitted changes" if plan.git and plan.git["dirty"] else ""
+        by = "bench freeze" if plan.frozen else "the first bench run"
+        said += f" (by {by} on {date(plan.time)}{commit}{changed})"
+    return [Paragraph(f"{said}; the plan's digest is {plan.digest[:16]}.")]
 
 
 class _Maker:
@@ -308,7 +330,11 @@ class _Maker:
     def _cautions(self) -> tuple[str, ...]:
         if not isinstance(self.report, Report):
             return ()
-        marks = {"SCALED DOWN": self.report.scaled_down, "OPTIMISTIC": self.report.optimistic}
+        marks = {
+            "SCALED DOWN": self.report.scaled_down,
+            "A LOOK": self.report.look,
+            "OPTIMISTIC": self.report.optimistic,
+        }
         return tuple(mark for mark, there in marks.items() if there)
 
     def _tables(self, group: Group) -> Iterator[Block]:

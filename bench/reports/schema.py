@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, InstanceOf, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_serializer
 
 from bench.comparisons.comparison import Comparison, Key, Metric, Seed
 from bench.reports.columns import flat
@@ -199,6 +199,25 @@ class Sequential(Frozen):
     """That the saved ones would have taken, by the mean of the finished runs of their cell."""
 
 
+class Plan(Frozen):
+    """The plan that was stated first, and what differs from it."""
+
+    digest: str
+    """SHA-256 of what was to be judged."""
+    time: float = Field(0.0, exclude=True)
+    """Unix time at which it was stated. In no JSON, as the same results make the same tables."""
+    git: dict[str, Any] | None = Field(None, exclude=True)
+    """Commit of the folder in which that was done, and whether it had changes. As ``time``."""
+    frozen: bool
+    """Whether by `bench freeze`; else by the first `bench run`."""
+    planned: int
+    """Runs, at most."""
+    finished: int
+    """Of these, those that had finished when it was stated."""
+    deviations: tuple[str, ...]
+    """In words; empty: as planned."""
+
+
 class Report(Analysed):
     """What ``bench report --json`` prints."""
 
@@ -212,6 +231,10 @@ class Report(Analysed):
     """None: the number of seeds is fixed."""
     scaled_down: bool = False
     """Whether this is a miniature of a suite (``--scale tiny``): then no number of it means anything."""
+    look: str = ""
+    """Which part of the suite's seeds this is a look at (``--seeds``); empty: it is the report."""
+    plan: Plan | None = None
+    """None: none was stated."""
 
 
 class Compared(Analysed):

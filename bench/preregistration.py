@@ -1,0 +1,317 @@
+"""The plan that was stated first: what a suite was going to judge, kept beside its results.
+
+``results/<suite>/plan.json`` is written by the first ``bench run``, or by ``bench freeze`` before any run. It
+stays as it is from the first finished run on: what differs then was changed by somebody who could have seen
+results, and the report lists it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bench.disk import read, write_json
+from bench.errors import BenchError
+from bench.results import RunFolder
+from bench.run import RECIPE_VERSION, Run, canonical
+from bench.suite import KINDS, Suite
+
+Judged = dict[str, Any]
+
+
+class Stated(BaseModel):
+    """What ``plan.json`` holds."""
+
+    digest: str
+    """SHA-256 of what is judged, as canonical JSON: to publish."""
+    time: float
+    """Unix time at which it was stated."""
+    frozen: bool
+    """Whether by `bench freeze`; else by the first `bench run`."""
+    git: dict[str, Any] | None
+    """Commit of the folder in which it was stated, and whether that had changes."""
+    planned: int
+    """Runs, at most."""
+    finished: int
+    """Of these, those that had finished then: in another suite, or before plans were stated."""
+    judged: Judged
+    """See :func:`judged`."""
+
+
+def judged(suite: Suite) -> Judged:
+    """All that decides what a suite says, as plain data: what it asks, trains and measures, by which rule."""
+    recipes: dict[str, int] = {}
+    cells = []
+    for cell in suite.cells:
+        place = recipes.setdefault(canonical(cell.recipe), len(recipes))
+        some = {} if cell.seeds == suite.seeds else {"seeds": [*cell.seeds]}
+        cells.append(
+            {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss, "recipe": place, **some}
+        )
+    until = None if suite.until is None else suite.until.model_dump(mode="json")
+    return {
+        "question": suite.question,
+        "baseline": suite.baseline_label,
+        **{axis: {entry.label: entry.choice.describe() for entry in getattr(suite, axis)} for axis in KINDS},
+        "recipe_version": RECIPE_VERSION,
+        "recipes": [json.loads(recipe) for recipe in recipes],
+        "cells": cells,
+        "seeds": until or [*suite.seeds],
+        "selection": suite.selection,
+        "decides": suite.metrics[0].name,
+        "metrics": {metric.name: metric.choice.describe() for metric in suite.metrics},
+        "chooses_by": None if suite.chooses_by is None else suite.chooses_by.describe(),
+        "margins": {
+            name: None if margin is None else float(margin) for name, margin in suite.margins.items()
+        },
+        "alpha": suite.analysis.alpha,
+        "test": suite.analysis.test,
+    }
+
+
+def digest_of(content: Judged) -> str:
+    """SHA-256 of what is judged."""
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def stated(suite: Suite, results: Path) -> Stated | None:
+    """The plan of a suite; None where none was stated.
+
+    Raises:
+        BenchError: it is not what was written.
+    """
+    path = _file(suite, results)
+    try:
+        found = Stated.model_validate_json(read(str(path)))
+        if digest_of(found.judged) == found.digest:
+            return found
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        pass
+    raise BenchError(
+        f"{path}: the plan is not what was written; put it back, or move it away: then no plan was stated"
+    )
+
+
+def state(suite: Suite, results: Path, git: Mapping[str, Any] | None, *, frozen: bool = False) -> Stated:
+    """State the plan of a suite, unless that has been done; returns the plan that holds.
+
+    As long as no run of it has finished, a plan is replaced: one of `bench run` by the next, a frozen one
+    only by another `bench freeze`.
+
+    Raises:
+        BenchError: ``frozen``, and another plan holds, whose results may have been seen.
+    """
+    before, content = stated(suite, results), judged(suite)
+    done = sum(RunFolder(results, run.id).done for run in suite.runs())
+    if before is not None:
+        same = before.judged == content
+        if same and (before.frozen or not frozen or done):
+            return before
+        if not same and before.frozen and not frozen:
+            return before
+        if not same and _any_finished(before.judged, results):
+            if not frozen:
+                return before
+            raise BenchError(
+                f"{_file(suite, results)}: another plan was stated on {date(before.time)}, and runs of it "
+                "have finished: it holds, and reports list what differs from it"
+            )
+    made = Stated(
+        digest=digest_of(content),
+        time=time.time(),
+        frozen=frozen,
+        git=None if git is None else dict(git),
+        planned=len(suite.runs()),
+        finished=done,
+        judged=content,
+    )
+    write_json(_file(suite, results), made.model_dump(mode="json"))
+    return made
+
+
+def _any_finished(content: Judged, results: Path) -> bool:
+    return any(RunFolder(results, run.id).done for run in _runs(content))
+
+
+def _runs(content: Judged) -> Iterator[Run]:
+    """The runs of a plan."""
+    judge = {"metric": content["chooses_by"]} if content["chooses_by"] else {}
+    for cell in content["cells"]:
+        text = canonical(
+            {
+                "recipe_version": content["recipe_version"],
+                **{kind: content[axis][cell[kind]] for axis, kind in KINDS.items()},
+                "recipe": content["recipes"][cell["recipe"]],
+                "selection": content["selection"],
+                **judge,
+            }
+        )
+        yield from (Run(text, seed) for seed in cell.get("seeds", _seeds(content)))
+
+
+def _seeds(content: Judged) -> list[int]:
+    seeds = content["seeds"]
+    return [*range(seeds["max"])] if isinstance(seeds, dict) else seeds
+
+
+def _file(suite: Suite, results: Path) -> Path:
+    return results / suite.name / "plan.json"
+
+
+def date(when: float) -> str:
+    """In words, to the minute, here."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))
+
+
+# -------------------------------------------------------------------------------------------- deviations
+
+
+def deviations(plan: Judged, now: Judged) -> list[str]:
+    """What a suite judges otherwise than was planned, in words; empty where it does as planned."""
+    single = ("question", "baseline", "decides", "selection", "alpha", "test", "recipe_version")
+    words = {
+        "decides": "the metric that decides",
+        "test": "analysis.test",
+        "recipe_version": "recipe version",
+    }
+    said = [
+        _instead(words.get(name, name), plan[name], now[name]) for name in single if plan[name] != now[name]
+    ]
+    said += _seeds_in_words(plan["seeds"], now["seeds"])
+    called: dict[tuple[str, str], str] = {}
+    for axis, kind in KINDS.items():
+        names = _names(plan[axis], now[axis])
+        called |= {(kind, label): planned for label, planned in names.items()}
+        said += _items_in_words(kind, plan[axis], now[axis], names)
+    said += _cells_in_words(plan, now, called)
+    said += _metrics_in_words(plan, now)
+    old, new = (dict(_sources(content)) for content in (plan, now))
+    said += [
+        f"code: {module} does something else than it did"
+        for module in old
+        if new.get(module, old[module]) != old[module]
+    ]
+    return said
+
+
+def _instead(what: str, planned: Any, found: Any) -> str:
+    return f"{what}: {_short(found)}, planned {_short(planned)}"
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _seeds_in_words(planned: Any, found: Any) -> list[str]:
+    if planned == found:
+        return []
+    if isinstance(planned, list) and isinstance(found, list):
+        dropped, added = (len({*one} - {*other}) for one, other in ((planned, found), (found, planned)))
+        said = [f"{dropped} of the {len(planned)} planned were dropped"] * bool(dropped)
+        said += [f"{added} were added to the {len(planned)} planned"] * bool(added)
+        return [f"seeds: {' and '.join(said)}"] if said else []
+    return [f"seeds: {_rule(found)}, planned {_rule(planned)}"]
+
+
+def _rule(seeds: Any) -> str:
+    if isinstance(seeds, list):
+        return f"{len(seeds)} of them"
+    looks = f", looks {seeds['looks']}" if seeds["looks"] else ""
+    return f"{seeds['start']}, then {seeds['step']} at a time up to {seeds['max']} until decided{looks}"
+
+
+def _names(planned: Judged, found: Judged) -> dict[str, str]:
+    """By what an item is called now, what the plan calls it: another label is no other item."""
+    labels = {canonical(item): label for label, item in planned.items()}
+    names = {
+        label: label if label in planned else labels.get(canonical(item)) for label, item in found.items()
+    }
+    return {label: name for label, name in names.items() if name is not None}
+
+
+def _items_in_words(kind: str, planned: Judged, found: Judged, names: Mapping[str, str]) -> list[str]:
+    dropped = [label for label in planned if label not in names.values()]
+    added = [label for label in found if label not in names]
+    said = [f"{kind} {label}: planned, and dropped" for label in dropped]
+    said += [f"{kind} {label}: added after results were seen" for label in added]
+    for label, name in names.items():
+        if changed := _changed(_bare(planned[name]), _bare(found[label])):
+            said.append(f"{kind} {label}: {changed}")
+    return said
+
+
+def _cells_in_words(plan: Judged, now: Judged, called: Mapping[tuple[str, str], str]) -> list[str]:
+    """Of what both have: cells that are left out or added, their seeds, and how they are trained."""
+    planned = {tuple(cell[kind] for kind in KINDS.values()): cell for cell in plan["cells"]}
+    found = {
+        tuple(called.get((kind, cell[kind]), "") for kind in KINDS.values()): cell for cell in now["cells"]
+    }
+    there = [{name for (of, _), name in called.items() if of == kind} for kind in KINDS.values()]
+    dropped = [key for key in planned if key not in found and all(map(set.__contains__, there, key))]
+    known = [{*plan[axis]} for axis in KINDS]
+    added = [key for key in found if key not in planned and all(map(set.__contains__, known, key))]
+    said = [f"{' × '.join(key)}: planned, and left out" for key in dropped]
+    said += [f"{' × '.join(key)}: added after results were seen" for key in added]
+    trained: dict[str, list[str]] = {}
+    for key, cell in found.items():
+        if (before := planned.get(key)) is None:
+            continue
+        if changed := _changed(plan["recipes"][before["recipe"]], now["recipes"][cell["recipe"]]):
+            trained.setdefault(changed, []).append(" × ".join(key))
+        if cell.get("seeds") != before.get("seeds"):
+            said += [
+                f"{' × '.join(key)}: {line}"
+                for line in _seeds_in_words(before.get("seeds", _seeds(plan)), cell.get("seeds", _seeds(now)))
+            ]
+    for changed, keys in trained.items():
+        which = f" of {', '.join(keys[:3])}{', …' * (len(keys) > 3)}" * (
+            len(keys) < len({*found} & {*planned})
+        )
+        said.append(f"training{which}: {changed}")
+    return said
+
+
+def _metrics_in_words(plan: Judged, now: Judged) -> list[str]:
+    planned, found = plan["metrics"], now["metrics"]
+    said = []
+    said += [f"metric {name}: planned, and dropped" for name in planned if name not in found]
+    said += [f"metric {name}: added after results were seen" for name in found if name not in planned]
+    for name in found:
+        if name in planned:
+            changed = _changed(_bare(planned[name]), _bare(found[name]))
+            said += [f"metric {name}: {changed}"] if changed else []
+            margins = plan["margins"].get(name), now["margins"].get(name)
+            said += [_instead(f"margin of {name}", *margins)] if margins[0] != margins[1] else []
+    return said
+
+
+def _changed(planned: Judged, found: Judged, within: str = "") -> str:
+    """Which values of a description are others, in words."""
+    said = []
+    for name in {**planned, **found}:
+        one, other = planned.get(name), found.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            said.append(_changed(one, other, f"{within}{name}."))
+        elif one != other:
+            said.append(f"{within}{name} {_short(other)}, planned {_short(one)}")
+    return "; ".join(filter(None, said))
+
+
+def _bare(description: Judged) -> Judged:
+    """Without the digest of a user's code: one word on that is enough for all that use it."""
+    return {name: value for name, value in description.items() if name != "source"}
+
+
+def _sources(content: Judged) -> Iterator[tuple[str, str]]:
+    for items in (*(content[axis] for axis in KINDS), content["metrics"]):
+        for item in items.values():
+            if "source" in item:
+                yield item["name"].partition(":")[0], item["source"]
