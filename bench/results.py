@@ -94,6 +94,8 @@ class Result(BaseModel):
     """Of what accuracy needs of the predictions: the beginning of their file, or an old one whole."""
     predictions_bytes: int | None = None
     """Of ``predictions.npz``, how many bytes that is; None in runs from before there was such a file."""
+    trained_on: str = ""
+    """Kind of device and of its instructions; all of them where it was resumed on another; empty: unknown."""
     data: Seen | None = None
     """Digests of what it was trained and tested on; None in results from before this was recorded."""
     details_sha256: str | None = None
@@ -314,6 +316,7 @@ class RunFolder:
             predictions_sha256=packed.predictions_sha256,
             predictions_bytes=packed.predictions_bytes,
             details_sha256=packed.details_sha256,
+            trained_on=_trained_on(self.info().get("attempts", [])),
             weights_sha256=None if weights is None else hashlib.sha256(weights).hexdigest(),
             finished=time.time(),
             **result,
@@ -466,6 +469,13 @@ def _details(path: str, result: Result) -> dict[str, np.ndarray[Any, Any]]:
         return read_members(content)
     except ValueError as error:
         raise Damaged(f"{path}: {error}") from None
+
+
+def _trained_on(attempts: Iterable[Mapping[str, Any]]) -> str:
+    known = [
+        [str(attempt[name]) for name in ("device", "instructions") if name in attempt] for attempt in attempts
+    ]
+    return " and ".join(dict.fromkeys(", ".join(words) for words in known if words))
 
 
 def _line(epoch: Mapping[str, Any]) -> str:

@@ -17,6 +17,10 @@ from bench.recipe import Recipe
 RECIPE_VERSION = 1
 """Raised whenever the same description comes to mean another training: old results then count no more."""
 
+DESCRIBED = {"recipe_version", "dataset", "model", "loss", "recipe", "selection", "metric"}
+"""Keys of a description, but for the seed. Where one is absent, all is as before there was such a key, the id
+as well."""
+
 Selection = Literal["last", "validation", "test"]
 """Which epoch counts: the last, or the best on the validation split, or the best on the test set itself."""
 
@@ -46,8 +50,18 @@ class Run:
         return cls(canonical(rest), int(description["seed"]))
 
     def resolve(self) -> Resolved:
-        """The description as checked objects. Raises BenchError where a user's source file has changed."""
+        """The description as checked objects.
+
+        Raises:
+            BenchError: code of the user's own has changed; or a newer bench has described more than this one
+                knows of, and would not train.
+        """
         parts = json.loads(self.text)
+        if unknown := parts.keys() - DESCRIBED:
+            raise BenchError(
+                f"run {self.id}: its description has {', '.join(sorted(unknown))}, which this bench does not "
+                "know of: a newer one has asked for it"
+            )
         return Resolved(
             dataset=restore(parts["dataset"], datasets.DATASETS),
             model=restore(parts["model"], models.MODELS),

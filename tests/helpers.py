@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,7 +35,13 @@ def train_run(run: Run, results: Path, **settings: Any) -> RunFolder:
 
 
 def finish_run(
-    run: Run, results: Path, correct: int, total: int = 100, weights: bytes | None = None, **changes: Any
+    run: Run,
+    results: Path,
+    correct: int,
+    total: int = 100,
+    weights: bytes | None = None,
+    devices: Sequence[str] = (),
+    **changes: Any,
 ) -> RunFolder:
     """Write a made-up result with this many correct answers: no training."""
     folder = RunFolder(results, run.id)
@@ -55,7 +61,8 @@ def finish_run(
         "data": {"source": "0" * 16, "used": "0" * 16},
         **changes,
     }
-    folder.start(run, {"host": "here", "started": 0.0})
+    for device in devices or [""]:
+        folder.start(run, {"host": "here", "started": 0.0, **({"device": device} if device else {})})
     folder.finish(result, alike(predicted, truth, result), weights)
     return folder
 

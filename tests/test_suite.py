@@ -226,6 +226,14 @@ def test_id_does_not_depend_on_key_order(order: list[str]) -> None:
     assert Run.from_description({key: run.description[key] for key in order}).id == run.id
 
 
+def test_what_a_newer_bench_describes_is_refused_and_not_left_out(make_suite: Make) -> None:
+    run = make_suite().runs()[0]
+    newer = Run.from_description({**run.description, "trainer": {"name": "theirs"}, "splits": 5})
+    assert newer.id != run.id
+    with pytest.raises(BenchError, match=f"run {newer.id}: its description has splits, trainer, which this"):
+        newer.resolve()
+
+
 def test_seeds_derive_from_everything_but_loss_and_recipe(make_suite: Make) -> None:
     suite = make_suite(losses=["ce", {"mae": {"recipe": {"epochs": 9}}}])
     ce, mae = (cell.runs[0].resolve() for cell in suite.cells)

@@ -101,6 +101,7 @@ def report_and_agreement(
         notes=(
             *_failures(runs),
             *runs.attrs["data"],
+            *_mixed_devices(runs, baseline),
             *_warned(runs),
             *unknown,
             *guessed,
@@ -234,6 +235,26 @@ def _failures(runs: pd.DataFrame) -> list[str]:
     for row in runs[runs.state.isin(["failed", "damaged"])].itertuples():
         where = f"{row.dataset} × {row.model} × {row.loss}, seed {row.seed} (run {row.run_id})"
         notes.append(f"{row.state}: {where}: {row.reason}")
+    return notes
+
+
+def _mixed_devices(runs: pd.DataFrame, baseline: str) -> list[str]:
+    """Where the two of a pair were not trained on the same kind of device."""
+    done = runs[(runs.state == "done") & (runs.trained_on != "")]
+    if done.trained_on.nunique() < 2:
+        return []
+    place = ["dataset", "model", "seed"]
+    base = done[done.loss == baseline].set_index(place).trained_on.rename("base")
+    pairs = done[done.loss != baseline].join(base, on=place, how="inner")
+    notes = []
+    for names, found in pairs.groupby(["dataset", "model", "loss"], sort=False):
+        mixed = found[found.trained_on != found.base]
+        if len(mixed):
+            kinds = "; ".join(dict.fromkeys([*mixed.trained_on, *mixed.base]))
+            notes.append(
+                f"devices: {' × '.join(map(str, names))}: {len(mixed):,} of {counted(len(found), 'pair')} "
+                f"were not trained on the same kind ({kinds}): rounding differs there, and not the loss alone"
+            )
     return notes
 
 

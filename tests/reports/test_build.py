@@ -110,6 +110,23 @@ def test_pairs_are_made_by_seed_and_missing_ones_named(make_suite: Make, tmp_pat
     assert "6 of 8 runs are finished" in text
 
 
+def test_pairs_on_two_kinds_of_device_are_remarked_on(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=["ce", "mae", "focal"], seeds=4)
+    devices = {
+        "ce": [["A"], ["A"], ["B"], ["A"]],
+        "mae": [["A"], ["B"], ["B"], ["A", "B", "A"]],
+        "focal": [["A"], ["A"], ["B"], []],
+    }
+    for cell in suite.cells:
+        for run, trained in zip(cell.runs, devices[cell.loss], strict=True):
+            finish_run(run, tmp_path, 90, devices=trained)
+    cell = f"{suite.cells[1].dataset} × vgg5-tiny × mae"
+    assert [note for note in report(suite, tmp_path).notes if note.startswith("devices")] == [
+        f"devices: {cell}: 2 of 4 pairs were not trained on the same kind (B; A and B; A): rounding differs "
+        "there, and not the loss alone"
+    ]
+
+
 def test_runs_with_warnings_are_counted(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite(losses=["ce", "mae"], seeds=4)
     lost = "resumed at step {}: what mine:Brier keeps outside its state is not restored"
