@@ -137,12 +137,16 @@ def _own(name: str) -> Module | None:
     if spec is None or not spec.has_location or spec.origin is None:
         return None
     file = Path(spec.origin)
+    return Module(file, _content(spec, file)) if is_own(file) else None
+
+
+def is_own(file: Path) -> bool:
+    """Whether a file is a module in a folder of the user's own."""
     if file.suffix != ".py" and not file.name.endswith(tuple(EXTENSION_SUFFIXES)):
-        return None
+        return False
     place = file.resolve()
-    if _INSTALLED & {*place.parts} or any(place.is_relative_to(it) for it in (*_NOT_ONES_OWN, _BENCH)):
-        return None
-    return Module(file, _content(spec, file))
+    theirs = (*_NOT_ONES_OWN, _BENCH)
+    return not (_INSTALLED & {*place.parts} or any(place.is_relative_to(folder) for folder in theirs))
 
 
 def _content(spec: ModuleSpec | None, file: Path) -> bytes:

@@ -68,6 +68,27 @@ def keep(suite: Suite, results: Path) -> None:
             _write(results, Version(module, digest, sources, same_as, time.time()))
 
 
+@contextlib.contextmanager
+def unseen(suite: Suite) -> Iterator[list[str]]:
+    """While the suite's modules are imported, for the first time: what they import that no digest covers.
+
+    Yields a list that has it in words at the end: modules under names, or from folders, that are made up.
+    """
+    said: list[str] = []
+    before = {*sys.modules}
+    covered = {
+        found.file.resolve() for module in of_suite(suite) for found in code.own_modules(module).values()
+    }
+    yield said
+    new = [module for name, module in sys.modules.items() if name not in before]
+    files = {Path(file).resolve() for module in new if (file := getattr(module, "__file__", None))}
+    said += [
+        f"{file}: imported where no digest sees it: if it changes, finished runs go on counting"
+        for file in sorted(files - covered)
+        if code.is_own(file)
+    ]
+
+
 def use(results: Path, sources: Sources) -> None:
     """From now on this process imports these versions, where they are kept."""
     for module, digest in sources.items():

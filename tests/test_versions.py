@@ -184,6 +184,23 @@ def test_what_runs_of_another_suite_had_finished_with_is_found(study: Study, wri
     assert len(study.changes()) == 1  # each waiting run once, by the latest version that has it
 
 
+def test_what_no_digest_covers_is_said(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "hidden.py").write_text("K = 1\n")
+    study.write(
+        "help", f"import sys\nsys.path.append({str(tmp_path / 'elsewhere')!r})\nfrom hidden import K\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "plan", str(study.suite), "--results", str(study.results)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    [said] = done.stderr.splitlines()
+    assert said.startswith(f"{tmp_path / 'elsewhere' / 'hidden.py'}: imported where no digest sees it")
+
+
 def train(pack: Pack, call: str) -> str:
     """What a job's process finds, which has imported nothing yet."""
     path = pack.write(pack.results / "job")

@@ -17,7 +17,7 @@ from bench.design import as_it_stands
 from bench.launch.preflight import check_names
 from bench.scale import Scale, tiny
 from bench.suite import Suite
-from bench.versions import as_counted
+from bench.versions import as_counted, unseen
 
 if TYPE_CHECKING:
     from bench.launch.status import Status
@@ -54,7 +54,10 @@ def load(
         if not home.has_runs(asked, results):
             _say_where_else(asked, path, results, news=not names)
     if names:
-        check_names(asked)
+        with unseen(asked) as remarks:
+            check_names(asked)
+        for remark in remarks:
+            say(remark)
     return asked
 
 
@@ -150,14 +153,14 @@ def look(asked: Suite, results: Path, figures: bool) -> tuple[Report, Document, 
     made, shown, written = write_report(asked, results, figures=figures)
     if figures:
         _show_in_mlflow(asked, results, made, written)
-    return made, shown, [] if made.complete else still_to_come(status(asked, results))
+    return made, shown, [] if made.complete else still_to_come(status(asked, results), made)
 
 
-def still_to_come(status: Status) -> list[Notes]:
-    """What runs and what waits; nothing where nothing does."""
+def still_to_come(status: Status, made: Report) -> list[Notes]:
+    """What runs and what waits, and why it waits again; nothing where nothing does."""
     from bench.reports.blocks import Notes
 
-    notes = []
+    notes = [remark for remark in status.remarks if remark not in made.notes]
     for state in ("running", "waiting"):
         counts = [(getattr(cell, state), cell) for cell in status.cells]
         where = [f"{c.dataset} × {c.model} × {c.loss} {count}" for count, c in counts if count]
