@@ -98,13 +98,13 @@ def run(
     if same_code:
         for kept in declare_same(asked, results):
             say(kept)
-        asked = as_counted(asked, results)
+    if retrain_odd:
+        set_aside_odd(asked, results, data, say)
+    asked = as_counted(asked, results)
     for remark in changes(asked, results):
         say(remark)
     if not asked.scaled_down:
         state(as_counted(asked.whole, results), results, git_state(suite.absolute().parent))
-    if retrain_odd:
-        set_aside_odd(asked, results, data, say)
     design = Design(asked, results)
     path = search_path(suite)
     mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
