@@ -15,6 +15,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import linecache
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,14 +50,6 @@ class Module:
         return self.file.suffix == ".py"
 
 
-def file_of(module: str) -> Path | None:
-    """The file of a module, found without importing it; None where there is none."""
-    spec = _spec(module)
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-        return None
-    return Path(spec.origin)
-
-
 def digest(module: str) -> str:
     """16 hexadecimal digits of what a module and all that it imports of the user's own do.
 
@@ -79,10 +72,10 @@ def text_digest(module: str) -> str:
     Raises:
         OSError: there is no such file, or it cannot be read.
     """
-    file = file_of(module)
-    if file is None:
+    spec = _spec(module)
+    if spec is None or not spec.has_location or spec.origin is None:
         raise FileNotFoundError(module)
-    return _short(_content(_spec(module), file))
+    return _short(_content(spec))
 
 
 def meanings(modules: Mapping[str, Module]) -> dict[str, str]:
@@ -137,7 +130,7 @@ def _own(name: str) -> Module | None:
     if spec is None or not spec.has_location or spec.origin is None:
         return None
     file = Path(spec.origin)
-    return Module(file, _content(spec, file)) if is_own(file) else None
+    return Module(file, _content(spec)) if is_own(file) else None
 
 
 def is_own(file: Path) -> bool:
@@ -149,11 +142,12 @@ def is_own(file: Path) -> bool:
     return not (_INSTALLED & {*place.parts} or any(place.is_relative_to(folder) for folder in theirs))
 
 
-def _content(spec: ModuleSpec | None, file: Path) -> bytes:
-    """Of a file as it is imported: a :class:`Snapshot` has its own."""
-    if spec is not None and isinstance(spec.loader, Snapshot):
-        return spec.loader.get_data(str(file))
-    return file.read_bytes()
+def _content(spec: ModuleSpec) -> bytes:
+    """Of a file as it would be imported: a :class:`Snapshot`, or an archive, has its own."""
+    assert spec.origin is not None
+    get_data = getattr(spec.loader, "get_data", None)
+    content: bytes = get_data(spec.origin) if get_data else Path(spec.origin).read_bytes()
+    return content
 
 
 # ---------------------------------------------------------------------------------------- what a module does
@@ -174,8 +168,8 @@ def _read(name: str, module: Module) -> _Reading:
 def _parsed(name: str, content: bytes, file: str, is_package: bool) -> _Reading:
     try:
         tree = ast.parse(content, file)
-    except ValueError as error:  # a null byte
-        raise SyntaxError(str(error), (file, 1, None, None)) from None
+    except (ValueError, RecursionError, MemoryError) as error:  # a null byte; a sum of 20,000 terms
+        raise SyntaxError(f"{error or 'too much in one expression'}", (file, 1, None, None)) from None
     package = name.split(".") if is_package else name.split(".")[:-1]
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _DEEPEST))
@@ -285,6 +279,9 @@ class Snapshot(SourceLoader):
         module = self.modules.get(fullname)
         if module is None:
             return None
+        # What reads source again (torch.jit, tracebacks) looks here before it looks at the file.
+        text = importlib.util.decode_source(module.content)
+        linecache.cache[str(module.file)] = (len(text), None, text.splitlines(True), str(module.file))
         folders = [str(module.file.parent)] if module.is_package else None
         return importlib.util.spec_from_file_location(
             fullname, module.file, loader=self, submodule_search_locations=folders

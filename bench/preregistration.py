@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def state(suite: Suite, results: Path, git: Mapping[str, Any] | None, *, frozen:
             return before
         if not same and before.frozen and not frozen:
             return before
-        if not same and _any_finished(before.judged, results):
+        if not same and (before.finished or _any_finished(before.judged, results)):
             if not frozen:
                 return before
             raise BenchError(
@@ -174,31 +174,37 @@ def date(when: float) -> str:
 # -------------------------------------------------------------------------------------------- deviations
 
 
-def deviations(plan: Judged, now: Judged) -> list[str]:
-    """What a suite judges otherwise than was planned, in words; empty where it does as planned."""
-    single = ("question", "baseline", "decides", "selection", "alpha", "test", "recipe_version")
-    words = {
-        "decides": "the metric that decides",
-        "test": "analysis.test",
-        "recipe_version": "recipe version",
-    }
-    said = [
-        _instead(words.get(name, name), plan[name], now[name]) for name in single if plan[name] != now[name]
-    ]
-    said += _seeds_in_words(plan["seeds"], now["seeds"])
+def deviations(
+    plan: Judged, now: Judged, same_as: Callable[[str, str], Collection[str]] = lambda module, digest: ()
+) -> list[str]:
+    """What a suite judges otherwise than was planned, in words; empty where it does as planned.
+
+    Args:
+        same_as: other digests that the code of a module computes the same as, by its user's word.
+    """
     called: dict[tuple[str, str], str] = {}
     for axis, kind in KINDS.items():
-        names = _names(plan[axis], now[axis])
-        called |= {(kind, label): planned for label, planned in names.items()}
+        called |= {(kind, label): name for label, name in _names(plan[axis], now[axis]).items()}
+    single = {"question": "question", "baseline": "baseline", "decides": "the metric that decides",
+              "selection": "selection", "alpha": "alpha", "test": "analysis.test",
+              "recipe_version": "recipe version"}  # fmt: skip
+    found = {**now, "baseline": called.get(("loss", now["baseline"]), now["baseline"])}
+    said = [
+        _instead(words, plan[name], now[name]) for name, words in single.items() if plan[name] != found[name]
+    ]
+    said += _seeds_in_words(plan["seeds"], now["seeds"])
+    for axis, kind in KINDS.items():
+        names = {label: name for (of, label), name in called.items() if of == kind}
         said += _items_in_words(kind, plan[axis], now[axis], names)
     said += _cells_in_words(plan, now, called)
     said += _metrics_in_words(plan, now)
-    old, new = (dict(_sources(content)) for content in (plan, now))
-    said += [
-        f"code: {module} does something else than it did"
-        for module in old
-        if new.get(module, old[module]) != old[module]
-    ]
+    sources = dict(_sources(now))
+    for module, digest in dict(_sources(plan)).items():
+        if (current := sources.get(module, digest)) != digest:
+            does = "something else than it did"
+            if digest in same_as(module, current):
+                does = "the same as it did, by its user's word"
+            said.append(f"code: {module} was changed, and does {does}")
     return said
 
 
@@ -266,7 +272,7 @@ def _cells_in_words(plan: Judged, now: Judged, called: Mapping[tuple[str, str], 
             continue
         if changed := _changed(plan["recipes"][before["recipe"]], now["recipes"][cell["recipe"]]):
             trained.setdefault(changed, []).append(" × ".join(key))
-        if cell.get("seeds") != before.get("seeds"):
+        if not _follows(before, cell, plan, now):
             said += [
                 f"{' × '.join(key)}: {line}"
                 for line in _seeds_in_words(before.get("seeds", _seeds(plan)), cell.get("seeds", _seeds(now)))
@@ -277,6 +283,13 @@ def _cells_in_words(plan: Judged, now: Judged, called: Mapping[tuple[str, str], 
         )
         said.append(f"training{which}: {changed}")
     return said
+
+
+def _follows(before: Judged, cell: Judged, plan: Judged, now: Judged) -> bool:
+    """Whether the seeds of a cell are those planned, but for what was dropped and added everywhere."""
+    planned, found = {*_seeds(plan)}, {*_seeds(now)}
+    own = {*before.get("seeds", planned)}
+    return {*cell.get("seeds", found)} == (own - (planned - found)) | (found - planned)
 
 
 def _metrics_in_words(plan: Judged, now: Judged) -> list[str]:

@@ -316,10 +316,9 @@ class RunFolder:
             predictions_sha256=packed.predictions_sha256,
             predictions_bytes=packed.predictions_bytes,
             details_sha256=packed.details_sha256,
-            trained_on=_trained_on(self.info().get("attempts", [])),
             weights_sha256=None if weights is None else hashlib.sha256(weights).hexdigest(),
             finished=time.time(),
-            **result,
+            **{"trained_on": _trained_on(self.info().get("attempts", [])), **result},
         )
         write_atomically(self.path / "predictions.npz", packed.content)
         if weights is not None:
@@ -353,7 +352,8 @@ class RunFolder:
         target = self.results / "set-aside" / f"{self.run_id}-{time.strftime('%Y%m%dT%H%M%S')}-{token()}"
         target = target.with_name(f"{target.name}-{name}") if name else target
         target.parent.mkdir(parents=True, exist_ok=True)
-        source.rename(target)
+        with contextlib.suppress(FileNotFoundError):  # another launcher has just done so
+            source.rename(target)
         return target
 
 

@@ -451,6 +451,7 @@ class Suite(Strict):
             counts: by data set, model and loss.
         """
         shorter = self.model_copy()
+        shorter._whole = self.whole
         first = {count: {*self.seeds[:count]} for count in set(counts.values())}
         shorter.__dict__["cells"] = tuple(
             replace(cell, seeds=tuple(seed for seed in cell.seeds if seed in first[counts[cell.key]]))

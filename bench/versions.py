@@ -29,6 +29,7 @@ from bench.suite import Cell, Suite
 KEEP = "--same-code"
 """The option of ``bench run`` by which its user says so."""
 _MOST_VERSIONS = 10  # of a module, the latest, among which finished runs are looked for
+_MOST_COMBINATIONS = 200  # of versions of several modules
 Sources = Mapping[str, str]  # module → digest
 
 
@@ -39,7 +40,10 @@ class Version:
     module: str
     digest: str
     modules: Mapping[str, code.Module]
-    """All that it imports, by name: Python alone, as compiled modules are not kept."""
+    """All that it imports, by name: Python alone, as compiled modules are not kept. Empty for a package, and
+    where runs alone tell of it."""
+    text: str
+    """Digest of its file's text when it was kept: of runs from before there were other digests."""
     same_as: Sequence[str]
     """Digests of versions that compute the same, by their user's word."""
     kept: float
@@ -53,19 +57,22 @@ def keep(suite: Suite, results: Path) -> None:
         BenchError: a file changed between the reading of the suite and now.
     """
     for module, digest in of_suite(suite).items():
-        modules = code.own_modules(module)
-        if module not in modules:
-            continue  # it comes with a package
         before = _read(results, module, digest)
-        if code.digest(module) != digest:
+        try:
+            modules, now = code.own_modules(module), code.digest(module)
+        except (OSError, SyntaxError):
+            modules, now = {}, ""
+        if now != digest:
             if before is None:
-                raise BenchError(f"{modules[module].file}: changed while the suite was read; ask again")
+                raise BenchError(f"module '{module}' changed while the suite was read: ask again")
             continue  # edited since: what was asked for is kept
         sources = {name: found for name, found in modules.items() if found.is_source}
+        if before is None and not _all(results, module):
+            for older in _digests_of_runs(results, module):
+                _write(results, Version(module, older, {}, "", (), 0.0))
         if before is None or before.modules != sources:
-            # So that runs which its text identified go on counting when a comment changes that.
-            same_as = before.same_as if before else [code.text_digest(module)]
-            _write(results, Version(module, digest, sources, same_as, time.time()))
+            text, same_as = (before.text, before.same_as) if before else (code.text_digest(module), ())
+            _write(results, Version(module, digest, sources, text, same_as, time.time()))
 
 
 @contextlib.contextmanager
@@ -81,10 +88,11 @@ def unseen(suite: Suite) -> Iterator[list[str]]:
     }
     yield said
     new = [module for name, module in sys.modules.items() if name not in before]
-    files = {Path(file).resolve() for module in new if (file := getattr(module, "__file__", None))}
+    files = {Path(file) for module in new if (file := getattr(module, "__file__", None))}
+    found = {file.resolve() for file in files if file.is_absolute() and file.is_file()}  # torch makes some up
     said += [
         f"{file}: imported where no digest sees it: if it changes, finished runs go on counting"
-        for file in sorted(files - covered)
+        for file in sorted(found - covered)
         if code.is_own(file)
     ]
 
@@ -92,7 +100,7 @@ def unseen(suite: Suite) -> Iterator[list[str]]:
 def use(results: Path, sources: Sources) -> None:
     """From now on this process imports these versions, where they are kept."""
     for module, digest in sources.items():
-        if (version := _read(results, module, digest)) is not None:
+        if (version := _read(results, module, digest)) is not None and version.modules:
             sys.meta_path.insert(0, code.Snapshot(version.modules))
 
 
@@ -111,8 +119,8 @@ def as_counted(suite: Suite, results: Path) -> Suite:
     That is one of the text of a file alone, from before there were others, or of a version that computes the
     same by its user's word.
     """
-    same = {module: _same(results, module, digest) for module, digest in of_suite(suite).items()}
-    if not any(same.values()):
+    same = {module: same_as(results, module, digest) for module, digest in of_suite(suite).items()}
+    if not any(same.values()) and not any(cell.former for cell in suite.cells):
         return suite
     counted = suite.model_copy()
     counted.__dict__["cells"] = tuple(
@@ -125,10 +133,10 @@ def changes(suite: Suite, results: Path) -> list[str]:
     """Why finished runs wait again, in words: which file, how many, and how to keep them."""
     remarks = []
     for (module, digest), count in _left_behind(suite, results).items():
-        before = _read(results, module, digest)
+        files = _changed_files(module, _read(results, module, digest))
         remarks.append(
-            f"{_changed_files(module, before)} changed after {count} runs of this suite had finished, which "
-            f"wait again; if it computes the same as before, `bench run` with {KEEP} keeps them"
+            f"{files} changed after {_runs(count)} of this suite had finished, which wait again; if it "
+            f"computes the same as before, `bench run` with {KEEP} keeps them"
         )
     return remarks
 
@@ -137,38 +145,40 @@ def declare_same(suite: Suite, results: Path) -> list[str]:
     """Note that the code as it is computes what finished runs of the suite were trained with; says which.
 
     Raises:
-        BenchError: no finished run waits again.
+        BenchError: as :func:`keep`.
     """
-    found = _left_behind(suite, results)
-    if not found:
-        raise BenchError(f"{KEEP}: no finished run of this suite waits because code changed")
     keep(suite, results)
-    sources, said = of_suite(suite), []
-    for (module, digest), count in found.items():
-        now = _read(results, module, sources[module])
+    said = []
+    for (module, digest), count in _left_behind(suite, results).items():
+        now = _read(results, module, of_suite(suite)[module])
         assert now is not None
         files = _changed_files(module, _read(results, module, digest))
-        said.append(f"{files}: computes the same, by your word; {count} finished runs go on counting")
+        said.append(
+            f"{files}: computes the same, by your word; {_runs(count)} that had finished go on counting"
+        )
         _write(results, replace(now, same_as=[*now.same_as, digest]))
-    return said
+    return said or [f"{KEEP}: no finished run of this suite waits because code changed"]
 
 
-def _same(results: Path, module: str, digest: str) -> list[str]:
-    """Other digests of what this version computes."""
-    found, wanted = [], [digest, code.text_digest(module)]
-    while wanted:
-        one = wanted.pop(0)
-        if one not in found:
-            found.append(one)
-            version = _read(results, module, one)
-            wanted += version.same_as if version else ()
-    return found[1:]
+def same_as(results: Path, module: str, digest: str) -> list[str]:
+    """Other digests of what this version computes: by its user's word, either way, and of texts."""
+    kept = {version.digest: version for version in _all(results, module)}
+    links = [(version.digest, other) for version in kept.values() for other in version.same_as]
+    found = [digest]
+    for one in found:
+        linked = {*(b for a, b in links if a == one), *(a for a, b in links if b == one)}
+        found += sorted(linked - {*found})
+    texts = [kept[one].text for one in found if one in kept and kept[one].text]
+    with contextlib.suppress(OSError):
+        texts.insert(0, code.text_digest(module))
+    return [*dict.fromkeys([*found, *texts])][1:]
 
 
-def _other_texts(text: str, same: Mapping[str, Sequence[str]]) -> list[str]:
+def _other_texts(text: str, others: Mapping[str, Sequence[str]]) -> list[str]:
     """The descriptions of a cell under other digests."""
     sources = _sources_of(text)
-    choices = [[digest, *same.get(module, ())] for module, digest in sources.items()]
+    most = round(_MOST_COMBINATIONS ** (1 / len(sources))) if sources else 0
+    choices = [[digest, *others.get(module, ())][:most] for module, digest in sources.items()]
     return [
         _under(text, dict(zip(sources, combination, strict=True)))
         for combination in itertools.product(*choices)
@@ -208,11 +218,10 @@ def _left_behind(suite: Suite, results: Path) -> Counter[tuple[str, str]]:
 
 def _others(results: Path, module: str, digest: str) -> list[str]:
     """Digests of other versions of a module that runs may have been trained with, the latest first."""
-    kept = sorted(_all(results, module), key=lambda version: -version.kept)
-    known = [one for version in kept for one in (version.digest, *version.same_as)]
+    kept = sorted(_all(results, module), key=lambda version: -version.kept)[:_MOST_VERSIONS]
+    known = [one for version in kept for one in (version.digest, *version.same_as, version.text) if one]
     known = known or _digests_of_runs(results, module)
-    same = _same(results, module, digest)
-    return [*same, *[other for other in known if other != digest and other not in same][:_MOST_VERSIONS]]
+    return [one for one in dict.fromkeys([*same_as(results, module, digest), *known]) if one != digest]
 
 
 def _digests_of_runs(results: Path, module: str) -> list[str]:
@@ -232,28 +241,37 @@ def _is_done(results: Path, run: Run) -> bool:
 
 def _changed_files(module: str, before: Version | None) -> str:
     """Of the user's own, those that do something else than they did in a version; by their names."""
-    modules = code.own_modules(module)
-    if before is None:
-        return f"{modules[module].file.name} (or what it imports)"
-    then, now = code.meanings(before.modules), code.meanings(modules)
+    try:
+        modules = code.own_modules(module)
+        now = code.meanings(modules)
+    except (OSError, SyntaxError):  # half an edit
+        modules, now = {}, {}
+    if before is None or not before.modules or not modules:
+        return f"{module.replace('.', '/')}.py (or what it imports)"
+    then = code.meanings(before.modules)
     names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
-    files = {name: modules.get(name, before.modules.get(name)) for name in names}
-    return ", ".join(found.file.name for found in files.values() if found) or modules[module].file.name
+    files = [(modules.get(name) or before.modules[name]).file.name for name in names]
+    return ", ".join(files) or modules[module].file.name
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
 
 
 # ---------------------------------------------------------------------------- digests in descriptions
 
 
 def of_suite(suite: Suite) -> dict[str, str]:
-    """The digest of each module that a suite names."""
+    """The digest of each module that a suite names, but for those of ``bench`` itself."""
     choices: list[Choice] = [
         *(entry.choice for axis in (suite.datasets, suite.models, suite.losses) for entry in axis),
         *(metric.choice for metric in suite.metrics),
     ]
     return {
-        choice.name.partition(":")[0]: choice.options.source
+        module: choice.options.source
         for choice in choices
         if isinstance(choice.options, ForeignOptions)
+        if not (module := choice.name.partition(":")[0]).startswith("bench.")
     }
 
 
@@ -286,22 +304,21 @@ def _file(results: Path, module: str, digest: str) -> Path:
     return results / "code" / f"{module}-{digest}.json"
 
 
-def _all(results: Path, module: str) -> Iterator[Version]:
-    for path in (results / "code").glob(f"{module}-*.json"):
-        digest = path.stem.rpartition("-")[2]
-        if (version := _read(results, module, digest)) is not None:
-            yield version
+def _all(results: Path, module: str) -> list[Version]:
+    digests = [path.stem.rpartition("-")[2] for path in (results / "code").glob(f"{module}-*.json")]
+    return [version for digest in sorted(digests) if (version := _read(results, module, digest)) is not None]
 
 
 def _read(results: Path, module: str, digest: str) -> Version | None:
-    """None where it is not kept, or the file is damaged: then it is as if it had never been."""
+    """None where it is not kept, or the file is not what was written: then it is as if it had never been."""
     try:
         content = json.loads(read(str(_file(results, module, digest))))
         modules = {
             name: code.Module(Path(kept["file"]), kept["text"].encode("utf-8", "surrogateescape"))
             for name, kept in content["modules"].items()
         }
-        return Version(module, digest, modules, content["same_as"], content["kept"])
+        text, same = str(content["text"]), [str(other) for other in content["same_as"]]
+        return Version(module, digest, modules, text, same, float(content["kept"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -311,7 +328,12 @@ def _write(results: Path, version: Version) -> None:
         name: {"file": str(module.file), "text": module.content.decode("utf-8", "surrogateescape")}
         for name, module in version.modules.items()
     }
-    content = {"modules": modules, "same_as": [*version.same_as], "kept": version.kept}
+    content = {
+        "modules": modules,
+        "text": version.text,
+        "same_as": [*version.same_as],
+        "kept": version.kept,
+    }
     # In ASCII: texts that are not UTF-8 have surrogates in them.
     write_atomically(
         _file(results, version.module, version.digest), json.dumps(content, indent=1).encode() + b"\n"

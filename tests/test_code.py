@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
+import inspect
 import io
 import sys
 import tokenize
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -174,6 +177,20 @@ def test_what_is_no_python_is_said_with_its_place(folder: Path) -> None:
     (folder / "named.py").write_bytes(b"TWICE = 2\n\0")
     with pytest.raises(SyntaxError):
         code.digest("mine")
+    (folder / "named.py").write_text(f"TWICE = {' + '.join(['1'] * 50_000)}\n")
+    with pytest.raises(SyntaxError, match=r"recursion|expression|stack|parse"):
+        code.digest("mine")
+
+
+def test_what_lies_in_an_archive_is_read(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "some.zip", "w") as archive:
+        archive.writestr("zipped.py", "K = 1\n")
+    sys.path.insert(0, str(folder / "some.zip"))
+    (folder / "named.py").write_text("from zipped import K as TWICE\n")
+    before = code.digest("mine")
+    assert "zipped" in code.own_modules("mine")
+    assert code.text_digest("zipped") == hashlib.sha256(b"K = 1\n").hexdigest()[:16]
+    assert code.digest("mine") == before
 
 
 def test_a_long_sum_is_read_and_leaves_the_limit_of_recursion(folder: Path) -> None:
@@ -282,3 +299,4 @@ def test_a_snapshot_imports_what_once_was(folder: Path, monkeypatch: pytest.Monk
     beside = importlib.import_module("package.beside")
     assert Path(beside.HERE) == folder / "package" / "beside.py"
     assert importlib.import_module("package.later").LATER == 1  # is no part of it, and found where it is
+    assert inspect.getsource(beside) == "HERE = __file__\n"  # what compiles source reads it again

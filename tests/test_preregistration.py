@@ -42,6 +42,18 @@ def finish(suite: Suite, results: Path, seeds: int | None = None) -> None:
         ({}, []),
         ({"question": "Another?"}, ["question: Another?, planned Does it run?"]),
         ({"baseline": "focal"}, ["baseline: focal, planned ce"]),
+        ({"losses": [{"ce": {"label": "CE"}}, *LOSSES[1:]], "baseline": "CE"}, []),
+        (
+            {"losses": [{"ce": {"label": "CE"}}, *LOSSES[1:]], "baseline": "focal"},
+            ["baseline: focal, planned ce"],
+        ),
+        (
+            {"seeds": 8, "exclude": {"loss": "focal", "seed": 7}},
+            [
+                "seeds: 2 were added to the 6 planned",
+                f"{SETTING} × focal: seeds: 1 were added to the 6 planned",
+            ],
+        ),
         ({"selection": "validation"}, ["selection: validation, planned last"]),
         ({"seeds": 4}, ["seeds: 2 of the 6 planned were dropped"]),
         ({"seeds": 8}, ["seeds: 2 were added to the 6 planned"]),
@@ -117,7 +129,10 @@ def test_other_code_is_one_line_and_no_other_item(
     assert judged(make_suite(losses=own)) == plan
     (tmp_path / "planned_loss.py").write_text("def one(a, b): return 1\ndef two(a, b): return 3\n")
     found = deviations(plan, judged(make_suite(losses=own)))
-    assert found == ["code: planned_loss does something else than it did"]
+    assert found == ["code: planned_loss was changed, and does something else than it did"]
+    old = plan["losses"]["planned_loss:one"]["source"]
+    found = deviations(plan, judged(make_suite(losses=own)), lambda module, digest: [old])
+    assert found == ["code: planned_loss was changed, and does the same as it did, by its user's word"]
 
 
 def test_the_runs_of_a_plan_are_those_of_its_suite(make_suite: Make) -> None:
@@ -185,6 +200,13 @@ def test_a_plan_whose_own_runs_have_finished_holds_for_other_trainings(
     finish(make_suite(), tmp_path, 1)
     other = make_suite(recipe={"epochs": 5})  # none of these has finished
     assert state(other, tmp_path, None) == made
+
+
+def test_a_plan_that_was_stated_after_results_is_not_replaced(make_suite: Make, tmp_path: Path) -> None:
+    finish(make_suite(), tmp_path, 1)
+    made = state(make_suite(), tmp_path, None)
+    assert made.finished == 2
+    assert state(make_suite(recipe={"epochs": 7}), tmp_path, None) == made
 
 
 def test_runs_that_had_finished_before_are_counted(make_suite: Make, tmp_path: Path) -> None:
@@ -263,6 +285,21 @@ def test_a_report_is_as_planned_and_only_the_page_says_when(
         assert str(year) not in (made / name).read_text()
     assert "As planned (by bench freeze on 20" in (made / "report.html").read_text()
     assert json.loads((made / "report.json").read_text())["plan"]["deviations"] == []
+
+
+def test_seeds_that_the_rule_did_not_need_are_no_deviation(
+    bench: Bench, write_suite: Write, tmp_path: Path
+) -> None:
+    path = write_suite(seeds={"start": 5, "step": 5, "max": 20, "until": "decided"}, analysis={"margin": 5})
+    results = tmp_path / "results"
+    bench("freeze", path)
+    for cell in load(path).cells:
+        for run in cell.runs[:10]:
+            finish_run(run, results, correct=90 + run.seed % 3 if cell.loss == "ce" else 60 - run.seed % 4)
+    _, printed, _ = bench("report", path)
+    assert "10/10" in printed
+    assert "As planned; " in printed
+    assert "Not as planned" not in printed
 
 
 def test_a_report_lists_what_was_not_planned(bench: Bench, write_suite: Write, tmp_path: Path) -> None:
@@ -346,7 +383,7 @@ def test_a_first_look_states_the_plan_of_the_whole_suite(
         (6, 5, True),
         (6, 6, False),
         (6, 7, False),  # more than asked is a deviation, and a report
-        ([3, 5], 2, True),
+        ([7, 8, 9], 2, True),
         ({"start": 2, "step": 2, "max": 6, "until": "decided"}, 4, True),
     ],
 )

@@ -139,15 +139,79 @@ def test_who_says_that_a_change_was_none_keeps_the_runs(study: Study, bench: Ben
     status, _, said = bench("run", study.suite, "--same-code", "--workers", "1")
     assert status == 0, said
     assert "mine.py" in said
-    assert "3 finished runs go on counting" in said
+    assert "3 runs that had finished go on counting" in said
     assert {path.name for path in (study.results / "runs").iterdir()} == before
     study.write("mine", MINE.replace("K * logits", "(K + 0 + 0) * logits"))
     assert study.waiting() == 3
     versions.declare_same(study.load(), study.results)  # and of that which was the same as another
     assert study.waiting() == 0
     status, _, said = bench("run", study.suite, "--same-code")
-    assert status == 2
+    assert status == 0  # the same command again goes on
     assert "no finished run of this suite waits because code changed" in said
+    study.write("mine", MINE.replace("K * logits", "(K + 0) * logits"))
+    assert study.waiting() == 0  # what is the same as another is so either way
+
+
+def test_a_run_that_was_kept_and_is_damaged_is_trained_with_the_code_as_it_is(
+    study: Study, bench: Bench, write_suite: Write
+) -> None:
+    study.write("mine", MINE + "\n\ndef second(logits, target):\n    return logits.sum()\n")
+    study.finish()
+    study.write("help", "K = 1 + 0\n")
+    versions.declare_same(study.load(), study.results)
+    study.suite = write_suite(losses=["ce", "mine:mine", "mine:second"], seeds=3)
+    kept = next(run for cell in study.load().cells if cell.loss == "mine:mine" for run in cell.runs)
+    (study.results / "runs" / kept.id / "predictions.npz").write_bytes(b"")
+    status, printed, said = bench("run", study.suite, "--workers", "1")
+    assert status == 0, printed
+    assert "damaged result" in said
+    assert study.waiting() == 0
+    assert kept.id not in {run.id for run in study.load().runs()}
+
+
+def test_the_advice_of_the_first_run_can_still_be_followed_after_it(study: Study) -> None:
+    study.finish_as_before_there_were_digests()
+    study.write("mine", MINE.replace("K * logits", "(K + 0) * logits"))
+    said = study.changes()
+    assert "3 runs of this suite" in said[0]
+    versions.keep(study.load(), study.results)  # as it does before it trains, and is interrupted
+    assert study.changes() == said
+    versions.declare_same(study.load(), study.results)
+    assert study.waiting() == 0
+
+
+def test_a_package_of_another_version_is_told_too(study: Study, write_suite: Write) -> None:
+    package = study.folder / "site-packages"
+    package.mkdir()
+    sys.path.insert(0, str(package))
+    (package / "theirs_for_versions.py").write_text("def loss(logits, target):\n    return logits.sum()\n")
+    study.suite = write_suite(losses=["ce", "theirs_for_versions:loss"], seeds=3)
+    study.finish()
+    (package / "theirs_for_versions.py").write_text("# 2.0\ndef loss(logits, target): return logits.sum()\n")
+    [said] = study.changes()
+    assert said.startswith("theirs_for_versions.py (or what it imports) changed after 3 runs")
+    versions.declare_same(study.load(), study.results)
+    assert study.waiting() == 0
+
+
+def test_results_of_another_folder_are_counted_there(study: Study, bench: Bench, tmp_path: Path) -> None:
+    study.finish()
+    study.write("help", "K = 1 + 0\n")
+    versions.declare_same(study.load(), study.results)
+    other = tmp_path / "other"
+    study.results.rename(other)
+    study.finish()
+    _, printed, _ = bench("report", study.suite, other, "--json")
+    cells = json.loads(printed)["cells"]
+    assert [(cell["first"]["n"], cell["second"]["n"]) for cell in cells] == [(3, 3)] * 2
+
+
+def test_half_an_edit_does_not_stop_a_launcher(study: Study) -> None:
+    suite = study.load()
+    versions.keep(suite, study.results)
+    study.write("help", "K = (")
+    versions.keep(suite, study.results)
+    assert versions.changes(suite, study.results) == []
 
 
 def test_the_change_is_said_by_plan_status_and_run(study: Study, bench: Bench) -> None:
@@ -190,6 +254,7 @@ def test_what_no_digest_covers_is_said(study: Study, tmp_path: Path) -> None:
     study.write(
         "help", f"import sys\nsys.path.append({str(tmp_path / 'elsewhere')!r})\nfrom hidden import K\n"
     )
+    study.write("mine", f"import torch\n{MINE}")  # whose modules name files that nobody has
     done = subprocess.run(
         [sys.executable, "-m", "bench", "plan", str(study.suite), "--results", str(study.results)],
         capture_output=True,
@@ -239,7 +304,9 @@ def test_a_job_whose_version_is_not_kept_does_not_train_another(study: Study) ->
 def test_a_damaged_version_is_as_none(study: Study) -> None:
     versions.keep(study.load(), study.results)
     [kept] = (study.results / "code").iterdir()
-    for text in ("", "[]", '{"modules": {"mine": 3}}', kept.read_text()[:-20]):
+    whole = json.loads(kept.read_text())
+    others = [{**whole, "kept": "long ago"}, {**whole, "same_as": 3}, {**whole, "modules": []}]
+    for text in ("", "[]", '{"modules": {"mine": 3}}', kept.read_text()[:-20], *map(json.dumps, others)):
         kept.write_text(text)
         assert study.changes() == []
         assert train(pack_of(study), "1") == "mine:mine 1"

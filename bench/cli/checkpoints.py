@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from bench import versions
 from bench.choices import Choice
 from bench.cli.app import WEIGHTS, app
 from bench.cli.options import Data, Device, Json, Results
@@ -135,6 +136,7 @@ def export(
     check_output(output)
     folder = RunFolder(results, run)
     described, stored = recorded(folder)
+    versions.use(results, versions.of_runs([described]))  # its code, if that has changed since
     dataset = described.resolve().dataset
     place = devices.prepare(device)
     check_data([dataset], data, say)

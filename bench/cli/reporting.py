@@ -56,10 +56,10 @@ def report(
         return print_blocks(pairs, beside(pairs), as_json)
     if asked.is_look and figures:
         raise BenchError("--figures draws the report: leave out --seeds, which makes a look at a part of it")
-    if not asked.is_look:
-        take(asked, suite, results)
     try:
         made, shown, coming = look(asked, results, figures)
+        if not asked.is_look:
+            take(asked, suite, results)
         before: list[Block] = []
         while watch and coming:
             blocks = [*shown.blocks(everything=everything), *coming]

@@ -40,7 +40,7 @@ from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.home import take
 from bench.launch.pack import git_state
-from bench.launch.preflight import check_data, set_aside_odd
+from bench.launch.preflight import check_data, set_aside_damaged, set_aside_odd
 from bench.preregistration import state
 from bench.run import Run
 from bench.versions import as_counted, changes, declare_same
@@ -98,6 +98,7 @@ def run(
     if same_code:
         for kept in declare_same(asked, results):
             say(kept)
+    set_aside_damaged(asked, results, say)
     if retrain_odd:
         set_aside_odd(asked, results, data, say)
     asked = as_counted(asked, results)

@@ -116,12 +116,13 @@ def go_on(told: Continuation) -> None:
 
     suite, profile = load(told.suite), load_profile(told.profile)
     suite = as_counted(tiny(suite) if told.scale == "tiny" else suite, told.results)
+    set_aside_damaged(suite, told.results, say)
+    suite = as_counted(suite, told.results)
     if told.keep_weights:
         suite = suite.model_copy(update={"keep_weights": True})
     cluster = Cluster(
         suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
     )
-    set_aside_damaged(suite, suite.runs(), told.results, say)
     design, wait = Design(suite, told.results), POLL[1]
     contradictory: dict[str, float] = {}
     while unfinished(runs := design.now().runs(), told.results):

@@ -60,13 +60,12 @@ def prepare(
     *,
     retry_failed: bool,
 ) -> None:
-    """What every launcher does first: keeps code, sets damaged results aside, forgets failures, fetches data.
+    """What every launcher does first: keeps the code for jobs, forgets failures if asked, fetches data.
 
     Raises:
         BenchError: a data set is neither here nor to be had; code changed since the suite was read.
     """
     versions.keep(suite, results)
-    set_aside_damaged(suite, runs, results, say)
     if retry_failed:
         for run in runs:
             RunFolder(results, run.id).forget_failure()
@@ -74,9 +73,12 @@ def prepare(
         check_data({entry.choice for entry in suite.datasets}, data, say)
 
 
-def set_aside_damaged(suite: Suite, runs: Iterable[Run], results: Path, say: Callable[[str], None]) -> None:
-    """Move the folders of results that cannot be believed out of the way, so that they are trained again."""
-    for run in runs:
+def set_aside_damaged(suite: Suite, results: Path, say: Callable[[str], None]) -> None:
+    """Move the folders of results that cannot be believed out of the way, so that they are trained again.
+
+    Afterwards runs are to be counted again (:func:`bench.versions.as_counted`): others may stand for a cell.
+    """
+    for run in suite.runs():
         folder = RunFolder(results, run.id)
         try:
             folder.result(check_predictions=True, check_details=suite.needs_details)

@@ -17,6 +17,7 @@ from bench.reports.build import report
 from bench.reports.document import in_full
 from bench.reports.formats import NOTHING, Scale, shortened, some
 from bench.suite import Suite
+from bench.versions import as_counted
 
 NAME = 24
 """Characters that a name gets."""
@@ -110,7 +111,7 @@ def lay_beside(
     if (path / "report.json").is_file():
         path = path / "report.json"
     if path.is_dir():
-        then = _report(asked, path)
+        then = _report(as_counted(asked, path), path)
         if not any(cell["n"] or cell["failed"] for cell in then.cells):
             raise BenchError(f"{path}: this folder has no run of the suite '{asked.name}'")
         return _matched(then, made, (other, name))

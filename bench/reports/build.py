@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from bench.reports.formats import counted, listed, some
 from bench.reports.ranks import rank, why_no_ranks
 from bench.reports.schema import Cell, Family, Plan, Report
 from bench.reports.weights import final_weights
-from bench.results import frame
+from bench.results import OTHER_DATA, frame
 from bench.run import Selection
 from bench.suite import Suite
+from bench.versions import same_as
 
 MOST_WARNINGS = 3
 """Kinds of a cell's that are spelt out. Those that name a file are all different."""
@@ -124,18 +126,21 @@ def _look(suite: Suite) -> str:
         return ""
     whole = suite.whole.seeds
     most = "up to " * (suite.whole.until is not None)
-    return f"{len({*whole} & {*suite.seeds})} of the {most}{len(whole)} seeds that the suite asks for"
+    shared = len({*whole} & {*suite.seeds})
+    others = f" and {len(suite.seeds) - shared} others" * (len(suite.seeds) > shared)
+    return f"{shared} of the {most}{len(whole)} seeds that the suite asks for{others}"
 
 
 def _plan(suite: Suite, results: Path) -> Plan | None:
     found = preregistration.stated(suite, results)
     if found is None:
         return None
-    # A look says so itself, and takes back nothing.
-    now = preregistration.judged(suite.whole if suite.is_look else suite)
+    # A look says so itself, and takes back nothing; where seeds are added, the rule is what was planned.
+    whole = suite.is_look or suite.until is not None
+    now = preregistration.judged(suite.whole if whole else suite)
     return Plan(
         **found.model_dump(exclude={"judged"}),
-        deviations=tuple(preregistration.deviations(found.judged, now)),
+        deviations=tuple(preregistration.deviations(found.judged, now, partial(same_as, results))),
     )
 
 
@@ -190,8 +195,11 @@ def _cells(series: Measured, runs: pd.DataFrame) -> tuple[Cell, ...]:
     done = runs[runs.state == "done"].groupby(["dataset", "model", "loss"], sort=False).total
     images = {key: int(found[0]) for key, found in done.unique().items() if len(found) == 1}
     finished = done.size().to_dict()
+    odd = runs[runs.state == OTHER_DATA].groupby(["dataset", "model", "loss"]).size().to_dict()
     return tuple(
-        summarise(key, scores, series.metric, images.get(key), finished.get(key, 0))
+        summarise(key, scores, series.metric, images.get(key), finished.get(key, 0)).model_copy(
+            update={"other_data": odd.get(key, 0)}
+        )
         for key, scores in series.cells.items()
     )
 

@@ -113,12 +113,13 @@ def cautions(document: Analysed) -> list[str]:
     if document.optimistic:
         said.append(OPTIMISTIC)
     if not document.complete:
-        done, unknown, failed, planned = (
-            sum(getattr(c, of) for c in document.cells) for of in ("n", "unknown", "failed", "planned")
+        done, unknown, failed, odd, planned = (
+            sum(getattr(c, of) for c in document.cells)
+            for of in ("n", "unknown", "failed", "other_data", "planned")
         )
         done += unknown
-        ended = f", {failed:,} failed" if failed else ""
-        rest = "all of this may still change" if done + failed < planned else "no run is left to train"
+        ended = f", {failed:,} failed" * bool(failed) + f", {odd:,} saw other data" * bool(odd)
+        rest = "all of this may still change" if done + failed + odd < planned else "no run is left to train"
         said.append(f"{done:,} of {planned:,} runs are finished{ended}: {rest}.")
     return said
 

@@ -51,6 +51,8 @@ class Cell(Frozen):
     test_images: int | None
     unknown: int = 0
     """Seeds that have finished, but did not keep what the metric needs: they are not among ``n``."""
+    other_data: int = 0
+    """Seeds that have finished, but saw other data: they are compared with none, and not among ``n``."""
     mean_last: float | None = None
     """``mean``, had the last epoch counted."""
     mean_best_test: float | None = None

@@ -109,11 +109,7 @@ def test_failing_run_does_not_stop_the_others(write_suite: Write, tmp_path: Path
     assert first.returncode == 1
     assert "RuntimeError: as the test wants" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr
-    suite = load_in(path, tmp_path)
-    assert states(suite, results) == ["done", "done", "failed", "failed"]
-    for run in suite.runs():
-        if (failure := RunFolder(results, run.id).failure()) is not None:
-            assert re.findall("run ([0-9a-f]{16}) ", failure.trace) == [run.id]
+    assert states(load_in(path, tmp_path), results) == ["done", "done", "failed", "failed"]
     # It stays failed, without being trained again, until somebody says so.
     (tmp_path / "mended").touch()
     assert bench("run", path, "--results", results).returncode == 1
@@ -214,7 +210,11 @@ def test_run_that_kills_its_worker_over_and_over_is_failed(write_suite: Write, t
     done = bench("run", path, "--results", results, "--workers", "4")
     assert done.returncode == 1, done.stderr
     assert "its worker died 3 times while training it" in done.stdout
-    assert states(load_in(path, tmp_path), results) == ["done", "done", "failed", "failed"]
+    suite = load_in(path, tmp_path)
+    assert states(suite, results) == ["done", "done", "failed", "failed"]
+    for run in suite.runs():
+        if (failure := RunFolder(results, run.id).failure()) is not None:
+            assert re.findall("run ([0-9a-f]{16}) ", failure.trace) == [run.id]
 
 
 def test_damaged_result_is_set_aside_and_trained_again(write_suite: Write, tmp_path: Path) -> None:

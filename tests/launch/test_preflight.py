@@ -56,7 +56,7 @@ def test_only_damage_to_what_is_measured_is_trained_again(
     path = RunFolder(tmp_path, first.id).path / "predictions.npz"
     path.write_bytes(path.read_bytes()[:-1])
     said: list[str] = []
-    set_aside_damaged(suite, suite.runs(), tmp_path, said.append)
+    set_aside_damaged(suite, tmp_path, said.append)
     assert RunFolder(tmp_path, first.id).done == kept
     assert RunFolder(tmp_path, second.id).done
     assert [f"{path}: its content is not what the run wrote" in line for line in said] == [True] * (not kept)

@@ -297,10 +297,10 @@ def test_what_is_still_to_come_is_said(make_suite: Make, tmp_path: Path) -> None
     runs = suite.runs()
     finish_run(runs[0], tmp_path, 90)
     with RunFolder(tmp_path, runs[1].id).claim():
-        [notes] = still_to_come(status(suite, tmp_path))
+        [notes] = still_to_come(status(suite, tmp_path), report(suite, tmp_path))
     running, waiting = notes.items
     assert running == "running: 1 runs (digits(train_size=200, test_size=100) × vgg5-tiny × mix_ent 1)"
     assert waiting.startswith("waiting: 6 runs (")
     for run in runs[1:]:
         finish_run(run, tmp_path, 90)
-    assert still_to_come(status(suite, tmp_path)) == []
+    assert still_to_come(status(suite, tmp_path), report(suite, tmp_path)) == []

@@ -219,7 +219,7 @@ def test_failing_and_greedy_runs_say_why(write_suite: Write, profile: Write, tmp
     assert attempts(load(path), results)[:2] == [1, 1]
     logged = bench("logs", path, broken.id[:8], "--results", results)
     assert logged.returncode == 0
-    assert f"run {broken.id} failed" in logged.stdout
+    assert f"{broken.id}/failure.json" in logged.stderr
     assert "RuntimeError: as the test wants" in logged.stdout
 
 
