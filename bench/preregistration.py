@@ -294,8 +294,7 @@ def _follows(before: Judged, cell: Judged, plan: Judged, now: Judged) -> bool:
 
 def _metrics_in_words(plan: Judged, now: Judged) -> list[str]:
     planned, found = plan["metrics"], now["metrics"]
-    said = []
-    said += [f"metric {name}: planned, and dropped" for name in planned if name not in found]
+    said = [f"metric {name}: planned, and dropped" for name in planned if name not in found]
     said += [f"metric {name}: added after results were seen" for name in found if name not in planned]
     for name in found:
         if name in planned:

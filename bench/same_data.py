@@ -126,4 +126,5 @@ def _grouped(found: Iterable[Sighting], key: Callable[[Any], Hashable]) -> dict[
 
 
 def _runs(saw: Sequence[Sighting]) -> str:
-    return f"{len(saw)} runs ({', '.join(dict.fromkeys(one.loss for one in saw))})"
+    runs = "1 run" if len(saw) == 1 else f"{len(saw)} runs"
+    return f"{runs} ({', '.join(dict.fromkeys(one.loss for one in saw))})"

@@ -43,7 +43,8 @@ class Version:
     """All that it imports, by name: Python alone, as compiled modules are not kept. Empty for a package, and
     where runs alone tell of it."""
     text: str
-    """Digest of its file's text when it was kept: of runs from before there were other digests."""
+    """Digest of its file's text when it was kept, if no other version had that before: of runs from before
+    there were other digests."""
     same_as: Sequence[str]
     """Digests of versions that compute the same, by their user's word."""
     kept: float
@@ -67,11 +68,14 @@ def keep(suite: Suite, results: Path) -> None:
                 raise BenchError(f"module '{module}' changed while the suite was read: ask again")
             continue  # edited since: what was asked for is kept
         sources = {name: found for name, found in modules.items() if found.is_source}
-        if before is None and not _all(results, module):
+        kept = _all(results, module)
+        if not kept:
             for older in _digests_of_runs(results, module):
                 _write(results, Version(module, older, {}, "", (), 0.0))
         if before is None or before.modules != sources:
-            text, same_as = (before.text, before.same_as) if before else (code.text_digest(module), ())
+            text = code.text_digest(module)
+            text = "" if any(version.text == text for version in kept) else text
+            text, same_as = (before.text, before.same_as) if before else (text, ())
             _write(results, Version(module, digest, sources, text, same_as, time.time()))
 
 
@@ -133,7 +137,7 @@ def changes(suite: Suite, results: Path) -> list[str]:
     """Why finished runs wait again, in words: which file, how many, and how to keep them."""
     remarks = []
     for (module, digest), count in _left_behind(suite, results).items():
-        files = _changed_files(module, _read(results, module, digest))
+        files = _changed_files(module, _told(results, module, digest))
         remarks.append(
             f"{files} changed after {_runs(count)} of this suite had finished, which wait again; if it "
             f"computes the same as before, `bench run` with {KEEP} keeps them"
@@ -152,7 +156,7 @@ def declare_same(suite: Suite, results: Path) -> list[str]:
     for (module, digest), count in _left_behind(suite, results).items():
         now = _read(results, module, of_suite(suite)[module])
         assert now is not None
-        files = _changed_files(module, _read(results, module, digest))
+        files = _changed_files(module, _told(results, module, digest))
         said.append(
             f"{files}: computes the same, by your word; {_runs(count)} that had finished go on counting"
         )
@@ -170,7 +174,10 @@ def same_as(results: Path, module: str, digest: str) -> list[str]:
         found += sorted(linked - {*found})
     texts = [kept[one].text for one in found if one in kept and kept[one].text]
     with contextlib.suppress(OSError):
-        texts.insert(0, code.text_digest(module))
+        now = code.text_digest(module)
+        # A text that another version had is that one's: what it imports has changed since.
+        if not any(version.text == now for version in kept.values() if version.digest not in found):
+            texts.insert(0, now)
     return [*dict.fromkeys([*found, *texts])][1:]
 
 
@@ -237,6 +244,12 @@ def _digests_of_runs(results: Path, module: str) -> list[str]:
 
 def _is_done(results: Path, run: Run) -> bool:
     return exists(RunFolder(results, run.id).file("result.json"))
+
+
+def _told(results: Path, module: str, digest: str) -> Version | None:
+    """The version that a digest tells, also that of its text."""
+    with_text = (version for version in _all(results, module) if version.text == digest)
+    return next(with_text, None) or _read(results, module, digest)
 
 
 def _changed_files(module: str, before: Version | None) -> str:

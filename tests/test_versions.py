@@ -119,7 +119,22 @@ def test_a_comment_leaves_runs_of_before_once_their_code_is_kept(study: Study) -
     study.write("help", "K = 2\n")
     assert study.waiting() == 3
     [said] = study.changes()
-    assert said.startswith("mine.py (or what it imports) changed after 3 runs")
+    assert said.startswith("help.py changed after 3 runs")
+
+
+def test_runs_of_before_are_those_of_the_helper_that_was_there_when_they_were_taken_over(
+    study: Study,
+) -> None:
+    study.finish_as_before_there_were_digests()
+    versions.keep(study.load(), study.results)
+    study.write("help", "K = -50\n")  # the text of mine.py is as it was
+    assert study.waiting() == 3
+    versions.keep(study.load(), study.results)
+    assert study.waiting() == 3
+    [said] = study.changes()
+    assert said.startswith("help.py changed after 3 runs")
+    study.write("help", "K = 1\n")
+    assert study.waiting() == 0
 
 
 def test_a_run_of_before_is_restored_while_its_text_is_there(study: Study) -> None:

@@ -88,7 +88,8 @@ def train(
     except Damaged as damage:
         training.warnings.append(f"{damage}; set aside as {folder.set_aside('checkpoint.pt')}, started again")
         state = None
-    if state is not None and state.get("seen", seen := training.data.seen.model_dump()) != seen:
+    seen = training.data.seen.model_dump()
+    if state is not None and state.get("seen", seen) != seen:
         aside = folder.set_aside("checkpoint.pt")
         training.warnings.append(f"the data changed while it was trained: started again, {aside} set aside")
         state = None
