@@ -561,3 +561,16 @@ def test_a_run_names_the_log_of_its_last_attempt(make_suite: Make, tmp_path: Pat
     data = embedded(path)
     assert data["rows"][0][data["fields"].index("log")] == "jobs/b/12_3_1_log.err"
     assert data["rows"][0][data["fields"].index("trained")] == "there, attempt 2"
+
+
+def test_runs_that_saw_other_data_are_counted_apart(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(losses=["ce", "mae", "focal"], seeds=3)
+    for cell in suite.cells:
+        source = ("a" if cell.loss != "focal" else "b") * 16
+        for run in cell.runs[:2]:
+            finish_run(run, tmp_path, 90, data={"source": source, "used": "0" * 16})
+    _, path = write_page(suite, tmp_path)
+    text = " ".join(path.read_text().split())
+    assert "9 planned: 4 done, 3 waiting, 2 other data." in text
+    assert f"saw other data (digest {'b' * 16}) than run" in text
+    assert "4 of 9 runs are finished, 2 saw other data: all of this may still change." in text
