@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from bench.disk import check_writable
 from bench.errors import BenchError
-from bench.launch.slurm import SlurmTrouble, ask
+from bench.launch.executors import Trouble
+from bench.launch.executors.slurm import ask
 from bench.tracking.store import TrackingError, check_store, default_uri
 
 LEAST_FREE_GIB = 1.0
@@ -91,7 +92,7 @@ def _slurm() -> Check:
         return Check(name="slurm", ok=None, found="no sbatch here: suites run on this machine only")
     try:
         partitions = sorted(set(ask("sinfo", "--noheader", "--format=%R").split()))
-    except SlurmTrouble as trouble:
+    except Trouble as trouble:
         if "configuration source" in str(trouble):  # the packages are installed, and that is all
             found = "Slurm's commands are here, but no cluster is set up: suites run on this machine only"
             return Check(name="slurm", ok=None, found=found)

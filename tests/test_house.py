@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import graphlib
+from collections.abc import Collection
 from pathlib import Path
+
+import pytest
 
 import bench
 
@@ -65,6 +69,42 @@ def test_imports_run_downwards() -> None:
             if LEVEL[other] >= LEVEL[room]
         ]
     assert not upwards
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    modules = {
+        ".".join(["bench", *file.relative_to(HOUSE).with_suffix("").parts]).removesuffix(".__init__"): file
+        for file in HOUSE.rglob("*.py")
+    }
+    graph = {name: imported_modules(name, file, modules) - {name} for name, file in modules.items()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle: {' → '.join(error.args[1])}")
+
+
+class _WithoutTypes(ast.NodeTransformer):
+    """Takes out what is imported for a type checker alone."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+def imported_modules(name: str, file: Path, modules: Collection[str]) -> set[str]:
+    """Those of the house that a module imports when it runs, wherever in it."""
+    package = name if file.stem == "__init__" else name.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(_WithoutTypes().visit(ast.parse(file.read_text()))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] + "." if node.level else ""
+            start = f"{above}{node.module or ''}".rstrip(".")
+            # What is no module is something in it.
+            found |= {
+                there if (there := f"{start}.{alias.name}") in modules else start for alias in node.names
+            }
+    return found & {*modules}
 
 
 def test_statistics_know_no_files_no_torch_and_no_tables() -> None:

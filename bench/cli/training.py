@@ -79,6 +79,7 @@ def run(
 ) -> None:
     """Train what a suite is missing, watch, mirror into MLflow, report. Run it again to continue."""
     from bench.launch.cluster import train_there
+    from bench.launch.executors.slurm import Slurm
     from bench.launch.local import train_here
     from bench.launch.profile import load_profile
     from bench.launch.submitter import Cluster
@@ -132,7 +133,7 @@ def run(
                     here(runs, retry_failed=retry_failed and not trained)
                     trained = runs
             else:
-                cluster = Cluster(asked, results, data, profile, on, path, view.say, suite)
+                cluster = Cluster(Slurm(), asked, results, data, profile, on, path, view.say, suite)
                 train_there(cluster, view, view.ask, detach=detach, retry_failed=retry_failed)
     except KeyboardInterrupt:
         say("bench: stopped; what is finished is kept, and the same command goes on from here")
@@ -181,6 +182,7 @@ def plan(
 
     Where seeds are added until decided, also what that rule would do, simulated.
     """
+    from bench.launch.executors.slurm import Slurm
     from bench.launch.plan import plan as make_plan
     from bench.launch.plan import plan_jobs
     from bench.launch.profile import load_profile
@@ -192,7 +194,7 @@ def plan(
         return
     made = make_plan(asked, results, workers, device)
     if on is not None:
-        made.jobs = plan_jobs(asked, results, load_profile(on), on)
+        made.jobs = plan_jobs(asked, results, Slurm(), load_profile(on), on)
     print_document(made, plan_text(made), as_json)
 
 
@@ -253,11 +255,11 @@ def cancel(
     results: Results = Path("results"),
 ) -> None:
     """Cancel a suite's jobs on the cluster, after asking. Finished runs and checkpoints stay."""
-    from bench.launch import slurm
+    from bench.launch.executors.slurm import Slurm
     from bench.launch.queue import to_cancel
 
     asked = load(suite, results, scale=scale, names=False)
-    ids, runs = to_cancel(asked, results, only_unasked=unasked)
+    ids, runs = to_cancel(asked, results, Slurm(), only_unasked=unasked)
     if not ids:
         say("nothing to cancel: no job of this suite is queued or running")
         return
@@ -265,7 +267,7 @@ def cancel(
     say(f"to be cancelled: {len(ids)} jobs with {runs} unfinished runs ({shown})")
     if not yes and not typer.confirm("cancel them?", err=True):
         raise typer.Exit(1)
-    slurm.cancel(ids)
+    Slurm().cancel(ids)
     say("cancelled; `bench run` with the same profile goes on from what is finished")
 
 

@@ -12,28 +12,19 @@ import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from bench.choices import Choice, ForeignOptions, Options, choose, describe, load_callable
+from bench.datasets.forms import FIRST_LABELS as FIRST_LABELS
+from bench.datasets.forms import FORMS as FORMS
+from bench.datasets.forms import Form as Form
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
-
-
-class Form(NamedTuple):
-    """What is known of a data set before it is loaded."""
-
-    shape: tuple[int, int, int]
-    """Channels, height and width of an image."""
-    classes: int
-    mean: tuple[float, ...]
-    """Mean of each channel of the training images after division by 255, for normalisation."""
-    std: tuple[float, ...]
-    """Standard deviation of the same."""
 
 
 @dataclass(frozen=True)
@@ -77,24 +68,6 @@ class LettersOptions(DatasetOptions):
 class ForeignDatasetOptions(DatasetOptions, ForeignOptions):
     """A callable of the user's own; its options are passed on."""
 
-
-_GREY = ((0.1307,), (0.3081,))  # of MNIST, which the reference uses for EMNIST-Letters too
-_EMNIST_CLASSES = {"letters": 26, "balanced": 47, "byclass": 62, "bymerge": 47, "digits": 10, "mnist": 10}
-
-FIRST_LABELS = {"emnist-letters": 1}
-"""What a data set's own files call the first class, where that is not 0."""
-
-FORMS: dict[str, Form] = {
-    "digits": Form((1, 8, 8), 10, (0.3058,), (0.3761,)),
-    "synthetic-letters": Form((1, 28, 28), 26, *_GREY),
-    **{f"emnist-{split}": Form((1, 28, 28), n, *_GREY) for split, n in _EMNIST_CLASSES.items()},
-    "mnist": Form((1, 28, 28), 10, *_GREY),
-    "qmnist": Form((1, 28, 28), 10, *_GREY),
-    "fashion-mnist": Form((1, 28, 28), 10, (0.2860,), (0.3530,)),
-    "kmnist": Form((1, 28, 28), 10, (0.1918,), (0.3483,)),
-    "cifar10": Form((3, 32, 32), 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-    "cifar100": Form((3, 32, 32), 100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
-}
 
 DATASETS: dict[str, type[Options]] = {
     **dict.fromkeys(FORMS, DatasetOptions),

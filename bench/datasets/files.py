@@ -17,7 +17,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from bench.datasets import FIRST_LABELS, FORMS
+from bench.datasets.forms import FIRST_LABELS, FORMS
 from bench.errors import BenchError
 
 _KINDS: dict[str, Any] = {

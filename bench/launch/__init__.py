@@ -4,9 +4,10 @@
 gets, :mod:`~bench.launch.worker` carries it out, :mod:`~bench.launch.side_by_side` says how many do so on one
 GPU (:mod:`~bench.launch.probe` is what it measures, :mod:`~bench.launch.gpus` which there are).
 
-:mod:`~bench.launch.local` trains on this machine and watches. On a cluster, :mod:`~bench.launch.cluster`
+:mod:`~bench.launch.local` trains on this machine and watches. Through a queue, :mod:`~bench.launch.cluster`
 has a :mod:`~bench.launch.submitter` submit what is missing, by a :mod:`~bench.launch.profile`, until nothing
 is; :mod:`~bench.launch.continuation` does so while nobody watches. :mod:`~bench.launch.submission` is one
-array of jobs on disk, :mod:`~bench.launch.slurm` is what bench asks of Slurm, :mod:`~bench.launch.queue` is
-what became of it all, and :mod:`~bench.launch.status` says how a suite stands.
+array of jobs on disk, :mod:`~bench.launch.ended` is what a job says when it ends, :mod:`~bench.launch.queue`
+what became of it all, and :mod:`~bench.launch.status` says how a suite stands. Both ways ask
+:mod:`~bench.launch.executors` to run jobs: Slurm, or this machine.
 """

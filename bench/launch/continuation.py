@@ -7,32 +7,26 @@ next, leaves another one like itself behind that, and ends.
 
 from __future__ import annotations
 
-import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from bench import versions
+from bench.design import Design
 from bench.errors import BenchError
-from bench.scale import Scale
+from bench.launch.ended import Ended
+from bench.launch.executors import Trouble
+from bench.launch.executors.slurm import Slurm
+from bench.launch.lock import only_launcher
+from bench.launch.preflight import set_aside_damaged, unfinished
+from bench.launch.profile import load_profile
+from bench.launch.submission import Continuation, Submission
+from bench.launch.submitter import Cluster, Submitter
+from bench.scale import tiny
+from bench.suite import load
 
-
-class Continuation(BaseModel):
-    """What such a job needs to know: what its launcher was told."""
-
-    suite: Path
-    scale: Scale
-    results: Path
-    data: Path
-    profile: Path
-    search_path: list[str]
-    code: dict[str, str] = {}
-    """Digests of the user's own modules: what is added is trained with the code that was submitted."""
-    since: float
-    """Unix time at which a person last asked for this suite: what was cancelled later stays cancelled."""
-    keep_weights: bool = False
+WAIT, MOST_WAIT = 30.0, 600.0  # seconds between looks, where the executor is in trouble
 
 
 @dataclass(frozen=True)
@@ -41,21 +35,47 @@ class Continue:
 
     folder: Path
 
-    def __call__(self) -> str | None:
-        """Add seeds. Returns why that could not be, or None."""
-        from bench.launch.cluster import go_on
-        from bench.launch.submission import Submission
-
+    def __call__(self) -> None:
+        """Add seeds. Says in a file that it has ended, and why that could not be, if it could not."""
         content = Submission.model_validate_json((self.folder / "submission.json").read_bytes())
         assert content.continuation is not None
-        # sbatch and srun would take this job's own settings for those of the jobs that it submits.
-        for name in [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF"]:
-            del os.environ[name]
         sys.path[:0] = content.continuation.search_path
         versions.use(content.continuation.results, content.continuation.code)
+        message = None
         try:
             go_on(content.continuation)
         except BenchError as error:
             print(error, file=sys.stderr, flush=True)
-            return str(error)
-        return None
+            message = str(error)
+        Ended.note(self.folder, content.ids[0], message)
+
+
+def go_on(told: Continuation) -> None:
+    """What the job does that adds seeds: one look at its suite, and more while only time helps."""
+
+    def say(message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    suite, profile = load(told.suite), load_profile(told.profile)
+    suite = versions.as_counted(tiny(suite) if told.scale == "tiny" else suite, told.results)
+    set_aside_damaged(suite, told.results, say)
+    suite = versions.as_counted(suite, told.results)
+    if told.keep_weights:
+        suite = suite.model_copy(update={"keep_weights": True})
+    cluster = Cluster(
+        Slurm(), suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
+    )
+    design, wait = Design(suite, told.results), WAIT
+    contradictory: dict[str, float] = {}
+    while unfinished(runs := design.now().runs(), told.results):
+        try:
+            with only_launcher(told.results / suite.name, lambda: None, say):
+                submitter = Submitter(cluster, runs, told.since, contradictory, first=False)
+                submitter.step()
+                if submitter.continue_later() or not submitter.later:
+                    return
+        except Trouble as trouble:  # nobody else would look again
+            say(f"{trouble}; tried again in {wait:.0f} s")
+        time.sleep(wait)
+        wait = min(2 * wait, MOST_WAIT)
+    say("nothing is left to train")

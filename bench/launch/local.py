@@ -10,26 +10,26 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from bench.disk import check_writable
 from bench.errors import BenchError
+from bench.launch.ended import Ended
+from bench.launch.executors import Job, Request
+from bench.launch.executors.local import Local
 from bench.launch.gpus import gpus_here
-from bench.launch.logs import tail
+from bench.launch.lock import only_launcher
+from bench.launch.logs import log_of, tail
 from bench.launch.pack import Pack, git_state
 from bench.launch.preflight import prepare, unfinished
+from bench.launch.profile import Profile
 from bench.launch.side_by_side import side_by_side
 from bench.launch.worker import Worker
 from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Suite
 
-if TYPE_CHECKING:
-    import submitit
-
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint
-QUIET_SECONDS = 3.0  # that another launcher may take before a person is told
 MOST_DEATHS = 3  # of workers on the same run, or before any run
 
 
@@ -106,9 +106,8 @@ class Crew:
         self.folders = [RunFolder(results, run.id) for run in runs]
         self.gpus = gpus_here() if device != "cpu" else []
         self.size = min(crew_size(workers, device), len(self.runs))
-        self.folder = (
-            results / suite.name / "jobs" / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
-        )
+        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self.folder = (results / suite.name / "jobs" / name).absolute()
         pack = Pack(
             results=results.absolute(),
             data=data.absolute(),
@@ -120,9 +119,10 @@ class Crew:
             keep_weights=suite.keep_weights,
             keep_probabilities=suite.keep_probabilities,
         )
-        self.pack = pack.write(self.folder.absolute())
+        self.pack = pack.write(self.folder)
         self.worker = Worker(self.pack)
-        self.jobs: dict[int, submitit.Job[Any]] = {}
+        self.executor = Local()
+        self.jobs: list[str] = []
         self.deaths: Counter[str] = Counter()
 
     @contextlib.contextmanager
@@ -141,20 +141,13 @@ class Crew:
 
     def start(self) -> None:
         """Submit a job for every worker."""
-        for place in range(self.size):
-            self._submit(place)
+        self.executor.gpus = self.gpus
+        for _ in range(self.size):
+            self._submit()
 
-    def _submit(self, place: int) -> None:
-        import submitit
-
-        executor = submitit.LocalExecutor(folder=self.folder)
-        # submitit hides all GPUs from a job that does not ask for one.
-        gpu = {"gpus_per_node": 1, "visible_gpus": (self.gpus[place % len(self.gpus)],)} if self.gpus else {}
-        executor.update_parameters(timeout_min=60 * 24 * 365, **gpu)
-        # Ctrl-C reaches every process of the terminal. submitit's controller would kill its worker then,
-        # in the middle of a checkpoint; started like this it ignores Ctrl-C. The worker has its own handler.
-        with _ignored(signal.SIGINT):
-            self.jobs[place] = executor.submit(self.worker)
+    def _submit(self) -> None:
+        request = Request(Profile(), self.pack, self.folder.name, parallel=1)
+        self.jobs.append(self.executor.submit(self.folder, [self.worker], request))
 
     def tend(self) -> bool:
         """Replace workers that died. False once all have ended, with nothing left to train.
@@ -162,24 +155,23 @@ class Crew:
         Raises:
             BenchError: a worker cannot go on, for a reason that another one would meet as well.
         """
-        for place, job in list(self.jobs.items()):
-            if not job.done():
+        for job in self.executor.jobs(self.jobs, 0.0).values():
+            if job.alive:
                 continue
-            del self.jobs[place]
-            # Asking a killed job for its outcome would wait 15 s for the file to come through a network.
-            if job.paths.result_pickle.exists() and job.exception() is None:
-                if message := job.result():
-                    raise BenchError(message)
+            self.jobs.remove(job.id)
+            if (ended := Ended.read(self.folder, job.id)) is not None:
+                if ended.message:
+                    raise BenchError(ended.message)
                 continue
             check_writable(self.results)
             self._count_death(job)
             if unfinished(self.runs, self.results):
-                self._submit(place)
+                self._submit()
         return bool(self.jobs)
 
-    def _count_death(self, job: submitit.Job[Any]) -> None:
+    def _count_death(self, job: Job) -> None:
         """A worker died, not its run's Python code: killed, out of memory, a crash in a library."""
-        begun = [folder for folder in self.folders if _has_attempt(folder, job.job_id)]
+        begun = [folder for folder in self.folders if _has_attempt(folder, job.id)]
         # The run it died of is the one that it left as it was. There is none if it died between two runs,
         # or if another worker has died of that run meanwhile, and the run has failed.
         victim = next((folder for folder in begun if not (folder.done or folder.failed)), None)
@@ -189,7 +181,7 @@ class Crew:
         self.deaths[key] += 1
         if self.deaths[key] < MOST_DEATHS:
             return
-        log = job.paths.stderr
+        log = log_of(self.folder, job.id)
         if victim is None:
             raise BenchError(
                 f"workers died {MOST_DEATHS} times before they trained anything; the end of the log "
@@ -206,52 +198,15 @@ class Crew:
         A second Ctrl-C ends them without saving.
         """
         try:
-            self._signal(signal.SIGTERM)
+            self.executor.cancel(self.jobs)
             deadline = time.monotonic() + STOP_SECONDS
-            while not all(job.done() for job in self.jobs.values()) and time.monotonic() < deadline:
+            while self._any_alive() and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
         finally:
-            self._signal(signal.SIGKILL)
+            self.executor.signal(self.jobs, signal.SIGKILL)
 
-    def _signal(self, number: signal.Signals) -> None:
-        for job in self.jobs.values():
-            if not job.done():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(job.job_id), number)  # the controller, which passes SIGTERM on
-
-
-@contextlib.contextmanager
-def only_launcher(folder: Path, watch: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
-    """Be the one launcher of a suite on this machine; watch while another one is."""
-    import filelock
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".launch")
-    began, told = time.monotonic(), False
-    while True:
-        try:
-            lock.acquire(timeout=0)
-            break
-        except filelock.Timeout:
-            # One that submits to a cluster holds the lock for moments only: that is not worth a word.
-            if not told and time.monotonic() - began > QUIET_SECONDS:
-                say("another `bench run` is at this suite: watching it, and going on when it ends")
-                told = True
-            watch()
-            time.sleep(POLL_SECONDS)
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def _ignored(number: signal.Signals) -> Iterator[None]:
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
+    def _any_alive(self) -> bool:
+        return any(job.alive for job in self.executor.jobs(self.jobs, 0.0).values())
 
 
 @contextlib.contextmanager

@@ -12,6 +12,13 @@ from bench.run import complete
 from bench.suite import Suite
 
 
+def log_of(folder: Path, job: str, task: int = 0) -> Path:
+    """Where a process of a job writes its log."""
+    from submitit.core.utils import JobPaths
+
+    return Path(JobPaths(folder, job, task).stderr)
+
+
 def end_of_log(suite: Suite, results: Path, run: str = "", lines: int = 30) -> tuple[Path, str]:
     """A file, and its last lines: all of them those of one run, if one is named.
 

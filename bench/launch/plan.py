@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bench.design import Design, as_it_stands, stopping_plan
-from bench.launch import slurm
+from bench.launch.executors import Executor, Request
 from bench.launch.local import crew_size
 from bench.launch.packing import kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import unfinished
@@ -145,24 +145,24 @@ def _simulate(design: Design) -> Added:
     )
 
 
-def plan_jobs(suite: Suite, results: Path, profile: Profile, file: Path) -> JobPlan:
-    """What would be submitted now; asks Slurm whether it would take it, and submits nothing.
+def plan_jobs(suite: Suite, results: Path, executor: Executor, profile: Profile, file: Path) -> JobPlan:
+    """What would be submitted now; asks whether that would be taken, and submits nothing.
 
     Raises:
-        BenchError: there is no Slurm here, or it would refuse such jobs.
+        BenchError: the executor cannot be used from here, or would refuse such jobs.
     """
-    slurm.require()
+    executor.require()
     suite = as_it_stands(suite, results)
     parameters = profile.parameters(f"bench-{suite.name}", profile.jobs or 0, ())
-    slurm.check_profile(profile, parameters, file)
-    covered = look(results / suite.name / "jobs").covered
+    executor.check(Request(profile, file, f"bench-{suite.name}", profile.jobs or 0))
+    covered = look(results / suite.name / "jobs", executor).covered
     runs = [run for run in unfinished(suite.runs(), results) if run.id not in covered]
     seconds = typical_seconds(measured_seconds(suite, results))
     kind_of = kinds(suite)
     known = all(kind_of[run.id] in seconds for run in runs)
     untimed = dict.fromkeys(kind_of.values(), profile.time * 60.0 * profile.tasks)
     packs = pack(runs, kind_of, {**untimed, **seconds}, profile)
-    size = slurm.limits(profile).array
+    size = executor.limits(profile).array
     total = sum(seconds[kind_of[run.id]] for run in runs) / profile.tasks if known else 0.0
     return JobPlan(
         jobs=len(packs),

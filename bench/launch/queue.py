@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.launch import slurm
-from bench.launch.logs import tail
+from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job
+from bench.launch.logs import log_of, tail
 from bench.launch.submission import SubmissionFolder, read_all
 from bench.results import RunFolder
 from bench.suite import Suite
@@ -18,16 +18,14 @@ class Look:
     """What has been submitted for a suite, and what became of it."""
 
     folders: list[SubmissionFolder]
-    jobs: dict[str, slurm.Job]
+    jobs: dict[str, Job]
     covered: set[str] = field(default_factory=set)
     """Runs that a job which is alive is to train."""
-    ended: dict[str, list[tuple[SubmissionFolder, slurm.Job]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    ended: dict[str, list[tuple[SubmissionFolder, Job]]] = field(default_factory=lambda: defaultdict(list))
     """For each run, the jobs that had it and have ended, oldest first."""
 
     @property
-    def alive(self) -> list[slurm.Job]:
+    def alive(self) -> list[Job]:
         """Jobs that run, wait, or may do so."""
         return [job for job in self.jobs.values() if job.alive]
 
@@ -50,11 +48,11 @@ class Look:
         return tuple(sorted(node for node, count in failures.items() if count > 1))
 
 
-def look(jobs: Path) -> Look:
-    """Ask Slurm about every job that was ever submitted for a suite."""
+def look(jobs: Path, executor: Executor) -> Look:
+    """Ask about every job that was ever submitted for a suite."""
     folders = read_all(jobs)
     ids = [name for folder in folders for name in folder.content.ids]
-    states = slurm.jobs(ids, min((folder.content.created for folder in folders), default=0.0))
+    states = executor.jobs(ids, min((folder.content.created for folder in folders), default=0.0))
     found = Look(folders, states)
     for folder in folders:
         if folder.content.job is None and not folder.content.void:
@@ -70,7 +68,7 @@ def look(jobs: Path) -> Look:
     return found
 
 
-def explain(folder: SubmissionFolder, job: slurm.Job) -> str:
+def explain(folder: SubmissionFolder, job: Job) -> str:
     """Why a job ended as it did, in words."""
     where = f"job {job.id}" + (f" on {job.node}" if job.node else "")
     words = {
@@ -79,14 +77,14 @@ def explain(folder: SubmissionFolder, job: slurm.Job) -> str:
         "NODE_FAIL": "ended because its node failed",
         "PREEMPTED": "was preempted and not queued again",
         "CANCELLED": "was cancelled by a person",
-        slurm.LOST: "is gone: Slurm's books have it running, but its controller does not know it",
-        slurm.LAUNCH_FAILED: "could not be started by its node",
+        LOST: "is gone: Slurm's books have it running, but its controller does not know it",
+        LAUNCH_FAILED: "could not be started by its node",
         "BOOT_FAIL": "never started: its node did not boot",
         "DEADLINE": "never started: its deadline passed",
     }
     if job.state in words:
         return f"{where} {words[job.state]}"
-    log = folder.log(job.id)
+    log = log_of(folder.path, job.id)
     if message := folder.message(job.id):
         return f"{where} could not do its work: {message}"
     if job.state == "COMPLETED":
@@ -102,14 +100,16 @@ def last_line(path: Path) -> str:
     return lines[-1][:300] if lines else "its log is empty"
 
 
-def to_cancel(suite: Suite, results: Path, *, only_unasked: bool) -> tuple[list[str], int]:
+def to_cancel(
+    suite: Suite, results: Path, executor: Executor, *, only_unasked: bool
+) -> tuple[list[str], int]:
     """Jobs of a suite that are alive, and how many runs they have left.
 
     Args:
         only_unasked: leave out the jobs that hold any run which the suite, as it reads now, asks for.
     """
     asked = {run.id for run in suite.runs()}
-    seen = look(results / suite.name / "jobs")
+    seen = look(results / suite.name / "jobs", executor)
     ids, left = [], 0
     for folder in seen.folders:
         for runs, name in zip(folder.content.runs, folder.content.ids, strict=False):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench.launch import slurm
+from bench.launch.executors import Executor, Job
+from bench.launch.executors.slurm import Slurm
+from bench.launch.logs import log_of
 from bench.launch.preflight import unfinished
 from bench.launch.queue import explain, look
 from bench.launch.submission import SubmissionFolder
@@ -20,6 +22,7 @@ from bench.same_data import in_words
 from bench.suite import Suite
 from bench.versions import changes
 
+SLURM = Slurm()
 STATES = ("done", "running", "waiting", "failed", "damaged")
 
 
@@ -118,8 +121,8 @@ def state_of(run: Run, results: Path) -> tuple[str, str, Result | None]:
     return ("running" if folder.claimed else "waiting"), "", None
 
 
-def status(suite: Suite, results: Path) -> Status:
-    """Look at every run folder of a suite."""
+def status(suite: Suite, results: Path, executor: Executor = SLURM) -> Status:
+    """Look at every run folder of a suite, and ask the executor about its jobs, if there were any."""
     counts = {cell.key: Counter(planned=len(cell.runs)) for cell in suite.cells}
     problems, sightings = [], []
     planned = [(cell, run) for cell in suite.cells for run in cell.runs]
@@ -145,13 +148,13 @@ def status(suite: Suite, results: Path) -> Status:
         problems=problems,
         remarks=[*changes(suite, results), *in_words(sightings)],
     )
-    _add_jobs(found, suite, results)
+    _add_jobs(found, suite, results, executor)
     return found
 
 
-def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
+def _add_jobs(status: Status, suite: Suite, results: Path, executor: Executor) -> None:
     """What Slurm says, where anything was ever submitted to it."""
-    seen = look(results / suite.name / "jobs")
+    seen = look(results / suite.name / "jobs", executor)
     if not seen.jobs:
         return
     missing = {run.id for run in unfinished(suite.runs(), results)}
@@ -172,7 +175,7 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
                     runs=len(runs),
                     node=job.node,
                     why=_why(folder, job),
-                    log=str(folder.log(name)),
+                    log=str(log_of(folder.path, name)),
                 )
             )
     status.queue = dict(Counter(job.state for job in seen.jobs.values()))
@@ -200,14 +203,14 @@ def _add_jobs(status: Status, suite: Suite, results: Path) -> None:
         status.seconds_left = left * statistics.fmean(timed) / running
 
 
-def _gave_up(folder: SubmissionFolder, job: slurm.Job) -> bool:
+def _gave_up(folder: SubmissionFolder, job: Job) -> bool:
     """Whether this is a job that was to add seeds, and could not."""
     if folder.content.continuation is None or job.alive:
         return False
     return job.state != "COMPLETED" or folder.message(job.id) is not None
 
 
-def _why(folder: SubmissionFolder, job: slurm.Job) -> str:
+def _why(folder: SubmissionFolder, job: Job) -> str:
     if folder.content.continuation is not None and job.alive:
         return "adds seeds, where comparisons are still open, when the jobs before it have ended"
     return job.reason if job.alive else explain(folder, job)

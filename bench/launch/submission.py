@@ -7,20 +7,38 @@ Beside it lie the packs, one a job, and what submitit writes: pickles, logs and 
 
 from __future__ import annotations
 
-import pickle
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from bench.choices import load_callable
 from bench.disk import write_atomically
-from bench.launch import slurm
-from bench.launch.continuation import Continuation, Continue
+from bench.launch.ended import Ended
+from bench.launch.executors import Executor, Request, ids_of
 from bench.launch.pack import Pack
-from bench.launch.profile import Profile
-from bench.launch.worker import Worker
+from bench.scale import Scale
+
+WORK, ADD_SEEDS = "bench.launch.worker:Worker", "bench.launch.continuation:Continue"
+"""What jobs call, by name: what they do is above this, and knows of submissions."""
+
+
+class Continuation(BaseModel):
+    """What the job that adds seeds needs to know: what its launcher was told."""
+
+    suite: Path
+    scale: Scale
+    results: Path
+    data: Path
+    profile: Path
+    search_path: list[str]
+    code: dict[str, str] = {}
+    """Digests of the user's own modules: what is added is trained with the code that was submitted."""
+    since: float
+    """Unix time at which a person last asked for this suite: what was cancelled later stays cancelled."""
+    keep_weights: bool = False
 
 
 class Submission(BaseModel):
@@ -50,9 +68,7 @@ class Submission(BaseModel):
     @property
     def ids(self) -> list[str]:
         """The ids of its jobs, pack by pack."""
-        if self.job is None:
-            return []
-        return [self.job] if len(self.runs) == 1 else [f"{self.job}_{k}" for k in range(len(self.runs))]
+        return ids_of(self.job, len(self.runs))
 
 
 class SubmissionFolder:
@@ -103,73 +119,37 @@ class SubmissionFolder:
         write_atomically(self.path / "submission.json", self.content.model_dump_json(indent=1).encode())
 
     @property
-    def workers(self) -> list[Worker] | list[Continue]:
+    def workers(self) -> list[Callable[[], object]]:
         """The callables of its jobs."""
         if self.content.continuation is not None:
-            return [Continue(self.path)]
-        return [Worker(self.path / f"pack-{number}.json") for number in range(len(self.content.runs))]
+            return [load_callable(ADD_SEEDS)(self.path)]
+        work = load_callable(WORK)
+        return [work(self.path / f"pack-{number}.json") for number in range(len(self.content.runs))]
 
-    def submit(self, profile: Profile, exclude: tuple[str, ...], after: Sequence[str] = ()) -> None:
-        """Hand the array to Slurm through submitit, and note its number.
-
-        Args:
-            after: jobs that must have ended, however that may be, before these begin.
+    def submit(self, executor: Executor, request: Request) -> None:
+        """Hand the jobs over, and note their number.
 
         Raises:
-            SlurmTrouble: Slurm refused, or nobody knows whether it took it: the name will tell.
+            Trouble: they were refused, or nobody knows whether they were taken: the name will tell.
         """
-        import submitit
-        from submitit.core.utils import FailedJobError, FailedSubmissionError
-
-        executor = submitit.SlurmExecutor(folder=self.path)
-        parameters = profile.parameters(self.content.name, self.content.parallel, exclude)
-        if after:
-            parameters["additional_parameters"]["dependency"] = f"afterany:{':'.join(after)}"
-        executor.update_parameters(**parameters)
-        try:
-            with executor.batch():
-                submitted = [executor.submit(worker) for worker in self.workers]
-            self.content.job = submitted[0].job_id.partition("_")[0]
-        except (FailedSubmissionError, FailedJobError, OSError) as error:
-            raise slurm.SlurmTrouble(f"sbatch: {slurm.one_line(str(error))}") from None
+        self.content.job = executor.submit(self.path, self.workers, request)
         self.write()
 
-    def adopt(self) -> bool:
-        """Look whether Slurm has the jobs of an intent without a number. False: it has none.
+    def adopt(self, executor: Executor) -> bool:
+        """Look whether there are jobs of an intent without a number. False: there are none.
 
         Raises:
-            SlurmTrouble: Slurm does not answer.
+            Trouble: the executor does not answer.
         """
-        from submitit.core.utils import DelayedSubmission, JobPaths
-
-        self.content.job = slurm.find(self.content.name, self.content.created)
+        self.content.job = executor.find(self.path, self.workers, self.content.name, self.content.created)
         self.content.void = self.content.job is None
-        # submitit gives each job its pickle after sbatch: whoever died in between did not come to that.
-        for worker, job in zip(self.workers, self.content.ids, strict=False):
-            pickled = JobPaths(self.path, job).submitted_pickle
-            if not pickled.exists():
-                DelayedSubmission(worker).dump(pickled)
         self.write()
         return not self.content.void
 
-    def log(self, job: str, task: int = 0) -> Path:
-        """Where a job writes its log."""
-        from submitit.core.utils import JobPaths
-
-        return Path(JobPaths(self.path, job, task).stderr)
-
     def message(self, job: str) -> str | None:
-        """Why a job could not do its work, if it said so; its last line if it raised."""
-        from submitit.core.utils import JobPaths
-
-        path = JobPaths(self.path, job, 0).result_pickle
-        try:
-            outcome, value = pickle.loads(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except Exception as error:  # half a pickle, or one of another version
-            return f"its result cannot be read: {error}"
-        return value if outcome == "success" or value is None else str(value).strip().splitlines()[-1]
+        """Why a job could not do its work, if it said so."""
+        ended = Ended.read(self.path, job)
+        return None if ended is None else ended.message
 
 
 def read_all(jobs: Path) -> list[SubmissionFolder]:

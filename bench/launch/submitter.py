@@ -1,7 +1,7 @@
 """One look at a suite on a cluster: lost jobs are found, bad ends judged, and what is missing is submitted.
 
-Nothing is remembered between two looks but what lies on disk and what Slurm says. So any number of launchers
-may come and go, on any login node: each takes the lock of the suite, looks, submits, and lets go.
+Nothing is remembered between two looks but what lies on disk and what the executor says. So any number of
+launchers may come and go, on any login node: each takes the lock of the suite, looks, submits, and lets go.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from pathlib import Path
 from bench import versions
 from bench.disk import check_writable
 from bench.errors import BenchError
-from bench.launch import slurm
-from bench.launch.continuation import Continuation
+from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job, Request, Trouble
 from bench.launch.pack import Pack, git_state, installed_versions
 from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import unfinished
 from bench.launch.profile import Profile
 from bench.launch.queue import Look, explain, look
-from bench.launch.submission import SubmissionFolder, read_all
+from bench.launch.submission import Continuation, SubmissionFolder, read_all
 from bench.launch.worker import OUT_OF_MEMORY
 from bench.results import RunFolder
 from bench.run import Run
@@ -40,6 +39,7 @@ GPU_GAIN = 30  # a guess, until runs have been timed: how much faster a GPU is t
 class Cluster:
     """A profile, and where everything lies."""
 
+    executor: Executor
     suite: Suite
     results: Path
     data: Path
@@ -75,16 +75,16 @@ class Submitter:
         self.first = first
         self.submitted = 0
         self.parallel = 0  # jobs of what was submitted that may run at once
-        self.arrays: list[str] = []  # Slurm's numbers of what was submitted
+        self.arrays: list[str] = []  # numbers of what was submitted
         self.later = False  # whether runs wait for something that time brings
         self.look = Look([], {})
 
     def step(self) -> None:
         """Adopt lost submissions, judge what ended, submit what is missing."""
         self._adopt()
-        self.look = look(self.cluster.jobs)
+        self.look = look(self.cluster.jobs, self.cluster.executor)
         if self._give_up():
-            self.look = look(self.cluster.jobs)
+            self.look = look(self.cluster.jobs, self.cluster.executor)
         if self.first:
             self._name_unasked()
         missing = unfinished(self.runs, self.cluster.results)
@@ -101,7 +101,7 @@ class Submitter:
         """Leave a job behind that adds seeds when all that train have ended. False: none train.
 
         Raises:
-            SlurmTrouble: it could not be submitted.
+            Trouble: it could not be submitted.
         """
         cluster, training = self.cluster, [*self.look.training, *self.arrays]
         if not training:
@@ -120,8 +120,10 @@ class Submitter:
             keep_weights=cluster.suite.keep_weights,
         )
         folder = SubmissionFolder.intend_to_continue(cluster.jobs, cluster.suite.name, told)
-        folder.submit(cluster.profile.small(), self.look.bad_nodes, after=training)
-        cluster.say(f"submitted as Slurm job {folder.content.job}: adds seeds when these jobs have ended")
+        small = cluster.profile.small()
+        request = Request(small, cluster.file, folder.content.name, 0, self.look.bad_nodes, training)
+        folder.submit(cluster.executor, request)
+        cluster.say(f"submitted as job {folder.content.job}: adds seeds when these jobs have ended")
         return True
 
     def _adopt(self) -> None:
@@ -129,11 +131,9 @@ class Submitter:
         for folder in read_all(self.cluster.jobs):
             if folder.content.job is None and not folder.content.void:
                 try:
-                    found = folder.adopt()
-                except slurm.SlurmTrouble as trouble:
-                    self.cluster.say(
-                        f"{folder.content.name}: {trouble}; taken as submitted until Slurm answers"
-                    )
+                    found = folder.adopt(self.cluster.executor)
+                except Trouble as trouble:
+                    self.cluster.say(f"{folder.content.name}: {trouble}; taken as submitted until it answers")
                     self.later = True
                     continue
                 if found:
@@ -154,14 +154,12 @@ class Submitter:
             del self.contradictory[name]
         for name in disagreed:
             self.contradictory.setdefault(name, now)
-        given_up = {
-            name: slurm.LOST for name, since in self.contradictory.items() if now - since > LOST_SECONDS
-        }
-        held = {name: slurm.LAUNCH_FAILED for name, job in self.look.jobs.items() if job.held_by_slurm}
+        given_up = {name: LOST for name, since in self.contradictory.items() if now - since > LOST_SECONDS}
+        held = {name: LAUNCH_FAILED for name, job in self.look.jobs.items() if job.held_back}
         try:
-            slurm.cancel(held)
+            self.cluster.executor.cancel(held)
             given_up |= held
-        except slurm.SlurmTrouble as trouble:
+        except Trouble as trouble:
             self.cluster.say(f"jobs that could not be started are still queued: {trouble}")
         for folder in self.look.folders:
             if names := sorted(given_up.keys() & set(folder.content.ids)):
@@ -216,7 +214,7 @@ class Submitter:
             return memory
         return None
 
-    def _began_any(self, submission: SubmissionFolder, job: slurm.Job) -> bool:
+    def _began_any(self, submission: SubmissionFolder, job: Job) -> bool:
         """Whether a job came so far as to train any of its runs."""
         runs = submission.content.runs[submission.content.ids.index(job.id)]
         infos = (RunFolder(self.cluster.results, run).info() for run in runs)
@@ -233,14 +231,14 @@ class Submitter:
         """Submit runs; those that ran out of memory with fewer workers on a GPU, in smaller packs."""
         cluster = self.cluster
         check_writable(cluster.results)
-        limits = slurm.limits(cluster.profile)
+        limits = cluster.executor.limits(cluster.profile)
         room = None if limits.queued is None else max(limits.queued - len(self.look.alive), 0)
         seconds = self._seconds([run for runs in ready.values() for run in runs])
         kind_of = kinds(cluster.suite)
         for crowding, runs in ready.items():
             profile = cluster.profile.crowded(crowding)
             try:
-                slurm.check_profile(profile, profile.parameters("test", 1, self.look.bad_nodes), cluster.file)
+                cluster.executor.check(Request(profile, cluster.file, "test", 1, self.look.bad_nodes))
             except BenchError as refusal:
                 if self.first:
                     raise
@@ -296,14 +294,15 @@ class Submitter:
         folder = SubmissionFolder.intend(
             cluster.jobs, cluster.suite.name, packs, parallel, profile.gpus, tasks
         )
-        folder.submit(profile, nodes)
+        name = folder.content.name
+        folder.submit(cluster.executor, Request(profile, cluster.file, name, parallel, nodes))
         self.submitted += len(packs)
         self.parallel += parallel
         self.arrays += [folder.content.job] if folder.content.job else []
         self.look.covered.update(run for runs in folder.content.runs for run in runs)
         excluded = f", without {', '.join(nodes)} which failed twice" if nodes else ""
         cluster.say(
-            f"submitted as Slurm job {folder.content.job}: jobs {len(packs)}, runs {sum(map(len, array))}"
+            f"submitted as job {folder.content.job}: jobs {len(packs)}, runs {sum(map(len, array))}"
             f" ({parallel} at once{excluded})"
         )
 

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bench.disk import is_storage_trouble
 from bench.errors import BenchError
-from bench.launch import slurm
+from bench.launch.ended import Ended
+from bench.launch.executors import Trouble
+from bench.launch.executors.slurm import Slurm
 from bench.launch.gpus import choose_gpu
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.preflight import unfinished
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     import torch
 
 WAIT_SECONDS = 0.5  # between looks at runs that another worker is training
-END_SECONDS = 600.0  # that Slurm may take to end a job which it was asked to queue again
+END_SECONDS = 600.0  # that it may take to end a job which was to be queued again
 HELPER_SECONDS = 60.0  # that the other processes of a job may take to save their states
 OUT_OF_MEMORY = "out of memory"
 NOT_RECORDED = "a step could not be recorded"
@@ -45,21 +47,27 @@ class Worker:
 
     pack: Path
 
-    def __call__(self) -> str | None:
+    def __call__(self) -> None:
         """Train until every run of the pack is done or failed, or until told to stop.
 
-        Returns why this machine cannot go on, or None: a pickled exception would need this very version of
-        bench to be read again.
+        Says in a file beside the pack that it has ended, and why this machine cannot go on, if it cannot.
         """
         stop = StopFlag()
+        pack = Pack.read(self.pack)
+        job = job_id(pack)
+        Ended.forget(self.pack.parent, job)
+        message, finished = None, True
         try:
-            pack = Pack.read(self.pack)
             finished = work_together(self.pack, pack, stop) if pack.workers is None else work(pack, stop)
         except BenchError as error:
-            return str(error)
-        if not finished and pack.launcher is None:
-            queue_again(job_id(pack), stop)
-        return None
+            message = str(error)
+        except Exception as error:
+            Ended.note(self.pack.parent, job, f"{type(error).__name__}: {error}")
+            raise
+        if finished or pack.launcher is not None:
+            Ended.note(self.pack.parent, job, message)
+        else:
+            queue_again(job, stop)
 
 
 class StopFlag:
@@ -109,16 +117,10 @@ def job_id(pack: Pack) -> str:
 
 
 def queue_again(job: str, stop: StopFlag) -> None:
-    """Let Slurm start this job again, now that its state is saved, and wait until Slurm ends it.
-
-    Slurm queues a preempted job again only if it is still there when its grace is over, and a job that
-    reaches its time limit never. But a job that somebody cancels must not come back: Slurm counts it as
-    ending already, and no longer as running.
-    """
+    """Let this job be started again, now that its state is saved, and wait until it is ended."""
     stop.raised = False
-    with contextlib.suppress(slurm.SlurmTrouble):  # then it is left to Slurm
-        if slurm.ask("squeue", "--noheader", f"--jobs={job}", "--format=%T").strip() == "RUNNING":
-            slurm.ask("scontrol", "requeue", job)
+    with contextlib.suppress(Trouble):  # then it is left to the executor
+        Slurm().queue_again(job)
     deadline = time.monotonic() + END_SECONDS
     while not stop.raised and time.monotonic() < deadline:
         time.sleep(0.1)

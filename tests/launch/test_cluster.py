@@ -9,16 +9,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from executor import FakeExecutor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.launch import slurm
-from bench.launch.cluster import _leave
+from bench.launch.cluster import _leave, train_there
+from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Limits
+from bench.launch.executors.slurm import Slurm, _is_held_back
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
-from bench.launch.queue import Look, explain
+from bench.launch.queue import Look, explain, look
 from bench.launch.submission import Submission, SubmissionFolder, read_all
 from bench.launch.submitter import LOST_SECONDS, Cluster, Submitter
 from bench.launch.worker import OUT_OF_MEMORY, check_versions
@@ -33,11 +35,12 @@ Make = Callable[..., Suite]
 def submitter(make_suite: Make, tmp_path: Path) -> Submitter:
     suite = make_suite()
     said: list[str] = []
-    cluster = Cluster(suite, tmp_path, tmp_path, Profile(), tmp_path / "p.yaml", [], said.append)
+    place = tmp_path, tmp_path, Profile(), tmp_path / "p.yaml"
+    cluster = Cluster(FakeExecutor(), suite, *place, [], said.append)
     return Submitter(cluster, suite.runs(), time.time(), {}, first=True)
 
 
-def submitted(submitter: Submitter, job: slurm.Job) -> SubmissionFolder:
+def submitted(submitter: Submitter, job: Job) -> SubmissionFolder:
     runs = [[run.id for run in submitter.cluster.suite.runs()]]
     content = Submission(name="n", created=time.time(), parallel=1, runs=runs, gpus=1, job=job.id)
     folder = SubmissionFolder(submitter.cluster.jobs / "one", content)
@@ -47,40 +50,38 @@ def submitted(submitter: Submitter, job: slurm.Job) -> SubmissionFolder:
 
 
 def test_job_that_the_controller_has_lost_is_given_up_after_a_while(submitter: Submitter) -> None:
-    job = slurm.Job("7", slurm.UNKNOWN, contradictory=True)
+    job = Job("7", UNKNOWN, contradictory=True)
     submitted(submitter, job)
     assert not submitter._give_up()
     assert read_all(submitter.cluster.jobs)[0].content.given_up == {}
     submitter.contradictory["7"] -= LOST_SECONDS + 1
     assert submitter._give_up()
     [folder] = read_all(submitter.cluster.jobs)
-    assert folder.content.given_up == {"7": slurm.LOST}
-    lost = slurm.Job("7", slurm.LOST)
+    assert folder.content.given_up == {"7": LOST}
+    lost = Job("7", LOST)
     assert not lost.alive
     assert "its controller does not know it" in explain(folder, lost)
 
 
 @pytest.mark.parametrize("reason", ["launch failed requeued held", "launch_failed_requeued_held"])
-def test_job_that_a_node_could_not_start_is_given_up(
-    submitter: Submitter, monkeypatch: pytest.MonkeyPatch, reason: str
-) -> None:
-    cancelled: list[str] = []
-    monkeypatch.setattr(slurm, "cancel", cancelled.extend)
-    submitted(submitter, slurm.Job("7", "PENDING", reason=reason))
+def test_job_that_a_node_could_not_start_is_given_up(submitter: Submitter, reason: str) -> None:
+    held = Job("7", "PENDING", reason=reason, held_back=_is_held_back("PENDING", reason))
+    submitted(submitter, held)
     assert submitter._give_up()
-    assert cancelled == ["7"]
+    assert fake(submitter).cancelled == ["7"]
     [folder] = read_all(submitter.cluster.jobs)
-    assert folder.content.given_up == {"7": slurm.LAUNCH_FAILED}
-    assert "could not be started by its node" in explain(folder, slurm.Job("7", slurm.LAUNCH_FAILED))
+    assert folder.content.given_up == {"7": LAUNCH_FAILED}
+    assert "could not be started by its node" in explain(folder, Job("7", LAUNCH_FAILED))
 
 
 def test_job_that_its_owner_holds_is_left_alone(submitter: Submitter) -> None:
-    submitted(submitter, slurm.Job("7", "PENDING", reason="JobHeldUser"))
+    assert not _is_held_back("PENDING", "JobHeldUser")
+    submitted(submitter, Job("7", "PENDING", reason="JobHeldUser"))
     assert not submitter._give_up()
 
 
-@pytest.mark.parametrize("job", [slurm.Job("7", slurm.UNKNOWN), slurm.Job("7", "RUNNING")])
-def test_silence_is_no_loss(submitter: Submitter, job: slurm.Job) -> None:
+@pytest.mark.parametrize("job", [Job("7", UNKNOWN), Job("7", "RUNNING")])
+def test_silence_is_no_loss(submitter: Submitter, job: Job) -> None:
     submitted(submitter, job)
     submitter.contradictory["7"] = time.time() - 2 * LOST_SECONDS  # it was, and Slurm has fallen silent since
     assert not submitter._give_up()
@@ -137,10 +138,10 @@ def test_profiles_that_come_with_bench_are_read() -> None:
 def test_no_slurm_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BenchError, match="there is no Slurm on this machine"):
-        slurm.require()
+        Slurm().require()
 
 
-def ended(submitter: Submitter, *jobs: slurm.Job, began: bool = True, outcome: str | None = None) -> Run:
+def ended(submitter: Submitter, *jobs: Job, began: bool = True, outcome: str | None = None) -> Run:
     """A run that these jobs had, one after another, and did not finish."""
     run = submitter.cluster.suite.runs()[0]
     folder = RunFolder(submitter.cluster.results, run.id)
@@ -166,7 +167,7 @@ def test_run_that_runs_out_of_memory_gets_more_room_twice(
     submitter: Submitter, killed_by: str, times: int, crowding: int | None
 ) -> None:
     state = "OUT_OF_MEMORY" if killed_by == "Slurm" else "COMPLETED"
-    jobs = [slurm.Job(str(k), state, ended=LONG_AGO) for k in range(times)]
+    jobs = [Job(str(k), state, ended=LONG_AGO) for k in range(times)]
     run = ended(submitter, *jobs, outcome=OUT_OF_MEMORY if killed_by == "CUDA" else None)
     assert submitter._judge(run) == crowding
     failure = RunFolder(submitter.cluster.results, run.id).failure()
@@ -177,7 +178,7 @@ def test_run_that_runs_out_of_memory_gets_more_room_twice(
 
 @pytest.mark.parametrize("began", [True, False])
 def test_run_whose_jobs_die_is_failed_at_the_third(submitter: Submitter, began: bool) -> None:
-    jobs = [slurm.Job(str(k), "FAILED", exit_code="1:0", ended=LONG_AGO) for k in range(3)]
+    jobs = [Job(str(k), "FAILED", exit_code="1:0", ended=LONG_AGO) for k in range(3)]
     run = ended(submitter, *jobs[:2], began=began)
     assert submitter._judge(run) == 0
     ended(submitter, jobs[2], began=began)
@@ -189,7 +190,7 @@ def test_run_whose_jobs_die_is_failed_at_the_third(submitter: Submitter, began: 
 
 @pytest.mark.parametrize("began", [True, False])
 def test_what_is_to_be_retried_is_judged_anew(submitter: Submitter, began: bool) -> None:
-    jobs = [slurm.Job(str(k), "FAILED", exit_code="1:0", ended=LONG_AGO) for k in range(6)]
+    jobs = [Job(str(k), "FAILED", exit_code="1:0", ended=LONG_AGO) for k in range(6)]
     run = ended(submitter, *jobs[:3], began=began)
     assert submitter._judge(run) is None
     folder = RunFolder(submitter.cluster.results, run.id)
@@ -208,7 +209,7 @@ def test_the_cap_counts_what_is_alive_and_what_was_just_submitted(submitter: Sub
     states = {str(k): "RUNNING" if k == 0 else "COMPLETED" for k in range(4)}
     content = Submission(name="n", created=0.0, parallel=4, runs=[[]] * 4, gpus=1, job="7")
     names = dict(zip(content.ids, states.values(), strict=True))
-    jobs = {name: slurm.Job(name, state) for name, state in names.items()}
+    jobs = {name: Job(name, state) for name, state in names.items()}
     submitter.look = Look([SubmissionFolder(submitter.cluster.jobs / "one", content)], jobs)
     assert submitter._shares([[0] * 9]) == [3]  # one straggler of an array holds one place
     submitter.parallel = 2
@@ -218,7 +219,7 @@ def test_the_cap_counts_what_is_alive_and_what_was_just_submitted(submitter: Sub
 def test_what_detaching_leaves_unsubmitted_is_said(submitter: Submitter) -> None:
     said: list[str] = []
     submitter.cluster = replace(submitter.cluster, say=said.append)
-    submitted(submitter, slurm.Job("7", "RUNNING"))
+    submitted(submitter, Job("7", "RUNNING"))
     runs = submitter.cluster.suite.runs()
     submitter.look.covered = {run.id for run in runs[:3]}
     _leave(submitter)
@@ -234,7 +235,7 @@ def test_what_detaching_leaves_unsubmitted_is_said(submitter: Submitter) -> None
 
 def test_job_that_was_busy_with_others_is_not_held_against_a_run(submitter: Submitter) -> None:
     run, other = submitter.cluster.suite.runs()[:2]
-    jobs = [slurm.Job(str(k), "FAILED", ended=LONG_AGO) for k in range(5)]
+    jobs = [Job(str(k), "FAILED", ended=LONG_AGO) for k in range(5)]
     ended(submitter, *jobs, began=False)
     for job in jobs:
         RunFolder(submitter.cluster.results, other.id).start(other, {"job": job.id})
@@ -244,13 +245,13 @@ def test_job_that_was_busy_with_others_is_not_held_against_a_run(submitter: Subm
 
 
 def test_after_trouble_a_run_waits(submitter: Submitter) -> None:
-    run = ended(submitter, slurm.Job("1", "NODE_FAIL", ended=time.time()))
+    run = ended(submitter, Job("1", "NODE_FAIL", ended=time.time()))
     assert submitter._judge(run) is None
     assert submitter.later
 
 
 def test_what_a_person_cancelled_waits_for_the_next_bench_run(submitter: Submitter) -> None:
-    run = ended(submitter, slurm.Job("1", "CANCELLED", ended=time.time() + 1))
+    run = ended(submitter, Job("1", "CANCELLED", ended=time.time() + 1))
     assert submitter._judge(run) == 0  # this launcher has just been asked for it
     submitter.first = False
     assert submitter._judge(run) is None
@@ -258,31 +259,24 @@ def test_what_a_person_cancelled_waits_for_the_next_bench_run(submitter: Submitt
 
 def test_what_was_cancelled_before_it_was_asked_for_again_counts_no_longer(submitter: Submitter) -> None:
     """Whoever goes on for somebody keeps the time of the first request, not of the second."""
-    run = ended(submitter, slurm.Job("1", "CANCELLED", ended=time.time() + 1))
+    run = ended(submitter, Job("1", "CANCELLED", ended=time.time() + 1))
     submitter.first, submitter.began = False, LONG_AGO
     assert submitter._judge(run) is None
-    ended(submitter, slurm.Job("2", "FAILED", ended=LONG_AGO))
+    ended(submitter, Job("2", "FAILED", ended=LONG_AGO))
     submitter.look.ended[run.id][-1][0].content.created = time.time() + 2
     assert submitter._judge(run) == 0
 
 
 @pytest.fixture
-def accepted(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
-    """A Slurm that takes everything: (jobs, at once, workers a GPU) of each array."""
-    taken: list[tuple[int, int, int]] = []
-
-    def submit(folder: SubmissionFolder, profile: Profile, exclude: tuple[str, ...]) -> None:
-        folder.content.job = str(len(taken))
-        taken.append((len(folder.content.runs), folder.content.parallel, profile.workers))
-
-    monkeypatch.setattr(SubmissionFolder, "submit", submit)
-    monkeypatch.setattr(slurm, "check_profile", lambda *_: None)
-    monkeypatch.setattr(slurm, "limits", lambda _: slurm.Limits(array=3, queued=None))
-    monkeypatch.setattr(Submitter, "_guess", lambda *_: 1e9)  # packs of one run
-    return taken
+def accepted(submitter: Submitter, monkeypatch: pytest.MonkeyPatch) -> FakeExecutor:
+    """An executor that takes everything, in packs of one run."""
+    monkeypatch.setattr(Submitter, "_guess", lambda *_: 1e9)
+    return fake(submitter)
 
 
-Taken = list[tuple[int, int, int]]
+def fake(submitter: Submitter) -> FakeExecutor:
+    assert isinstance(submitter.cluster.executor, FakeExecutor)
+    return submitter.cluster.executor
 
 
 def changed(submitter: Submitter, **profile: int) -> Submitter:
@@ -293,52 +287,65 @@ def changed(submitter: Submitter, **profile: int) -> Submitter:
 
 
 def test_refusal_ends_the_first_submission_and_delays_later_ones(
-    submitter: Submitter, accepted: Taken, monkeypatch: pytest.MonkeyPatch
+    submitter: Submitter, accepted: FakeExecutor
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise BenchError("nodes are down")
-
-    monkeypatch.setattr(slurm, "check_profile", refuse)
+    accepted.refusal = "nodes are down"
     with pytest.raises(BenchError, match="nodes are down"):
         submitter._submit({0: submitter.cluster.suite.runs()})
     submitter.first = False
     submitter._submit({0: submitter.cluster.suite.runs()})
-    assert accepted == []
+    assert accepted.requests == []
     assert submitter.later
 
 
-def test_arrays_are_no_larger_than_slurm_takes(submitter: Submitter, accepted: Taken) -> None:
+def test_arrays_are_no_larger_than_slurm_takes(submitter: Submitter, accepted: FakeExecutor) -> None:
     submitter._submit({0: submitter.cluster.suite.runs()})
-    assert accepted == [(3, 3, 1), (1, 1, 1)]
+    assert [(jobs, request.parallel) for request, jobs in accepted.requests] == [(3, 3), (1, 1)]
 
 
-def test_cap_on_jobs_is_shared_out(submitter: Submitter, accepted: Taken) -> None:
+def test_cap_on_jobs_is_shared_out(submitter: Submitter, accepted: FakeExecutor) -> None:
     changed(submitter, jobs=2)._submit({0: submitter.cluster.suite.runs()})
     # Packs of two, so that two jobs have all of it.
-    assert sum(parallel for _, parallel, _ in accepted) == 2
+    assert sum(request.parallel for request, _ in accepted.requests) == 2
 
 
-def test_nothing_is_submitted_over_the_cap(submitter: Submitter, accepted: Taken) -> None:
-    submitted(submitter, slurm.Job("7", "RUNNING"))
+def test_nothing_is_submitted_over_the_cap(submitter: Submitter, accepted: FakeExecutor) -> None:
+    submitted(submitter, Job("7", "RUNNING"))
     changed(submitter, jobs=1)._submit({0: submitter.cluster.suite.runs()})
-    assert accepted == []
+    assert accepted.requests == []
     assert submitter.later
 
 
 @pytest.mark.parametrize("room", [0, 2])
 def test_full_queue_gets_what_it_has_room_for(
-    submitter: Submitter, accepted: Taken, monkeypatch: pytest.MonkeyPatch, room: int
+    submitter: Submitter, accepted: FakeExecutor, room: int
 ) -> None:
-    monkeypatch.setattr(slurm, "limits", lambda _: slurm.Limits(array=3, queued=room))
+    accepted.capacity = Limits(array=3, queued=room)
     submitter._submit({0: submitter.cluster.suite.runs()})
-    assert sum(jobs for jobs, *_ in accepted) == room
+    assert sum(jobs for _, jobs in accepted.requests) == room
     assert submitter.later
 
 
-def test_those_that_ran_out_of_memory_get_fewer_neighbours(submitter: Submitter, accepted: Taken) -> None:
+def test_those_that_ran_out_of_memory_get_fewer_neighbours(
+    submitter: Submitter, accepted: FakeExecutor
+) -> None:
     runs = submitter.cluster.suite.runs()
     changed(submitter, workers=4)._submit({0: runs[:1], 1: runs[1:2], 3: runs[2:3]})
-    assert [workers for *_, workers in accepted] == [4, 2, 1]
+    assert [request.profile.workers for request, _ in accepted.requests] == [4, 2, 1]
+
+
+def test_any_executor_trains_a_suite(
+    make_suite: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Submitter, "_guess", lambda *_: 1e9)
+    monkeypatch.setattr("bench.launch.cluster.POLL", (0.01, 0.02))
+    suite, said = make_suite(), list[str]()
+    executor = FakeExecutor(trains=True)
+    cluster = Cluster(executor, suite, tmp_path, tmp_path, Profile(), tmp_path / "p.yaml", [], said.append)
+    train_there(cluster, lambda: None)
+    assert all(RunFolder(tmp_path, run.id).done for run in suite.runs())
+    assert [jobs for _, jobs in executor.requests] == [3, 1]
+    assert all(job.state == "COMPLETED" for job in look(cluster.jobs, executor).jobs.values())
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -1,0 +1,48 @@
+"""What a job leaves behind when it ends: a small file beside its log, which says how.
+
+Without it a job did not come to its end, whatever else is known of it. It is JSON: nobody who reads it runs
+anything.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from bench.disk import write_atomically
+
+
+class Ended(BaseModel):
+    """What the file holds."""
+
+    time: float
+    """Unix time."""
+    message: str | None
+    """Why the job could not do its work; None: it did."""
+
+    @classmethod
+    def note(cls, folder: Path, job: str, message: str | None) -> None:
+        """Note that a job has ended. Of its processes the last to say so counts, and each that complains."""
+        before = cls.read(folder, job)
+        message = message or (before.message if before else None)
+        content = cls(time=time.time(), message=message)
+        write_atomically(_file(folder, job), content.model_dump_json().encode())
+
+    @classmethod
+    def read(cls, folder: Path, job: str) -> Ended | None:
+        """None where the job has not come to its end, or the file is not what was written."""
+        try:
+            return cls.model_validate_json(_file(folder, job).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    @staticmethod
+    def forget(folder: Path, job: str) -> None:
+        """A job that is started again has not ended."""
+        _file(folder, job).unlink(missing_ok=True)
+
+
+def _file(folder: Path, job: str) -> Path:
+    return folder / f"{job}_ended.json"

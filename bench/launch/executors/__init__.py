@@ -1,0 +1,136 @@
+"""Who runs jobs: the one seam between launching and a queue, or this machine.
+
+An :class:`Executor` submits, looks, cancels, says its limits and queues again. What is submitted, and what
+follows from how it ended, is decided above: :mod:`bench.launch.submitter`, :mod:`bench.launch.local`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bench.errors import BenchError
+from bench.launch.profile import Profile
+
+LOST = "LOST"  # no executor's word: it no longer knows the job
+LAUNCH_FAILED = "LAUNCH_FAILED"  # nor this: it holds the job back because a node could not start it
+UNKNOWN = "UNKNOWN"
+ENDED = {
+    LOST, LAUNCH_FAILED, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL",
+    "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
+}  # fmt: skip
+"""States that a job does not leave, as Slurm calls them; all others count as alive."""
+
+
+class Trouble(BenchError):
+    """An executor failed or did not answer: it says nothing about any job."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an executor says of one job (one task of an array)."""
+
+    id: str
+    state: str
+    """``UNKNOWN`` where it does not answer."""
+    reason: str = ""
+    """Why it is still pending."""
+    node: str = ""
+    exit_code: str = ""
+    ended: float | None = None
+    """Unix time."""
+    seconds: float = 0.0
+    """That it has run, over all its starts."""
+    waited: float = 0.0
+    """Seconds in the queue before those starts."""
+    failed_nodes: tuple[str, ...] = ()
+    """Nodes that failed under it."""
+    contradictory: bool = False
+    """One part of the executor knows of it and has no end of it, another one does not: either lags behind,
+    or has lost the job."""
+    held_back: bool = False
+    """It could not be started, and waits until somebody releases or cancels it."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, waits or may do so: everything but a certain end."""
+        return self.state not in ENDED
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one user may put into the queue."""
+
+    array: int
+    """Jobs of one submission."""
+    queued: int | None
+    """Jobs queued or running at once; None: no limit."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What jobs are to be like."""
+
+    profile: Profile
+    file: Path
+    """Of the profile: what messages name."""
+    name: str
+    """Unique: a launcher that dies is made up for by it."""
+    parallel: int
+    """Most of them that may run at once."""
+    exclude: tuple[str, ...] = ()
+    """Nodes that they must not run on."""
+    after: Sequence[str] = ()
+    """Jobs that must have ended before, however that may be."""
+
+
+class Executor(Protocol):
+    """The seam. All ids are as :meth:`submit` has made them: ``123``, or ``123_4`` of an array."""
+
+    def require(self) -> None:
+        """Raise BenchError where it cannot be used from here."""
+
+    def check(self, request: Request) -> None:
+        """Raise BenchError where it would not take such jobs, with the field and what is allowed."""
+
+    def limits(self, profile: Profile) -> Limits:
+        """What may be queued. Raises Trouble where it does not answer."""
+
+    def submit(self, folder: Path, workers: Sequence[Callable[[], object]], request: Request) -> str:
+        """Submit one job for each of ``workers`` and return their common number.
+
+        Args:
+            folder: where logs go, and what jobs need.
+
+        Raises:
+            Trouble: it refused, or nobody knows whether it took them: the name will tell.
+        """
+
+    def find(
+        self, folder: Path, workers: Sequence[Callable[[], object]], name: str, since: float
+    ) -> str | None:
+        """The number of what was submitted under a unique name; None where there is none.
+
+        What a launcher that died did not come to give those jobs, they get now.
+
+        Raises:
+            Trouble: it does not answer, so nobody can tell.
+        """
+
+    def jobs(self, ids: Sequence[str], since: float) -> dict[str, Job]:
+        """The states of jobs, none of which was submitted before ``since`` (Unix time). Never raises."""
+
+    def cancel(self, ids: Iterable[str]) -> None:
+        """End jobs; those that have ended already are no error. Raises Trouble."""
+
+    def queue_again(self, job: str) -> None:
+        """Called inside a job that has saved its state: let it be started again. Raises Trouble."""
+
+
+def ids_of(number: str | None, count: int) -> list[str]:
+    """The ids of ``count`` jobs that were submitted together."""
+    if number is None:
+        return []
+    return [number] if count == 1 else [f"{number}_{k}" for k in range(count)]

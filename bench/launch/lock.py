@@ -1,0 +1,36 @@
+"""Launchers of one suite on one machine take turns."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+POLL_SECONDS = 0.2
+QUIET_SECONDS = 3.0  # that another launcher may take before a person is told
+
+
+@contextlib.contextmanager
+def only_launcher(folder: Path, watch: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
+    """Be the one launcher of a suite on this machine; watch while another one is."""
+    import filelock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".launch")
+    began, told = time.monotonic(), False
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except filelock.Timeout:
+            # One that submits to a cluster holds the lock for moments only: that is not worth a word.
+            if not told and time.monotonic() - began > QUIET_SECONDS:
+                say("another `bench run` is at this suite: watching it, and going on when it ends")
+                told = True
+            watch()
+            time.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
