@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.executors import Trouble
-from bench.launch.executors.slurm import ask
+from bench.launch.executors.slurm import ask, keeps_books
 from bench.tracking.store import TrackingError, check_store, default_uri
 
 LEAST_FREE_GIB = 1.0
@@ -92,13 +92,14 @@ def _slurm() -> Check:
         return Check(name="slurm", ok=None, found="no sbatch here: suites run on this machine only")
     try:
         partitions = sorted(set(ask("sinfo", "--noheader", "--format=%R").split()))
+        books = "accounting" if keeps_books() else "no accounting: how jobs ended is known for some minutes"
     except Trouble as trouble:
         if "configuration source" in str(trouble):  # the packages are installed, and that is all
             found = "Slurm's commands are here, but no cluster is set up: suites run on this machine only"
             return Check(name="slurm", ok=None, found=found)
         advice = "is slurmctld running, and does slurm.conf name it?"
         return Check(name="slurm", ok=False, found=str(trouble), advice=advice)
-    return Check(name="slurm", ok=True, found=f"partitions: {', '.join(partitions)}")
+    return Check(name="slurm", ok=True, found=f"partitions: {', '.join(partitions)}; {books}")
 
 
 def _results(results: Path) -> Check:

@@ -20,7 +20,7 @@ from bench.launch.worker import Worker
 class FakeExecutor:
     """Give it to a :class:`bench.launch.submitter.Cluster`."""
 
-    capacity: Limits = field(default_factory=lambda: Limits(array=3, queued=None))
+    capacity: Limits = field(default_factory=lambda: Limits(array=3, room=None))
     refusal: str = ""
     """Why it takes no jobs; empty: it does."""
     trouble: int = 0
@@ -31,6 +31,10 @@ class FakeExecutor:
     """What was submitted, with how many jobs each."""
     states: dict[str, Job] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
+    excluded: list[tuple[list[str], tuple[str, ...]]] = field(default_factory=list)
+    """Jobs that waited, and nodes that they were kept off."""
+    least_nodes: int = 0
+    """It refuses jobs that exclude as many nodes; 0: none."""
 
     def require(self) -> None:
         pass
@@ -38,6 +42,8 @@ class FakeExecutor:
     def check(self, request: Request) -> None:
         if self.refusal:
             raise BenchError(self.refusal)
+        if self.least_nodes and len(request.exclude) >= self.least_nodes:
+            raise BenchError("no node is left")
 
     def limits(self, profile: Profile) -> Limits:
         return self.capacity
@@ -58,7 +64,12 @@ class FakeExecutor:
         return number
 
     def find(
-        self, folder: Path, workers: Sequence[Callable[[], object]], name: str, since: float
+        self,
+        folder: Path,
+        workers: Sequence[Callable[[], object]],
+        name: str,
+        since: float,
+        cluster: str | None = None,
     ) -> str | None:
         return None
 
@@ -67,6 +78,9 @@ class FakeExecutor:
 
     def cancel(self, ids: Iterable[str]) -> None:
         self.cancelled += ids
+
+    def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
+        self.excluded.append(([*ids], tuple(nodes)))
 
     def queue_again(self, job: str) -> None:
         pass

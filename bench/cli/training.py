@@ -256,6 +256,7 @@ def cancel(
 ) -> None:
     """Cancel a suite's jobs on the cluster, after asking. Finished runs and checkpoints stay."""
     from bench.launch.executors.slurm import Slurm
+    from bench.launch.queue import cancel as cancel_jobs
     from bench.launch.queue import to_cancel
 
     asked = load(suite, results, scale=scale, names=False)
@@ -267,7 +268,7 @@ def cancel(
     say(f"to be cancelled: {len(ids)} jobs with {runs} unfinished runs ({shown})")
     if not yes and not typer.confirm("cancel them?", err=True):
         raise typer.Exit(1)
-    Slurm().cancel(ids)
+    cancel_jobs(asked, results, Slurm(), ids)
     say("cancelled; `bench run` with the same profile goes on from what is finished")
 
 

@@ -46,14 +46,14 @@ def train_there(
             retry_failed=retry_failed,
         )
     began, wait, before = time.time(), POLL[0], None
-    contradictory: dict[str, float] = {}
+    missing: dict[str, float] = {}
     shown: Sequence[Run] = ()
     while unfinished(runs := (suite := design.now()).runs(), cluster.results):
         if runs != shown:
             ask(suite)
             shown = runs
         with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
-            submitter = Submitter(cluster, runs, began, contradictory, first=before is None)
+            submitter = Submitter(cluster, runs, began, missing, first=before is None)
             try:
                 submitter.step()
             except Trouble as trouble:

@@ -66,11 +66,11 @@ def go_on(told: Continuation) -> None:
         Slurm(), suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
     )
     design, wait = Design(suite, told.results), WAIT
-    contradictory: dict[str, float] = {}
+    missing: dict[str, float] = {}
     while unfinished(runs := design.now().runs(), told.results):
         try:
             with only_launcher(told.results / suite.name, lambda: None, say):
-                submitter = Submitter(cluster, runs, told.since, contradictory, first=False)
+                submitter = Submitter(cluster, runs, told.since, missing, first=False)
                 submitter.step()
                 if submitter.continue_later() or not submitter.later:
                     return

@@ -44,5 +44,29 @@ class Ended(BaseModel):
         _file(folder, job).unlink(missing_ok=True)
 
 
+class Idle:
+    """Starts of a job, one after another, in which it made no step: its start-up may outlast its time."""
+
+    @staticmethod
+    def count(folder: Path, job: str, start: str) -> int:
+        """Note such a start; how many there have been. A job's processes call it once each."""
+        try:
+            starts = _idle(folder, job).read_text().split()
+        except OSError:
+            starts = []
+        starts = [*dict.fromkeys([*starts, start])]
+        write_atomically(_idle(folder, job), "\n".join(starts).encode())
+        return len(starts)
+
+    @staticmethod
+    def forget(folder: Path, job: str) -> None:
+        """It has made one."""
+        _idle(folder, job).unlink(missing_ok=True)
+
+
+def _idle(folder: Path, job: str) -> Path:
+    return folder / f"{job}_idle.txt"
+
+
 def _file(folder: Path, job: str) -> Path:
     return folder / f"{job}_ended.json"

@@ -16,7 +16,12 @@ def log_of(folder: Path, job: str, task: int = 0) -> Path:
     """Where a process of a job writes its log."""
     from submitit.core.utils import JobPaths
 
-    return Path(JobPaths(folder, job, task).stderr)
+    return Path(JobPaths(folder, _number(job), task).stderr)
+
+
+def _number(job: str) -> str:
+    """What submitit calls a job: names of clusters are ours."""
+    return job.rpartition(":")[2]
 
 
 def end_of_log(suite: Suite, results: Path, run: str = "", lines: int = 30) -> tuple[Path, str]:
@@ -62,7 +67,7 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
     attempts = RunFolder(results, run_id).info().get("attempts", [])
     for attempt in reversed(attempts):
         # The processes of a job have a log each. Numbers come again, here at least: the newest folder first.
-        for path in sorted(jobs.glob(f"*/{attempt.get('job')}_*_log.err"), reverse=True):
+        for path in sorted(jobs.glob(f"*/{_number(str(attempt.get('job')))}_*_log.err"), reverse=True):
             if f"run {run_id} " in path.read_text(errors="replace"):
                 return path
     raise BenchError(f"run {run_id}: " + ("its log is gone" if attempts else "no job has begun it yet"))

@@ -48,6 +48,8 @@ class Pack(BaseModel):
     """Commit of the folder that the suite was started in, and whether it had changes."""
     launcher: int | None = None
     """Process on this machine without which the worker stops. None: a job that stands for itself."""
+    cluster: str | None = None
+    """Of the job's id, where its profile names one."""
     keep_weights: bool = False
     keep_probabilities: bool = False
     workers: int | None = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -63,8 +64,14 @@ def prepare(
     """What every launcher does first: keeps the code for jobs, forgets failures if asked, fetches data.
 
     Raises:
-        BenchError: a data set is neither here nor to be had; code changed since the suite was read.
+        BenchError: a data set is neither here nor to be had; code changed since the suite was read; the
+            results are where no job can write its log.
     """
+    if found := re.search(r"%\d*[A-Za-z%]", str(results.absolute() / suite.name)):
+        raise BenchError(
+            f"{results.absolute()}: found '{found[0]}' in the path, which stands for something else in the "
+            "names of logs; choose another folder with --results"
+        )
     versions.keep(suite, results)
     if retry_failed:
         for run in runs:

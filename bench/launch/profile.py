@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from bench.choices import Strict, explain
 from bench.errors import BenchError
@@ -36,10 +36,26 @@ def _listed(value: Any) -> Any:
 
 Lines = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
+_DECIDED = {
+    *("job-name", "array", "output", "error", "open-mode", "no-requeue", "signal"),
+    *("wrap", "parsable", "test-only", "wait", "clusters"),
+}  # fmt: skip
+"""Options without which jobs are not found again, or their logs; and ``clusters``, a key of its own."""
+
+
+def _left_to_bench(options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+    for name in options:
+        if name.replace("_", "-") in _DECIDED:
+            advice = "it is a key of the profile" if name == "clusters" else "bench decides it"
+            raise ValueError(f"found '{name}', expected any other option of sbatch: {advice}")
+    return options
+
 
 class Profile(Strict):
     """What each job asks for, and how runs are spread over jobs."""
 
+    clusters: str | None = Field(None, pattern=r"^[\w-]+$")
+    """Of a site with several, the one that gets the jobs; default: that of this machine."""
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
@@ -48,6 +64,8 @@ class Profile(Strict):
     """GPUs of a job; 0: CPU only."""
     gpu_type: str | None = None
     """As in ``--gres=gpu:<type>:<number>``."""
+    gpus_as: Literal["gres", "gpus-per-node", "gpus-per-task"] = "gres"
+    """The option of sbatch that asks for GPUs."""
     device: Literal["cpu", "cuda"] | None = None
     """Where the runs of a job are trained. Default: cuda where the job has a GPU, else cpu."""
     cpus: int = Field(4, ge=1)
@@ -69,8 +87,21 @@ class Profile(Strict):
     """Nodes that are not to be used."""
     setup: Lines = ()
     """Lines of shell before the work: module load and the like."""
-    sbatch: dict[str, str | int | bool] = Field({})
+    python: str | None = None
+    """Command that starts Python in a job, as in shell; default: that which runs here."""
+    srun: Lines = ()
+    """Options of the srun that starts the work, with their dashes: those of a container, say."""
+    sbatch: Annotated[dict[str, str | int | bool], AfterValidator(_left_to_bench)] = Field({})
     """Any other option of sbatch, without its dashes."""
+
+    @model_validator(mode="after")
+    def _one_gpu_a_task(self) -> Profile:
+        if self.gpus_as == "gpus-per-task" and self.gpus and self.tasks != self.gpus:
+            raise ValueError(
+                f"gpus_as: found 'gpus-per-task' with workers: {self.workers}, expected workers: 1 or auto, "
+                "or gpus-per-node: processes that share a GPU cannot ask for one each"
+            )
+        return self
 
     @property
     def tasks(self) -> int:
@@ -101,8 +132,13 @@ class Profile(Strict):
     def parameters(self, name: str, parallel: int, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
         """What submitit's SlurmExecutor gets."""
         extra: dict[str, Any] = {**self.sbatch, "requeue": True}
+        if self.clusters:
+            extra["clusters"] = self.clusters
         if self.gpus:
-            extra["gres"] = f"gpu:{f'{self.gpu_type}:' if self.gpu_type else ''}{self.gpus}"
+            number = self.gpus // self.tasks if self.gpus_as == "gpus-per-task" else self.gpus
+            kind = ("gpu",) if self.gpus_as == "gres" else ()
+            typed = (self.gpu_type,) if self.gpu_type else ()
+            extra[self.gpus_as] = ":".join([*kind, *typed, str(number)])
         nodes = ",".join(dict.fromkeys([*self.exclude, *exclude]))
         wanted = {
             "job_name": name,
@@ -118,6 +154,7 @@ class Profile(Strict):
             "exclude": nodes or None,
             "signal_delay_s": min(self.grace, 45 * self.time),  # and never before a quarter of it is over
             "setup": list(self.setup) or None,
+            "srun_args": list(self.srun) or None,
             "array_parallelism": parallel,
             "additional_parameters": extra,
         }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job
+from bench.launch.ended import Ended
+from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Executor, Job
+from bench.launch.lock import only_launcher
 from bench.launch.logs import log_of, tail
 from bench.launch.submission import SubmissionFolder, read_all
 from bench.results import RunFolder
 from bench.suite import Suite
+
+QUICK = 60.0  # seconds within which a job that could not do its work makes its node suspect
 
 
 @dataclass
@@ -23,6 +29,8 @@ class Look:
     """Runs that a job which is alive is to train."""
     ended: dict[str, list[tuple[SubmissionFolder, Job]]] = field(default_factory=lambda: defaultdict(list))
     """For each run, the jobs that had it and have ended, oldest first."""
+    unable: list[str] = field(default_factory=list)
+    """For each job that said within seconds that it could not do its work, its node."""
 
     @property
     def alive(self) -> list[Job]:
@@ -43,8 +51,9 @@ class Look:
 
     @property
     def bad_nodes(self) -> tuple[str, ...]:
-        """Nodes that failed twice under jobs of this suite."""
+        """Nodes that failed twice under jobs of this suite, or on which two failed within seconds."""
         failures = Counter(node for job in self.jobs.values() for node in job.failed_nodes)
+        failures.update(self.unable)
         return tuple(sorted(node for node, count in failures.items() if count > 1))
 
 
@@ -60,12 +69,40 @@ def look(jobs: Path, executor: Executor) -> Look:
         for runs, name in zip(folder.content.runs, folder.content.ids, strict=False):
             if name in folder.content.given_up:
                 states[name] = replace(states[name], state=folder.content.given_up[name])
+            elif states[name].state == UNKNOWN:
+                states[name] = _as_noted(folder, states[name])
             if states[name].alive:
                 found.covered.update(runs)
             else:
                 for run in runs:
                     found.ended[run].append((folder, states[name]))
+                if _unable(folder, states[name]):
+                    found.unable.append(states[name].node)
     return found
+
+
+def _as_noted(folder: SubmissionFolder, job: Job) -> Job:
+    """How a job ended that the executor says nothing of: as was seen in time, or as it said itself."""
+    if job.id in folder.content.ends:
+        return folder.content.ends[job.id]
+    mark = Ended.read(folder.path, job.id) if job.missing else None
+    return job if mark is None else replace(job, state="COMPLETED", ended=mark.time, missing=False)
+
+
+def _unable(folder: SubmissionFolder, job: Job) -> bool:
+    quick = job.state == "COMPLETED" and job.node and 0 < job.seconds < QUICK
+    return bool(quick and folder.message(job.id))
+
+
+def note_ends(seen: Look) -> None:
+    """Keep on disk what the executor may forget. The caller holds the suite's lock."""
+    for folder in seen.folders:
+        known = folder.content.ends.keys() | folder.content.given_up.keys()
+        ends = {name: seen.jobs[name] for name in folder.content.ids if name not in known}
+        ends = {name: job for name, job in ends.items() if job.fleeting and not job.alive}
+        if ends:
+            folder.content.ends |= ends
+            folder.write()
 
 
 def explain(folder: SubmissionFolder, job: Job) -> str:
@@ -77,7 +114,7 @@ def explain(folder: SubmissionFolder, job: Job) -> str:
         "NODE_FAIL": "ended because its node failed",
         "PREEMPTED": "was preempted and not queued again",
         "CANCELLED": "was cancelled by a person",
-        LOST: "is gone: Slurm's books have it running, but its controller does not know it",
+        LOST: "is gone: its controller does not know it, and nothing says how it ended",
         LAUNCH_FAILED: "could not be started by its node",
         "BOOT_FAIL": "never started: its node did not boot",
         "DEADLINE": "never started: its deadline passed",
@@ -91,7 +128,8 @@ def explain(folder: SubmissionFolder, job: Job) -> str:
         return f"{where} ended before it was through with its runs; log: {log}"
     if not log.exists():
         return f"{where} never started: it could not write its log; does that node see {folder.path}?"
-    return f"{where} ended with exit code {job.exit_code}: {last_line(log)}; log: {log}"
+    code = f" with exit code {job.exit_code}" if job.exit_code else ""
+    return f"{where} ended{code}: {last_line(log)}; log: {log}"
 
 
 def last_line(path: Path) -> str:
@@ -118,3 +156,20 @@ def to_cancel(
                 ids.append(name)
                 left += sum(not RunFolder(results, run).done for run in runs)
     return ids, left
+
+
+def cancel(suite: Suite, results: Path, executor: Executor, ids: Sequence[str]) -> None:
+    """Cancel jobs, and note so of those that wait: an executor may keep nothing of them.
+
+    Raises:
+        Trouble: the executor failed.
+    """
+    with only_launcher(results / suite.name, lambda: None, lambda said: None):
+        seen = look(results / suite.name / "jobs", executor)
+        executor.cancel(ids)
+        for folder in seen.folders:
+            waiting = {name for name in folder.content.ids if seen.jobs[name].state == "PENDING"} & {*ids}
+            ended = {name: replace(seen.jobs[name], state="CANCELLED", ended=time.time()) for name in waiting}
+            if ended:
+                folder.content.ends |= ended
+                folder.write()

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from bench.choices import load_callable
 from bench.disk import write_atomically
 from bench.launch.ended import Ended
-from bench.launch.executors import Executor, Request, ids_of
+from bench.launch.executors import Executor, Job, Request, ids_of
 from bench.launch.pack import Pack
 from bench.scale import Scale
 
@@ -61,7 +61,13 @@ class Submission(BaseModel):
     void: bool = False
     """Slurm has no job of this name: it was never submitted."""
     given_up: dict[str, str] = {}
-    """Jobs that a launcher has given up, and why: ``LOST`` or ``LAUNCH_FAILED``."""
+    """Jobs that a launcher has given up, and why: ``LOST``, ``LAUNCH_FAILED`` or ``CANCELLED``."""
+    ends: dict[str, Job] = {}
+    """How jobs ended of which the executor may forget it."""
+    cluster: str | None = None
+    """Which of a site's it was meant for, where the profile names one."""
+    without: list[str] = []
+    """Nodes that were excluded since, for the jobs that still waited."""
     continuation: Continuation | None = None
     """Of the one job that trains nothing itself, but adds seeds; its list of runs is empty."""
 
@@ -87,6 +93,7 @@ class SubmissionFolder:
         parallel: int,
         gpus: int,
         tasks: int | None = None,
+        cluster: str | None = None,
     ) -> SubmissionFolder:
         """Write packs and intent, before Slurm hears of it."""
         token = uuid.uuid4().hex[:8]
@@ -101,15 +108,18 @@ class SubmissionFolder:
             runs=runs,
             gpus=gpus,
             tasks=tasks,
+            cluster=cluster,
         )
         folder = cls(path, content)
         folder.write()
         return folder
 
     @classmethod
-    def intend_to_continue(cls, jobs: Path, suite: str, continuation: Continuation) -> SubmissionFolder:
+    def intend_to_continue(
+        cls, jobs: Path, suite: str, continuation: Continuation, cluster: str | None = None
+    ) -> SubmissionFolder:
         """Write the intent of a job that adds seeds."""
-        folder = cls.intend(jobs, suite, [], parallel=0, gpus=0)
+        folder = cls.intend(jobs, suite, [], parallel=0, gpus=0, cluster=cluster)
         folder.content.runs, folder.content.continuation = [[]], continuation
         folder.write()
         return folder
@@ -141,7 +151,8 @@ class SubmissionFolder:
         Raises:
             Trouble: the executor does not answer.
         """
-        self.content.job = executor.find(self.path, self.workers, self.content.name, self.content.created)
+        made = self.content
+        made.job = executor.find(self.path, self.workers, made.name, made.created, made.cluster)
         self.content.void = self.content.job is None
         self.write()
         return not self.content.void

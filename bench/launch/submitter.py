@@ -15,19 +15,19 @@ from pathlib import Path
 from bench import versions
 from bench.disk import check_writable
 from bench.errors import BenchError
-from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job, Request, Trouble
+from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job, Later, Request, Trouble
 from bench.launch.pack import Pack, git_state, installed_versions
 from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import unfinished
 from bench.launch.profile import Profile
-from bench.launch.queue import Look, explain, look
+from bench.launch.queue import Look, explain, look, note_ends
 from bench.launch.submission import Continuation, SubmissionFolder, read_all
 from bench.launch.worker import OUT_OF_MEMORY
 from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Suite
 
-LOST_SECONDS = 60.0  # that Slurm's controller and its books may disagree about a job
+LOST_SECONDS = 60.0  # that a job may be missing, when an executor answers
 MOST_TROUBLE = (
     3  # jobs that may end without having finished a run that they began, or without having begun any
 )
@@ -65,13 +65,13 @@ class Submitter:
         cluster: Cluster,
         runs: Sequence[Run],
         began: float,
-        contradictory: dict[str, float],
+        missing: dict[str, float],
         first: bool,
     ) -> None:
         self.cluster = cluster
         self.runs = runs  # that are asked for now
         self.began = began
-        self.contradictory = contradictory  # since when the controller and the books have disagreed, by job
+        self.missing = missing  # since when the executor has answered without them, by job
         self.first = first
         self.submitted = 0
         self.parallel = 0  # jobs of what was submitted that may run at once
@@ -83,8 +83,10 @@ class Submitter:
         """Adopt lost submissions, judge what ended, submit what is missing."""
         self._adopt()
         self.look = look(self.cluster.jobs, self.cluster.executor)
+        note_ends(self.look)
         if self._give_up():
             self.look = look(self.cluster.jobs, self.cluster.executor)
+        self._avoid()
         if self.first:
             self._name_unasked()
         missing = unfinished(self.runs, self.cluster.results)
@@ -119,8 +121,8 @@ class Submitter:
             since=self.began,
             keep_weights=cluster.suite.keep_weights,
         )
-        folder = SubmissionFolder.intend_to_continue(cluster.jobs, cluster.suite.name, told)
         small = cluster.profile.small()
+        folder = SubmissionFolder.intend_to_continue(cluster.jobs, cluster.suite.name, told, small.clusters)
         request = Request(small, cluster.file, folder.content.name, 0, self.look.bad_nodes, training)
         folder.submit(cluster.executor, request)
         cluster.say(f"submitted as job {folder.content.job}: adds seeds when these jobs have ended")
@@ -144,17 +146,22 @@ class Submitter:
     def _give_up(self) -> bool:
         """Take for ended what will not begin or end by itself.
 
-        Lost is what the controller has not known for a minute, while the books have it running: a controller
-        that was killed can lose what it had just taken. Should such a job train on all the same, its claim
-        keeps every other job from its run. What a node could not start waits for somebody to release it.
+        Lost is what has been missing for a minute: a controller that was killed can lose what it had just
+        taken, and without accounting it forgets what has ended. Should such a job train on all the same, its
+        claim keeps every other job from its run. What a node could not start waits for somebody to release
+        it.
         """
         now = time.time()
-        disagreed = {name for name, job in self.look.jobs.items() if job.alive and job.contradictory}
-        for name in self.contradictory.keys() - disagreed:
-            del self.contradictory[name]
-        for name in disagreed:
-            self.contradictory.setdefault(name, now)
-        given_up = {name: LOST for name, since in self.contradictory.items() if now - since > LOST_SECONDS}
+        gone = {name for name, job in self.look.jobs.items() if job.alive and job.missing}
+        for name in self.missing.keys() - gone:
+            del self.missing[name]
+        for name in gone:
+            self.missing.setdefault(name, now)
+        given_up = {
+            name: "CANCELLED" if self._others_wait(name) else LOST
+            for name, since in self.missing.items()
+            if now - since > LOST_SECONDS
+        }
         held = {name: LAUNCH_FAILED for name, job in self.look.jobs.items() if job.held_back}
         try:
             self.cluster.executor.cancel(held)
@@ -168,6 +175,44 @@ class Submitter:
                 reasons = ", ".join(f"{name} ({given_up[name].lower().replace('_', ' ')})" for name in names)
                 self.cluster.say(f"given up: {reasons}; what they had left is submitted again")
         return bool(given_up)
+
+    def _others_wait(self, name: str) -> bool:
+        """Whether others that were submitted with a job still wait: then it was taken out of the queue."""
+        together = next(folder.content.ids for folder in self.look.folders if name in folder.content.ids)
+        return any(self.look.jobs[other].state == "PENDING" for other in together)
+
+    def _avoid(self) -> None:
+        """Keep jobs that wait off the nodes that failed, unless nothing is left without these."""
+        wait = {name for name, job in self.look.jobs.items() if job.state == "PENDING"}
+        nodes = self.look.bad_nodes
+        for folder in self.look.folders:
+            made = folder.content
+            names = [name for name in made.ids if name in wait]
+            if not names or not {*nodes} - {*made.without} or not self._possible(nodes):
+                continue
+            try:
+                self.cluster.executor.exclude(
+                    names, [*dict.fromkeys([*self.cluster.profile.exclude, *nodes])]
+                )
+            except Trouble as trouble:
+                self.cluster.say(f"jobs that wait may still get {', '.join(nodes)}, which failed: {trouble}")
+                continue
+            made.without = [*nodes]
+            folder.write()
+            self.cluster.say(
+                f"{made.name}: jobs that wait are kept off {', '.join(nodes)}, which failed twice"
+            )
+
+    def _possible(self, nodes: Sequence[str]) -> bool:
+        """Whether jobs could run without these nodes."""
+        cluster = self.cluster
+        try:
+            cluster.executor.check(Request(cluster.profile, cluster.file, "test", 1, tuple(nodes)))
+        except Later:
+            return True
+        except BenchError:
+            return False
+        return True
 
     def _name_unasked(self) -> None:
         asked = {run.id for run in self.cluster.suite.runs()}
@@ -185,6 +230,7 @@ class Submitter:
         info = folder.info()
         attempts = {attempt.get("job"): attempt for attempt in info.get("attempts", [])}
         memory, trouble, last, reasons = 0, 0, 0.0, []
+        suspects: set[str] = set()
         ended = self.look.ended.get(run.id, [])
         asked = max([self.began, *(submission.content.created for submission, _ in ended)])
         for submission, job in ended:
@@ -199,15 +245,17 @@ class Submitter:
             if job.state == "OUT_OF_MEMORY" or (attempt and attempt.get("outcome") == OUT_OF_MEMORY):
                 memory += attempt is not None
             elif attempt is not None or not self._began_any(submission, job):
-                trouble += 1
+                # A node on which everything fails counts once: the run is tried elsewhere first.
+                trouble += job.node not in suspects
+                suspects |= {job.node} & {*self.look.bad_nodes}
             else:
                 continue
             last = max(last, job.ended or 0.0)
             reasons.append(explain(submission, job))
         if memory > MOST_MEMORY:
             self._fail(folder, f"{OUT_OF_MEMORY}, also with fewer runs side by side", reasons)
-        elif trouble >= MOST_TROUBLE:
-            self._fail(folder, f"{trouble} jobs ended without finishing it", reasons)
+        elif trouble >= MOST_TROUBLE or len(reasons) - memory >= 2 * MOST_TROUBLE:
+            self._fail(folder, f"{len(reasons) - memory} jobs ended without finishing it", reasons)
         elif time.time() < last + (10.0 * 3 ** (trouble + memory - 1) if trouble + memory else 0):
             self.later = True  # growing waits: whatever is wrong with the machine may pass
         else:
@@ -232,13 +280,22 @@ class Submitter:
         cluster = self.cluster
         check_writable(cluster.results)
         limits = cluster.executor.limits(cluster.profile)
-        room = None if limits.queued is None else max(limits.queued - len(self.look.alive), 0)
+        room = limits.room
+        if room == 0:
+            cluster.say(f"the queue has no room ({limits.words}); submitted later")
+            self.later = True
+            return
+        nodes = self.look.bad_nodes if self.look.bad_nodes and self._possible(self.look.bad_nodes) else ()
         seconds = self._seconds([run for runs in ready.values() for run in runs])
         kind_of = kinds(cluster.suite)
         for crowding, runs in ready.items():
             profile = cluster.profile.crowded(crowding)
             try:
-                cluster.executor.check(Request(profile, cluster.file, "test", 1, self.look.bad_nodes))
+                cluster.executor.check(Request(profile, cluster.file, "test", 1, nodes))
+            except Later as refusal:
+                cluster.say(f"{refusal}: submitted later")
+                self.later = True
+                return
             except BenchError as refusal:
                 if self.first:
                     raise
@@ -249,7 +306,8 @@ class Submitter:
             fewer = {kind: value * 2**crowding for kind, value in seconds.items()}
             packs = pack(runs, kind_of, fewer, profile)
             if room is not None and len(packs) > room:
-                cluster.say(f"the queue has room for {room} of {len(packs)} jobs; the others follow")
+                words = f" ({limits.words})" if limits.words else ""
+                cluster.say(f"the queue has room for {room} of {len(packs)} jobs{words}; the others follow")
                 self.later = True
                 packs = packs[:room]
             arrays = [packs[first : first + limits.array] for first in range(0, len(packs), limits.array)]
@@ -257,7 +315,12 @@ class Submitter:
                 if parallel == 0:
                     self.later = True
                     continue
-                self._submit_array(array, parallel, profile)
+                try:
+                    self._submit_array(array, parallel, profile, nodes)
+                except Later as refusal:
+                    cluster.say(f"{refusal}: submitted later")
+                    self.later = True
+                    return
                 room = None if room is None else room - len(array)
 
     def _shares(self, arrays: Sequence[Sequence[object]]) -> list[int]:
@@ -275,7 +338,9 @@ class Submitter:
                     shares[number], cap = shares[number] + 1, cap - 1
         return shares
 
-    def _submit_array(self, array: Sequence[Sequence[Run]], parallel: int, profile: Profile) -> None:
+    def _submit_array(
+        self, array: Sequence[Sequence[Run]], parallel: int, profile: Profile, nodes: tuple[str, ...]
+    ) -> None:
         cluster = self.cluster
         common = {
             "results": cluster.results.absolute(),
@@ -285,15 +350,16 @@ class Submitter:
             "git": git_state(Path.cwd()),
             "versions": installed_versions(),
             "workers": None if profile.shares else 1,
+            "cluster": profile.clusters,
             "keep_weights": cluster.suite.keep_weights,
             "keep_probabilities": cluster.suite.keep_probabilities,
         }
         packs = [Pack(runs=[*runs], **common) for runs in array]
-        nodes = self.look.bad_nodes
         tasks = None if profile.shares else profile.tasks
         folder = SubmissionFolder.intend(
-            cluster.jobs, cluster.suite.name, packs, parallel, profile.gpus, tasks
+            cluster.jobs, cluster.suite.name, packs, parallel, profile.gpus, tasks, profile.clusters
         )
+        folder.content.without = [*nodes]
         name = folder.content.name
         folder.submit(cluster.executor, Request(profile, cluster.file, name, parallel, nodes))
         self.submitted += len(packs)

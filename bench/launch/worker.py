@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bench.disk import is_storage_trouble
 from bench.errors import BenchError
-from bench.launch.ended import Ended
+from bench.launch.ended import Ended, Idle
 from bench.launch.executors import Trouble
 from bench.launch.executors.slurm import Slurm
 from bench.launch.gpus import choose_gpu
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 0.5  # between looks at runs that another worker is training
 END_SECONDS = 600.0  # that it may take to end a job which was to be queued again
 HELPER_SECONDS = 60.0  # that the other processes of a job may take to save their states
+MOST_IDLE = 3  # starts of a job, one after another, in which it makes no step
+NO_STEP = 3  # exit status of a helper that made none
 OUT_OF_MEMORY = "out of memory"
 NOT_RECORDED = "a step could not be recorded"
 
@@ -66,7 +68,16 @@ class Worker:
             raise
         if finished or pack.launcher is not None:
             Ended.note(self.pack.parent, job, message)
+        elif not stop.worked and Idle.count(self.pack.parent, job, restarts()) >= MOST_IDLE:
+            Ended.note(
+                self.pack.parent,
+                job,
+                f"told to stop before its first step, {MOST_IDLE} times in a row: starting up takes longer "
+                "than its time limit less its grace, or it is preempted at once; give it more time",
+            )
         else:
+            if stop.worked:
+                Idle.forget(self.pack.parent, job)
             queue_again(job, stop)
 
 
@@ -76,6 +87,7 @@ class StopFlag:
     def __init__(self, launcher: int | None = None) -> None:
         self.raised = False
         self.launcher = launcher
+        self.worked = False  # whether a step was made, or another one's run waited for
         self._looked = time.monotonic()
         # USR2 announces a time limit or preemption; TERM and INT are people, or Slurm without a word; HUP is
         # a terminal that was closed, which nohup says to ignore.
@@ -94,6 +106,12 @@ class StopFlag:
             self.raised = self.raised or not is_alive(self.launcher)
         return self.raised
 
+    def before_step(self) -> bool:
+        """The same, asked before a step that is made otherwise."""
+        stopping = self()
+        self.worked = self.worked or not stopping
+        return stopping
+
 
 def is_alive(process: int) -> bool:
     """Whether a process of this machine runs. One that ended, and whose parent has not noticed, does not."""
@@ -111,9 +129,15 @@ def job_id(pack: Pack) -> str:
     """The id of the job that this process belongs to, as its launcher knows it: ``123`` or ``123_4``."""
     if pack.launcher is not None:  # which may run in a job of Slurm's, too
         return os.environ.get("SUBMITIT_LOCAL_JOB_ID", "")
+    number = os.environ.get("SLURM_JOB_ID", "")
     if (array := os.environ.get("SLURM_ARRAY_JOB_ID")) is not None:
-        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    return os.environ.get("SLURM_JOB_ID", "")
+        number = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return f"{pack.cluster}:{number}" if pack.cluster else number
+
+
+def restarts() -> str:
+    """How often this job was started before."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0")
 
 
 def queue_again(job: str, stop: StopFlag) -> None:
@@ -162,7 +186,7 @@ def work_together(path: Path, pack: Pack, stop: StopFlag) -> bool:
                 helper.terminate()
             for helper in helpers:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    helper.wait(HELPER_SECONDS)
+                    stop.worked |= helper.wait(HELPER_SECONDS) != NO_STEP
     if not unfinished(pack.runs, pack.results):
         return True
     return not stop() and work(pack, stop)
@@ -172,9 +196,11 @@ def help_with(path: str) -> None:
     """One of a job's processes: trains its pack with the others, until their parent ends."""
     stop = StopFlag(os.getppid())
     try:
-        work(Pack.read(Path(path)), stop)
+        finished = work(Pack.read(Path(path)), stop)
     except BenchError as error:
         sys.exit(str(error))
+    if not finished and not stop.worked:
+        sys.exit(NO_STEP)
 
 
 def work(pack: Pack, stop: StopFlag) -> bool:
@@ -202,6 +228,7 @@ def work(pack: Pack, stop: StopFlag) -> bool:
             if not _attempt(run, pack, device, stop):
                 busy.append(run)
         if busy and len(busy) == len(waiting):
+            stop.worked = True
             time.sleep(WAIT_SECONDS)
         waiting = busy
     return not stop.raised
@@ -243,7 +270,7 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
             folder,
             device=device,
             data=pack.data,
-            should_stop=stop,
+            should_stop=stop.before_step,
             keep_weights=pack.keep_weights,
             keep_probabilities=pack.keep_probabilities,
             one_by_one=next((outcome for outcome in outcomes if outcome.startswith(NOT_RECORDED)), ""),

@@ -11,7 +11,9 @@ Debian's munge, MariaDB, slurmdbd, slurmctld and one slurmd a node run as plain 
 calls, on loopback ports, with all their files in one folder (--folder, by default state/ beside this file).
 Four nodes of this host have two fake GPUs each: ordinary files, which Slurm hands out and nothing more.
 Partitions: main (the default), high (preempts low), low (preemptible), short (two minutes at most).
-Accounting is real: sacct reads it from slurmdbd. Python's standard library is all it needs.
+Accounting is real: sacct reads it from slurmdbd; `up --no-accounting` leaves it out. `up --beside FOLDER`
+starts a second cluster, `other`, with the accounting of one that runs in FOLDER, as sites with several have
+it: `sbatch --clusters=other`. Python's standard library is all it needs.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import getpass
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -52,8 +55,16 @@ def main() -> None:
     parser.add_argument("command", choices=["install", "up", "down", "status", "env"])
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent / "state")
     parser.add_argument("--yes", action="store_true", help="install what is missing without asking")
+    parser.add_argument("--no-accounting", action="store_true", help="without slurmdbd, for `up`")
+    parser.add_argument(
+        "--beside", type=Path, help="folder of the cluster whose accounting is used, for `up`"
+    )
     arguments = parser.parse_args()
-    cluster = Cluster(arguments.folder.absolute())
+    cluster = Cluster(
+        arguments.folder.absolute(),
+        accounting=not arguments.no_accounting,
+        beside=arguments.beside and arguments.beside.absolute(),
+    )
     if arguments.command == "install":
         install(arguments.yes)
     elif arguments.command == "up":
@@ -74,21 +85,34 @@ def install(agreed: bool) -> None:
     if not missing:
         return
     root = [] if os.geteuid() == 0 else ["sudo"]
-    command = [*root, "apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]
+    # Another apt may be at work, and is waited for.
+    apt = [*root, "apt-get", "-o", "DPkg::Lock::Timeout=300"]
+    command = [*apt, "install", "--yes", "--no-install-recommends", *PACKAGES]
     print(f"missing: {', '.join(missing)}\nto be run: {' '.join(command)}", flush=True)
     if not agreed and input("install? [y/N] ").strip().lower() not in ("y", "yes"):
         sys.exit("cluster: nothing was installed, nothing was started")
-    subprocess.run([*root, "apt-get", "update"], check=True, stdout=subprocess.DEVNULL)
     # No service of the system's own is wanted: policy 101 keeps the packages from starting theirs.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    for step in ([*apt, "update"], command):
+        done = subprocess.run(
+            step, env=environment, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        if done.returncode != 0:
+            # Not even `update` waits for one that reads lists.
+            sys.exit(
+                f"cluster: {' '.join(step)}: {done.stderr.strip()}\nIf another apt runs: again, once it is done"
+            )
 
 
 class Cluster:
     """All the processes and files of one cluster, in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, accounting: bool = True, beside: Path | None = None) -> None:
         self.folder = folder
+        self.accounting = accounting
+        self.beside = beside
+        self.name = "other" if beside else "bench"
         self.conf = folder / "slurm.conf"
         self.started = folder / "processes.json"  # name → process id and its start time
         self.user = getpass.getuser()
@@ -102,8 +126,26 @@ class Cluster:
             sys.exit(f"cluster: {self.folder} is too long a path for sockets; choose another with --folder")
         if not self.conf.exists():
             self._configure()
-        self._start("munged", ["munged", "--foreground", "--force", *self._munge_options()])
-        self._wait("munge", lambda: self._answers(["munge", f"--socket={self.folder}/munge.socket", "-n"]))
+        if not self.beside:
+            self._start("munged", ["munged", "--foreground", "--force", *self._munge_options()])
+            self._wait(
+                "munge", lambda: self._answers(["munge", f"--socket={self.folder}/munge.socket", "-n"])
+            )
+            if self.accounting:
+                self._start_books()
+        if self.accounting:
+            accounts = ["sacctmgr", "--immediate", "--quiet", "add"]
+            here = f"cluster={self.name}"
+            for words in (["cluster", self.name], ["account", "research", here],
+                          ["user", self.user, "account=research", here]):  # fmt: skip
+                self._answers([*accounts, *words])  # it may be there already
+        self.start_slurmctld()
+        for number in range(1, NODES + 1):
+            self.start_slurmd(f"node{number}")
+        self._wait("the nodes", self._nodes_idle, seconds=90)
+
+    def _start_books(self) -> None:
+        """The database, and slurmdbd."""
         if not (self.folder / "mariadb" / "mysql").exists():
             self._call(
                 ["mariadb-install-db", f"--datadir={self.folder}/mariadb", f"--user={self.user}",
@@ -119,14 +161,6 @@ class Cluster:
         )  # fmt: skip
         self.start_slurmdbd()
         self._wait("slurmdbd", lambda: self._answers(["sacctmgr", "-n", "list", "cluster"]))
-        accounts = ["sacctmgr", "--immediate", "--quiet"]
-        for words in (["add", "cluster", "bench"], ["add", "account", "research"],
-                      ["add", "user", self.user, "account=research"]):  # fmt: skip
-            self._answers([*accounts, *words])  # it may be there already
-        self.start_slurmctld()
-        for number in range(1, NODES + 1):
-            self.start_slurmd(f"node{number}")
-        self._wait("the nodes", self._nodes_idle, seconds=90)
 
     def down(self) -> int:
         """End what `up` started, in the opposite order. Returns how many processes that were."""
@@ -197,7 +231,7 @@ class Cluster:
             for gpu in range(GPUS):
                 file = self.folder / "gpus" / f"node{number}-gpu{gpu}"
                 file.touch()
-                gpus.append(f"NodeName=node{number} Name=gpu File={file}")
+                gpus.append(f"NodeName=node{number} Name=gpu Type=fake File={file}")
         (self.folder / "gres.conf").write_text("\n".join(gpus) + "\n")
         dbd = self.folder / "slurmdbd.conf"
         dbd.touch(mode=0o600)  # slurmdbd refuses a file that others can read
@@ -210,20 +244,21 @@ class Cluster:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
         nodes = "\n".join(
             f"NodeName=node{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2 + number]} "
-            f"CPUs=4 RealMemory={memory // 2} Gres=gpu:{GPUS}"
+            f"CPUs=4 RealMemory={memory // 2} Gres=gpu:fake:{GPUS}"
             for number in range(1, NODES + 1)
         )
+        socket_of = f"{self.beside or self.folder}/munge.socket"
         # cred_expire: a requeued job starts again after that many seconds (120 by default). A node that does
         # not answer is given up after SlurmdTimeout. MaxArraySize is small so that large suites are split.
         self.conf.write_text(f"""\
-ClusterName=bench
+ClusterName={self.name}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[2]}
 SlurmUser={self.user}
 SlurmdUser={self.user}
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket={self.folder}/munge.socket,cred_expire=5
+AuthInfo=socket={socket_of},cred_expire=5
 StateSaveLocation={self.folder}/state
 SlurmdSpoolDir={self.folder}/spool/%n
 SlurmctldLogFile={self.folder}/logs/slurmctld.log
@@ -237,12 +272,7 @@ SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=1,sched_min_interval=500000,requeue_delay=1
 GresTypes=gpu
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={ports[1]}
-AccountingStoragePass={self.folder}/munge.socket
-AccountingStorageTRES=gres/gpu
-AccountingStorageEnforce=associations,limits,qos
+{self._accounting_lines(ports[1], socket_of)}
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=5
 JobRequeue=1
@@ -266,6 +296,20 @@ PartitionName=high PriorityTier=100 MaxTime=4:00:00 DefaultTime=10:00 PreemptMod
 PartitionName=low PriorityTier=1 MaxTime=4:00:00 DefaultTime=10:00 PreemptMode=REQUEUE GraceTime=10
 PartitionName=short PriorityTier=10 MaxTime=2 DefaultTime=1 PreemptMode=OFF
 """)
+
+    def _accounting_lines(self, port: int, socket_of: str) -> str:
+        if not self.accounting:
+            return "AccountingStorageType=accounting_storage/none"
+        if self.beside:
+            [found] = re.findall(r"AccountingStoragePort=(\d+)", (self.beside / "slurm.conf").read_text())
+            port = int(found)
+        return f"""\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={port}
+AccountingStoragePass={socket_of}
+AccountingStorageTRES=gres/gpu
+AccountingStorageEnforce=associations,limits,qos"""
 
     def _munge_options(self) -> list[str]:
         at = f"{self.folder}/munge"

@@ -50,11 +50,11 @@ def submitted(submitter: Submitter, job: Job) -> SubmissionFolder:
 
 
 def test_job_that_the_controller_has_lost_is_given_up_after_a_while(submitter: Submitter) -> None:
-    job = Job("7", UNKNOWN, contradictory=True)
+    job = Job("7", UNKNOWN, missing=True)
     submitted(submitter, job)
     assert not submitter._give_up()
     assert read_all(submitter.cluster.jobs)[0].content.given_up == {}
-    submitter.contradictory["7"] -= LOST_SECONDS + 1
+    submitter.missing["7"] -= LOST_SECONDS + 1
     assert submitter._give_up()
     [folder] = read_all(submitter.cluster.jobs)
     assert folder.content.given_up == {"7": LOST}
@@ -83,9 +83,9 @@ def test_job_that_its_owner_holds_is_left_alone(submitter: Submitter) -> None:
 @pytest.mark.parametrize("job", [Job("7", UNKNOWN), Job("7", "RUNNING")])
 def test_silence_is_no_loss(submitter: Submitter, job: Job) -> None:
     submitted(submitter, job)
-    submitter.contradictory["7"] = time.time() - 2 * LOST_SECONDS  # it was, and Slurm has fallen silent since
+    submitter.missing["7"] = time.time() - 2 * LOST_SECONDS  # it was, and Slurm has fallen silent since
     assert not submitter._give_up()
-    assert submitter.contradictory == {}
+    assert submitter.missing == {}
 
 
 def test_packs_fill_a_share_of_the_time_limit(make_suite: Make) -> None:
@@ -320,7 +320,7 @@ def test_nothing_is_submitted_over_the_cap(submitter: Submitter, accepted: FakeE
 def test_full_queue_gets_what_it_has_room_for(
     submitter: Submitter, accepted: FakeExecutor, room: int
 ) -> None:
-    accepted.capacity = Limits(array=3, queued=room)
+    accepted.capacity = Limits(array=3, room=room)
     submitter._submit({0: submitter.cluster.suite.runs()})
     assert sum(jobs for _, jobs in accepted.requests) == room
     assert submitter.later

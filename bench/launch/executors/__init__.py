@@ -28,6 +28,10 @@ class Trouble(BenchError):
     """An executor failed or did not answer: it says nothing about any job."""
 
 
+class Later(Trouble):
+    """It would take such jobs, but no more of them for now."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What an executor says of one job (one task of an array)."""
@@ -46,10 +50,12 @@ class Job:
     waited: float = 0.0
     """Seconds in the queue before those starts."""
     failed_nodes: tuple[str, ...] = ()
-    """Nodes that failed under it."""
-    contradictory: bool = False
-    """One part of the executor knows of it and has no end of it, another one does not: either lags behind,
-    or has lost the job."""
+    """Nodes that failed under it, or on which it failed within seconds."""
+    missing: bool = False
+    """The executor answers, but it no longer has the job, and does not say how it ended: a part of it lags
+    behind, or has lost or forgotten the job."""
+    fleeting: bool = False
+    """That it has ended is remembered for some minutes, and may then be forgotten."""
     held_back: bool = False
     """It could not be started, and waits until somebody releases or cancels it."""
 
@@ -65,8 +71,10 @@ class Limits:
 
     array: int
     """Jobs of one submission."""
-    queued: int | None
-    """Jobs queued or running at once; None: no limit."""
+    room: int | None
+    """Jobs that may be queued beside those that are; None: no limit."""
+    words: str = ""
+    """The limit that leaves that room."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +95,17 @@ class Request:
 
 
 class Executor(Protocol):
-    """The seam. All ids are as :meth:`submit` has made them: ``123``, or ``123_4`` of an array."""
+    """The seam. All ids are as :meth:`submit` has made them: ``123``, or ``123_4`` of an array; of a profile
+    that names a cluster, ``there:123_4``."""
 
     def require(self) -> None:
         """Raise BenchError where it cannot be used from here."""
 
     def check(self, request: Request) -> None:
-        """Raise BenchError where it would not take such jobs, with the field and what is allowed."""
+        """Raise BenchError where it would not take such jobs, with the field and what is allowed.
+
+        Raises Later where that is a matter of time.
+        """
 
     def limits(self, profile: Profile) -> Limits:
         """What may be queued. Raises Trouble where it does not answer."""
@@ -105,11 +117,17 @@ class Executor(Protocol):
             folder: where logs go, and what jobs need.
 
         Raises:
+            Later: it takes no more for now.
             Trouble: it refused, or nobody knows whether it took them: the name will tell.
         """
 
     def find(
-        self, folder: Path, workers: Sequence[Callable[[], object]], name: str, since: float
+        self,
+        folder: Path,
+        workers: Sequence[Callable[[], object]],
+        name: str,
+        since: float,
+        cluster: str | None = None,
     ) -> str | None:
         """The number of what was submitted under a unique name; None where there is none.
 
@@ -124,6 +142,9 @@ class Executor(Protocol):
 
     def cancel(self, ids: Iterable[str]) -> None:
         """End jobs; those that have ended already are no error. Raises Trouble."""
+
+    def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
+        """Keep jobs that wait off these nodes as well. Raises Trouble."""
 
     def queue_again(self, job: str) -> None:
         """Called inside a job that has saved its state: let it be started again. Raises Trouble."""

@@ -38,7 +38,7 @@ class Local:
 
     def limits(self, profile: Profile) -> Limits:
         """Each process has an id of its own, and so is submitted by itself."""
-        return Limits(array=1, queued=None)
+        return Limits(array=1, room=None)
 
     def submit(self, folder: Path, workers: Sequence[Callable[[], object]], request: Request) -> str:
         """Start a process. Its number is the process's."""
@@ -61,7 +61,12 @@ class Local:
         return str(job.job_id)
 
     def find(
-        self, folder: Path, workers: Sequence[Callable[[], object]], name: str, since: float
+        self,
+        folder: Path,
+        workers: Sequence[Callable[[], object]],
+        name: str,
+        since: float,
+        cluster: str | None = None,
     ) -> str | None:
         """Nothing outlives who started it."""
         return None
@@ -83,6 +88,9 @@ class Local:
     def cancel(self, ids: Iterable[str]) -> None:
         """Ask processes to save their state and end."""
         self.signal(ids, signal.SIGTERM)
+
+    def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
+        """None of them waits."""
 
     def queue_again(self, job: str) -> None:
         """Who watches starts another process."""

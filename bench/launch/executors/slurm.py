@@ -1,6 +1,8 @@
 """Slurm as an executor, through submitit and Slurm's own commands. Nothing here is cached, nothing runs on.
 
 A query that fails or is silent says nothing about a job: its state is then ``UNKNOWN``, and counts as alive.
+So is that of a job that the controller no longer has, and the books do not have yet. Clusters without books
+are asked for what their controller remembers, some minutes long.
 What a person's shell tells Slurm (``SBATCH_PARTITION``, ``SQUEUE_STATES``, the settings of an interactive
 job) is kept from all of these commands: a profile is all there is.
 """
@@ -13,17 +15,21 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, nearest
-from bench.launch.executors import UNKNOWN, Job, Limits, Request, Trouble, ids_of
+from bench.launch.executors import ENDED, UNKNOWN, Job, Later, Limits, Request, Trouble, ids_of
 from bench.launch.profile import Profile
 
+if TYPE_CHECKING:
+    import submitit
+
 TIMEOUT = 20.0  # seconds that one of Slurm's commands may take
+QUICK = 60.0  # seconds within which a job that fails makes its node suspect
 _OF_A_SHELL = (
     *("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_"),
     *("SACCT_", "SACCTMGR_", "SCANCEL_", "SCONTROL_", "SINFO_"),
@@ -40,11 +46,12 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def ask(*command: str, timeout: float = TIMEOUT) -> str:
-    """Run one of Slurm's commands and return what it prints.
+def ask(*command: str, script: str = "", timeout: float = TIMEOUT) -> str:
+    """Run one of Slurm's commands, which may read a script, and return what it prints.
 
     Raises:
         Trouble: it failed, or did not answer in time.
+        Later: a limit on queued jobs is reached.
     """
     try:
         done = subprocess.run(
@@ -52,7 +59,7 @@ def ask(*command: str, timeout: float = TIMEOUT) -> str:
             capture_output=True,
             text=True,
             timeout=timeout,
-            stdin=subprocess.DEVNULL,
+            input=script,
             check=False,
             env=clean_environment(),
         )
@@ -61,12 +68,32 @@ def ask(*command: str, timeout: float = TIMEOUT) -> str:
     except OSError as error:
         raise Trouble(f"{command[0]}: {error.strerror}") from None
     if done.returncode != 0:
-        raise Trouble(f"{command[0]}: {one_line(done.stderr or done.stdout)}")
+        raise _trouble(f"{command[0]}: {one_line(done.stderr or done.stdout)}")
     return done.stdout
 
 
+def _trouble(words: str) -> Trouble:
+    # Slurm names such a limit as it does in the queue: QOSMaxSubmitJobPerUserLimit, AssocGrpSubmitJobsLimit.
+    return Later(words) if re.search(r"(Assoc|QOS)\w*Submit", words) else Trouble(words)
+
+
+def keeps_books(cluster: str | None = None) -> bool:
+    """Whether a cluster has accounting: without it, ended jobs are soon forgotten. Raises Trouble."""
+    found = re.search(r"^AccountingStorageType\s*=\s*(\S+)", _config(cluster), re.MULTILINE)
+    return found is not None and found[1].endswith("slurmdbd")
+
+
+def _config(cluster: str | None) -> str:
+    return ask("scontrol", *_on(cluster), "show", "config")
+
+
+def _on(cluster: str | None) -> list[str]:
+    """What every command gets of a profile's ``clusters``."""
+    return [f"--clusters={cluster}"] if cluster else []
+
+
 class Slurm:
-    """One cluster, or all of a site where its ``clusters`` are named."""
+    """All clusters of a site: that of this machine, and those that profiles name."""
 
     def require(self) -> None:
         """Raise BenchError where there is no Slurm."""
@@ -78,40 +105,33 @@ class Slurm:
             )
 
     def limits(self, profile: Profile) -> Limits:
-        """``MaxArraySize`` of the cluster, and the submit limits of the user's associations."""
-        config = ask("scontrol", "show", "config")
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", config, re.MULTILINE)
-        array = int(found.group(1)) if found else 1001  # Slurm's default; indices 0 to one less
-        queued: list[int] = []
+        """``MaxArraySize`` of the cluster, and what the submit limits of associations and QOS leave."""
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _config(profile.clusters), re.MULTILINE)
+        # Indices are 0 to one less; 0 and 1 leave single jobs only. Slurm's default is 1001.
+        array = max(int(found[1]), 1) if found else 1001
+        room, words = None, ""
         with contextlib.suppress(Trouble):  # a cluster without accounting has no such limits
-            words = ["sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={getpass.getuser()}"]
-            if profile.account:
-                words.append(f"account={profile.account}")
-            rows = ask(*words, "format=MaxSubmitJobs,GrpSubmitJobs").split()
-            if profile.qos:
-                question = ["show", "qos", f"name={profile.qos}", "format=MaxSubmitJobsPerUser,GrpSubmitJobs"]
-                rows += ask("sacctmgr", "--noheader", "--parsable2", *question).split()
-            queued = [int(number) for row in rows for number in row.split("|") if number.isdigit()]
-        return Limits(array, min(queued, default=None))
+            for cap in _caps(profile):
+                queued = ask(
+                    "squeue", *_on(profile.clusters), "--noheader", "--array", *cap.scope, "--format=|"
+                )
+                left = max(cap.most - queued.count("|"), 0)
+                if room is None or left < room:
+                    room, words = left, cap.words
+        return Limits(array, room, words)
 
     def check(self, request: Request) -> None:
-        """Ask Slurm whether it would take such jobs, without submitting one.
+        """Ask Slurm whether it would take such a job, by the script that would be submitted.
 
         Raises:
             BenchError: it would not, with the nearest name where one is misspelt.
+            Later: a limit on queued jobs is reached.
         """
-        parameters = _parameters(request)
-        options = [
-            f"--{name.replace('_', '-')}={parameters[name]}"
-            for name in ("partition", "account", "qos", "constraint", "time", "mem", "nodes", "exclude",
-                         "ntasks_per_node", "cpus_per_task")
-            if name in parameters
-        ]  # fmt: skip
-        extra = parameters.get("additional_parameters", {})
-        assert isinstance(extra, Mapping)
-        options += [f"--{key}" if value is True else f"--{key}={value}" for key, value in extra.items()]
+        script = _executor(request, request.file.parent)._make_submission_file_text("true", "test")
         try:
-            ask("sbatch", "--test-only", *options, "--wrap=true")
+            ask("sbatch", "--test-only", script=script)
+        except Later:
+            raise
         except Trouble as trouble:
             raise BenchError(
                 f"{request.file}: Slurm refuses such a job: {trouble}{_hint(request.profile)}"
@@ -119,20 +139,23 @@ class Slurm:
 
     def submit(self, folder: Path, workers: Sequence[Callable[[], object]], request: Request) -> str:
         """Hand one array to Slurm through submitit. Raises Trouble as the seam says."""
-        import submitit
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-        executor = submitit.SlurmExecutor(folder=folder)
-        executor.update_parameters(**_parameters(request))
+        executor = _executor(request, folder)
         try:
             with _cleaned(), executor.batch():
                 submitted = [executor.submit(worker) for worker in workers]
-            return str(submitted[0].job_id.partition("_")[0])
         except (FailedSubmissionError, FailedJobError, OSError) as error:
-            raise Trouble(f"sbatch: {one_line(str(error))}") from None
+            raise _trouble(f"sbatch: {one_line(str(error))}") from None
+        return _named(submitted[0].job_id.partition("_")[0], request.profile.clusters)
 
     def find(
-        self, folder: Path, workers: Sequence[Callable[[], object]], name: str, since: float
+        self,
+        folder: Path,
+        workers: Sequence[Callable[[], object]],
+        name: str,
+        since: float,
+        cluster: str | None = None,
     ) -> str | None:
         """The number of the job (or array) with this unique name; None where there is none.
 
@@ -143,51 +166,43 @@ class Slurm:
         """
         from submitit.core.utils import DelayedSubmission, JobPaths
 
-        number = _numbered(name, since)
+        number = _numbered(name, since, cluster)
         for worker, job in zip(workers, ids_of(number, len(workers)), strict=False):
             pickled = JobPaths(folder, job).submitted_pickle
             if not pickled.exists():
                 DelayedSubmission(worker).dump(pickled)
-        return number
+        return None if number is None else _named(number, cluster)
 
     def jobs(self, ids: Sequence[str], since: float) -> dict[str, Job]:
-        """The states of jobs: one squeue for what is alive, one sacct for what has ended.
+        """The states of jobs: one squeue for what is alive or remembered, one sacct for what has ended.
 
         Args:
-            ids: ``123`` or ``123_4``.
+            ids: ``123`` or ``123_4``, with their cluster where it was named.
             since: Unix time before which none of them was submitted.
         """
-        if not ids:
-            return {}
-        queue: dict[str, tuple[str, str, str]] | None = None
-        records: dict[str, Job] | None = None
-        with contextlib.suppress(Trouble):
-            queue = _queued(set(ids))
-        with contextlib.suppress(Trouble):
-            records = _accounted(sorted({name.partition("_")[0] for name in ids}), since)
         found = {}
-        for name in ids:
-            job = (records or {}).get(name, Job(name, UNKNOWN))
-            if queue is not None and name in queue:
-                state, reason, node = queue[name]
-                job = replace(
-                    job, state=state, reason=reason, node=node, held_back=_is_held_back(state, reason)
-                )
-            elif queue is not None and records is not None and name not in records:
-                # Both answer, and neither has it: its books leave out what was cancelled before it started.
-                job = Job(name, "CANCELLED")
-            elif job.alive:
-                # Neither in the queue nor known to have ended: accounting lags behind, or does not answer.
-                silent = queue is None or records is None
-                job = replace(job, state=UNKNOWN, contradictory=not silent)
-            found[name] = job
+        for cluster, numbers in _by_cluster(ids).items():
+            for number, job in _states(cluster, numbers, since).items():
+                name = _named(number, cluster)
+                found[name] = replace(job, id=name)
         return found
 
     def cancel(self, ids: Iterable[str]) -> None:
         """End jobs. Those that have ended already are no error."""
-        ids = list(ids)
-        for first in range(0, len(ids), 500):
-            ask("scancel", *ids[first : first + 500])
+        for cluster, numbers in _by_cluster(ids).items():
+            for first in range(0, len(numbers), 500):
+                ask("scancel", *_on(cluster), *numbers[first : first + 500])
+
+    def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
+        """Keep jobs that wait off these nodes, beside those that the profile names. Raises Trouble."""
+        for cluster, numbers in _by_cluster(ids).items():
+            ask(
+                "scontrol",
+                *_on(cluster),
+                "update",
+                f"jobid={','.join(numbers)}",
+                f"excnodelist={','.join(nodes)}",
+            )
 
     def queue_again(self, job: str) -> None:
         """Let Slurm start this job again, now that its state is saved.
@@ -196,19 +211,99 @@ class Slurm:
         reaches its time limit never. But a job that somebody cancels must not come back: Slurm counts it as
         ending already, and no longer as running.
         """
-        if ask("squeue", "--noheader", f"--jobs={job}", "--format=%T").strip() == "RUNNING":
-            ask("scontrol", "requeue", job)
+        number = _number(job)  # of the cluster that this is
+        if ask("squeue", "--noheader", f"--jobs={number}", "--format=%T").strip() == "RUNNING":
+            ask("scontrol", "requeue", number)
 
 
 # ------------------------------------------------------------------------------------------- in its words
 
 
-def _parameters(request: Request) -> dict[str, Any]:
-    """What submitit's SlurmExecutor gets."""
+def _executor(request: Request, folder: Path) -> submitit.SlurmExecutor:
+    """What writes the script of such jobs, and submits it."""
+    import submitit
+
     parameters = request.profile.parameters(request.name, request.parallel, request.exclude)
     if request.after:
-        parameters["additional_parameters"]["dependency"] = f"afterany:{':'.join(request.after)}"
-    return parameters
+        parameters["additional_parameters"]["dependency"] = (
+            f"afterany:{':'.join(map(_number, request.after))}"
+        )
+    executor = submitit.SlurmExecutor(folder=folder, python=request.profile.python)
+    # submitit has a wckey of its own, which sites that check them do not know.
+    executor.update_parameters(wckey=None, **parameters)
+    return executor
+
+
+def _named(number: str, cluster: str | None) -> str:
+    return f"{cluster}:{number}" if cluster else number
+
+
+def _number(name: str) -> str:
+    return name.rpartition(":")[2]
+
+
+def _by_cluster(ids: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in ids:
+        cluster, _, number = name.rpartition(":")
+        found.setdefault(cluster, []).append(number)
+    return found
+
+
+@dataclass(frozen=True)
+class _Cap:
+    """A limit on queued jobs."""
+
+    most: int
+    words: str
+    scope: tuple[str, ...]
+    """Which jobs count, as squeue is asked for them."""
+
+
+def _caps(profile: Profile) -> Iterator[_Cap]:
+    """Submit limits of the user's association and its account, of the QOS, and of the partition's."""
+    user = getpass.getuser()
+    books = ["sacctmgr", "--noheader", "--parsable2", "show"]
+    account = profile.account or ask(*books, "user", user, "format=defaultaccount").strip()
+    on = [f"cluster={profile.clusters}"] if profile.clusters else []
+    fields = "format=user,partition,defaultqos,maxsubmitjobs,grpsubmitjobs"
+    default = "normal"  # Slurm's own
+    for row in ask(*books, "assoc", f"account={account}", *on, fields).splitlines():
+        owner, partition, qos, most, together = row.split("|")
+        if owner not in ("", user) or partition not in ("", profile.partition):
+            continue
+        words = f"of account {account}"
+        counts = ("--me",) if owner else ()
+        if owner and most:
+            yield _Cap(int(most), f"MaxSubmitJobs={most} {words}", (*counts, f"--account={account}"))
+        if together:
+            yield _Cap(int(together), f"GrpSubmitJobs={together} {words}", (*counts, f"--account={account}"))
+        default = qos if owner and qos else default
+    place = _partition(profile)
+    counted = {profile.qos or default: f"--qos={profile.qos or default}"}
+    if place.get("QoS", "N/A") != "N/A":
+        counted[place["QoS"]] = f"--partition={place['PartitionName']}"
+    fields = "format=name,maxsubmitjobsperuser,maxsubmitjobsperaccount,grpsubmitjobs"
+    for row in ask(*books, "qos", f"name={','.join(counted)}", fields).splitlines():
+        name, own, of_account, together = row.split("|")
+        for most, limit, scope in (
+            (own, "MaxSubmitJobsPerUser", ("--me",)),
+            (of_account, "MaxSubmitJobsPerAccount", (f"--account={account}",)),
+            (together, "GrpSubmitJobs", ()),
+        ):
+            if most:
+                yield _Cap(int(most), f"{limit}={most} of QOS {name}", (*scope, counted[name]))
+
+
+def _partition(profile: Profile) -> dict[str, str]:
+    """What Slurm says of the partition that jobs go to."""
+    for row in ask("scontrol", *_on(profile.clusters), "--oneliner", "show", "partition").splitlines():
+        found = dict(word.split("=", 1) for word in row.split() if "=" in word)
+        if found["PartitionName"] == profile.partition or (
+            not profile.partition and found["Default"] == "YES"
+        ):
+            return found
+    return {}
 
 
 @contextlib.contextmanager
@@ -228,7 +323,7 @@ def _hint(profile: Profile) -> str:
     user = getpass.getuser()
     account = ["sacctmgr", "--noheader", "--parsable2"]
     questions = {
-        "partition": ["sinfo", "--noheader", "--format=%R"],
+        "partition": ["sinfo", *_on(profile.clusters), "--noheader", "--format=%R"],
         "account": [*account, "show", "assoc", f"user={user}", "format=account"],
         "qos": [*account, "show", "qos", "format=name"],
     }
@@ -242,46 +337,111 @@ def _hint(profile: Profile) -> str:
     return hints
 
 
-def _queued(wanted: set[str]) -> dict[str, tuple[str, str, str]]:
-    rows = ask("squeue", "--me", "--noheader", "--array", "--format=%i|%T|%r|%N").splitlines()
+def _states(cluster: str, numbers: Sequence[str], since: float) -> dict[str, Job]:
+    """The jobs of one cluster, by their numbers there."""
+    queue: dict[str, Job] | None = None
+    records: dict[str, Job] | None = None
+    with contextlib.suppress(Trouble):
+        queue = _queued(cluster, {*numbers})
+    try:
+        records = _accounted(cluster, sorted({number.partition("_")[0] for number in numbers}), since)
+    except Trouble:
+        with contextlib.suppress(Trouble):
+            records = None if keeps_books(cluster) else {}
+    found = {}
+    for number in numbers:
+        job = (records or {}).get(number, Job(number, UNKNOWN))
+        if queue is not None and number in queue:
+            now = queue[number]
+            if now.alive or job.alive:  # the books lag behind, or there are none
+                known = now if job.state == UNKNOWN else job
+                job = replace(
+                    now,
+                    seconds=known.seconds,
+                    waited=known.waited,
+                    fleeting=not now.alive,
+                    failed_nodes=(*job.failed_nodes, *now.failed_nodes),
+                )
+        elif job.alive:
+            # Neither in the queue nor known to have ended: accounting lags behind, or does not answer.
+            silent = queue is None or records is None
+            job = replace(job, state=UNKNOWN, missing=not silent)
+        found[number] = job
+    return found
+
+
+def _queued(cluster: str, wanted: set[str]) -> dict[str, Job]:
+    """What the controller has, and what has ended and it remembers."""
+    fields = "--format=%i|%T|%r|%N|%V|%S|%e"
+    rows = ask("squeue", *_on(cluster), "--me", "--noheader", "--array", "--states=all", fields).splitlines()
     queue = {}
     for row in rows:
-        name, state, reason, node = row.split("|", 3)
+        name, _, rest = row.partition("|")
         if name in wanted:
-            queue[name] = (state, "" if reason == "None" else reason, node)
+            state, reason, node, submitted, started, ended = rest.split("|")
+            reason = "" if reason == "None" else reason
+            job = _job(name, state, node, submitted, started, ended)
+            queue[name] = replace(job, reason=reason, held_back=_is_held_back(state, reason))
     return queue
+
+
+def _job(name: str, state: str, node: str, submitted: str, started: str, ended: str) -> Job:
+    """One start of a job."""
+    start, end, submit = _time(started), _time(ended), _time(submitted)
+    if state not in ENDED:
+        end = None  # squeue says when the time limit will be reached
+    if state == "PENDING":
+        start = None  # and when it may start
+    ran = max((end or datetime.now().timestamp()) - start, 0.0) if start else 0.0
+    quick = state == "FAILED" and ran < QUICK
+    return Job(
+        name,
+        state,
+        node="" if node.startswith("None") else node,
+        ended=end,
+        seconds=ran,
+        waited=max(start - submit, 0.0) if start and submit else 0.0,
+        failed_nodes=(node,) if node and (state == "NODE_FAIL" or quick) else (),
+    )
 
 
 _FIELDS = "JobID,State,ExitCode,NodeList,Submit,Start,End"
 
 
-def _accounted(arrays: Sequence[str], since: float) -> dict[str, Job]:
+def _accounted(cluster: str, arrays: Sequence[str], since: float) -> dict[str, Job]:
     """All starts of each job (requeued jobs have several), folded into one."""
     begin = datetime.fromtimestamp(since - 60).strftime("%Y-%m-%dT%H:%M:%S")
     text = ask(
-        "sacct", "--allocations", "--duplicates", "--noheader", "--parsable2", f"--starttime={begin}",
-        f"--jobs={','.join(arrays)}", f"--format={_FIELDS}",
+        "sacct", *_on(cluster), "--allocations", "--duplicates", "--noheader", "--parsable2",
+        f"--starttime={begin}", f"--jobs={','.join(arrays)}", f"--format={_FIELDS}",
     )  # fmt: skip
     found: dict[str, Job] = {}
     for row in text.splitlines():
-        name, said, code, node, submitted, started, ended = row.split("|")
-        state = said.split()[0]  # CANCELLED by 1000
-        start, end, submit = _time(started), _time(ended), _time(submitted)
-        ran = max((end or datetime.now().timestamp()) - start, 0.0) if start else 0.0
-        waited = max(start - submit, 0.0) if start and submit else 0.0
-        before = found.get(name)
-        failed = (node,) if state == "NODE_FAIL" else ()
-        found[name] = Job(
-            name,
-            state,
-            node="" if node.startswith("None") else node,
-            exit_code=code,
-            ended=end,
-            seconds=ran + (before.seconds if before else 0.0),
-            waited=waited + (before.waited if before else 0.0),
-            failed_nodes=(*(before.failed_nodes if before else ()), *failed),
-        )
+        names, said, code, node, submitted, started, ended = row.split("|")
+        for name in _each(names):
+            # CANCELLED by 1000
+            job = _job(name, said.split()[0], node, submitted, started, ended)
+            before = found.get(name, Job(name, UNKNOWN))
+            found[name] = replace(
+                job,
+                exit_code=code,
+                seconds=job.seconds + before.seconds,
+                waited=job.waited + before.waited,
+                failed_nodes=(*before.failed_nodes, *job.failed_nodes),
+            )
     return found
+
+
+def _each(names: str) -> Iterator[str]:
+    """The jobs of a row of sacct: tasks of an array that never started share one, ``123_[0-3,7%2]``."""
+    array, bracket, rest = names.partition("_[")
+    if not bracket:
+        yield names
+        return
+    for part in re.split(r"[%\]]", rest)[0].split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():  # of long lists sacct shows the beginning: 0-3,7,...
+            yield from (f"{array}_{k}" for k in range(int(first), int(last or first) + 1))
 
 
 def _time(text: str) -> float | None:
@@ -291,18 +451,19 @@ def _time(text: str) -> float | None:
         return None
 
 
-def _numbered(name: str, since: float) -> str | None:
+def _numbered(name: str, since: float, cluster: str | None) -> str | None:
     """The number of the job (or array) with this unique name; None where there is none.
 
     Raises:
         Trouble: Slurm does not answer, so nobody can tell.
     """
-    numbers = ask("squeue", "--me", "--noheader", f"--name={name}", "--format=%F").split()
-    if not numbers:
+    queue = ["squeue", *_on(cluster), "--me", "--noheader", "--states=all"]
+    numbers = re.findall(r"^\d+$", ask(*queue, f"--name={name}", "--format=%F"), re.MULTILINE)
+    if not numbers and keeps_books(cluster):
         begin = datetime.fromtimestamp(since - 60).strftime("%Y-%m-%dT%H:%M:%S")
         rows = ask(
-            "sacct", "--allocations", "--noheader", "--parsable2", f"--starttime={begin}", f"--name={name}",
-            "--format=JobID",
+            "sacct", *_on(cluster), "--allocations", "--noheader", "--parsable2", f"--starttime={begin}",
+            f"--name={name}", "--format=JobID",
         )  # fmt: skip
         numbers = [row.partition("_")[0] for row in rows.split()]
     return numbers[0] if numbers else None
@@ -311,7 +472,8 @@ def _numbered(name: str, since: float) -> str | None:
 def one_line(text: str) -> str:
     """What one of Slurm's commands complains about, short."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "; ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines)[:500]
+    said = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines]
+    return "; ".join(dict.fromkeys(said))[:500]
 
 
 def _is_held_back(state: str, reason: str) -> bool:
