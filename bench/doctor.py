@@ -94,7 +94,7 @@ def _slurm() -> Check:
         partitions = sorted(set(ask("sinfo", "--noheader", "--format=%R").split()))
         books = "accounting" if keeps_books() else "no accounting: how jobs ended is known for some minutes"
     except Trouble as trouble:
-        if "configuration source" in str(trouble):  # the packages are installed, and that is all
+        if "no cluster is set up" in str(trouble):  # the packages are installed, and that is all
             found = "Slurm's commands are here, but no cluster is set up: suites run on this machine only"
             return Check(name="slurm", ok=None, found=found)
         advice = "is slurmctld running, and does slurm.conf name it?"

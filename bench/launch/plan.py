@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bench.design import Design, as_it_stands, stopping_plan
-from bench.launch.executors import Executor, Request
+from bench.launch.executors import Executor, Later, Request, Trouble
 from bench.launch.local import crew_size
 from bench.launch.packing import kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import unfinished
@@ -27,8 +27,8 @@ class JobPlan(BaseModel):
     """What a ``bench run --on`` would submit now."""
 
     jobs: int
-    arrays: int
-    """Calls of sbatch."""
+    arrays: int | None
+    """Calls of sbatch; None: the cluster cannot be asked how large they may be."""
     runs: int
     gpu_hours: float | None
     """None: some kind of run was never timed; each such run is counted as a job of its own."""
@@ -37,6 +37,8 @@ class JobPlan(BaseModel):
     more than that where they shared one then."""
     parameters: dict[str, Any]
     """What submitit gets for sbatch."""
+    remark: str = ""
+    """Why the cluster does not take jobs now, or cannot be asked whether it would."""
 
 
 class Simulated(BaseModel):
@@ -149,12 +151,19 @@ def plan_jobs(suite: Suite, results: Path, executor: Executor, profile: Profile,
     """What would be submitted now; asks whether that would be taken, and submits nothing.
 
     Raises:
-        BenchError: the executor cannot be used from here, or would refuse such jobs.
+        BenchError: the executor would refuse such jobs.
     """
-    executor.require()
     suite = as_it_stands(suite, results)
     parameters = profile.parameters(f"bench-{suite.name}", profile.jobs or 0, ())
-    executor.check(Request(profile, file, f"bench-{suite.name}", profile.jobs or 0))
+    size, remark = None, ""
+    try:
+        executor.require()
+        size = executor.limits(profile).array
+        executor.check(Request(profile, file, f"bench-{suite.name}", profile.jobs or 0))
+    except Later as refusal:
+        remark = f"not now: {refusal}"
+    except Trouble as trouble:
+        remark = f"the cluster cannot be asked from here: {trouble}"
     covered = look(results / suite.name / "jobs", executor).covered
     runs = [run for run in unfinished(suite.runs(), results) if run.id not in covered]
     seconds = typical_seconds(measured_seconds(suite, results))
@@ -162,13 +171,13 @@ def plan_jobs(suite: Suite, results: Path, executor: Executor, profile: Profile,
     known = all(kind_of[run.id] in seconds for run in runs)
     untimed = dict.fromkeys(kind_of.values(), profile.time * 60.0 * profile.tasks)
     packs = pack(runs, kind_of, {**untimed, **seconds}, profile)
-    size = executor.limits(profile).array
     total = sum(seconds[kind_of[run.id]] for run in runs) / profile.tasks if known else 0.0
     return JobPlan(
         jobs=len(packs),
-        arrays=-(-len(packs) // size),
+        arrays=None if size is None else -(-len(packs) // size),
         runs=len(runs),
         gpu_hours=total * profile.gpus / 3600 if known else None,
         shared=profile.shares,
         parameters=parameters,
+        remark=remark,
     )

@@ -72,11 +72,10 @@ def plan_text(plan: Plan) -> str:
     hours = "no estimate of the GPU-hours yet"
     if jobs.gpu_hours is not None:
         hours = f"{'at most ' if jobs.shared else ''}{jobs.gpu_hours:.3g} GPU-hours"
-    lines.append(
-        f"{plan.runs.planned} runs, {jobs.runs} to submit in {jobs.jobs} jobs, "
-        f"{jobs.arrays} calls of sbatch: {hours}"
-    )
+    calls = "" if jobs.arrays is None else f", {jobs.arrays} calls of sbatch"
+    lines.append(f"{plan.runs.planned} runs, {jobs.runs} to submit in {jobs.jobs} jobs{calls}: {hours}")
     lines += [f"  {name}: {value}" for name, value in jobs.parameters.items()]
+    lines += [jobs.remark] if jobs.remark else []
     return "\n".join(lines)
 
 

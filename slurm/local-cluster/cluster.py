@@ -100,9 +100,8 @@ def install(agreed: bool) -> None:
         )  # fmt: skip
         if done.returncode != 0:
             # Not even `update` waits for one that reads lists.
-            sys.exit(
-                f"cluster: {' '.join(step)}: {done.stderr.strip()}\nIf another apt runs: again, once it is done"
-            )
+            said = done.stderr.strip()
+            sys.exit(f"cluster: {' '.join(step)}: {said}\nIf another apt is at work, wait for its end")
 
 
 class Cluster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -31,6 +32,19 @@ def _module() -> ModuleType:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """A running cluster; Slurm's commands of this process, and of those it starts, talk to it."""
+    with another() as running:
+        before = dict(os.environ)
+        try:
+            os.environ.update(running.environment)
+            yield running
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@contextlib.contextmanager
+def another(**options: Any) -> Iterator[Any]:
+    """A cluster that runs, with a folder of its own."""
     local = _module()
     missing = [program for program in local.PROGRAMS if shutil.which(program, path=local.PATH) is None]
     if missing:
@@ -38,17 +52,27 @@ def cluster() -> Iterator[Any]:
             f"no Slurm here ({', '.join(missing)} missing): slurm/local-cluster/cluster.py up installs it"
         )
     folder = Path(tempfile.mkdtemp(prefix="bench-slurm-"))
-    running = local.Cluster(folder)
-    before = dict(os.environ)
+    running = local.Cluster(folder, **options)
     try:
         running.up()
-        os.environ.update(running.environment)
         yield running
     finally:
-        os.environ.clear()
-        os.environ.update(before)
         running.down()
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def other(cluster: Any) -> Iterator[Any]:
+    """A second cluster of the same site."""
+    with another(beside=cluster.folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def without_books(cluster: Any) -> Iterator[Any]:
+    """A cluster that keeps no accounting."""
+    with another(accounting=False) as running:
+        yield running
 
 
 @pytest.fixture

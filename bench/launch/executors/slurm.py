@@ -96,10 +96,10 @@ class Slurm:
     """All clusters of a site: that of this machine, and those that profiles name."""
 
     def require(self) -> None:
-        """Raise BenchError where there is no Slurm."""
+        """Raise Trouble where there is no Slurm."""
         missing = [name for name in ("sbatch", "srun", "squeue", "scontrol") if shutil.which(name) is None]
         if missing:
-            raise BenchError(
+            raise Trouble(
                 f"there is no Slurm on this machine ({', '.join(missing)} not found); log in to the cluster, "
                 "or leave out --on to train here. slurm/local-cluster/ starts a real one on one machine"
             )
@@ -126,6 +126,7 @@ class Slurm:
         Raises:
             BenchError: it would not, with the nearest name where one is misspelt.
             Later: a limit on queued jobs is reached.
+            Trouble: it does not answer.
         """
         script = _executor(request, request.file.parent)._make_submission_file_text("true", "test")
         try:
@@ -133,6 +134,7 @@ class Slurm:
         except Later:
             raise
         except Trouble as trouble:
+            _config(request.profile.clusters)  # if that fails, too, it was no refusal
             raise BenchError(
                 f"{request.file}: Slurm refuses such a job: {trouble}{_hint(request.profile)}"
             ) from None
@@ -373,7 +375,9 @@ def _states(cluster: str, numbers: Sequence[str], since: float) -> dict[str, Job
 def _queued(cluster: str, wanted: set[str]) -> dict[str, Job]:
     """What the controller has, and what has ended and it remembers."""
     fields = "--format=%i|%T|%r|%N|%V|%S|%e"
-    rows = ask("squeue", *_on(cluster), "--me", "--noheader", "--array", "--states=all", fields).splitlines()
+    rows = ask(
+        "squeue", *_on(cluster), "--me", "--all", "--noheader", "--array", "--states=all", fields
+    ).splitlines()
     queue = {}
     for row in rows:
         name, _, rest = row.partition("|")
@@ -457,7 +461,7 @@ def _numbered(name: str, since: float, cluster: str | None) -> str | None:
     Raises:
         Trouble: Slurm does not answer, so nobody can tell.
     """
-    queue = ["squeue", *_on(cluster), "--me", "--noheader", "--states=all"]
+    queue = ["squeue", *_on(cluster), "--me", "--all", "--noheader", "--states=all"]
     numbers = re.findall(r"^\d+$", ask(*queue, f"--name={name}", "--format=%F"), re.MULTILINE)
     if not numbers and keeps_books(cluster):
         begin = datetime.fromtimestamp(since - 60).strftime("%Y-%m-%dT%H:%M:%S")
@@ -473,6 +477,8 @@ def one_line(text: str) -> str:
     """What one of Slurm's commands complains about, short."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines]
+    if any("configuration source" in line for line in said):  # after a search, of which each step complains
+        return "Slurm's commands are here, but no cluster is set up"
     return "; ".join(dict.fromkeys(said))[:500]
 
 
