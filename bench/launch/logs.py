@@ -16,10 +16,10 @@ def log_of(folder: Path, job: str, task: int = 0) -> Path:
     """Where a process of a job writes its log."""
     from submitit.core.utils import JobPaths
 
-    return Path(JobPaths(folder, _number(job), task).stderr)
+    return Path(JobPaths(folder, number_of(job), task).stderr)
 
 
-def _number(job: str) -> str:
+def number_of(job: str) -> str:
     """What submitit calls a job: names of clusters are ours."""
     return job.rpartition(":")[2]
 
@@ -67,14 +67,14 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
     attempts = RunFolder(results, run_id).info().get("attempts", [])
     for attempt in reversed(attempts):
         # The processes of a job have a log each. Numbers come again, here at least: the newest folder first.
-        for path in sorted(jobs.glob(f"*/{_number(str(attempt.get('job')))}_*_log.err"), reverse=True):
+        for path in sorted(jobs.glob(f"*/{number_of(str(attempt.get('job')))}_*_log.err"), reverse=True):
             if f"run {run_id} " in path.read_text(errors="replace"):
                 return path
     raise BenchError(f"run {run_id}: " + ("its log is gone" if attempts else "no job has begun it yet"))
 
 
 def logs_of_runs(suite: Suite, results: Path) -> dict[tuple[str, str], Path]:
-    """The log of each (job, run) of a suite: one look at every log, where :func:`find_log` seeks one run."""
+    """The log of each (number of a job, run) of a suite: one look at every log, where :func:`find_log` seeks one run."""
     found: dict[tuple[str, str], Path] = {}
     for path in sorted((results / suite.name / "jobs").glob("*/*_log.err")):
         job = path.name.removesuffix("_log.err").rpartition("_")[0]

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.launch.cluster import _leave, train_there
-from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Limits
+from bench.launch.ended import Ended
+from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits
 from bench.launch.executors.slurm import Slurm, _is_held_back
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
-from bench.launch.queue import Look, explain, look
+from bench.launch.queue import Look, cancel, explain, look, note_ends
 from bench.launch.submission import Submission, SubmissionFolder, read_all
 from bench.launch.submitter import LOST_SECONDS, Cluster, Submitter
-from bench.launch.worker import OUT_OF_MEMORY, check_versions
+from bench.launch.worker import OUT_OF_MEMORY, StopFlag, Worker, check_versions
 from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Suite
@@ -279,7 +280,7 @@ def fake(submitter: Submitter) -> FakeExecutor:
     return submitter.cluster.executor
 
 
-def changed(submitter: Submitter, **profile: int) -> Submitter:
+def changed(submitter: Submitter, **profile: object) -> Submitter:
     submitter.cluster = replace(
         submitter.cluster, profile=submitter.cluster.profile.model_copy(update=profile)
     )
@@ -370,3 +371,171 @@ def test_other_versions_on_a_node_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(BenchError, match=r"node .* has torch .*, the machine that submitted has 1\.0\.0"):
         check_versions(pack)
+
+
+# --------------------------------------------------------------- what is gone, and nodes that fail everything
+
+
+def seen(submitter: Submitter, *jobs: Job) -> SubmissionFolder:
+    """One submission, of which the executor says this; it is looked at."""
+    runs = [[run.id] for run in submitter.cluster.suite.runs()[: len(jobs)]]
+    number = jobs[0].id.partition("_")[0]
+    content = Submission(name="n", created=time.time(), parallel=1, runs=runs, gpus=1, job=number)
+    folder = SubmissionFolder(submitter.cluster.jobs / "one", content)
+    folder.write()
+    fake(submitter).states |= {job.id: job for job in jobs}
+    submitter.look = look(submitter.cluster.jobs, fake(submitter))
+    return folder
+
+
+def test_mark_of_a_job_says_how_it_ended_when_nobody_else_does(submitter: Submitter) -> None:
+    folder = seen(submitter, Job("7", UNKNOWN, missing=True))
+    assert submitter.look.jobs["7"].alive
+    Ended.note(folder.path, "7", None)
+    assert look(submitter.cluster.jobs, fake(submitter)).jobs["7"].state == "COMPLETED"
+    # One of its processes may have left it while others train: silence is no end.
+    fake(submitter).states["7"] = Job("7", UNKNOWN)
+    assert look(submitter.cluster.jobs, fake(submitter)).jobs["7"].alive
+
+
+def test_what_the_executor_will_forget_is_kept(submitter: Submitter) -> None:
+    ended = Job("7", "CANCELLED", ended=5.0, fleeting=True)
+    seen(submitter, ended)
+    note_ends(submitter.look)
+    fake(submitter).states["7"] = Job("7", UNKNOWN, missing=True)
+    assert look(submitter.cluster.jobs, fake(submitter)).jobs["7"] == ended
+    fake(submitter).states["7"] = Job("7", "PENDING")  # somebody had it queued again
+    assert look(submitter.cluster.jobs, fake(submitter)).jobs["7"].alive
+
+
+@pytest.mark.parametrize(("other", "state"), [("PENDING", "CANCELLED"), ("COMPLETED", LOST)])
+def test_what_left_the_queue_while_others_wait_was_cancelled(
+    submitter: Submitter, other: str, state: str
+) -> None:
+    folder = seen(submitter, Job("7_0", UNKNOWN, missing=True), Job("7_1", other))
+    submitter.missing["7_0"] = time.time() - LOST_SECONDS - 1
+    assert submitter._give_up()
+    assert read_all(submitter.cluster.jobs)[0].content.given_up == {"7_0": state}
+    assert folder.path.exists()
+
+
+def test_whoever_cancels_notes_it_of_what_waits(submitter: Submitter) -> None:
+    seen(submitter, Job("7_0", "PENDING"), Job("7_1", "RUNNING"))
+    suite, results, executor = submitter.cluster.suite, submitter.cluster.results, fake(submitter)
+    cancel(suite, results, executor, ["7_0", "7_1"])
+    assert executor.cancelled == ["7_0", "7_1"]
+    [folder] = read_all(submitter.cluster.jobs)
+    assert {name: job.state for name, job in folder.content.ends.items()} == {"7_0": "CANCELLED"}
+
+
+def failed_on(*nodes: str) -> list[Job]:
+    """Jobs that failed within seconds."""
+    return [
+        Job(str(k), "FAILED", node=node, ended=LONG_AGO, seconds=1.0, failed_nodes=(node,))
+        for k, node in enumerate(nodes)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "failed"),
+    [("aaa", False), ("aab", False), ("aabbc", True), ("abc", True), ("aaaaa", False), ("aaaaaa", True)],
+)
+def test_run_that_failed_on_a_bad_node_is_tried_elsewhere(
+    submitter: Submitter, nodes: str, failed: bool
+) -> None:
+    jobs = failed_on(*nodes)
+    run = ended(submitter, *jobs)
+    submitter.look.jobs |= {job.id: job for job in jobs}
+    assert (submitter._judge(run) is None) == failed
+    assert RunFolder(submitter.cluster.results, run.id).failed == failed
+
+
+def test_node_whose_jobs_cannot_do_their_work_is_excluded_after_the_second(submitter: Submitter) -> None:
+    common = {"state": "COMPLETED", "node": "n1", "seconds": 2.0}
+    folder = seen(submitter, *(Job(f"7_{k}", **common) for k in range(3)))  # type: ignore[arg-type]
+    assert submitter.look.bad_nodes == ()
+    for k in range(2):
+        Ended.note(folder.path, f"7_{k}", "node n1 has torch 1.0")
+        bad = look(submitter.cluster.jobs, fake(submitter)).bad_nodes
+        assert bad == (("n1",) if k else ())
+
+
+def test_jobs_that_wait_are_kept_off_bad_nodes_too(submitter: Submitter) -> None:
+    seen(submitter, *(replace(job, id=f"7_{job.id}") for job in failed_on("n1", "n1")), Job("7_2", "PENDING"))
+    changed(submitter, exclude=("n9",))._avoid()
+    submitter.look = look(submitter.cluster.jobs, fake(submitter))
+    submitter._avoid()  # once
+    assert fake(submitter).excluded == [(["7_2"], ("n9", "n1"))]
+
+
+def test_no_node_is_left_out_where_none_would_be_left(submitter: Submitter, accepted: FakeExecutor) -> None:
+    seen(submitter, *(replace(job, id=f"7_{job.id}") for job in failed_on("n1", "n1")), Job("7_2", "PENDING"))
+    accepted.least_nodes = 1
+    submitter._avoid()
+    submitter._submit({0: submitter.cluster.suite.runs()})
+    assert accepted.excluded == []
+    assert {request.exclude for request, _ in accepted.requests} == {()}
+    accepted.least_nodes = 0
+    submitter._submit({0: submitter.cluster.suite.runs()})
+    assert accepted.requests[-1][0].exclude == ("n1",)
+
+
+def test_full_queue_is_a_matter_of_time_from_the_first(
+    submitter: Submitter, accepted: FakeExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    submitter.cluster = replace(submitter.cluster, say=said.append)
+    accepted.capacity = Limits(array=3, room=0, words="MaxSubmitJobs=3 of account mine")
+    submitter._submit({0: submitter.cluster.suite.runs()})
+    assert said == ["the queue has no room (MaxSubmitJobs=3 of account mine); submitted later"]
+    accepted.capacity = Limits(array=3, room=None)
+
+    def refuse(*_: object) -> None:
+        raise Later("sbatch: AssocMaxSubmitJobLimit")
+
+    monkeypatch.setattr(accepted, "check", refuse)  # a limit that was not read
+    submitter.later = False
+    submitter._submit({0: submitter.cluster.suite.runs()})
+    assert said[-1] == "sbatch: AssocMaxSubmitJobLimit: submitted later"
+    assert submitter.later
+    assert accepted.requests == []
+
+
+def test_start_up_that_outlasts_the_time_limit_ends_a_job_at_the_third(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = Pack(runs=[], results=tmp_path, data=tmp_path, device="cpu", search_path=[], git=None)
+    path = pack.write(tmp_path)
+    again: list[str] = []
+    worked = False
+
+    def work(pack: Pack, stop: StopFlag) -> bool:
+        if not worked:
+            stop.raised = True  # while it was still starting up
+        stop.before_step()
+        return False
+
+    monkeypatch.setattr("bench.launch.worker.work", work)
+    monkeypatch.setattr("bench.launch.worker.StopFlag.__init__", lambda self: vars(self).update(NEW))
+    monkeypatch.setattr("bench.launch.worker.queue_again", lambda job, stop: again.append(job))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+
+    def starts(*numbers: int) -> Ended | None:
+        for number in numbers:
+            monkeypatch.setenv("SLURM_RESTART_COUNT", str(number))
+            Worker(path)()
+        return Ended.read(tmp_path, "7")
+
+    assert starts(0, 0, 1) is None  # two processes of the first
+    worked = True
+    assert starts(2) is None  # and the count begins anew
+    worked = False
+    assert starts(3, 4) is None
+    assert len(again) == 6
+    ended = starts(5)
+    assert ended is not None
+    assert "told to stop before its first step, 3 times in a row" in str(ended.message)
+    assert len(again) == 6
+
+
+NEW = {"raised": False, "launcher": None, "_looked": 0.0, "worked": False}

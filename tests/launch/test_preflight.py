@@ -9,7 +9,7 @@ import pytest
 from helpers import finish_run
 
 from bench.errors import BenchError
-from bench.launch.preflight import check_names, set_aside_damaged
+from bench.launch.preflight import check_names, prepare, set_aside_damaged
 from bench.results import RunFolder
 from bench.suite import Suite
 
@@ -60,3 +60,18 @@ def test_only_damage_to_what_is_measured_is_trained_again(
     assert RunFolder(tmp_path, first.id).done == kept
     assert RunFolder(tmp_path, second.id).done
     assert [f"{path}: its content is not what the run wrote" in line for line in said] == [True] * (not kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("a%j", "%j"), ("%a", "%a"), ("%4t", "%4t"), ("x%%", "%%"), ("100%", None), ("5% of", None)],
+)
+def test_results_where_no_log_could_be_found_again_are_refused(
+    make_suite: Make, tmp_path: Path, name: str, found: str | None
+) -> None:
+    suite = make_suite()
+    if found is None:
+        prepare(suite, [], tmp_path / name, tmp_path, print, retry_failed=False)
+        return
+    with pytest.raises(BenchError, match=f"found '{found}' in the path"):
+        prepare(suite, [], tmp_path / name, tmp_path, print, retry_failed=False)

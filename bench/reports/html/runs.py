@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel
 
-from bench.launch.logs import logs_of_runs
+from bench.launch.logs import logs_of_runs, number_of
 from bench.launch.status import STATES, state_of
 from bench.progress import watched
 from bench.results import OTHER_DATA, RunFolder
@@ -50,7 +50,7 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
     for (number, run), found in zip(watched(planned, "listing runs"), known, strict=True):
         state, reason, *counts, seconds = found
         attempts = RunFolder(results, run.id).info().get("attempts", [])
-        tried = (logs.get((str(attempt.get("job")), run.id)) for attempt in reversed(attempts))
+        tried = (logs.get((number_of(str(attempt.get("job"))), run.id)) for attempt in reversed(attempts))
         log = next(filter(None, tried), None)
         done = state == "done"
         if state == "missing":

@@ -1,0 +1,157 @@
+"""What is made of the words of Slurm's commands, where a real one would take too long to say them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.launch.executors import UNKNOWN, Later, Trouble
+from bench.launch.executors import slurm as words
+from bench.launch.executors.slurm import Slurm, _each, _trouble, one_line
+from bench.launch.profile import Profile, load_profile
+
+BOOKS, NONE = "accounting_storage/slurmdbd", "accounting_storage/none"
+LONG, SHORT = "2026-01-01T10:00:00|2026-01-01T12:00:00", "2026-01-01T10:00:00|2026-01-01T10:00:03"
+
+
+class Said:
+    """Slurm's commands, each with its answer; None: it fails."""
+
+    def __init__(self, **answers: str | None) -> None:
+        self.answers = {"squeue": "", "sacct": "", "sacctmgr": None, **answers}
+        self.asked: list[tuple[str, ...]] = []
+
+    def __call__(self, *command: str, script: str = "", timeout: float = 0.0) -> str:
+        self.asked.append(command)
+        answer = self.answers.get(command[0])
+        if answer is None:
+            raise Trouble(f"{command[0]}: down")
+        return answer
+
+
+def said(monkeypatch: pytest.MonkeyPatch, books: str = BOOKS, **answers: str | None) -> Said:
+    told = Said(**{"scontrol": f"AccountingStorageType   = {books}\n", **answers})
+    monkeypatch.setattr(words, "ask", told)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("queue", "records", "books", "state", "missing"),
+    [
+        ("", "", BOOKS, UNKNOWN, True),  # the books have not heard of it
+        ("", None, BOOKS, UNKNOWN, False),  # slurmdbd is down
+        ("", None, NONE, UNKNOWN, True),  # there are none
+        (None, "", BOOKS, UNKNOWN, False),  # the controller restarts
+        (None, None, NONE, UNKNOWN, False),
+        (None, f"7|COMPLETED|0:0|n1|x|{LONG}", BOOKS, "COMPLETED", False),
+        ("", "7|RUNNING|0:0|n1|x|2026-01-01T10:00:00|Unknown", BOOKS, UNKNOWN, True),
+        ("7|CANCELLED|None||x|N/A|2026-01-01T10:00:00", "", BOOKS, "CANCELLED", False),
+        ("7|CANCELLED|None||x|N/A|2026-01-01T10:00:00", None, NONE, "CANCELLED", False),
+        (f"7|COMPLETED|None|n1|x|{LONG}", "7|RUNNING|0:0|n1|x|y|Unknown", BOOKS, "COMPLETED", False),
+        ("7|PENDING|JobHeldUser||x|N/A|N/A", "", BOOKS, "PENDING", False),
+        # Requeued: the books have the end of an earlier start.
+        ("7|PENDING|BeginTime||x|N/A|N/A", f"7|NODE_FAIL|0:0|n1|x|{LONG}", BOOKS, "PENDING", False),
+        ("", "7|CANCELLED by 1000|0:0|None assigned|x|Unknown|Unknown", BOOKS, "CANCELLED", False),
+    ],
+)
+def test_job_has_ended_on_evidence_only(
+    monkeypatch: pytest.MonkeyPatch,
+    queue: str | None,
+    records: str | None,
+    books: str,
+    state: str,
+    missing: bool,
+) -> None:
+    said(monkeypatch, books, squeue=queue, sacct=records)
+    job = Slurm().jobs(["7"], time.time())["7"]
+    assert (job.state, job.missing) == (state, missing)
+    assert job.fleeting == (not job.alive and not (records or "").startswith(f"7|{state}"))
+
+
+def test_tasks_that_never_started_share_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*_each("7_[0-2,5%1]")] == ["7_0", "7_1", "7_2", "7_5"]
+    assert [*_each("7_[3]")] == ["7_3"]
+    assert [*_each("7_[0-1,4,...]")] == ["7_0", "7_1", "7_4"]
+    assert [*_each("7_4")] == ["7_4"]
+    said(monkeypatch, sacct="7_[0-1%1]|CANCELLED by 0|0:0|None assigned|x|Unknown|2026-01-01T10:00:00")
+    assert [job.state for job in Slurm().jobs(["7_0", "7_1"], 0.0).values()] == ["CANCELLED"] * 2
+
+
+def test_same_numbers_on_two_clusters_are_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = said(monkeypatch, squeue="7|RUNNING|None|n1|x|N/A|N/A")
+    found = Slurm().jobs(["7", "there:7"], 0.0)
+    assert {*found} == {"7", "there:7"}
+    assert {name: job.id for name, job in found.items()} == {"7": "7", "there:7": "there:7"}
+    assert sum("--clusters=there" in command for command in told.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "nodes"),
+    [
+        (f"7|FAILED|1:0|n1|x|{SHORT}", ("n1",)),
+        (f"7|FAILED|1:0|n1|x|{LONG}", ()),
+        (f"7|NODE_FAIL|1:0|n1|x|{LONG}", ("n1",)),
+        (f"7|COMPLETED|0:0|n1|x|{SHORT}", ()),
+        (f"7|FAILED|1:0|n1|x|{SHORT}\n7|FAILED|1:0|n2|x|{SHORT}", ("n1", "n2")),
+    ],
+)
+def test_nodes_on_which_jobs_fail_within_seconds(
+    monkeypatch: pytest.MonkeyPatch, row: str, nodes: tuple[str, ...]
+) -> None:
+    said(monkeypatch, sacct=row)
+    assert Slurm().jobs(["7"], 0.0)["7"].failed_nodes == nodes
+
+
+@pytest.mark.parametrize(("size", "array"), [(0, 1), (1, 1), (1001, 1001)])
+def test_cluster_without_arrays_gets_single_jobs(
+    monkeypatch: pytest.MonkeyPatch, size: int, array: int
+) -> None:
+    said(monkeypatch, scontrol=f"MaxArraySize            = {size}\n")
+    assert Slurm().limits(Profile()).array == array
+
+
+def test_refusal_over_a_submit_limit_means_later_and_is_said_once() -> None:
+    policy = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+    twice = f"sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: {policy}\n{policy}\n"
+    assert one_line(twice) == f"QOSMaxSubmitJobPerUserLimit; {policy}"
+    assert isinstance(_trouble(one_line(twice)), Later)
+    assert isinstance(_trouble("AssocGrpSubmitJobsLimit"), Later)
+    # No time will bring that.
+    assert not isinstance(_trouble(f"QOSMaxWallDurationPerJobLimit; {policy}"), Later)
+    assert not isinstance(_trouble("Invalid account"), Later)
+
+
+@pytest.mark.parametrize(
+    ("changes", "option", "value"),
+    [
+        ({"gpus": 2}, "gres", "gpu:2"),
+        ({"gpus": 2, "gpu_type": "a100"}, "gres", "gpu:a100:2"),
+        ({"gpus": 2, "gpus_as": "gpus-per-node"}, "gpus-per-node", "2"),
+        ({"gpus": 2, "gpu_type": "a100", "gpus_as": "gpus-per-node"}, "gpus-per-node", "a100:2"),
+        ({"gpus": 2, "gpu_type": "a100", "gpus_as": "gpus-per-task"}, "gpus-per-task", "a100:1"),
+        ({"gpus": 2, "workers": "auto", "gpus_as": "gpus-per-task"}, "gpus-per-task", "1"),
+    ],
+)
+def test_gpus_are_asked_for_as_the_site_wants(changes: dict[str, object], option: str, value: str) -> None:
+    profile = Profile.model_validate(changes)
+    extra = profile.parameters("n", 1)["additional_parameters"]
+    assert {key: extra[key] for key in extra if key.startswith("g")} == {option: value}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{gpus_as: gpus-per-task, workers: 2}", "gpus_as: found 'gpus-per-task' with workers: 2, expected"),
+        ("sbatch: {job-name: mine}", "sbatch: found 'job-name', expected any other option"),
+        ("sbatch: {job_name: mine}", "sbatch: found 'job_name', expected any other option"),
+        ("sbatch: {clusters: there}", "sbatch: found 'clusters', .* it is a key of the profile"),
+        ("clusters: here,there", "clusters: found 'here,there'"),
+    ],
+)
+def test_what_would_lose_jobs_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(BenchError, match=message):
+        load_profile(tmp_path / "p.yaml")
