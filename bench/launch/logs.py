@@ -74,7 +74,7 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
 
 
 def logs_of_runs(suite: Suite, results: Path) -> dict[tuple[str, str], Path]:
-    """The log of each (number of a job, run) of a suite: one look at every log, where :func:`find_log` seeks one run."""
+    """The log of each (number of a job, run): one look at every log, where :func:`find_log` seeks one run."""
     found: dict[tuple[str, str], Path] = {}
     for path in sorted((results / suite.name / "jobs").glob("*/*_log.err")):
         job = path.name.removesuffix("_log.err").rpartition("_")[0]

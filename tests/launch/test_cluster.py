@@ -516,7 +516,7 @@ def test_start_up_that_outlasts_the_time_limit_ends_a_job_at_the_third(
         return False
 
     monkeypatch.setattr("bench.launch.worker.work", work)
-    monkeypatch.setattr("bench.launch.worker.StopFlag.__init__", lambda self: vars(self).update(NEW))
+    monkeypatch.setattr("bench.launch.worker.signal.signal", lambda *_: None)
     monkeypatch.setattr("bench.launch.worker.queue_again", lambda job, stop: again.append(job))
     monkeypatch.setenv("SLURM_JOB_ID", "7")
 
@@ -536,6 +536,3 @@ def test_start_up_that_outlasts_the_time_limit_ends_a_job_at_the_third(
     assert ended is not None
     assert "told to stop before its first step, 3 times in a row" in str(ended.message)
     assert len(again) == 6
-
-
-NEW = {"raised": False, "launcher": None, "_looked": 0.0, "worked": False}
