@@ -10,7 +10,7 @@ from helpers import finish_run
 
 from bench.errors import BenchError
 from bench.launch.ended import Ended
-from bench.launch.executors import Job, Limits, Request, Trouble, ids_of
+from bench.launch.executors import Job, Later, Limits, Request, Trouble, ids_of
 from bench.launch.pack import Pack
 from bench.launch.profile import Profile
 from bench.launch.worker import Worker
@@ -25,6 +25,8 @@ class FakeExecutor:
     """Why it takes no jobs; empty: it does."""
     trouble: int = 0
     """How many calls it will not answer."""
+    most: int | None = None
+    """Jobs of one submission that it takes now, for a limit that it does not tell."""
     trains: bool = False
     """Whether jobs finish their runs, with made-up results."""
     requests: list[tuple[Request, int]] = field(default_factory=list)
@@ -52,6 +54,8 @@ class FakeExecutor:
         if self.trouble:
             self.trouble -= 1
             raise Trouble("it did not answer")
+        if self.most is not None and len(workers) > self.most:
+            raise Later("too many")
         number = str(100 + len(self.requests))
         self.requests.append((request, len(workers)))
         for name, worker in zip(ids_of(number, len(workers)), workers, strict=True):

@@ -316,7 +316,7 @@ class Submitter:
                     self.later = True
                     continue
                 try:
-                    self._submit_array(array, parallel, profile, nodes)
+                    self._submit_what_fits(array, parallel, profile, nodes)
                 except Later as refusal:
                     cluster.say(f"{refusal}: submitted later")
                     self.later = True
@@ -337,6 +337,19 @@ class Submitter:
                 if cap > 0 and shares[number] < len(array):
                     shares[number], cap = shares[number] + 1, cap - 1
         return shares
+
+    def _submit_what_fits(
+        self, array: Sequence[Sequence[Run]], parallel: int, profile: Profile, nodes: tuple[str, ...]
+    ) -> None:
+        """Submit an array, or the largest half of a half of it that a limit which cannot be read leaves."""
+        try:
+            self._submit_array(array, parallel, profile, nodes)
+        except Later:
+            if len(array) == 1:
+                raise
+            half = array[: len(array) // 2]
+            self._submit_what_fits(half, min(parallel, len(half)), profile, nodes)
+            self.later = True
 
     def _submit_array(
         self, array: Sequence[Sequence[Run]], parallel: int, profile: Profile, nodes: tuple[str, ...]

@@ -501,6 +501,16 @@ def test_full_queue_is_a_matter_of_time_from_the_first(
     assert accepted.requests == []
 
 
+@pytest.mark.parametrize(("most", "jobs"), [(3, [3, 1]), (2, [1, 1]), (0, [])])
+def test_limit_that_nobody_tells_is_felt_for(
+    submitter: Submitter, accepted: FakeExecutor, most: int, jobs: list[int]
+) -> None:
+    accepted.most = most
+    submitter._submit({0: submitter.cluster.suite.runs()})
+    assert [count for _, count in accepted.requests] == jobs
+    assert submitter.later == (most < 3)
+
+
 def test_start_up_that_outlasts_the_time_limit_ends_a_job_at_the_third(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -264,3 +264,19 @@ def test_plan_is_shown_where_no_cluster_can_be_asked(
     assert [line for line in done.stdout.splitlines() if "cannot be asked" in line] == [
         "the cluster cannot be asked from here: scontrol: Slurm's commands are here, but no cluster is set up"
     ]
+
+
+def test_another_apt_is_said_in_one_message(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = sys.modules["local_cluster"]
+    for name, script in (
+        ("apt-get", "echo 'E: Could not get lock /var/lib/apt/lists/lock' >&2; exit 100"),
+        ("sudo", 'exec "$@"'),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(local, "PROGRAMS", ["nothing-of-that-name"])
+    with pytest.raises(SystemExit, match="Could not get lock"):
+        local.install(agreed=True)

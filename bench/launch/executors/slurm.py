@@ -79,12 +79,13 @@ def _trouble(words: str) -> Trouble:
 
 def keeps_books(cluster: str | None = None) -> bool:
     """Whether a cluster has accounting: without it, ended jobs are soon forgotten. Raises Trouble."""
-    found = re.search(r"^AccountingStorageType\s*=\s*(\S+)", _config(cluster), re.MULTILINE)
-    return found is not None and found[1].endswith("slurmdbd")
+    return _config(cluster).get("AccountingStorageType", "").endswith("slurmdbd")
 
 
-def _config(cluster: str | None) -> str:
-    return ask("scontrol", *_on(cluster), "show", "config")
+def _config(cluster: str | None) -> dict[str, str]:
+    """What the controller is set to. Raises Trouble."""
+    said = ask("scontrol", *_on(cluster), "show", "config")
+    return dict(re.findall(r"^(\w+)\s*=\s*(\S+)", said, re.MULTILINE))
 
 
 def _on(cluster: str | None) -> list[str]:
@@ -106,12 +107,12 @@ class Slurm:
 
     def limits(self, profile: Profile) -> Limits:
         """``MaxArraySize`` of the cluster, and what the submit limits of associations and QOS leave."""
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _config(profile.clusters), re.MULTILINE)
+        config = _config(profile.clusters)
         # Indices are 0 to one less; 0 and 1 leave single jobs only. Slurm's default is 1001.
-        array = max(int(found[1]), 1) if found else 1001
+        array = max(int(config.get("MaxArraySize", 1001)), 1)
         room, words = None, ""
         with contextlib.suppress(Trouble):  # a cluster without accounting has no such limits
-            for cap in _caps(profile):
+            for cap in _caps(profile, config.get("ClusterName", "")):
                 queued = ask(
                     "squeue", *_on(profile.clusters), "--noheader", "--array", *cap.scope, "--format=|"
                 )
@@ -262,24 +263,25 @@ class _Cap:
     """Which jobs count, as squeue is asked for them."""
 
 
-def _caps(profile: Profile) -> Iterator[_Cap]:
-    """Submit limits of the user's association and its account, of the QOS, and of the partition's."""
+def _caps(profile: Profile, cluster: str) -> Iterator[_Cap]:
+    """Submit limits of the user's association and its account, of the QOS, and of the partition's.
+
+    Those of the accounts above are not read: what they refuse is submitted in smaller parts.
+    """
     user = getpass.getuser()
     books = ["sacctmgr", "--noheader", "--parsable2", "show"]
     account = profile.account or ask(*books, "user", user, "format=defaultaccount").strip()
-    on = [f"cluster={profile.clusters}"] if profile.clusters else []
     fields = "format=user,partition,defaultqos,maxsubmitjobs,grpsubmitjobs"
     default = "normal"  # Slurm's own
-    for row in ask(*books, "assoc", f"account={account}", *on, fields).splitlines():
+    for row in ask(*books, "assoc", f"account={account}", f"cluster={cluster}", fields).splitlines():
         owner, partition, qos, most, together = row.split("|")
         if owner not in ("", user) or partition not in ("", profile.partition):
             continue
-        words = f"of account {account}"
-        counts = ("--me",) if owner else ()
+        scope = (*(("--me",) if owner else ()), f"--account={account}")
         if owner and most:
-            yield _Cap(int(most), f"MaxSubmitJobs={most} {words}", (*counts, f"--account={account}"))
+            yield _Cap(int(most), f"MaxSubmitJobs={most} of account {account}", scope)
         if together:
-            yield _Cap(int(together), f"GrpSubmitJobs={together} {words}", (*counts, f"--account={account}"))
+            yield _Cap(int(together), f"GrpSubmitJobs={together} of account {account}", scope)
         default = qos if owner and qos else default
     place = _partition(profile)
     counted = {profile.qos or default: f"--qos={profile.qos or default}"}
@@ -301,9 +303,8 @@ def _partition(profile: Profile) -> dict[str, str]:
     """What Slurm says of the partition that jobs go to."""
     for row in ask("scontrol", *_on(profile.clusters), "--oneliner", "show", "partition").splitlines():
         found = dict(word.split("=", 1) for word in row.split() if "=" in word)
-        if found["PartitionName"] == profile.partition or (
-            not profile.partition and found["Default"] == "YES"
-        ):
+        name = found.get("PartitionName")
+        if name == profile.partition if profile.partition else found.get("Default") == "YES":
             return found
     return {}
 
