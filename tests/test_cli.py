@@ -259,7 +259,7 @@ def test_doctor_finds_this_machine_fit(bench: Bench) -> None:
 def test_doctor_tells_a_silent_cluster_from_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sinfo: str, ok: bool | None, found: str
 ) -> None:
-    for name in ("sbatch", "sinfo"):
+    for name in ("sbatch", "sinfo", "scontrol"):
         (tmp_path / name).write_text(f"#!/bin/sh\n{sinfo}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
