@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.launch.executors import number_of
 from bench.results import RunFolder
 from bench.run import complete
 from bench.suite import Suite
@@ -17,11 +18,6 @@ def log_of(folder: Path, job: str, task: int = 0) -> Path:
     from submitit.core.utils import JobPaths
 
     return Path(JobPaths(folder, number_of(job), task).stderr)
-
-
-def number_of(job: str) -> str:
-    """What submitit calls a job: names of clusters are ours."""
-    return job.rpartition(":")[2]
 
 
 def end_of_log(suite: Suite, results: Path, run: str = "", lines: int = 30) -> tuple[Path, str]:

@@ -9,14 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.launch.ended import Ended
-from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Executor, Job
+from bench.launch.executors import LAUNCH_FAILED, LOST, QUICK, UNKNOWN, Executor, Job
 from bench.launch.lock import only_launcher
 from bench.launch.logs import log_of, tail
 from bench.launch.submission import SubmissionFolder, read_all
 from bench.results import RunFolder
 from bench.suite import Suite
-
-QUICK = 60.0  # seconds within which a job that could not do its work makes its node suspect
 
 
 @dataclass

@@ -105,6 +105,15 @@ def test_nodes_on_which_jobs_fail_within_seconds(
     assert Slurm().jobs(["7"], 0.0)["7"].failed_nodes == nodes
 
 
+def test_every_start_of_a_job_counts_for_as_long_as_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = [("REQUEUED", LONG), ("REQUEUED", SHORT), ("COMPLETED", SHORT)]
+    said(monkeypatch, sacct="\n".join(f"7|{state}|0:0|n1|x|{times}" for state, times in starts))
+    assert Slurm().jobs(["7"], 0.0)["7"].seconds == 2 * 3600 + 3 + 3
+    # What waits has not run, whenever it may start.
+    said(monkeypatch, squeue=f"7|PENDING|Priority||x|{LONG}")
+    assert Slurm().jobs(["7"], 0.0)["7"].seconds == 0
+
+
 @pytest.mark.parametrize(("size", "array"), [(0, 1), (1, 1), (1001, 1001)])
 def test_cluster_without_arrays_gets_single_jobs(
     monkeypatch: pytest.MonkeyPatch, size: int, array: int

@@ -17,6 +17,7 @@ from bench.launch.profile import Profile
 LOST = "LOST"  # no executor's word: it no longer knows the job
 LAUNCH_FAILED = "LAUNCH_FAILED"  # nor this: it holds the job back because a node could not start it
 UNKNOWN = "UNKNOWN"
+QUICK = 60.0  # seconds within which a job that fails makes its node suspect
 ENDED = {
     LOST, LAUNCH_FAILED, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL",
     "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
@@ -155,3 +156,8 @@ def ids_of(number: str | None, count: int) -> list[str]:
     if number is None:
         return []
     return [number] if count == 1 else [f"{number}_{k}" for k in range(count)]
+
+
+def number_of(job: str) -> str:
+    """An id without its cluster: what the job itself, and its log, are called there."""
+    return job.rpartition(":")[2]

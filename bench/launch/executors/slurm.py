@@ -22,14 +22,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, nearest
-from bench.launch.executors import ENDED, UNKNOWN, Job, Later, Limits, Request, Trouble, ids_of
+from bench.launch.executors import (
+    ENDED,
+    QUICK,
+    UNKNOWN,
+    Job,
+    Later,
+    Limits,
+    Request,
+    Trouble,
+    ids_of,
+    number_of,
+)
 from bench.launch.profile import Profile
 
 if TYPE_CHECKING:
     import submitit
 
 TIMEOUT = 20.0  # seconds that one of Slurm's commands may take
-QUICK = 60.0  # seconds within which a job that fails makes its node suspect
 _OF_A_SHELL = (
     *("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_"),
     *("SACCT_", "SACCTMGR_", "SCANCEL_", "SCONTROL_", "SINFO_"),
@@ -214,7 +224,7 @@ class Slurm:
         reaches its time limit never. But a job that somebody cancels must not come back: Slurm counts it as
         ending already, and no longer as running.
         """
-        number = _number(job)  # of the cluster that this is
+        number = number_of(job)  # of the cluster that this is
         if ask("squeue", "--noheader", f"--jobs={number}", "--format=%T").strip() == "RUNNING":
             ask("scontrol", "requeue", number)
 
@@ -229,7 +239,7 @@ def _executor(request: Request, folder: Path) -> submitit.SlurmExecutor:
     parameters = request.profile.parameters(request.name, request.parallel, request.exclude)
     if request.after:
         parameters["additional_parameters"]["dependency"] = (
-            f"afterany:{':'.join(map(_number, request.after))}"
+            f"afterany:{':'.join(map(number_of, request.after))}"
         )
     executor = submitit.SlurmExecutor(folder=folder, python=request.profile.python)
     # submitit has a wckey of its own, which sites that check them do not know.
@@ -239,10 +249,6 @@ def _executor(request: Request, folder: Path) -> submitit.SlurmExecutor:
 
 def _named(number: str, cluster: str | None) -> str:
     return f"{cluster}:{number}" if cluster else number
-
-
-def _number(name: str) -> str:
-    return name.rpartition(":")[2]
 
 
 def _by_cluster(ids: Iterable[str]) -> dict[str, list[str]]:
@@ -385,7 +391,9 @@ def _queued(cluster: str, wanted: set[str]) -> dict[str, Job]:
         if name in wanted:
             state, reason, node, submitted, started, ended = rest.split("|")
             reason = "" if reason == "None" else reason
-            job = _job(name, state, node, submitted, started, ended)
+            # Of what is alive it says when it may start, and when it must end.
+            started = "" if state == "PENDING" else started
+            job = _job(name, state, node, submitted, started, ended if state in ENDED else "")
             queue[name] = replace(job, reason=reason, held_back=_is_held_back(state, reason))
     return queue
 
@@ -393,10 +401,6 @@ def _queued(cluster: str, wanted: set[str]) -> dict[str, Job]:
 def _job(name: str, state: str, node: str, submitted: str, started: str, ended: str) -> Job:
     """One start of a job."""
     start, end, submit = _time(started), _time(ended), _time(submitted)
-    if state not in ENDED:
-        end = None  # squeue says when the time limit will be reached
-    if state == "PENDING":
-        start = None  # and when it may start
     ran = max((end or datetime.now().timestamp()) - start, 0.0) if start else 0.0
     quick = state == "FAILED" and ran < QUICK
     return Job(

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel
 
-from bench.launch.logs import logs_of_runs, number_of
+from bench.launch.executors import number_of
+from bench.launch.logs import logs_of_runs
 from bench.launch.status import STATES, state_of
 from bench.progress import watched
 from bench.results import OTHER_DATA, RunFolder
