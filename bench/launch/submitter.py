@@ -123,7 +123,7 @@ class Submitter:
         )
         small = cluster.profile.small()
         folder = SubmissionFolder.intend_to_continue(cluster.jobs, cluster.suite.name, told, small.clusters)
-        request = Request(small, cluster.file, folder.content.name, 0, self.look.bad_nodes, training)
+        request = Request(small, cluster.file, folder.content.name, 0, self._bad_nodes(), training)
         folder.submit(cluster.executor, request)
         cluster.say(f"submitted as job {folder.content.job}: adds seeds when these jobs have ended")
         return True
@@ -173,7 +173,9 @@ class Submitter:
                 folder.content.given_up |= {name: given_up[name] for name in names}
                 folder.write()
                 reasons = ", ".join(f"{name} ({given_up[name].lower().replace('_', ' ')})" for name in names)
-                self.cluster.say(f"given up: {reasons}; what they had left is submitted again")
+                again = {given_up[name] for name in names} - {"CANCELLED"}
+                rest = "; what they had left is submitted again" if again else ""
+                self.cluster.say(f"given up: {reasons}{rest}")
         return bool(given_up)
 
     def _others_wait(self, name: str) -> bool:
@@ -183,17 +185,17 @@ class Submitter:
 
     def _avoid(self) -> None:
         """Keep jobs that wait off the nodes that failed, unless nothing is left without these."""
-        wait = {name for name, job in self.look.jobs.items() if job.state == "PENDING"}
-        nodes = self.look.bad_nodes
+        nodes: tuple[str, ...] = ()
         for folder in self.look.folders:
             made = folder.content
-            names = [name for name in made.ids if name in wait]
-            if not names or not {*nodes} - {*made.without} or not self._possible(nodes):
+            names = [name for name in made.ids if self.look.jobs[name].state == "PENDING"]
+            if not names or {*self.look.bad_nodes} <= {*made.without}:
                 continue
+            if not (nodes := nodes or self._bad_nodes()):
+                return
+            excluded = [*dict.fromkeys([*self.cluster.profile.exclude, *nodes])]
             try:
-                self.cluster.executor.exclude(
-                    names, [*dict.fromkeys([*self.cluster.profile.exclude, *nodes])]
-                )
+                self.cluster.executor.exclude(names, excluded)
             except Trouble as trouble:
                 self.cluster.say(f"jobs that wait may still get {', '.join(nodes)}, which failed: {trouble}")
                 continue
@@ -203,16 +205,17 @@ class Submitter:
                 f"{made.name}: jobs that wait are kept off {', '.join(nodes)}, which failed twice"
             )
 
-    def _possible(self, nodes: Sequence[str]) -> bool:
-        """Whether jobs could run without these nodes."""
-        cluster = self.cluster
-        try:
-            cluster.executor.check(Request(cluster.profile, cluster.file, "test", 1, tuple(nodes)))
-        except Later:
-            return True
-        except BenchError:
-            return False
-        return True
+    def _bad_nodes(self) -> tuple[str, ...]:
+        """Nodes that failed, where jobs could run without these; else none."""
+        cluster, nodes = self.cluster, self.look.bad_nodes
+        if nodes:
+            try:
+                cluster.executor.check(Request(cluster.profile, cluster.file, "test", 1, nodes))
+            except Later:
+                return nodes
+            except BenchError:
+                return ()
+        return nodes
 
     def _name_unasked(self) -> None:
         asked = {run.id for run in self.cluster.suite.runs()}
@@ -285,7 +288,7 @@ class Submitter:
             cluster.say(f"the queue has no room ({limits.words}); submitted later")
             self.later = True
             return
-        nodes = self.look.bad_nodes if self.look.bad_nodes and self._possible(self.look.bad_nodes) else ()
+        nodes = self._bad_nodes()
         seconds = self._seconds([run for runs in ready.values() for run in runs])
         kind_of = kinds(cluster.suite)
         for crowding, runs in ready.items():

@@ -69,6 +69,8 @@ def test_profile_is_all_that_counts_in_a_shell_full_of_settings(
     shown = slurm("scontrol", "show", "job", number)
     assert "Requeue=1" in shown
     assert str(folder.path) in shown
+    [script] = folder.path.glob("*_submission.sh")
+    assert "wckey" not in script.read_text()
     # It is seen to wait, and is not submitted twice.
     status = bench("status", path, "--results", results, "--json", env=shell)
     assert json.loads(status.stdout)["queue"] == {"PENDING": 2}
