@@ -294,13 +294,14 @@ class Chaos:
         known = {(folder.content.name, folder.content.job) for folder in folders if not folder.content.void}
         # A controller that is killed may forget what it took a moment ago.
         print(f"submissions that Slurm has forgotten: {len(known - numbers)}")
+        from bench.launch.executors.slurm import Slurm
         from bench.launch.queue import look
 
         os.environ.update(self.cluster.environment)
         # A job that came too late finds nothing left to do, and takes seconds to end; and accounting that was
         # away hears late of what has ended. Whoever is alive for longer than that is one that bench made up.
         until = time.monotonic() + ENDING
-        while (alive := look(self.results / "chaos" / "jobs").alive) and time.monotonic() < until:
+        while (alive := look(self.results / "chaos" / "jobs", Slurm()).alive) and time.monotonic() < until:
             time.sleep(1)
         for job in alive:
             print(f"still alive: job {job.id}, {job.state} {job.reason}".rstrip())
