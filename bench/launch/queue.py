@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from bench.launch.logs import log_of, tail
 from bench.launch.submission import SubmissionFolder, read_all
 from bench.results import RunFolder
 from bench.suite import Suite
+
+NOTE_SECONDS = 10.0  # that another launcher is waited for, to note what was cancelled
 
 
 @dataclass
@@ -162,12 +165,20 @@ def cancel(suite: Suite, results: Path, executor: Executor, ids: Sequence[str]) 
     Raises:
         Trouble: the executor failed.
     """
-    with only_launcher(results / suite.name, lambda: None, lambda said: None):
-        seen = look(results / suite.name / "jobs", executor)
-        executor.cancel(ids)
-        for folder in seen.folders:
-            waiting = {name for name in folder.content.ids if seen.jobs[name].state == "PENDING"} & {*ids}
-            ended = {name: replace(seen.jobs[name], state="CANCELLED", ended=time.time()) for name in waiting}
-            if ended:
+    jobs = results / suite.name / "jobs"
+    seen = look(jobs, executor).jobs
+    executor.cancel(ids)
+    waiting = {name: seen[name] for name in ids if seen[name].state == "PENDING"}
+    ends = {name: replace(job, state="CANCELLED", ended=time.time()) for name, job in waiting.items()}
+    deadline = time.monotonic() + NOTE_SECONDS
+
+    def give_up() -> None:
+        if time.monotonic() > deadline:
+            raise TimeoutError
+
+    # Who trains here as well holds the lock until the end.
+    with contextlib.suppress(TimeoutError), only_launcher(jobs.parent, give_up, lambda said: None):
+        for folder in read_all(jobs):
+            if ended := {name: ends[name] for name in folder.content.ids if name in ends}:
                 folder.content.ends |= ended
                 folder.write()

@@ -18,6 +18,7 @@ from bench.launch.cluster import _leave, train_there
 from bench.launch.ended import Ended
 from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits
 from bench.launch.executors.slurm import Slurm, _is_held_back
+from bench.launch.lock import only_launcher
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
@@ -426,6 +427,18 @@ def test_whoever_cancels_notes_it_of_what_waits(submitter: Submitter) -> None:
     assert executor.cancelled == ["7_0", "7_1"]
     [folder] = read_all(submitter.cluster.jobs)
     assert {name: job.state for name, job in folder.content.ends.items()} == {"7_0": "CANCELLED"}
+
+
+def test_whoever_cancels_does_not_wait_for_one_that_trains_here(
+    submitter: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.launch.queue.NOTE_SECONDS", 0.0)
+    seen(submitter, Job("7", "PENDING"))
+    suite, results, executor = submitter.cluster.suite, submitter.cluster.results, fake(submitter)
+    with only_launcher(results / suite.name, lambda: None, lambda said: None):
+        cancel(suite, results, executor, ["7"])
+    assert executor.cancelled == ["7"]
+    assert read_all(submitter.cluster.jobs)[0].content.ends == {}
 
 
 def failed_on(*nodes: str) -> list[Job]:
