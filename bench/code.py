@@ -63,6 +63,15 @@ def digest(module: str) -> str:
     modules = own_modules(module)
     if module not in modules:
         return text_digest(module)
+    return digest_of(modules)
+
+
+def digest_of(modules: Mapping[str, Module]) -> str:
+    """The same of modules that have been found, or kept.
+
+    Raises:
+        SyntaxError: one of them is no Python.
+    """
     return _short("".join(f"{name} {does}\n" for name, does in sorted(meanings(modules).items())).encode())
 
 

@@ -8,8 +8,11 @@ import io
 import json
 import math
 import os
+import pwd
+import stat
 import struct
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 
 class Damaged(Exception):
     """A file of a run folder that is not what was written. Such a run does not count."""
+
+
+class NoFile(OSError):
+    """Where a file should be there is a folder, a pipe, a device, or a link that leads to itself."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -84,18 +91,73 @@ def exists(path: str) -> bool:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
     return True
 
 
 def read(path: str) -> bytes:
-    """All of a file."""
-    with open(path, "rb", buffering=0) as file:
+    """All of a file. Raises NoFile (and as open does)."""
+    with open(path, "rb", buffering=0, opener=opened) as file:
         return file.readall()
+
+
+def opened(path: str, flags: int) -> int:
+    """A file that is one. Who reads what others put there must not wait for a pipe, or read a device."""
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+            raise NoFile(error.errno, error.strerror, path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NoFile(errno.EINVAL, "it is no file", path)
+    return descriptor
+
+
+def parse(content: bytes) -> Any:
+    """Plain data from JSON that anybody may have written.
+
+    Raises:
+        ValueError: it is none, or goes deeper than anything that is written here.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it goes too deep") from None
+
+
+def strangers(places: Iterable[Path]) -> list[str]:
+    """Of files and folders from which code is about to run, those that are not ours alone to write, in words.
+
+    Root is no stranger, and neither is the group: who shares a folder with one has chosen so.
+    """
+    said = []
+    for place in dict.fromkeys(places):
+        try:
+            found = os.stat(place)
+        except OSError:
+            continue  # nothing runs from there
+        if found.st_uid not in (os.getuid(), 0):
+            said.append(f"{place} belongs to {_user(found.st_uid)}: code from there runs in your name")
+        elif found.st_mode & stat.S_IWOTH:
+            said.append(f"{place} can be written by everybody here: code from there runs in your name")
+    return said
+
+
+def _user(number: int) -> str:
+    try:
+        return f"user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"user {number}"
 
 
 def read_part(path: str, start: int, size: int) -> bytes:
     """So many bytes of a file from ``start`` on, or as many as there are."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = opened(path, os.O_RDONLY)
     try:
         content = os.pread(descriptor, size, start)
         # One call need not give all that there is, and gives no more than 2 GiB.

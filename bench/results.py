@@ -28,17 +28,29 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from bench.choices import explain
 from bench.disk import Damaged as Damaged  # of a run folder, to whoever reads one
-from bench.disk import exists, read, read_members, read_part, token, write_atomically, write_json
+from bench.disk import (
+    NoFile,
+    exists,
+    opened,
+    parse,
+    read,
+    read_members,
+    read_part,
+    token,
+    write_atomically,
+    write_json,
+)
 from bench.metrics import Measured, Metric, MetricError
 from bench.predictions import NotKept, Predictions, pack, unpack, unpack_old
 from bench.progress import watched
@@ -49,6 +61,11 @@ from bench.suite import Cell
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+
+LATEST = 1e11
+UnixTime = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
+"""Seconds that every calendar can tell; other numbers are no times, whoever wrote them."""
 
 
 class Score(BaseModel):
@@ -63,6 +80,8 @@ class Score(BaseModel):
 class Reliability(BaseModel):
     """Test images by the confidence of their prediction: equally wide bins from 0 to 1, one number a bin."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     count: list[int]
     confidence: list[float | None]
     """Mean probability of the predicted class; None in an empty bin."""
@@ -72,10 +91,12 @@ class Reliability(BaseModel):
 class Result(BaseModel):
     """What a finished run says. Losses and scores are means over the test images."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     run_id: str
-    correct: int
+    correct: NonNegativeInt
     """Test images classified correctly at the epoch that counts."""
-    total: int
+    total: PositiveInt
     epoch: int
     """The epoch that counts (from 1), as the suite's `selection` chose it."""
     nll: float
@@ -88,8 +109,7 @@ class Result(BaseModel):
     images_per_second: float
     seconds: float
     """Wall-clock seconds of training and evaluation, over all attempts."""
-    finished: float
-    """Unix time."""
+    finished: UnixTime
     predictions_sha256: str
     """Of what accuracy needs of the predictions: the beginning of their file, or an old one whole."""
     predictions_bytes: int | None = None
@@ -118,7 +138,35 @@ class Failure(BaseModel):
     run_id: str
     reason: str
     trace: str = ""
-    time: float
+    time: UnixTime
+
+
+class _Git(BaseModel):
+    """What is looked at of the commit that an attempt in ``run.json`` names."""
+
+    commit: str = ""
+    dirty: bool = False
+
+
+class _Attempt(BaseModel):
+    """And of the attempt."""
+
+    started: UnixTime = 0.0
+    job: str = ""
+    outcome: str = ""
+    git: _Git | None = None
+    host: str = ""
+    device: str = ""
+    torch: str = ""
+    python: str = ""
+    bench: str = ""
+
+
+class _Info(BaseModel):
+    """And of the file itself."""
+
+    attempts: list[_Attempt] = []
+    forgotten: UnixTime = 0.0
 
 
 class RunFolder:
@@ -164,6 +212,8 @@ class RunFolder:
             content = read(self.file("result.json"))
         except FileNotFoundError:
             return None
+        except NoFile as error:
+            raise Damaged(f"{error.filename}: {error.strerror}") from None
         try:
             result = Result.model_validate_json(content)
         except ValidationError as error:
@@ -218,22 +268,22 @@ class RunFolder:
             return Failure.model_validate_json(read(self.file("failure.json")))
         except FileNotFoundError:
             return None
-        except ValidationError:
+        except (NoFile, ValidationError):
             return Failure(run_id=self.run_id, reason="failure.json is damaged", time=0.0)
 
     def metrics(self) -> list[dict[str, Any]]:
         """One mapping an epoch, up to the first line that is damaged or still being written."""
         try:
             lines = read(self.file("metrics.jsonl")).splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NoFile):
             return []
         epochs: list[dict[str, Any]] = []
         for line in lines:
             try:
-                epoch = json.loads(line)
+                epoch = parse(line)
             except ValueError:  # not JSON, or not even text
                 break
-            if not isinstance(epoch, dict):
+            if not _is_epoch(epoch):
                 break
             epochs.append(epoch)
         return epochs
@@ -241,19 +291,20 @@ class RunFolder:
     def info(self) -> dict[str, Any]:
         """``run.json``: the description and its attempts; empty where there is none (or it is damaged)."""
         try:
-            content = json.loads(read(self.file("run.json")))
-        except (FileNotFoundError, ValueError):
+            content: dict[str, Any] = parse(read(self.file("run.json")))
+            _Info.model_validate(content, strict=True)
+        except (FileNotFoundError, NoFile, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}
+        return content
 
     @property
     def claimed(self) -> bool:
         """Whether a process is training this run right now."""
         try:
-            with open(self.file(".claim"), "rb") as file:
+            with open(self.file(".claim"), "rb", opener=opened) as file:
                 # A shared lock for a moment: it can be had if, and only if, nobody holds the claim.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NoFile):
             return False
         except OSError:
             return True
@@ -294,8 +345,9 @@ class RunFolder:
     def end_attempt(self, outcome: str) -> None:
         """Note in ``run.json`` why the attempt under way ended without a result, where that is no failure."""
         info = self.info()
-        info["attempts"][-1]["outcome"] = outcome
-        write_json(self.path / "run.json", info)
+        if info.get("attempts"):  # else it was damaged meanwhile
+            info["attempts"][-1]["outcome"] = outcome
+            write_json(self.path / "run.json", info)
 
     def write_metrics(self, epochs: Iterable[Mapping[str, Any]]) -> None:
         """Replace ``metrics.jsonl``: what a resumed run starts with."""
@@ -331,7 +383,7 @@ class RunFolder:
         # One killed while it wrote a file atomically left that file's temporary. That of failure.json may be
         # about to be moved into place, as whoever launches runs writes that file, too.
         for temporary in self.path.glob(".*.*"):
-            if not temporary.name.startswith(".failure.json."):
+            if _TEMPORARY.fullmatch(temporary.name) and not temporary.name.startswith(".failure.json."):
                 temporary.unlink(missing_ok=True)
 
     def fail(self, reason: str, trace: str = "") -> None:
@@ -453,6 +505,8 @@ def _checked(path: str, digest: str, start: int = 0, end: int | None = None) -> 
         content = read(path) if end is None else read_part(path, start, end - start)
     except FileNotFoundError:
         raise Damaged(f"{path}: it is missing") from None
+    except NoFile as error:
+        raise Damaged(f"{path}: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != digest:
         raise Damaged(f"{path}: its content is not what the run wrote")
     return content
@@ -476,6 +530,20 @@ def _trained_on(attempts: Iterable[Mapping[str, Any]]) -> str:
         [str(attempt[name]) for name in ("device", "instructions") if name in attempt] for attempt in attempts
     ]
     return " and ".join(dict.fromkeys(", ".join(words) for words in known if words))
+
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")
+"""What :func:`bench.disk.write_atomically` calls a file that is not in place yet."""
+
+
+def _is_epoch(value: Any) -> bool:
+    """Whether it is the line of an epoch: numbers by name, with a count and a time that can be some."""
+    if not isinstance(value, dict) or type(value.get("epoch")) is not int:
+        return False
+    numbers: list[float] = [number for number in value.values() if type(number) in (int, float)]
+    if len(numbers) < len(value) or not all(-(LATEST**3) < number < LATEST**3 for number in numbers):
+        return False
+    return bool(0 < value["epoch"] < 2**31 and 0 <= value.get("time", 0) <= LATEST)
 
 
 def _line(epoch: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import code
 from bench.choices import Choice, ForeignOptions
-from bench.disk import exists, read, write_atomically
+from bench.disk import NoFile, exists, parse, read, write_atomically
 from bench.errors import BenchError
 from bench.results import RunFolder
 from bench.run import Run, canonical
@@ -102,10 +102,35 @@ def unseen(suite: Suite) -> Iterator[list[str]]:
 
 
 def use(results: Path, sources: Sources) -> None:
-    """From now on this process imports these versions, where they are kept."""
+    """From now on this process imports these versions, where they are kept.
+
+    Raises:
+        BenchError: what is kept is not the code of that digest. It is not run.
+    """
     for module, digest in sources.items():
         if (version := _read(results, module, digest)) is not None and version.modules:
+            if not _is_whole(version):
+                raise BenchError(
+                    f"{_file(results, module, digest)}: its code is not what was kept; move it away, and "
+                    "`bench run` keeps what there is now"
+                )
             sys.meta_path.insert(0, code.Snapshot(version.modules))
+
+
+def _is_whole(version: Version) -> bool:
+    """Whether its code has its digest, with the compiled modules of today, as none are kept."""
+    with contextlib.suppress(OSError, SyntaxError):
+        if code.digest_of(version.modules) == version.digest:
+            return True
+        now = code.own_modules(version.module)
+        compiled = {name: found for name, found in now.items() if not found.is_source}
+        return code.digest_of({**compiled, **version.modules}) == version.digest
+    return False
+
+
+def files(results: Path, sources: Sources) -> list[Path]:
+    """Where these versions are kept."""
+    return [_file(results, module, digest) for module, digest in sources.items()]
 
 
 def of_runs(runs: Iterable[Run]) -> Sources:
@@ -298,7 +323,10 @@ def _sources_in(description: Mapping[str, Any]) -> dict[str, str]:
 
 def _foreign(description: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for part in description.values():
-        if isinstance(part, dict) and ":" in part.get("name", "") and "source" in part:
+        if not isinstance(part, dict):
+            continue
+        name, source = part.get("name"), part.get("source")
+        if isinstance(name, str) and ":" in name and isinstance(source, str):
             yield part
 
 
@@ -325,14 +353,14 @@ def _all(results: Path, module: str) -> list[Version]:
 def _read(results: Path, module: str, digest: str) -> Version | None:
     """None where it is not kept, or the file is not what was written: then it is as if it had never been."""
     try:
-        content = json.loads(read(str(_file(results, module, digest))))
+        content = parse(read(str(_file(results, module, digest))))
         modules = {
             name: code.Module(Path(kept["file"]), kept["text"].encode("utf-8", "surrogateescape"))
             for name, kept in content["modules"].items()
         }
         text, same = str(content["text"]), [str(other) for other in content["same_as"]]
         return Version(module, digest, modules, text, same, float(content["kept"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, NoFile, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -36,7 +36,7 @@ FLOORS = [
     ["predictions"],
     ["choices", "disk", "yaml_file"],
     ["code"],
-    ["errors", "progress"],
+    ["errors", "progress", "visible"],
 ]
 LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}
 

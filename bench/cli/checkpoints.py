@@ -15,7 +15,7 @@ from bench import versions
 from bench.choices import Choice
 from bench.cli.app import WEIGHTS, app
 from bench.cli.options import Data, Device, Json, Results
-from bench.cli.shared import exit_1_if, load, print_blocks, say, watched
+from bench.cli.shared import exit_1_if, load, print_blocks, put, say, watched
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
 
@@ -147,7 +147,7 @@ def export(
     where = standing(asked, results, described) if asked is not None else None
     text = card(described, stored, weights, load_images(dataset, data).form, where)
     for path in write_export(output, weights.content, text):
-        print(path)
+        put(str(path))
 
 
 def _one_thread() -> None:

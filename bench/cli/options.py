@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from bench.cli.shared import say
 from bench.scale import Scale
+from bench.tracking.store import holds_secrets, shown
 
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite's YAML file.")]
 ScaleTo = Annotated[
@@ -25,10 +27,25 @@ Device = Annotated[
 On = Annotated[Path | None, typer.Option("--on", metavar="PROFILE", help="Cluster profile: slurm/*.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Everything = Annotated[bool, typer.Option("--all", help="Also the evidence behind each verdict.")]
+
+
+def _in_sight(context: typer.Context, uri: str | None) -> str | None:
+    """Say where a password stands on the command line, which is not ours to hide."""
+    source = context.get_parameter_source("tracking_uri")
+    if uri is not None and source is not None and source.name == "COMMANDLINE" and holds_secrets(uri):
+        say(
+            f"--tracking-uri {shown(uri)}: everybody on this machine can read the whole of it in the list of "
+            "processes; put it into MLFLOW_TRACKING_URI, or the password into ~/.pgpass or ~/.netrc"
+        )
+    return uri
+
+
 TrackingUri = Annotated[
     str | None,
     typer.Option(
-        envvar="MLFLOW_TRACKING_URI", help="MLflow store. Default: mlflow.db in the results folder."
+        envvar="MLFLOW_TRACKING_URI",
+        callback=_in_sight,
+        help="MLflow store. Default: mlflow.db in the results folder.",
     ),
 ]
 Column = Annotated[str | None, typer.Option(metavar="NAME", help="Default: guessed.", show_default=False)]

@@ -12,7 +12,7 @@ import typer
 
 from bench.cli.app import MLFLOW, REPORT, app
 from bench.cli.options import Column, Everything, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
-from bench.cli.shared import exit_1_if, load, look, note_of, print_blocks, say, write_report
+from bench.cli.shared import exit_1_if, load, look, note_of, print_blocks, put, say, write_report
 from bench.design import as_it_stands
 from bench.errors import BenchError
 from bench.home import take
@@ -198,7 +198,7 @@ def track(
         mirror.attach_report(written, note_of(made))
     counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
     waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())
-    print(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")
+    put(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")
 
 
 @app.command(rich_help_panel=MLFLOW)

@@ -14,10 +14,12 @@ from pydantic import BaseModel
 from bench import home
 from bench import suite as suites
 from bench.design import as_it_stands
+from bench.disk import strangers
 from bench.launch.preflight import check_names
 from bench.scale import Scale, tiny
 from bench.suite import Suite
 from bench.versions import as_counted, unseen
+from bench.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from bench.launch.status import Status
@@ -44,7 +46,10 @@ def load(
     Raises:
         BenchError: the suite does not hold, or its folder is that of another suite.
     """
-    sys.path[:0] = search_path(path)
+    places = search_path(path)
+    for remark in strangers(map(Path, places)):
+        say(remark)
+    sys.path[:0] = places
     asked = suites.load(path, seeds)
     if scale == "tiny":
         asked = tiny(asked, seeds)
@@ -175,18 +180,26 @@ def print_blocks(document: BaseModel, blocks: Iterable[Block], as_json: bool) ->
     from bench.reports.render.terminal import show
 
     if as_json:
-        return print(document.model_dump_json(indent=1))
+        return print_document(document, "", as_json)
     show(blocks)
 
 
 def print_document(document: BaseModel, text: str, as_json: bool) -> None:
     """One JSON document, or the text for a person."""
-    print(document.model_dump_json(indent=1) if as_json else text)
+    if as_json:
+        print(visible_json(document.model_dump_json(indent=1)))
+    else:
+        put(text)
+
+
+def put(text: str) -> None:
+    """What was asked for, on standard output."""
+    print(visible(text), flush=True)
 
 
 def say(message: str) -> None:
     """Tell a person, on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    print(visible(message), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

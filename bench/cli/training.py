@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -31,6 +30,7 @@ from bench.cli.shared import (
     note_of,
     print_blocks,
     print_document,
+    put,
     say,
     search_path,
     write_report,
@@ -190,7 +190,7 @@ def plan(
 
     asked = load(suite, results, seeds, scale)
     if resolved:
-        print(resolved_text(asked))
+        put(resolved_text(asked))
         return
     made = make_plan(asked, results, workers, device)
     if on is not None:
@@ -212,12 +212,13 @@ def status(
     """How a suite stands: done, running, waiting, failed and why. Changes nothing."""
     from bench.launch.status import status as look
     from bench.launch.text import status_text
+    from bench.reports.render.terminal import clear
 
     asked = load(suite, results, seeds, scale, names=False)
     found = look(as_it_stands(asked, results), results)
     while watch and found.runs.waiting + found.runs.running:
-        clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
-        print(clear + status_text(found), flush=True)
+        clear()
+        put(status_text(found))
         time.sleep(5)
         found = look(as_it_stands(asked, results), results)
     print_document(found, status_text(found), as_json)
@@ -241,7 +242,7 @@ def logs(
 
     path, text = end_of_log(load(suite, results, scale=scale, names=False), results, run, lines)
     say(str(path))
-    print(text)
+    put(text)
 
 
 @app.command(rich_help_panel=FOLLOW)

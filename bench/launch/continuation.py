@@ -21,7 +21,7 @@ from bench.launch.executors.slurm import Slurm
 from bench.launch.lock import only_launcher
 from bench.launch.preflight import set_aside_damaged, unfinished
 from bench.launch.profile import load_profile
-from bench.launch.submission import Continuation, Submission
+from bench.launch.submission import Continuation, SubmissionFolder
 from bench.launch.submitter import Cluster, Submitter
 from bench.scale import tiny
 from bench.suite import load
@@ -37,8 +37,12 @@ class Continue:
 
     def __call__(self) -> None:
         """Add seeds. Says in a file that it has ended, and why that could not be, if it could not."""
-        content = Submission.model_validate_json((self.folder / "submission.json").read_bytes())
-        assert content.continuation is not None
+        folder = SubmissionFolder.read(self.folder)
+        content = folder.content
+        if content.continuation is None:
+            sys.exit(folder.damage or f"{self.folder / 'submission.json'}: continuation: is missing")
+        for remark in content.continuation.strangers(self.folder / "submission.json"):
+            print(remark, file=sys.stderr, flush=True)
         sys.path[:0] = content.continuation.search_path
         versions.use(content.continuation.results, content.continuation.code)
         message = None

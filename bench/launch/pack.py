@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import platform
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
 
 from bench import __version__, versions
-from bench.disk import write_atomically
+from bench.choices import explain
+from bench.disk import read, strangers, write_atomically
+from bench.errors import BenchError
 from bench.run import Run, canonical
 
 
@@ -30,8 +33,11 @@ def _to_plain(runs: Sequence[Run]) -> dict[str, Any]:
 def _from_plain(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
-    texts = [canonical(description) for description in value["descriptions"]]
-    return [Run(texts[number], seed) for number, seed in value["runs"]]
+    try:
+        texts = [canonical({**description}) for description in value["descriptions"]]
+        return [Run(texts[number], operator.index(seed)) for number, seed in value["runs"]]
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
 class Pack(BaseModel):
@@ -73,10 +79,24 @@ class Pack(BaseModel):
         sys.path[:0] = [folder for folder in self.search_path if folder not in sys.path]
         versions.use(self.results, versions.of_runs(self.runs))
 
+    def strangers(self, path: Path) -> list[str]:
+        """What :meth:`find_modules` finds that others may have written, the pack itself at ``path`` too."""
+        kept = versions.files(self.results, versions.of_runs(self.runs))
+        return strangers([path, *map(Path, self.search_path), *kept])
+
     @classmethod
     def read(cls, path: Path) -> Pack:
-        """The pack that :meth:`write` wrote."""
-        return cls.model_validate_json(path.read_bytes())
+        """The pack that :meth:`write` wrote.
+
+        Raises:
+            BenchError: it cannot be read, or is something else.
+        """
+        try:
+            return cls.model_validate_json(read(str(path)))
+        except ValidationError as error:
+            raise BenchError(f"{path}: {explain(error)[0]}") from None
+        except OSError as error:
+            raise BenchError(f"{path}: {error.strerror}") from None
 
 
 def installed_versions() -> dict[str, str]:

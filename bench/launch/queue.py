@@ -34,6 +34,11 @@ class Look:
     """For each job that said within seconds that it could not do its work, its node."""
 
     @property
+    def damage(self) -> list[str]:
+        """What is wrong with files of submissions, in words."""
+        return [folder.damage for folder in self.folders if folder.damage]
+
+    @property
     def alive(self) -> list[Job]:
         """Jobs that run, wait, or may do so."""
         return [job for job in self.jobs.values() if job.alive]

@@ -155,6 +155,7 @@ def status(suite: Suite, results: Path, executor: Executor = SLURM) -> Status:
 def _add_jobs(status: Status, suite: Suite, results: Path, executor: Executor) -> None:
     """What Slurm says, where anything was ever submitted to it."""
     seen = look(results / suite.name / "jobs", executor)
+    status.remarks += seen.damage
     if not seen.jobs:
         return
     missing = {run.id for run in unfinished(suite.runs(), results)}

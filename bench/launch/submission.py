@@ -7,18 +7,23 @@ Beside it lie the packs, one a job, and what submitit writes: pickles, logs and 
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from bench.choices import load_callable
-from bench.disk import write_atomically
+from bench import versions
+from bench.choices import explain, load_callable
+from bench.disk import read, strangers, write_atomically
+from bench.errors import BenchError
 from bench.launch.ended import Ended
 from bench.launch.executors import Executor, Job, Request, ids_of
 from bench.launch.pack import Pack
+from bench.results import UnixTime
 from bench.scale import Scale
 
 WORK, ADD_SEEDS = "bench.launch.worker:Worker", "bench.launch.continuation:Continue"
@@ -36,9 +41,14 @@ class Continuation(BaseModel):
     search_path: list[str]
     code: dict[str, str] = {}
     """Digests of the user's own modules: what is added is trained with the code that was submitted."""
-    since: float
-    """Unix time at which a person last asked for this suite: what was cancelled later stays cancelled."""
+    since: UnixTime
+    """At which a person last asked for this suite: what was cancelled later stays cancelled."""
     keep_weights: bool = False
+
+    def strangers(self, path: Path) -> list[str]:
+        """What that job imports and others may have written, and the file at ``path`` that tells it so."""
+        kept = versions.files(self.results, self.code)
+        return strangers([path, *map(Path, self.search_path), *kept])
 
 
 class Submission(BaseModel):
@@ -46,8 +56,8 @@ class Submission(BaseModel):
 
     name: str
     """Of the Slurm job: unique."""
-    created: float
-    """Unix time of the intent."""
+    created: UnixTime
+    """When it was intended."""
     parallel: int
     """Most jobs of the array that run at once."""
     runs: list[list[str]]
@@ -56,7 +66,7 @@ class Submission(BaseModel):
     """Of each job."""
     tasks: int | None = None
     """Processes of each job that train side by side; None: measured there."""
-    job: str | None = None
+    job: Annotated[str, Field(pattern=r"^[0-9]+$")] | None = None
     """Slurm's number; None: not known yet, or never submitted."""
     void: bool = False
     """Slurm has no job of this name: it was never submitted."""
@@ -78,11 +88,50 @@ class Submission(BaseModel):
 
 
 class SubmissionFolder:
-    """One submission on disk."""
+    """One submission on disk.
 
-    def __init__(self, path: Path, content: Submission) -> None:
+    Args:
+        damage: what is wrong with ``submission.json``; what it held is then taken from what lies beside it.
+        unknown: nor can that be read, so that nobody knows which runs its jobs train.
+    """
+
+    def __init__(self, path: Path, content: Submission, damage: str = "", *, unknown: bool = False) -> None:
         self.path = path
         self.content = content
+        self.damage = damage
+        self.unknown = unknown
+
+    @classmethod
+    def read(cls, path: Path) -> SubmissionFolder:
+        """The submission in a folder, or what can be known of it.
+
+        Without a file that can be read it is an intent again: its packs are the truth of its runs, and its
+        name, which the folder's tells, finds its jobs.
+        """
+        try:
+            return cls(path, Submission.model_validate_json(read(str(path / "submission.json"))))
+        except ValidationError as error:
+            damage = f"{path / 'submission.json'}: {explain(error)[0]}"
+        except OSError as error:
+            damage = f"{path / 'submission.json'}: {error.strerror}"
+        stamp, _, token = path.name.rpartition("-")
+        created = 0.0
+        with contextlib.suppress(ValueError):
+            created = time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%S"))
+        content = Submission(
+            name=f"bench-{path.parent.parent.name}-{token}", created=created, parallel=0, runs=[], gpus=0
+        )
+        try:
+            count = len([*path.glob("pack-*.json")])
+            packs = [Pack.read(path / f"pack-{number}.json") for number in range(count)]
+        except BenchError as error:
+            return cls(path, content, f"{damage}; {error}: nobody can tell what its jobs train", unknown=True)
+        if not packs:  # of the job that adds seeds, which says itself that it cannot: another one can
+            content.void = True
+            return cls(path, content, f"{damage}: no job is known by it")
+        content.runs, content.parallel = [pack.run_ids for pack in packs], len(packs)
+        content.gpus = int(packs[0].device == "cuda")
+        return cls(path, content, f"{damage}: taken for an intent, whose runs are those of its packs")
 
     @classmethod
     def intend(
@@ -155,6 +204,7 @@ class SubmissionFolder:
         made.job = executor.find(self.path, self.workers, made.name, made.created, made.cluster)
         self.content.void = self.content.job is None
         self.write()
+        self.damage = ""
         return not self.content.void
 
     def message(self, job: str) -> str | None:
@@ -164,13 +214,7 @@ class SubmissionFolder:
 
 
 def read_all(jobs: Path) -> list[SubmissionFolder]:
-    """Every submission of a suite, oldest first. Folders without one were written by local launchers."""
-    found = []
-    for path in sorted(jobs.glob("*/submission.json")):
-        try:
-            found.append(
-                SubmissionFolder(path.parent.absolute(), Submission.model_validate_json(path.read_bytes()))
-            )
-        except (ValidationError, OSError):
-            continue
-    return found
+    """Every submission of a suite, oldest first. Folders that are none were written by local launchers."""
+    parts = ("submission.json", "pack-0.json")
+    paths = {path.parent.absolute() for part in parts for path in jobs.glob(f"*/{part}")}
+    return [SubmissionFolder.read(path) for path in sorted(paths)]

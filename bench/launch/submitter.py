@@ -131,6 +131,13 @@ class Submitter:
     def _adopt(self) -> None:
         """Find the jobs of intents whose launcher died before it noted their number."""
         for folder in read_all(self.cluster.jobs):
+            if folder.unknown:
+                raise BenchError(
+                    f"{folder.damage}; nothing is submitted beside them: put the files back, or end the jobs "
+                    f"(scancel --name={folder.content.name}) and move {folder.path} away"
+                )
+            if folder.damage:
+                self.cluster.say(folder.damage)
             if folder.content.job is None and not folder.content.void:
                 try:
                     found = folder.adopt(self.cluster.executor)

@@ -12,6 +12,7 @@ from bench.launch.plan import Added, Plan
 from bench.launch.status import CellStatus, Status
 from bench.preregistration import Stated, date
 from bench.suite import Suite
+from bench.visible import flat
 
 _MOST_JOBS = 20  # that are listed one by one
 _STATES = ("planned", "done", "running", "waiting", "failed", "damaged")
@@ -19,11 +20,13 @@ _STATES = ("planned", "done", "running", "waiting", "failed", "damaged")
 
 def status_text(status: Status) -> str:
     """One line a cell, then why runs failed."""
-    lines = [status.question, "", *_cell_table(status.cells)]
+    lines = [flat(status.question), "", *_cell_table(status.cells)]
     for problem in status.problems:
         cell = f"{problem.dataset} × {problem.model} × {problem.loss}"
-        lines.append(f"{problem.state}: {cell}, seed {problem.seed} (run {problem.run_id}): {problem.reason}")
-    return "\n".join([*lines, *status.remarks, *_job_lines(status)])
+        lines.append(
+            flat(f"{problem.state}: {cell}, seed {problem.seed} (run {problem.run_id}): {problem.reason}")
+        )
+    return "\n".join([*lines, *map(flat, status.remarks), *_job_lines(status)])
 
 
 def _job_lines(status: Status) -> list[str]:
@@ -39,7 +42,7 @@ def _job_lines(status: Status) -> list[str]:
         why = f": {job.why}" if job.why else ""
         node = f" on {job.node}" if job.node and job.node not in job.why else ""
         done = f", {job.done} of {job.runs} runs done" if job.runs else ""
-        lines.append(f"  {job.id} {job.state.lower()}{node}{done}{why}")
+        lines.append("  " + flat(f"{job.id} {job.state.lower()}{node}{done}{why}"))
     if len(status.jobs) > _MOST_JOBS:
         lines.append(f"  … and {len(status.jobs) - _MOST_JOBS} more (--json lists all)")
     usage = status.usage
@@ -64,7 +67,7 @@ def plan_text(plan: Plan) -> str:
     todo = (
         f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
     )
-    lines = [plan.question, "", *_cell_table(plan.cells), *plan.remarks]
+    lines = [flat(plan.question), "", *_cell_table(plan.cells), *map(flat, plan.remarks)]
     if plan.added is not None:
         lines += _added_lines(plan.added, plan.runs.planned)
     if (jobs := plan.jobs) is None:
@@ -117,7 +120,7 @@ def frozen_text(stated: Stated, suite: Suite, results: Path) -> str:
         commit = f"at commit {git['commit']}{', with uncommitted changes' if git['dirty'] else ''}"
     return "\n".join(
         [
-            stated.judged["question"],
+            flat(stated.judged["question"]),
             "",
             f"stated: {date(stated.time)} by bench {'freeze' if stated.frozen else 'run'}, {commit}",
             f"finished by then: {stated.finished} of {stated.planned} runs",
@@ -142,7 +145,10 @@ def resolved_text(suite: Suite) -> str:
 
 def _cell_table(cells: Sequence[CellStatus]) -> list[str]:
     header = ("dataset", "model", "loss", *_STATES)
-    rows = [(c.dataset, c.model, c.loss, *(str(getattr(c, state)) for state in _STATES)) for c in cells]
+    rows = [
+        (*map(flat, (c.dataset, c.model, c.loss)), *(str(getattr(c, state)) for state in _STATES))
+        for c in cells
+    ]
     widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
     lines = []
     for row in (header, *rows):

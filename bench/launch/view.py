@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from bench.results import RunFolder
 from bench.suite import Suite
+from bench.visible import visible
 
 LINE_SECONDS = 10.0  # between lines where there is no terminal
 MOST_LOOKING = 0.05  # share of the time that may go into looking at run folders, however many there are
@@ -68,7 +69,7 @@ class View:
 
     def say(self, message: str) -> None:
         """One line for the person, above the live view."""
-        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(visible(message), highlight=False, markup=False, soft_wrap=True)
 
     def _look(self) -> None:
         began = time.monotonic()

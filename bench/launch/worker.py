@@ -55,7 +55,12 @@ class Worker:
         Says in a file beside the pack that it has ended, and why this machine cannot go on, if it cannot.
         """
         stop = StopFlag()
-        pack = Pack.read(self.pack)
+        try:
+            pack = Pack.read(self.pack)
+        except BenchError as error:  # which job this is stands there as well
+            sys.exit(str(error))
+        for remark in pack.strangers(self.pack):
+            _say(remark)
         job = job_id(pack)
         Ended.forget(self.pack.parent, job)
         message, finished = None, True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from bench.statistics.verdicts import Interval
+from bench.visible import flat
 
 if TYPE_CHECKING:
     from bench.comparisons.comparison import Metric
@@ -126,17 +126,8 @@ def some(words: Sequence[object], most: int = 10, between: str = ", ") -> str:
 
 # ------------------------------------------------------------------------------------------------- names
 
-_REVERSING = {*"\u061c\u200e\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 _SHORTEST = 3
 """Letters without which names cannot be told apart."""
-
-
-def flat(text: str) -> str:
-    """Text from outside as one line. What would steer a terminal or reverse the line is spelled out."""
-    return "".join(
-        f"<U+{ord(c):04X}>" if unicodedata.category(c) in ("Cc", "Cs") or c in _REVERSING else c
-        for c in " ".join(text.split())
-    )
 
 
 def shortened(names: Sequence[str], room: int) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.tracking.mirror import Mirror
+from bench.tracking.store import without_secrets
 
 
 class BackgroundMirror(threading.Thread):
@@ -35,7 +36,9 @@ class BackgroundMirror(threading.Thread):
             except BenchError as error:
                 self.warning = str(error)
             except Exception as error:  # a mirror must not take down what it mirrors
-                self.warning = f"MLflow: {type(error).__name__}: {error}"
+                self.warning = (
+                    f"MLflow: {type(error).__name__}: {without_secrets(str(error), self.mirror.uri)}"
+                )
             if not last:
                 self._finishing.wait(self._seconds)
 

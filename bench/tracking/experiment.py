@@ -39,7 +39,7 @@ def read_experiment(source: str, uri: str) -> pd.DataFrame:
             )
         runs = _runs(client, experiment.experiment_id)
     except foreign_errors() as error:
-        raise TrackingError(f"MLflow at {shown(uri)}: {reason(error)}") from error
+        raise TrackingError(f"MLflow at {shown(uri)}: {reason(error, uri)}") from error
     parents = {run.data.tags.get("mlflow.parentRunId") for run in runs}
     rows = [_row(run) for run in runs if run.info.run_id not in parents]
     if not rows:

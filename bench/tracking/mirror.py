@@ -36,6 +36,7 @@ from bench.tracking.record import (
     digest,
     has_settled,
     look_at,
+    plain,
     read_record,
     run_name,
     stamp_of,
@@ -51,7 +52,7 @@ from bench.tracking.store import (
     shown,
 )
 from bench.tracking.tables import Tables
-from bench.tracking.views import experiment_tags, page_of_run, page_of_runs, plain
+from bench.tracking.views import experiment_tags, page_of_run, page_of_runs
 
 AT_ONCE = 100  # runs that are read, and then written together
 THREADS = 4  # that talk to a server
@@ -250,7 +251,7 @@ class Mirror:
         except BaseException as error:
             self._client, self._writer = None, ""  # what was under way may be written or not: look anew
             if isinstance(error, foreign_errors()):
-                raise TrackingError(f"MLflow at {shown(self.uri)}: {reason(error)}") from error
+                raise TrackingError(f"MLflow at {shown(self.uri)}: {reason(error, self.uri)}") from error
             raise
 
     def _find_experiment(self, make: bool) -> bool:

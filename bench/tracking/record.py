@@ -16,9 +16,10 @@ from typing import Any
 
 from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
-from bench.results import Damaged, RunFolder, measure
+from bench.results import Damaged, Failure, RunFolder, measure
 from bench.run import Run
 from bench.suite import Cell
+from bench.visible import flat, visible
 
 LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME, MOST_PARAMS = 6000, 8000, 250, 100  # MLflow refuses more
 SETTLED = 2.0  # seconds: a folder that changed just now may change again under the same time stamp
@@ -144,10 +145,10 @@ def read_record(
                         scores[key_of(metric.name)] = measure(metric, folder, result).value
         elif failure := folder.failure():
             status, end, said["bench.failure"] = "FAILED", failure.time, failure.reason
-            said["mlflow.note.content"] = f"{failure.reason[:1000]}\n```\n{failure.trace[-6000:]}\n```"
+            said["mlflow.note.content"] = _note(failure)
     except Damaged as damage:
         status, said["bench.failure"] = "FAILED", f"damaged: {damage}"
-        said["mlflow.note.content"] = said["bench.failure"]
+        said["mlflow.note.content"] = plain(said["bench.failure"])
     if not attempts and status == "RUNNING":
         return None
 
@@ -218,8 +219,20 @@ def key_of(name: str) -> str:
 
 
 def _clean(value: object) -> str:
-    """Text that every database takes: no NUL, and nothing that is not Unicode."""
-    return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    """Text that every database takes, and that steers nothing: no NUL, and nothing that is not Unicode."""
+    return visible(str(value))
+
+
+def plain(text: str) -> str:
+    """Text as Markdown that shows it as it is."""
+    escaped = re.sub(r"[\\`*_{}\[\]()#+.!~|>-]", r"\\\g<0>", flat(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _note(failure: Failure) -> str:
+    """What MLflow's page of a failed run says, as Markdown. A trace may hold what ends its block."""
+    trace = failure.trace[-6000:].replace("```", "` ` `")
+    return f"{plain(failure.reason[:1000])}\n```\n{trace}\n```"
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

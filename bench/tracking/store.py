@@ -14,8 +14,9 @@ import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from bench.disk import token
 from bench.errors import BenchError
 
 LOCK = ".mlflow.lock"
@@ -34,7 +35,8 @@ def default_uri(results: Path) -> str:
 def ui_command(results: Path, uri: str, port: int) -> list[str]:
     """The command that serves MLflow's own UI of the store, to this machine only.
 
-    It is to inherit this process's environment, where telemetry and MLflow's own job queue are now off.
+    It is to inherit this process's environment, which now names the store, and where telemetry and MLflow's
+    own job queue are off.
 
     Raises:
         BenchError: the store is a server, which has its own UI, or nothing has been mirrored yet.
@@ -42,11 +44,12 @@ def ui_command(results: Path, uri: str, port: int) -> list[str]:
     if is_server(uri):
         raise BenchError(f"{shown(uri)} is an MLflow server: open that address in a browser")
     file = sqlite_file(uri)
-    if file is not None and not file.exists():
+    if file is not None and not _is_there(file):
         raise BenchError(f"{file}: nothing has been mirrored yet; run bench track SUITE first")
     set_environment()
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight more processes
-    server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # not an argument, which everybody here could read
+    server = [sys.executable, "-m", "mlflow", "server"]
     # Our experiments say where their files are. This is for others, which else land in the working directory.
     files = ["--artifacts-destination", (results.absolute() / "mlartifacts").as_uri()]
     return [*server, *files, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -73,14 +76,35 @@ def connect(uri: str) -> Any:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     # MLflow tries a broken file, or a database that does not answer, ten times: that takes two minutes.
     file, (host, port) = sqlite_file(uri), _address(uri)
-    if file is not None and file.exists():
+    if file is not None and _is_there(file):
         with contextlib.closing(sqlite3.connect(file, timeout=10)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
     elif host and port and not is_server(uri):
         socket.create_connection((host, port), timeout=10).close()
     if not event.contains(Engine, "connect", _do_not_wait_for_the_disk):
         event.listen(Engine, "connect", _do_not_wait_for_the_disk)
+    if file is not None and not _is_there(file):
+        _make(file)
     return mlflow.MlflowClient(uri)
+
+
+def _is_there(file: Path) -> bool:
+    """Whether there is a store: a file without content is what is left of one that was never made."""
+    return file.exists() and (file.stat().st_size > 0 or not file.is_file())
+
+
+def _make(file: Path) -> None:
+    """A new store, whole or not at all: MLflow opens none whose making was cut short."""
+    import mlflow
+
+    new = file.with_name(f".{file.name}.{token()}")
+    try:
+        mlflow.MlflowClient(f"sqlite:///{new}").search_experiments(max_results=1)
+        if not _is_there(file):
+            os.replace(new, file)
+    finally:
+        for left in (new, *file.parent.glob(f"{new.name}-*")):
+            left.unlink(missing_ok=True)
 
 
 def _address(uri: str) -> tuple[str | None, int | None]:
@@ -141,9 +165,9 @@ def foreign_errors() -> tuple[type[Exception], ...]:
     return MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError
 
 
-def reason(error: BaseException) -> str:
-    """What MLflow, or what lies below it, raised: in one line, with what to do."""
-    text = " ".join(str(error).split())
+def reason(error: BaseException, uri: str) -> str:
+    """What MLflow, or what lies below it, raised of a store: in one line, with what to do."""
+    text = without_secrets(" ".join(str(error).split()), uri)
     rebuild = "if it is only bench's mirror, move the file away and bench track SUITE makes it anew"
     if "Max retries exceeded" in text or "timed out" in text:
         return "the server does not answer; once it does, bench track SUITE catches up"
@@ -153,7 +177,7 @@ def reason(error: BaseException) -> str:
         return (
             f"{text[:200]}: install the driver of this database; for PostgreSQL pip install 'psycopg[binary]'"
         )
-    if "malformed" in text or "not a database" in text:
+    if re.search("malformed|not a database|already exists|no such (table|column)", text):
         return f"{text[:200]}; {rebuild}"
     return text[:400]
 
@@ -165,7 +189,7 @@ def sqlite_file(uri: str) -> Path | None:
 def may_hold_runs(uri: str) -> bool:
     """Whether it is worth asking: a SQLite file is there, or something else than a file is meant."""
     file = sqlite_file(uri)
-    return file is None or file.exists()
+    return file is None or _is_there(file)
 
 
 def is_server(uri: str) -> bool:
@@ -173,8 +197,30 @@ def is_server(uri: str) -> bool:
 
 
 def shown(uri: str) -> str:
-    """An address without the password in it."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+    """An address without what is secret in it: who one is, and options, which may hold a password as well.
+
+    Before the last @, whatever it is: a password may hold the characters that it should not.
+    """
+    scheme, found, rest = uri.partition("://")
+    if not found or rest.startswith("/"):  # of a file, unless there are options
+        return uri if sqlite_file(uri) else uri.partition("?")[0]
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
+def holds_secrets(uri: str) -> bool:
+    """Whether there is anything in an address that others should not read."""
+    return shown(uri) != uri
+
+
+def without_secrets(text: str, uri: str) -> str:
+    """What somebody says of a store, without what :func:`shown` leaves out, as it is or decoded."""
+    user = uri.partition("://")[2].rpartition("@")[0]
+    password = user.partition(":")[2]
+    found = [uri, password, password and user, *re.findall(r"[?&][^=]*=([^&]*)", uri)]
+    words = {word for word in (*found, *map(unquote, found)) if holds_secrets(uri) and len(word) > 2}
+    for word in sorted(words, key=len, reverse=True):
+        text = text.replace(word, shown(uri) if word == uri else "…")
+    return re.sub(r"(\w+://)[^\s/@]*@", r"\1", text)  # of any other address
 
 
 def check_store(uri: str) -> str:
@@ -184,10 +230,10 @@ def check_store(uri: str) -> str:
         TrackingError: it cannot be reached or read.
     """
     file = sqlite_file(uri)
-    if file is not None and not file.exists():
+    if file is not None and not _is_there(file):
         return f"{file} (not there yet: the first run makes it)"
     try:
         connect(uri).search_experiments(max_results=1)
     except foreign_errors() as error:
-        raise TrackingError(f"MLflow at {shown(uri)}: {reason(error)}") from error
+        raise TrackingError(f"MLflow at {shown(uri)}: {reason(error, uri)}") from error
     return shown(uri)

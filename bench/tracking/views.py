@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from bench.suite import Suite
-from bench.tracking.record import key_of
+from bench.tracking.record import key_of, plain
 
 TAG = "mlflow.sharedViewState."
 FIRST = "bench-runs"
@@ -51,12 +51,6 @@ def page_of_runs(server: str, experiment: str, view: str = FIRST) -> str:
 def page_of_run(server: str, experiment: str, run: str) -> str:
     """The address at which the UI shows one run."""
     return f"{server}/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"
-
-
-def plain(text: str) -> str:
-    """Text as Markdown that shows it as it is."""
-    escaped = re.sub(r"[\\`*_{}\[\]()#+.!~|>-]", r"\\\g<0>", " ".join(text.split()))
-    return escaped.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _saved(suite: Suite, name: str, grouped: tuple[str, ...]) -> str:

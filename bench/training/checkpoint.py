@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch.serialization import default_restore_location, safe_globals
 
-from bench.disk import write_atomically
+from bench.choices import describe
+from bench.disk import NoFile, read, write_atomically
 from bench.results import Damaged
 
 _DIGEST_BYTES = 32
@@ -40,9 +41,11 @@ def load(path: Path, device: torch.device) -> dict[str, Any] | None:
         Damaged: the file is not what was written.
     """
     try:
-        content = path.read_bytes()
+        content = read(str(path))
     except FileNotFoundError:
         return None
+    except NoFile as error:
+        raise Damaged(f"{path}: {error.strerror}") from None
     digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.sha256(payload).digest() != digest:
         raise Damaged(f"{path}: its content is not what was written")
@@ -53,8 +56,15 @@ def load(path: Path, device: torch.device) -> dict[str, Any] | None:
             return storage
         return default_restore_location(storage, str(device))  # type: ignore[no-untyped-call]
 
-    with safe_globals(_OF_NUMPY):  # here alone: published weights are read with less
-        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=place, weights_only=True)
+    try:
+        with safe_globals(_OF_NUMPY):  # here alone: published weights are read with less
+            state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=place, weights_only=True)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # somebody's own: a digest is no signature, and its reader never runs anything
+        raise Damaged(f"{path}: is no checkpoint: {str(error).partition(chr(10))[0][:100]}") from None
+    if not isinstance(state, dict):
+        raise Damaged(f"{path}: is no checkpoint: found {describe(state)}")
     return state
 
 

@@ -30,7 +30,7 @@ from bench.reports.blocks import Block, Heading, Notes, Paragraph, Table
 from bench.reports.build import report, summarise
 from bench.reports.columns import Column
 from bench.reports.document import MARKS, document
-from bench.reports.formats import flat, scale_of
+from bench.reports.formats import scale_of
 from bench.reports.html import page
 from bench.reports.html.runs import list_runs
 from bench.reports.render.markdown import markdown
@@ -40,6 +40,7 @@ from bench.results import frame
 from bench.statistics.paired import PairedT
 from bench.statistics.verdicts import Verdict, Word
 from bench.suite import Suite
+from bench.visible import flat
 
 Make = Callable[..., Suite]
 ACCURACY = Metric("accuracy", "%", True, 0.5, counted=True)

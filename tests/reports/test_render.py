@@ -21,12 +21,13 @@ from bench.launch.status import status
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, plain_table
 from bench.reports.build import report
 from bench.reports.document import document
-from bench.reports.formats import flat, shortened
+from bench.reports.formats import shortened
 from bench.reports.render import terminal
 from bench.reports.render.markdown import WIDTH, escaped, in_html, markdown
 from bench.reports.render.terminal import draw, show
 from bench.results import RunFolder
 from bench.suite import Suite
+from bench.visible import flat
 
 Make = Callable[..., Suite]
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -25,10 +26,11 @@ from markupsafe import Markup
 from bench.reports.answer import sentence
 from bench.reports.blocks import Block, Figure, Heading, Plot, Table
 from bench.reports.document import document, groups
-from bench.reports.formats import flat, scale_of
+from bench.reports.formats import scale_of
 from bench.reports.html.runs import RunList
 from bench.reports.schema import Report
 from bench.statistics.verdicts import Word
+from bench.visible import flat, visible
 
 FOLDER = Path(__file__).parent
 MOST_TOLD = 12
@@ -136,7 +138,16 @@ def _embedded(runs: RunList, report: Report) -> Markup:
         "scale": asdict(scale),
         "values": [values.get((cell["dataset"], cell["model"], cell["loss"]), {}) for cell in runs.cells],
     }
-    text = json.dumps(data, separators=(",", ":"))
+    text = json.dumps(_visible(data), separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def _visible(value: Any) -> Any:
+    """Plain data in which no text steers anything."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {_visible(key): _visible(inner) for key, inner in value.items()}
+    return [*map(_visible, value)] if isinstance(value, (list, tuple)) else value

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bench.reports.blocks import Block, Column, Document, Heading, Notes, Paragraph, Row, Table
-from bench.reports.formats import flat
+from bench.visible import flat
 
 ROWS = 36
 """Rows in one table: a page holds them, with caption and notes."""

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from rich.cells import cell_len
 
 from bench.reports.blocks import Block, Figure, Heading, Notes, Paragraph, Table
-from bench.reports.formats import flat, shortened
+from bench.reports.formats import shortened
+from bench.visible import flat
 
 WIDTH = 100
 """Characters of a line at most, as far as that can be."""

@@ -12,8 +12,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, Table
-from bench.reports.formats import flat
 from bench.reports.render.markdown import NARROW, WIDTH, markdown
+from bench.visible import flat, visible
 
 NOTES = 40
 """Remarks that are shown; all of them are in ``report.md``."""
@@ -33,7 +33,7 @@ def show(blocks: Iterable[Block]) -> None:
     if sys.stdout.isatty():
         draw(blocks, Console(highlight=False))
     else:
-        print(markdown(blocks), end="", flush=True)
+        print(visible(markdown(blocks)), end="", flush=True)
 
 
 def clear() -> None:
@@ -78,7 +78,7 @@ def _coloured(text: str) -> Text:
 
 def _print_table(table: Table, console: Console) -> None:
     """Columns as wide as they look, which is twice the letters for those of East Asia."""
-    headings = [column.heading for column in table.columns]
+    headings = [flat(column.heading) for column in table.columns]
     rows = [[flat(cell.text) for cell in row.cells] for row in table.rows]
     widths = [max(cell_len(row[k]) for row in (headings, *rows)) for k in range(len(headings))]
     words = [column.words for column in table.columns]
