@@ -35,7 +35,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.choices import explain
 from bench.disk import Damaged as Damaged  # of a run folder, to whoever reads one
@@ -67,12 +67,15 @@ LATEST = 1e11
 UnixTime = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 """Seconds that every calendar can tell; other numbers are no times, whoever wrote them."""
 
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""As many of anything as a table can hold."""
+
 
 class Score(BaseModel):
     """What a run scores on the test set at one epoch: accuracy as an integer."""
 
-    epoch: int
-    correct: int
+    epoch: Count
+    correct: Count
     value: float | None = None
     """Of the metric that chose the epoch that counts; None where accuracy did, or the epoch was the last."""
 
@@ -82,10 +85,10 @@ class Reliability(BaseModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    count: list[int]
+    count: list[Count]
     confidence: list[float | None]
     """Mean probability of the predicted class; None in an empty bin."""
-    correct: list[int]
+    correct: list[Count]
 
 
 class Result(BaseModel):
@@ -94,10 +97,10 @@ class Result(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False)
 
     run_id: str
-    correct: NonNegativeInt
+    correct: Count
     """Test images classified correctly at the epoch that counts."""
-    total: PositiveInt
-    epoch: int
+    total: Annotated[Count, Field(gt=0)]
+    epoch: Count
     """The epoch that counts (from 1), as the suite's `selection` chose it."""
     nll: float
     brier: float
@@ -112,7 +115,7 @@ class Result(BaseModel):
     finished: UnixTime
     predictions_sha256: str
     """Of what accuracy needs of the predictions: the beginning of their file, or an old one whole."""
-    predictions_bytes: int | None = None
+    predictions_bytes: Count | None = None
     """Of ``predictions.npz``, how many bytes that is; None in runs from before there was such a file."""
     trained_on: str = ""
     """Kind of device and of its instructions; all of them where it was resumed on another; empty: unknown."""

@@ -60,7 +60,7 @@ class Submission(BaseModel):
     """When it was intended."""
     parallel: int
     """Most jobs of the array that run at once."""
-    runs: list[list[str]]
+    runs: list[list[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]]]
     """Run ids, pack by pack."""
     gpus: int
     """Of each job."""
@@ -108,12 +108,17 @@ class SubmissionFolder:
         Without a file that can be read it is an intent again: its packs are the truth of its runs, and its
         name, which the folder's tells, finds its jobs.
         """
+        count = len([*path.glob("pack-*.json")])
+        damage = str(path / "submission.json")
         try:
-            return cls(path, Submission.model_validate_json(read(str(path / "submission.json"))))
+            content = Submission.model_validate_json(read(damage))
+            if content.continuation is not None or (all(content.runs) and len(content.runs) >= count):
+                return cls(path, content)
+            damage += ": runs: not those of the packs beside it"
         except ValidationError as error:
-            damage = f"{path / 'submission.json'}: {explain(error)[0]}"
+            damage += f": {explain(error)[0]}"
         except OSError as error:
-            damage = f"{path / 'submission.json'}: {error.strerror}"
+            damage += f": {error.strerror}"
         stamp, _, token = path.name.rpartition("-")
         created = 0.0
         with contextlib.suppress(ValueError):
@@ -122,7 +127,6 @@ class SubmissionFolder:
             name=f"bench-{path.parent.parent.name}-{token}", created=created, parallel=0, runs=[], gpus=0
         )
         try:
-            count = len([*path.glob("pack-*.json")])
             packs = [Pack.read(path / f"pack-{number}.json") for number in range(count)]
         except BenchError as error:
             return cls(path, content, f"{damage}; {error}: nobody can tell what its jobs train", unknown=True)
