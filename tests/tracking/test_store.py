@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from mirrored import make_results, make_suite
 from servers import free_port
 
+from bench.doctor import Check, Diagnosis
 from bench.errors import BenchError
 from bench.tracking.mirror import Mirror
-from bench.tracking.store import TrackingError, default_uri, ui_command
+from bench.tracking.store import TrackingError, default_uri, holds_secrets, shown, ui_command, without_secrets
+
+Bench = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.parametrize("server", ["absent", "silent"])
@@ -87,3 +93,114 @@ def test_where_to_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ui_command(tmp_path, "http://tracking:5000", 5000)
     with pytest.raises(BenchError, match="nothing has been mirrored"):
         ui_command(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", 5000)
+
+
+# --------------------------------------------------------------------------------------------- passwords
+
+SECRET = [
+    "postgresql://me:hushhush@host/db",
+    "postgresql://me:hush/hush@host/db",
+    "postgresql://me:hush@hush@host:5432/db",
+    "postgresql://me:hush#hush@host:5432/db",
+    "postgresql://me:hush?hush@host/db",
+    "postgresql://me:hush%2Fhush@host/db",
+    "postgresql://host/db?user=me&password=hushhush",
+    "http://me:hushhush@host:5000",
+    "sqlite+pysqlcipher://:hushhush@/some.db",
+]
+
+
+@pytest.mark.parametrize("uri", SECRET)
+def test_a_password_is_not_shown(uri: str) -> None:
+    assert holds_secrets(uri)
+    assert "hush" not in shown(uri)
+    told = f"cannot reach {uri}, that is {unquote(uri)}, ({uri.replace('://', '://other:hushhush@')})"
+    assert "hush" not in without_secrets(told, uri)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////a@b/c?d=e.db", "http://host:5000/path", "/folder/a@b"])
+def test_an_address_without_secrets_is_shown_as_it_is(uri: str) -> None:
+    assert shown(uri) == uri
+    assert not holds_secrets(uri)
+    assert without_secrets(f"cannot reach {uri}", uri) == f"cannot reach {uri}"
+
+
+@pytest.mark.parametrize("uri", [uri for uri in SECRET if uri.startswith("postgresql")])
+@pytest.mark.parametrize("verb", ["track", "doctor", "compare", "ui"])
+def test_no_verb_says_a_password(
+    bench: Bench, write_suite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, uri: str, verb: str
+) -> None:
+    def fails(address: str) -> None:
+        raise OSError(f"cannot connect to {address} ({unquote(address)})")
+
+    for module in ("mirror", "store", "experiment"):
+        monkeypatch.setattr(f"bench.tracking.{module}.connect", fails)
+    monkeypatch.setattr("bench.doctor._imports", lambda name, *_: Check(name=name, ok=True, found=""))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    arguments = {"doctor": [], "compare": ["mlflow:x"]}.get(verb, [write_suite()])
+    status, out, err = bench(verb, *arguments)
+    assert status in (1, 2)
+    assert "cannot connect to" in out + err
+    assert "hush" not in out + err
+
+
+def test_a_password_on_the_command_line_is_pointed_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.doctor.diagnose", lambda *_: Diagnosis(healthy=True, checks=[]))
+    uri = SECRET[0]
+    said = bench("doctor", "--tracking-uri", uri)[2]
+    assert said.startswith("--tracking-uri postgresql://host/db: everybody")
+    assert bench("doctor", "--tracking-uri", "http://host:5000")[2] == ""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert bench("doctor")[2] == ""
+
+
+def test_what_serves_the_ui_has_no_password_among_its_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "")
+    command = ui_command(tmp_path, SECRET[0], 5000)
+    assert "hush" not in " ".join(command)
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == SECRET[0]
+
+
+# ------------------------------------------------------------------------------------- a store in the making
+
+
+@pytest.mark.parametrize("statements", [1, 40, 400])
+def test_a_store_whose_making_was_cut_short_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: int
+) -> None:
+    from sqlalchemy import Engine, event
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    suite, count = make_suite(), 0
+    make_results(tmp_path, suite)
+
+    def killed(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == statements:
+            raise KeyboardInterrupt
+
+    event.listen(Engine, "before_cursor_execute", killed)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Mirror(suite, tmp_path, uri).sync()
+    finally:
+        event.remove(Engine, "before_cursor_execute", killed)
+    assert not (tmp_path / "mlflow.db").exists()
+    assert [*tmp_path.glob(".mlflow.db*")] == []
+    if statements == 1:
+        (tmp_path / "mlflow.db").touch()  # as SQLite leaves it
+        assert Mirror(suite, tmp_path, uri).sync().created == 4
+
+
+@pytest.mark.parametrize("left", ["DROP TABLE runs", "DELETE FROM alembic_version"])
+def test_of_half_a_store_it_is_said_what_to_do(results: Path, left: str) -> None:
+    with contextlib.closing(sqlite3.connect(results / "mlflow.db")) as connection:
+        connection.execute(left)
+        connection.commit()
+    suite = make_suite()
+    make_results(results, suite)
+    with pytest.raises(TrackingError, match="move the file away and bench track SUITE makes it anew"):
+        Mirror(suite, results, f"sqlite:///{results}/mlflow.db").sync()

@@ -1,0 +1,149 @@
+"""Files of a submission that cannot be read: nothing is lost, and nothing is submitted twice in silence."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from executor import FakeExecutor
+
+from bench.errors import BenchError
+from bench.launch.continuation import Continue
+from bench.launch.executors import Job
+from bench.launch.pack import Pack
+from bench.launch.profile import Profile
+from bench.launch.queue import look, to_cancel
+from bench.launch.status import status
+from bench.launch.submission import Continuation, SubmissionFolder, read_all
+from bench.launch.submitter import Cluster, Submitter
+from bench.launch.worker import Worker
+from bench.suite import Suite
+
+DAMAGE: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+    ("empty", lambda content: ""),
+    ("half", lambda content: json.dumps(content)[:60]),
+    ("no JSON", lambda content: "\0\1\2"),
+    ("a list", lambda content: "[]"),
+    ("no name", lambda content: json.dumps({**content, "name": 3})),
+    ("no runs", lambda content: json.dumps({**content, "runs": []})),
+    ("a pack less", lambda content: json.dumps({**content, "runs": content["runs"][1:]})),
+    ("other runs", lambda content: json.dumps({**content, "runs": [["x"], ["y"]]})),
+    ("an option", lambda content: json.dumps({**content, "job": "--user=me"})),
+    ("no time", lambda content: json.dumps({**content, "created": 1e300})),
+]
+
+
+class Queue(FakeExecutor):
+    """Has the jobs of one name."""
+
+    name = ""
+
+    def find(self, folder: Path, workers: Sequence[Any], name: str, since: float) -> str | None:
+        return "71" if name == self.name and len(workers) == 2 else None
+
+
+@pytest.fixture
+def cluster(make_suite: Callable[..., Suite], tmp_path: Path) -> Cluster:
+    place = tmp_path, tmp_path, Profile(), tmp_path / "p.yaml"
+    said: list[str] = []
+    return Cluster(Queue(), make_suite(losses=["ce", "mae"], seeds=1), *place, [], said.append)
+
+
+@pytest.fixture
+def submitted(cluster: Cluster) -> SubmissionFolder:
+    """Two jobs with a run each, queued."""
+    common = {
+        "results": cluster.results,
+        "data": cluster.data,
+        "device": "cpu",
+        "search_path": [],
+        "git": None,
+    }
+    packs = [Pack(runs=[run], **common) for run in cluster.suite.runs()]
+    folder = SubmissionFolder.intend(cluster.jobs, cluster.suite.name, packs, parallel=2, gpus=0, tasks=1)
+    folder.content.job = "71"
+    folder.write()
+    executor = cluster.executor
+    assert isinstance(executor, Queue)
+    executor.name = folder.content.name
+    executor.states = {name: Job(name, "PENDING") for name in ("71_0", "71_1")}
+    return folder
+
+
+def step(cluster: Cluster) -> Submitter:
+    submitter = Submitter(cluster, cluster.suite.runs(), time.time(), {}, first=True)
+    submitter._guess = lambda run: 1.0  # type: ignore[method-assign]
+    submitter.step()
+    return submitter
+
+
+@pytest.mark.parametrize(("kind", "damage"), DAMAGE, ids=[kind for kind, _ in DAMAGE])
+def test_its_packs_tell_what_its_jobs_train(
+    cluster: Cluster, submitted: SubmissionFolder, kind: str, damage: Callable[[dict[str, Any]], str]
+) -> None:
+    file = submitted.path / "submission.json"
+    file.write_text(damage(json.loads(file.read_text())))
+    [remark] = status(cluster.suite, cluster.results, cluster.executor).remarks
+    assert str(file) in remark
+    assert step(cluster).submitted == 0
+    [again] = read_all(cluster.jobs)  # which is whole again
+    assert not again.damage
+    assert again.content.ids == ["71_0", "71_1"]
+    assert again.content.runs == submitted.content.runs
+    assert again.content.name == submitted.content.name
+    assert abs(again.content.created - submitted.content.created) < 2
+
+
+def test_missing_it_is_an_intent(cluster: Cluster, submitted: SubmissionFolder) -> None:
+    (submitted.path / "submission.json").unlink()
+    assert look(cluster.jobs, cluster.executor).covered == {run.id for run in cluster.suite.runs()}
+    assert step(cluster).submitted == 0
+
+
+def test_jobs_that_the_queue_does_not_have_are_submitted_again(
+    cluster: Cluster, submitted: SubmissionFolder
+) -> None:
+    (submitted.path / "submission.json").write_text("")
+    assert isinstance(cluster.executor, Queue)
+    cluster.executor.name = "none"
+    assert step(cluster).submitted == 1
+
+
+@pytest.mark.parametrize("pack", ["", "[]", '{"runs": {"descriptions": [], "runs": [[3, 1]]}}'])
+def test_where_no_pack_tells_nothing_is_submitted(
+    cluster: Cluster, submitted: SubmissionFolder, pack: str
+) -> None:
+    (submitted.path / "submission.json").write_text("")
+    (submitted.path / "pack-1.json").write_text(pack)
+    with pytest.raises(
+        BenchError, match="nobody can tell what its jobs train; nothing is submitted"
+    ) as caught:
+        step(cluster)
+    for needed in ("submission.json", "pack-1.json", f"scancel --name={submitted.content.name}"):
+        assert needed in str(caught.value)
+    assert isinstance(cluster.executor, Queue)
+    assert cluster.executor.requests == []
+    [remark] = status(cluster.suite, cluster.results, cluster.executor).remarks
+    assert "pack-1.json" in remark
+    assert to_cancel(cluster.suite, cluster.results, cluster.executor, only_unasked=False) == ([], 0)
+
+
+def test_a_job_that_cannot_read_its_pack_says_so(submitted: SubmissionFolder) -> None:
+    pack = submitted.path / "pack-0.json"
+    pack.write_text('{"results": 3}')
+    with pytest.raises(SystemExit, match=r"pack-0\.json: results: found 3"):
+        Worker(pack)()
+
+
+def test_nor_one_that_was_to_add_seeds(cluster: Cluster, tmp_path: Path) -> None:
+    places = dict.fromkeys(("suite", "results", "data", "profile"), tmp_path)
+    told = Continuation.model_validate({**places, "scale": "full", "search_path": [], "since": 1.0})
+    folder = SubmissionFolder.intend_to_continue(cluster.jobs, "small", told)
+    (folder.path / "submission.json").write_text("{")
+    with pytest.raises(SystemExit, match=r"submission\.json: "):
+        Continue(folder.path)()
+    assert look(cluster.jobs, cluster.executor).covered == set()
