@@ -543,9 +543,10 @@ def _is_epoch(value: Any) -> bool:
     """Whether it is the line of an epoch: numbers by name, with a count and a time that can be some."""
     if not isinstance(value, dict) or type(value.get("epoch")) is not int:
         return False
-    numbers: list[float] = [number for number in value.values() if type(number) in (int, float)]
-    if len(numbers) < len(value) or not all(-(LATEST**3) < number < LATEST**3 for number in numbers):
+    if any(type(number) not in (int, float) for number in value.values()):
         return False
+    if any(type(number) is int and abs(number) >= 2**63 for number in value.values()):
+        return False  # no float would hold it
     return bool(0 < value["epoch"] < 2**31 and 0 <= value.get("time", 0) <= LATEST)
 
 

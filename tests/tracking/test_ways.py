@@ -20,6 +20,7 @@ from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.record import LONGEST_NAME, run_name
 from bench.tracking.store import default_uri
 from bench.tracking.tables import COLUMNS, Tables
+from bench.visible import visible
 
 
 def some_of_all(results: Path) -> Suite:
@@ -144,20 +145,20 @@ def test_only_what_may_have_changed_is_read_again(results: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_names_come_out_as_they_are(results: Path, name: str) -> None:
+def test_names_come_out_as_they_are_but_for_what_steers(results: Path, name: str) -> None:
     suite = make_suite(losses=["ce", {"mae": {"label": name}}], seeds=1, question=name)
     for run in suite.runs():
         finish(begin(results, run))
     Mirror(suite, results, default_uri(results)).sync()
     _, runs = mirrored(default_uri(results))
     cell = suite.cells[1]
-    run = runs[cell.runs[0].id]
-    assert run.data.params["loss"] == run.data.tags["loss"] == cell.loss
-    assert run.info.run_name == run.data.tags["mlflow.runName"] == f"{cell.loss} · vgg5-tiny · seed 0"
+    run, loss = runs[cell.runs[0].id], visible(cell.loss)
+    assert run.data.params["loss"] == run.data.tags["loss"] == loss
+    assert run.info.run_name == run.data.tags["mlflow.runName"] == f"{loss} · vgg5-tiny · seed 0"
     found = client_of(default_uri(results)).search_runs(
         [run.info.experiment_id], filter_string="params.loss != 'ce'"
     )
-    assert [run.data.params["loss"] for run in found] == [cell.loss]
+    assert [run.data.params["loss"] for run in found] == [loss]
 
 
 def test_long_names_are_shortened_alike_and_keep_their_seed() -> None:
