@@ -38,9 +38,7 @@ class Diagnosis(BaseModel):
 
 def diagnose(results: Path, data: Path, tracking_uri: str | None) -> Diagnosis:
     """Run all checks. Writes a probe file into the results folder and removes it; changes nothing else."""
-    checks: list[Check] = []
-    for examine in (_python, _torch, _timm, _devices, _slurm):
-        checks.append(examine())
+    checks = [_python(), *_libraries(), _slurm()]
     checks += [_results(results), _disk(results), _data(data), _mlflow(tracking_uri or default_uri(results))]
     return Diagnosis(healthy=all(check.ok is not False for check in checks), checks=checks)
 
@@ -49,42 +47,41 @@ def _python() -> Check:
     return Check(name="python", ok=sys.version_info >= (3, 11), found=platform.python_version())
 
 
-def _torch() -> Check:
-    """Torch and torchvision must be builds that belong together; else the second cannot even be imported."""
-    code = (
+_LIBRARIES = {
+    # Torch and torchvision must be builds that belong together; else the second cannot even be imported.
+    "torch and torchvision": (
         "import torch, torchvision, torchvision.ops; "
         "torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5); "
-        "print('torch', torch.__version__, 'torchvision', torchvision.__version__)"
-    )
-    return _imports(
-        "torch and torchvision",
-        code,
+        "say('torch', torch.__version__, 'torchvision', torchvision.__version__)",
         "install both in one go, from the same index: pip install --force-reinstall torch torchvision",
-    )
+    ),
+    "devices": (
+        "n = torch.cuda.device_count(); "
+        "say(', '.join(torch.cuda.get_device_name(k) for k in range(n)) if n else 'no CUDA device')",
+        "see the check of torch",
+    ),
+    "timm": ("import timm; say('timm', timm.__version__)", "pip install timm"),
+}
+"""What each check of a library runs, one after another, and what to do where it does not hold."""
 
 
-def _timm() -> Check:
-    return _imports("timm", "import timm; print('timm', timm.__version__)", "pip install timm")
-
-
-def _imports(name: str, code: str, advice: str) -> Check:
-    """Try in a process of its own: a broken build can take its process with it."""
+def _libraries() -> list[Check]:
+    """Try them in one process, not this one: a broken build can take its process with it."""
+    steps = ["import functools; say = functools.partial(print, flush=True)"]
+    code = "\n".join([*steps, *(step for step, _ in _LIBRARIES.values())])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if done.returncode == 0:
-        return Check(name=name, ok=True, found=done.stdout.strip())
-    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-    return Check(name=name, ok=False, found=lines[-1], advice=advice)
-
-
-def _devices() -> Check:
+    found = done.stdout.splitlines()[: len(_LIBRARIES)]
+    checks = []
+    for number, (name, (_, advice)) in enumerate(_LIBRARIES.items()):
+        if number < len(found):
+            checks.append(Check(name=name, ok=True, found=found[number]))
+            continue
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        why = lines[-1] if number == len(found) else f"not tried, as {checks[-1].name} failed"
+        checks.append(Check(name=name, ok=False, found=why, advice=advice))
     cores = len(os.sched_getaffinity(0))
-    code = (
-        "import torch; n = torch.cuda.device_count(); "
-        "print(', '.join(torch.cuda.get_device_name(k) for k in range(n)) if n else 'no CUDA device')"
-    )
-    gpus = _imports("devices", code, "see the check of torch")
-    gpus.found = f"{cores} CPU core{'s' * (cores != 1)}; {gpus.found}"
-    return gpus
+    checks[1].found = f"{cores} CPU core{'s' * (cores != 1)}; {checks[1].found}"
+    return checks
 
 
 def _slurm() -> Check:

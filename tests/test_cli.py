@@ -14,7 +14,7 @@ import pytest
 from helpers import finish_run
 
 from bench import __version__
-from bench.doctor import Diagnosis, _slurm
+from bench.doctor import Diagnosis, _libraries, _slurm
 from bench.launch.plan import Plan
 from bench.launch.status import Status
 from bench.reports import columns
@@ -266,6 +266,27 @@ def test_doctor_tells_a_silent_cluster_from_none(
     check = _slurm()
     assert check.ok is ok
     assert found in check.found
+
+
+@pytest.mark.parametrize(("broken", "oks"), [("torch", [False, False, False]), ("timm", [True, True, False])])
+def test_doctor_says_which_library_is_broken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str, oks: list[bool]
+) -> None:
+    for name in ("torch", "torchvision", "timm"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ops.py").write_text("def nms(*_): pass\n")
+        (tmp_path / name / "__init__.py").write_text(
+            "raise ImportError('undefined symbol')\n"
+            if name == broken
+            else "import types\n__version__, zeros = '1', lambda *_: 0\n"
+            "cuda = types.SimpleNamespace(device_count=lambda: 0)\n"
+        )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    checks = {check.name: check for check in _libraries()}
+    assert [check.ok for check in checks.values()] == oks
+    wrong = checks["timm" if broken == "timm" else "torch and torchvision"]
+    assert "undefined symbol" in wrong.found
+    assert "pip install" in wrong.advice
 
 
 def test_doctor_says_what_does_not_hold(bench: Bench, tmp_path: Path) -> None:
