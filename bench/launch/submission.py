@@ -66,7 +66,7 @@ class Submission(BaseModel):
     """Of each job."""
     tasks: int | None = None
     """Processes of each job that train side by side; None: measured there."""
-    job: Annotated[str, Field(pattern=r"^[0-9]+$")] | None = None
+    job: Annotated[str, Field(pattern=r"^([\w-]+:)?[0-9]+$")] | None = None
     """Slurm's number; None: not known yet, or never submitted."""
     void: bool = False
     """Slurm has no job of this name: it was never submitted."""
@@ -134,7 +134,7 @@ class SubmissionFolder:
             content.void = True
             return cls(path, content, f"{damage}: no job is known by it")
         content.runs, content.parallel = [pack.run_ids for pack in packs], len(packs)
-        content.gpus = int(packs[0].device == "cuda")
+        content.gpus, content.cluster = int(packs[0].device == "cuda"), packs[0].cluster
         return cls(path, content, f"{damage}: taken for an intent, whose runs are those of its packs")
 
     @classmethod
