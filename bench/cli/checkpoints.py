@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +14,7 @@ from bench import versions
 from bench.choices import Choice
 from bench.cli.app import WEIGHTS, app
 from bench.cli.options import Data, Device, Json, Results
-from bench.cli.shared import exit_1_if, load, print_blocks, put, say, watched
+from bench.cli.shared import exit_1_if, find_modules, load, print_blocks, put, say, watched
 from bench.errors import BenchError
 from bench.launch.preflight import check_data
 
@@ -60,7 +59,7 @@ def evaluate(
     file does not reach what is claimed of it.
     """
     _one_thread()
-    sys.path[:0] = [str(Path.cwd())]
+    find_modules([str(Path.cwd())])
     from bench import datasets
     from bench.checkpoints import answers
     from bench.checkpoints.keys import read_key_map
@@ -121,7 +120,7 @@ def export(
     """
     _one_thread()
     asked = load(suite, results, names=False) if suite is not None else None
-    sys.path[:0] = [str(Path.cwd())]
+    find_modules([str(Path.cwd())])
     from bench.checkpoints.repetition import recorded, weights_of
     from bench.datasets import load as load_images
     from bench.reports.card import WORK, card, check_output, standing, write_export

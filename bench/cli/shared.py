@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,10 +46,7 @@ def load(
     Raises:
         BenchError: the suite does not hold, or its folder is that of another suite.
     """
-    places = search_path(path)
-    for remark in strangers(map(Path, places)):
-        say(remark)
-    sys.path[:0] = places
+    find_modules(search_path(path))
     asked = suites.load(path, seeds)
     if scale == "tiny":
         asked = tiny(asked, seeds)
@@ -82,6 +79,13 @@ def _say_where_else(asked: Suite, path: Path, results: Path, *, news: bool) -> N
 def search_path(path: Path) -> list[str]:
     """A user's own modules lie beside the suite, or in the folder where the command was given."""
     return [str(path.parent.absolute()), str(Path.cwd())]
+
+
+def find_modules(places: Sequence[str]) -> None:
+    """Let modules be imported from these folders, before others; says whose they are, if not ours."""
+    for remark in strangers(map(Path, places)):
+        say(remark)
+    sys.path[:0] = places
 
 
 def write_report(

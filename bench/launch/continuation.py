@@ -44,9 +44,9 @@ class Continue:
         for remark in content.continuation.strangers(self.folder / "submission.json"):
             print(remark, file=sys.stderr, flush=True)
         sys.path[:0] = content.continuation.search_path
-        versions.use(content.continuation.results, content.continuation.code)
         message = None
         try:
+            versions.use(content.continuation.results, content.continuation.code)
             go_on(content.continuation)
         except BenchError as error:
             print(error, file=sys.stderr, flush=True)

@@ -136,7 +136,7 @@ class Submitter:
                     f"{folder.damage}; nothing is submitted beside them: put the files back, or end the jobs "
                     f"(scancel --name={folder.content.name}) and move {folder.path} away"
                 )
-            if folder.damage:
+            if folder.damage and self.first:
                 self.cluster.say(folder.damage)
             if folder.content.job is None and not folder.content.void:
                 try:
