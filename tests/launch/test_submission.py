@@ -42,7 +42,9 @@ class Queue(FakeExecutor):
 
     name = ""
 
-    def find(self, folder: Path, workers: Sequence[Any], name: str, since: float) -> str | None:
+    def find(
+        self, folder: Path, workers: Sequence[Any], name: str, since: float, cluster: str | None = None
+    ) -> str | None:
         return "71" if name == self.name and len(workers) == 2 else None
 
 
