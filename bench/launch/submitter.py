@@ -213,13 +213,15 @@ class Submitter:
             )
 
     def _bad_nodes(self) -> tuple[str, ...]:
-        """Nodes that failed, where jobs could run without these; else none."""
+        """Nodes that failed, where jobs could run without these; else none. Raises Trouble."""
         cluster, nodes = self.cluster, self.look.bad_nodes
         if nodes:
             try:
                 cluster.executor.check(Request(cluster.profile, cluster.file, "test", 1, nodes))
             except Later:
                 return nodes
+            except Trouble:
+                raise
             except BenchError:
                 return ()
         return nodes

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bench.errors import BenchError
 from bench.launch.cluster import _leave, train_there
 from bench.launch.ended import Ended
-from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits
+from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits, Request, Trouble
 from bench.launch.executors.slurm import Slurm, _is_held_back
 from bench.launch.lock import only_launcher
 from bench.launch.pack import Pack, installed_versions
@@ -491,6 +491,20 @@ def test_no_node_is_left_out_where_none_would_be_left(submitter: Submitter, acce
     accepted.least_nodes = 0
     submitter._submit({0: submitter.cluster.suite.runs()})
     assert accepted.requests[-1][0].exclude == ("n1",)
+
+
+def test_bad_nodes_are_not_used_again_because_nobody_answers(
+    submitter: Submitter, accepted: FakeExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen(submitter, *(replace(job, id=f"7_{job.id}") for job in failed_on("n1", "n1")))
+
+    def silent(request: Request) -> None:
+        raise Trouble("it did not answer")
+
+    monkeypatch.setattr(accepted, "check", silent)
+    with pytest.raises(Trouble):
+        submitter._submit({0: submitter.cluster.suite.runs()})
+    assert accepted.requests == []
 
 
 def test_full_queue_is_a_matter_of_time_from_the_first(

@@ -47,6 +47,10 @@ _OF_A_SHELL = (
 _WHERE = {"SLURM_CONF", "SLURM_CONF_SERVER"}
 
 
+class Silent(Trouble):
+    """A command had no answer: that refuses nothing."""
+
+
 def clean_environment() -> dict[str, str]:
     """The environment of this process, without what a shell, or the job that it runs in, tells Slurm."""
     return {
@@ -60,7 +64,8 @@ def ask(*command: str, script: str = "", timeout: float = TIMEOUT) -> str:
     """Run one of Slurm's commands, which may read a script, and return what it prints.
 
     Raises:
-        Trouble: it failed, or did not answer in time.
+        Trouble: it failed.
+        Silent: there was no answer, or none in time.
         Later: a limit on queued jobs is reached.
     """
     try:
@@ -74,7 +79,7 @@ def ask(*command: str, script: str = "", timeout: float = TIMEOUT) -> str:
             env=clean_environment(),
         )
     except subprocess.TimeoutExpired:
-        raise Trouble(f"{command[0]} did not answer within {timeout:g} s") from None
+        raise Silent(f"{command[0]} did not answer within {timeout:g} s") from None
     except OSError as error:
         raise Trouble(f"{command[0]}: {error.strerror}") from None
     if done.returncode != 0:
@@ -84,7 +89,10 @@ def ask(*command: str, script: str = "", timeout: float = TIMEOUT) -> str:
 
 def _trouble(words: str) -> Trouble:
     # Slurm names such a limit as it does in the queue: QOSMaxSubmitJobPerUserLimit, AssocGrpSubmitJobsLimit.
-    return Later(words) if re.search(r"(Assoc|QOS)\w*Submit", words) else Trouble(words)
+    if re.search(r"(Assoc|QOS)\w*Submit", words):
+        return Later(words)
+    silent = re.search(r"contact slurm|timed out|connection refused|standby mode", words, re.IGNORECASE)
+    return Silent(words) if silent else Trouble(words)
 
 
 def keeps_books(cluster: str | None = None) -> bool:
@@ -142,7 +150,7 @@ class Slurm:
         script = _executor(request, request.file.parent)._make_submission_file_text("true", "test")
         try:
             ask("sbatch", "--test-only", script=script)
-        except Later:
+        except (Later, Silent):
             raise
         except Trouble as trouble:
             _config(request.profile.clusters)  # if that fails, too, it was no refusal
