@@ -96,7 +96,12 @@ class Queue(Local):
         return "900"
 
     def find(
-        self, folder: Path, workers: Sequence[Callable[[], object]], name: str, since: float
+        self,
+        folder: Path,
+        workers: Sequence[Callable[[], object]],
+        name: str,
+        since: float,
+        cluster: str | None = None,
     ) -> str | None:
         return self.names.get(name)
 
