@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from bench import versions
 from bench.choices import explain, load_callable
@@ -23,7 +23,7 @@ from bench.errors import BenchError
 from bench.launch.ended import Ended
 from bench.launch.executors import Executor, Job, Request, ids_of
 from bench.launch.pack import Pack
-from bench.results import UnixTime
+from bench.results import LATEST, Count, UnixTime
 from bench.scale import Scale
 
 WORK, ADD_SEEDS = "bench.launch.worker:Worker", "bench.launch.continuation:Continue"
@@ -51,30 +51,38 @@ class Continuation(BaseModel):
         return strangers([path, *map(Path, self.search_path), *kept])
 
 
+def _believable(ends: dict[str, Job]) -> dict[str, Job]:
+    for name, job in ends.items():
+        seconds = (job.seconds, job.waited, job.ended or 0.0)
+        if job.id != name or job.alive or not all(0 <= value <= LATEST for value in seconds):
+            raise ValueError(f"found {job} for job {name}, expected how that one ended")
+    return ends
+
+
 class Submission(BaseModel):
     """What ``submission.json`` holds."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[^,\x00]+$")]
     """Of the Slurm job: unique."""
     created: UnixTime
     """When it was intended."""
-    parallel: int
+    parallel: Count
     """Most jobs of the array that run at once."""
     runs: list[list[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]]]
     """Run ids, pack by pack."""
-    gpus: int
+    gpus: Count
     """Of each job."""
-    tasks: int | None = None
+    tasks: Count | None = None
     """Processes of each job that train side by side; None: measured there."""
     job: Annotated[str, Field(pattern=r"^([\w-]+:)?[0-9]+$")] | None = None
     """Slurm's number; None: not known yet, or never submitted."""
     void: bool = False
     """Slurm has no job of this name: it was never submitted."""
-    given_up: dict[str, str] = {}
+    given_up: dict[str, Annotated[str, Field(pattern="^(LOST|LAUNCH_FAILED|CANCELLED)$")]] = {}
     """Jobs that a launcher has given up, and why: ``LOST``, ``LAUNCH_FAILED`` or ``CANCELLED``."""
-    ends: dict[str, Job] = {}
+    ends: Annotated[dict[str, Job], AfterValidator(_believable)] = {}
     """How jobs ended of which the executor may forget it."""
-    cluster: str | None = None
+    cluster: Annotated[str, Field(pattern=r"^[\w-]+$")] | None = None
     """Which of a site's it was meant for, where the profile names one."""
     without: list[str] = []
     """Nodes that were excluded since, for the jobs that still waited."""

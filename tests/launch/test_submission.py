@@ -33,6 +33,20 @@ DAMAGE: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("a pack less", lambda content: json.dumps({**content, "runs": content["runs"][1:]})),
     ("other runs", lambda content: json.dumps({**content, "runs": [["x"], ["y"]]})),
     ("an option", lambda content: json.dumps({**content, "job": "--user=me"})),
+    ("no number of GPUs", lambda content: json.dumps({**content, "gpus": 10**400})),
+    ("no name of a job", lambda content: json.dumps({**content, "name": "a\0b"})),
+    ("two names", lambda content: json.dumps({**content, "name": "a,b"})),
+    ("no cluster", lambda content: json.dumps({**content, "cluster": "\0"})),
+    ("given up for no reason", lambda content: json.dumps({**content, "given_up": {"71_0": "READY"}})),
+    *(
+        (
+            f"an end with {changes}",
+            lambda content, changes=changes: json.dumps(
+                {**content, "ends": {"71_0": {"id": "71_0", "state": "FAILED", "ended": 5.0, **changes}}}
+            ),
+        )
+        for changes in ({"id": "9"}, {"state": "RUNNING"}, {"ended": 1e300}, {"seconds": float("nan")})
+    ),
     ("no time", lambda content: json.dumps({**content, "created": 1e300})),
 ]
 
