@@ -202,6 +202,8 @@ def shown(uri: str) -> str:
     Before the last @, whatever it is: a password may hold the characters that it should not.
     """
     scheme, found, rest = uri.partition("://")
+    if not found and re.search(":.*@", uri):  # half of one, with which it goes wrong
+        return uri.rpartition("@")[2]
     if not found or rest.startswith("/"):  # of a file, unless there are options
         return uri if sqlite_file(uri) else uri.partition("?")[0]
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
@@ -214,7 +216,7 @@ def holds_secrets(uri: str) -> bool:
 
 def without_secrets(text: str, uri: str) -> str:
     """What somebody says of a store, without what :func:`shown` leaves out, as it is or decoded."""
-    user = uri.partition("://")[2].rpartition("@")[0]
+    user = re.sub("^.*?://", "", uri).rpartition("@")[0]
     password = user.partition(":")[2]
     found = [uri, password, password and user, *re.findall(r"[?&][^=]*=([^&]*)", uri)]
     words = {word for word in (*found, *map(unquote, found)) if holds_secrets(uri) and len(word) > 2}

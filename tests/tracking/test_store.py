@@ -107,6 +107,9 @@ SECRET = [
     "postgresql://host/db?user=me&password=hushhush",
     "http://me:hushhush@host:5000",
     "sqlite+pysqlcipher://:hushhush@/some.db",
+    "me:hushhush@host/db",
+    "http:/me:hushhush@host:5000",
+    "postgresql:me:hushhush@host/db",
 ]
 
 
