@@ -118,16 +118,18 @@ class SubmissionFolder:
         """
         count = len([*path.glob("pack-*.json")])
         damage = str(path / "submission.json")
+        stamp, _, token = path.name.rpartition("-")
         try:
             content = Submission.model_validate_json(read(damage))
-            if content.continuation is not None or (all(content.runs) and len(content.runs) >= count):
+            if not content.name.endswith(f"-{token}"):
+                damage += f": name: found '{content.name}', expected that of its folder"
+            elif content.continuation is not None or (all(content.runs) and len(content.runs) >= count):
                 return cls(path, content)
             damage += ": runs: not those of the packs beside it"
         except ValidationError as error:
             damage += f": {explain(error)[0]}"
         except OSError as error:
             damage += f": {error.strerror}"
-        stamp, _, token = path.name.rpartition("-")
         created = 0.0
         with contextlib.suppress(ValueError):
             created = time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%S"))

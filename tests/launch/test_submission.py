@@ -35,6 +35,7 @@ DAMAGE: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("an option", lambda content: json.dumps({**content, "job": "--user=me"})),
     ("no number of GPUs", lambda content: json.dumps({**content, "gpus": 10**400})),
     ("no name of a job", lambda content: json.dumps({**content, "name": "a\0b"})),
+    ("the name of another", lambda content: json.dumps({**content, "name": "bench-x-1", "job": None})),
     ("two names", lambda content: json.dumps({**content, "name": "a,b"})),
     ("no cluster", lambda content: json.dumps({**content, "cluster": "\0"})),
     ("given up for no reason", lambda content: json.dumps({**content, "given_up": {"71_0": "READY"}})),
