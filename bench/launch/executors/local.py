@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.launch.ended import Ended
-from bench.launch.executors import UNKNOWN, Job, Limits, Request
+from bench.launch.executors import OF_A_LAUNCHER, UNKNOWN, Job, Limits, Request, without
 from bench.launch.profile import Profile
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Local:
         executor.update_parameters(timeout_min=60 * 24 * 365, **one)
         # Ctrl-C reaches every process of the terminal. submitit's controller would kill its worker then,
         # in the middle of a checkpoint; started like this it ignores Ctrl-C. The worker has its own handler.
-        with _ignored(signal.SIGINT):
+        with _ignored(signal.SIGINT), without(OF_A_LAUNCHER):
             job: submitit.Job[Any] = executor.submit(worker)
         self._jobs[job.job_id] = job
         if gpu is not None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError, nearest
 from bench.launch.executors import (
     ENDED,
+    OF_A_LAUNCHER,
     QUICK,
     UNKNOWN,
     Job,
@@ -33,6 +34,7 @@ from bench.launch.executors import (
     Trouble,
     ids_of,
     number_of,
+    without,
 )
 from bench.launch.profile import Profile
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 20.0  # seconds that one of Slurm's commands may take
 _OF_A_SHELL = (
-    *("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_"),
+    *("SLURM_", "_SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_"),
     *("SACCT_", "SACCTMGR_", "SCANCEL_", "SCONTROL_", "SINFO_"),
 )
 _WHERE = {"SLURM_CONF", "SLURM_CONF_SERVER"}
@@ -52,11 +54,14 @@ class Silent(Trouble):
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of this process, without what a shell, or the job that it runs in, tells Slurm."""
+    """The environment of this process, without what a shell, or the job that it runs in, tells Slurm.
+
+    And without what jobs have no use for.
+    """
     return {
         name: value
         for name, value in os.environ.items()
-        if name in _WHERE or not name.startswith(_OF_A_SHELL)
+        if name in _WHERE or (not name.startswith(_OF_A_SHELL) and name not in OF_A_LAUNCHER)
     }
 
 
@@ -164,7 +169,8 @@ class Slurm:
 
         executor = _executor(request, folder)
         try:
-            with _cleaned(), executor.batch():
+            # submitit calls sbatch, which passes this environment on to the job.
+            with without(os.environ.keys() - clean_environment().keys()), executor.batch():
                 submitted = [executor.submit(worker) for worker in workers]
         except (FailedSubmissionError, FailedJobError, OSError) as error:
             raise _trouble(f"sbatch: {one_line(str(error))}") from None
@@ -321,18 +327,6 @@ def _partition(profile: Profile) -> dict[str, str]:
         if name == profile.partition if profile.partition else found.get("Default") == "YES":
             return found
     return {}
-
-
-@contextlib.contextmanager
-def _cleaned() -> Iterator[None]:
-    """While submitit calls sbatch, which passes this environment on to the job."""
-    before = {**os.environ}
-    for name in before.keys() - clean_environment().keys():
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(before)
 
 
 def _hint(profile: Profile) -> str:
