@@ -211,7 +211,7 @@ def ui(
 ) -> None:
     """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it. Of a server: say the address."""
     from bench.tracking.mirror import Mirror
-    from bench.tracking.store import default_uri, is_server, shown, ui_command
+    from bench.tracking.store import check_store, default_uri, is_server, shown, ui_command
 
     asked = load(suite, results, scale=scale, names=False) if suite is not None else None
     uri = tracking_uri or default_uri(results)
@@ -225,6 +225,8 @@ def ui(
         page = mirror.page(page)
         if own:
             say(f"the suite's own run, with its report and figures: {own}")
+    else:
+        check_store(uri)  # of one that cannot be opened the server would say so for minutes, with its address
     if there:
         return say(f"the suite's runs: {page}")
     say(f"MLflow opens in some seconds at {page}")

@@ -129,18 +129,24 @@ def test_an_address_without_secrets_is_shown_as_it_is(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", [uri for uri in SECRET if uri.startswith("postgresql")])
-@pytest.mark.parametrize("verb", ["track", "doctor", "compare", "ui"])
+@pytest.mark.parametrize("verb", ["track", "doctor", "compare", "ui", "ui alone"])
 def test_no_verb_says_a_password(
     bench: Bench, write_suite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, uri: str, verb: str
 ) -> None:
     def fails(address: str) -> None:
         raise OSError(f"cannot connect to {address} ({unquote(address)})")
 
+    def serves(*command: Any) -> None:
+        raise AssertionError(f"{command} was started, which shows addresses whole")
+
     for module in ("mirror", "store", "experiment"):
         monkeypatch.setattr(f"bench.tracking.{module}.connect", fails)
+    monkeypatch.setattr("os.execvp", serves)
     monkeypatch.setattr("bench.doctor._libraries", list)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     arguments = {"doctor": [], "compare": ["mlflow:x"]}.get(verb, [write_suite()])
+    if verb == "ui alone":
+        verb, arguments = "ui", []
     status, out, err = bench(verb, *arguments)
     assert status in (1, 2)
     assert "cannot connect to" in out + err
