@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
 
 from bench import __version__, versions
 from bench.choices import explain
@@ -54,7 +54,7 @@ class Pack(BaseModel):
     """Commit of the folder that the suite was started in, and whether it had changes."""
     launcher: int | None = None
     """Process on this machine without which the worker stops. None: a job that stands for itself."""
-    cluster: str | None = None
+    cluster: Annotated[str, Field(pattern=r"^[\w-]+$")] | None = None
     """Of the job's id, where its profile names one."""
     keep_weights: bool = False
     keep_probabilities: bool = False

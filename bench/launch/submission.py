@@ -8,6 +8,7 @@ Beside it lie the packs, one a job, and what submitit writes: pickles, logs and 
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -133,9 +134,9 @@ class SubmissionFolder:
         created = 0.0
         with contextlib.suppress(ValueError):
             created = time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%S"))
-        content = Submission(
-            name=f"bench-{path.parent.parent.name}-{token}", created=created, parallel=0, runs=[], gpus=0
-        )
+            created = min(max(created, 0.0), LATEST)
+        name = re.sub(r"[^\w.-]", "_", f"bench-{path.parent.parent.name}-{token}")
+        content = Submission(name=name, created=created, parallel=0, runs=[], gpus=0)
         try:
             packs = [Pack.read(path / f"pack-{number}.json") for number in range(count)]
         except BenchError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -164,3 +165,21 @@ def test_nor_one_that_was_to_add_seeds(cluster: Cluster, tmp_path: Path) -> None
     with pytest.raises(SystemExit, match=r"submission\.json: "):
         Continue(folder.path)()
     assert look(cluster.jobs, cluster.executor).covered == set()
+
+
+@pytest.mark.parametrize(
+    "name", [b"19000101T000000-abc", b"99990101T000000-abc", b"a,b", b"x-a\nb\x1b", b"x-\xff", b"plain"]
+)
+def test_a_folder_may_be_called_anything(cluster: Cluster, submitted: SubmissionFolder, name: bytes) -> None:
+    (submitted.path / "submission.json").write_text("")
+    submitted.path.rename(cluster.jobs / os.fsdecode(name))
+    assert look(cluster.jobs, cluster.executor).covered == {run.id for run in cluster.suite.runs()}
+    status(cluster.suite, cluster.results, cluster.executor)
+
+
+def test_a_pack_names_a_cluster_that_can_be(cluster: Cluster, submitted: SubmissionFolder) -> None:
+    (submitted.path / "submission.json").write_text("")
+    pack = submitted.path / "pack-0.json"
+    pack.write_text(json.dumps({**json.loads(pack.read_text()), "cluster": "\0"}))
+    with pytest.raises(BenchError, match=r"pack-0\.json: cluster"):
+        step(cluster)
