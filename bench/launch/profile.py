@@ -45,7 +45,8 @@ _DECIDED = {
 
 def _left_to_bench(options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
     for name in options:
-        if name.replace("_", "-") in _DECIDED:
+        # sbatch takes every beginning of an option for the whole.
+        if any(decided.startswith(name.replace("_", "-")) for decided in _DECIDED):
             advice = "it is a key of the profile" if name == "clusters" else "bench decides it"
             raise ValueError(f"found '{name}', expected any other option of sbatch: {advice}")
     return options

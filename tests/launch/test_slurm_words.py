@@ -156,6 +156,7 @@ def test_gpus_are_asked_for_as_the_site_wants(changes: dict[str, object], option
         ("{gpus_as: gpus-per-task, workers: 2}", "gpus_as: found 'gpus-per-task' with workers: 2, expected"),
         ("sbatch: {job-name: mine}", "sbatch: found 'job-name', expected any other option"),
         ("sbatch: {job_name: mine}", "sbatch: found 'job_name', expected any other option"),
+        ("sbatch: {arr: 0-7}", "sbatch: found 'arr', expected any other option"),
         ("sbatch: {clusters: there}", "sbatch: found 'clusters', .* it is a key of the profile"),
         ("clusters: here,there", "clusters: found 'here,there'"),
     ],
