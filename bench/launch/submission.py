@@ -8,6 +8,7 @@ Beside it lie the packs, one a job, and what submitit writes: pickles, logs and 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 import uuid
@@ -19,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from bench import versions
 from bench.choices import explain, load_callable
-from bench.disk import read, strangers, write_atomically
+from bench.disk import exists, read, strangers, write_atomically
 from bench.errors import BenchError
 from bench.launch.ended import Ended
 from bench.launch.executors import Executor, Job, Request, ids_of
@@ -120,9 +121,10 @@ class SubmissionFolder:
         count = len([*path.glob("pack-*.json")])
         damage = str(path / "submission.json")
         stamp, _, token = path.name.rpartition("-")
+        closed = False
         try:
             content = Submission.model_validate_json(read(damage))
-            if not content.name.endswith(f"-{token}"):
+            if content.job is None and not content.name.endswith(f"-{token}"):
                 damage += f": name: found '{content.name}', expected that of its folder"
             elif content.continuation is not None or (all(content.runs) and len(content.runs) >= count):
                 return cls(path, content)
@@ -131,6 +133,7 @@ class SubmissionFolder:
             damage += f": {explain(error)[0]}"
         except OSError as error:
             damage += f": {error.strerror}"
+            closed = isinstance(error, PermissionError)
         created = 0.0
         with contextlib.suppress(ValueError):
             created = time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%S"))
@@ -141,6 +144,8 @@ class SubmissionFolder:
             packs = [Pack.read(path / f"pack-{number}.json") for number in range(count)]
         except BenchError as error:
             return cls(path, content, f"{damage}; {error}: nobody can tell what its jobs train", unknown=True)
+        if not packs and closed:
+            return cls(path, content, f"{damage}: nobody can tell what its jobs train", unknown=True)
         if not packs:  # of the job that adds seeds, which says itself that it cannot: another one can
             content.void = True
             return cls(path, content, f"{damage}: no job is known by it")
@@ -230,6 +235,17 @@ class SubmissionFolder:
 
 def read_all(jobs: Path) -> list[SubmissionFolder]:
     """Every submission of a suite, oldest first. Folders that are none were written by local launchers."""
-    parts = ("submission.json", "pack-0.json")
-    paths = {path.parent.absolute() for part in parts for path in jobs.glob(f"*/{part}")}
-    return [SubmissionFolder.read(path) for path in sorted(paths)]
+    if not exists(str(jobs)):
+        return []
+    with contextlib.suppress(NotADirectoryError):
+        names = sorted(os.listdir(jobs))
+        return [SubmissionFolder.read(jobs.absolute() / name) for name in names if _is_one(jobs / name)]
+    return []
+
+
+def _is_one(path: Path) -> bool:
+    """Whether a folder is that of a submission, or may be one, as it is closed to us."""
+    try:
+        return any(exists(str(path / part)) for part in ("submission.json", "pack-0.json"))
+    except PermissionError:
+        return True

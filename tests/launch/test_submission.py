@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -183,3 +184,26 @@ def test_a_pack_names_a_cluster_that_can_be(cluster: Cluster, submitted: Submiss
     pack.write_text(json.dumps({**json.loads(pack.read_text()), "cluster": "\0"}))
     with pytest.raises(BenchError, match=r"pack-0\.json: cluster"):
         step(cluster)
+
+
+def test_where_a_folder_is_closed_nothing_is_submitted(
+    cluster: Cluster, submitted: SubmissionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A colleague's, with umask 077. (Permissions would not keep root out.)"""
+
+    def closed(call: Callable[..., Any]) -> Callable[..., Any]:
+        def refused(place: Any, *arguments: Any, **settings: Any) -> Any:
+            if str(place).startswith(f"{submitted.path}/"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(place))
+            return call(place, *arguments, **settings)
+
+        return refused
+
+    monkeypatch.setattr(os, "stat", closed(os.stat))
+    monkeypatch.setattr(os, "open", closed(os.open))
+    monkeypatch.setattr(os, "scandir", closed(os.scandir))
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(()))  # which takes it for empty
+    with pytest.raises(BenchError, match="Permission denied: nobody can tell what its jobs train"):
+        step(cluster)
+    [remark] = status(cluster.suite, cluster.results, cluster.executor).remarks
+    assert str(submitted.path) in remark
