@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from bench.disk import token
+from bench.disk import read, token
 from bench.errors import BenchError
 
 LOCK = ".mlflow.lock"
@@ -153,7 +153,13 @@ def _name_of(results: Path) -> str:
             new.write(os.urandom(3).hex())
     except FileExistsError:
         pass
-    return (results / NAME).read_text().strip()
+    found = read(str(results / NAME)).decode(errors="replace").strip()
+    if not re.fullmatch("[0-9a-f]{6}", found):
+        raise TrackingError(
+            f"{results / NAME}: found '{found[:40]}', expected six letters that name this folder; "
+            "move it away, and its suites get experiments of their own anew"
+        )
+    return found
 
 
 def foreign_errors() -> tuple[type[Exception], ...]:

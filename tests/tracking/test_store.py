@@ -213,3 +213,20 @@ def test_of_half_a_store_it_is_said_what_to_do(results: Path, left: str) -> None
     make_results(results, suite)
     with pytest.raises(TrackingError, match="move the file away and bench track SUITE makes it anew"):
         Mirror(suite, results, f"sqlite:///{results}/mlflow.db").sync()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "no text", "what steers a terminal", "link to nowhere"])
+def test_a_name_of_a_results_folder_that_is_none_is_one_message(
+    results: Path, tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> None:
+    suite, elsewhere = make_suite(), tmp_path_factory.mktemp("elsewhere")
+    make_results(results, suite)
+    name = results / ".mlflow.name"
+    if kind == "pipe":
+        os.mkfifo(name)
+    elif kind == "link to nowhere":
+        name.symlink_to("nowhere")
+    else:
+        name.write_bytes(b"\xff\xfe" if kind == "no text" else b"a\x1b[31m")
+    with pytest.raises(TrackingError, match=r"\.mlflow\.name"):
+        Mirror(suite, results, f"sqlite:///{elsewhere}/own.db").sync()
