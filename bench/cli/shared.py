@@ -115,9 +115,15 @@ def write_report(
     texts = paper(asked, results, made)
     written = files.write(made, results / asked.name, agreement, shown, texts)
     # Figures from before the last run finished do not show what the report says.
-    figures_there = sorted((results / asked.name / "figures").glob("*.*"))
-    current = [file for file in figures_there if not file.stat().st_mtime < runs.finished.max()]
+    last = runs.finished.max()
+    current = [file for file in _figures(results / asked.name / "figures") if not file.stat().st_mtime < last]
     return made, document(made), [*written, *current]
+
+
+def _figures(folder: Path) -> list[Path]:
+    """Those that lie there. MLflow gets them, and must not get what a link leads to."""
+    there = [] if folder.is_symlink() else sorted(folder.glob("*.*"))
+    return [file for file in there if file.is_file() and not file.is_symlink()]
 
 
 def _draw_figures(asked: Suite, results: Path, made: Report) -> list[Figure]:
