@@ -130,7 +130,7 @@ class Submitter:
 
     def _adopt(self) -> None:
         """Find the jobs of intents whose launcher died before it noted their number."""
-        for folder in read_all(self.cluster.jobs):
+        for folder in read_all(self.cluster.jobs, compare=self.first):
             if folder.unknown:
                 raise BenchError(
                     f"{folder.damage}; nothing is submitted beside them: put the files back, or end the jobs "

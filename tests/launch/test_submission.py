@@ -117,6 +117,17 @@ def test_its_packs_tell_what_its_jobs_train(
     assert abs(again.content.created - submitted.content.created) < 2
 
 
+def test_other_runs_than_those_of_its_packs_are_noticed_before_more_is_submitted(
+    cluster: Cluster, submitted: SubmissionFolder
+) -> None:
+    file = submitted.path / "submission.json"
+    first = submitted.content.runs[0][0]
+    file.write_text(file.read_text().replace(first, "0" * 16))
+    assert step(cluster).submitted == 0
+    [again] = read_all(cluster.jobs)
+    assert again.content.runs == submitted.content.runs
+
+
 def test_missing_it_is_an_intent(cluster: Cluster, submitted: SubmissionFolder) -> None:
     (submitted.path / "submission.json").unlink()
     assert look(cluster.jobs, cluster.executor).covered == {run.id for run in cluster.suite.runs()}
