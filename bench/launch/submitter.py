@@ -15,7 +15,7 @@ from pathlib import Path
 from bench import versions
 from bench.disk import check_writable
 from bench.errors import BenchError
-from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job, Later, Request, Trouble
+from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job, Later, Request, Trouble, cluster_of
 from bench.launch.pack import Pack, git_state, installed_versions
 from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import unfinished
@@ -191,12 +191,18 @@ class Submitter:
         return any(self.look.jobs[other].state == "PENDING" for other in together)
 
     def _avoid(self) -> None:
-        """Keep jobs that wait off the nodes that failed, unless nothing is left without these."""
+        """Keep jobs that wait off the nodes that failed, unless nothing is left without these.
+
+        Of jobs on another cluster than this profile's, nobody here can tell what would be left.
+        """
         nodes: tuple[str, ...] = ()
+        bad = {*self.look.bad_nodes(self.cluster.profile.clusters)}
         for folder in self.look.folders:
             made = folder.content
+            if made.cluster != self.cluster.profile.clusters:
+                continue
             names = [name for name in made.ids if self.look.jobs[name].state == "PENDING"]
-            if not names or {*self.look.bad_nodes} <= {*made.without}:
+            if not names or bad <= {*made.without}:
                 continue
             if not (nodes := nodes or self._bad_nodes()):
                 return
@@ -214,7 +220,7 @@ class Submitter:
 
     def _bad_nodes(self) -> tuple[str, ...]:
         """Nodes that failed, where jobs could run without these; else none. Raises Trouble."""
-        cluster, nodes = self.cluster, self.look.bad_nodes
+        cluster, nodes = self.cluster, self.look.bad_nodes(self.cluster.profile.clusters)
         if nodes:
             try:
                 cluster.executor.check(Request(cluster.profile, cluster.file, "test", 1, nodes))
@@ -259,7 +265,7 @@ class Submitter:
             elif attempt is not None or not self._began_any(submission, job):
                 # A node on which everything fails counts once: the run is tried elsewhere first.
                 trouble += job.node not in suspects
-                suspects |= {job.node} & {*self.look.bad_nodes}
+                suspects |= {job.node} & {*self.look.bad_nodes(cluster_of(job.id))}
             else:
                 continue
             last = max(last, job.ended or 0.0)

@@ -466,11 +466,19 @@ def test_run_that_failed_on_a_bad_node_is_tried_elsewhere(
 def test_node_whose_jobs_cannot_do_their_work_is_excluded_after_the_second(submitter: Submitter) -> None:
     common = {"state": "COMPLETED", "node": "n1", "seconds": 2.0}
     folder = seen(submitter, *(Job(f"7_{k}", **common) for k in range(3)))  # type: ignore[arg-type]
-    assert submitter.look.bad_nodes == ()
+    assert submitter.look.bad_nodes(None) == ()
     for k in range(2):
         Ended.note(folder.path, f"7_{k}", "node n1 has torch 1.0")
-        bad = look(submitter.cluster.jobs, fake(submitter)).bad_nodes
+        bad = look(submitter.cluster.jobs, fake(submitter)).bad_nodes(None)
         assert bad == (("n1",) if k else ())
+
+
+def test_node_of_another_cluster_is_another_node(submitter: Submitter) -> None:
+    jobs = [replace(job, id=f"{job.node[-1]}:7_{job.id}") for job in failed_on("n-a", "n-a", "n-b", "n-b")]
+    submitter.look = Look([], {job.id: job for job in jobs})
+    assert submitter.look.bad_nodes(None) == submitter._bad_nodes() == ()
+    assert submitter.look.bad_nodes("a") == ("n-a",)
+    assert changed(submitter, clusters="b")._bad_nodes() == ("n-b",)
 
 
 def test_jobs_that_wait_are_kept_off_bad_nodes_too(submitter: Submitter) -> None:

@@ -174,6 +174,11 @@ def ids_of(number: str | None, count: int) -> list[str]:
     return [number] if count == 1 else [f"{number}_{k}" for k in range(count)]
 
 
+def cluster_of(job: str) -> str | None:
+    """The cluster that an id names; None: that of this machine."""
+    return job.rpartition(":")[0] or None
+
+
 def number_of(job: str) -> str:
     """An id without its cluster: what the job itself, and its log, are called there."""
     return job.rpartition(":")[2]
