@@ -213,6 +213,12 @@ class Cluster:
         self._write(processes)
         return alive
 
+    def send(self, name: str, number: signal.Signals) -> None:
+        """A signal to one process that runs: SIGSTOP holds it, SIGCONT lets it go on."""
+        process = self._processes()[name]
+        if _is(process):
+            os.kill(process[0], number)
+
     # --------------------------------------------------------------------------------------- within
 
     def _configure(self) -> None:
@@ -340,7 +346,7 @@ AccountingStorageEnforce=associations,limits,qos"""
         time.sleep(0.1)
         if daemon.poll() is not None:
             sys.exit(f"cluster: {name} ended at once; see {log} and {self.folder}/logs")
-        self._write({**processes, name: [daemon.pid, _started(daemon.pid)]})
+        self._write({**processes, name: [daemon.pid, started_at(daemon.pid)]})
 
     def _processes(self) -> dict[str, list[int]]:
         try:
@@ -381,7 +387,7 @@ AccountingStorageEnforce=associations,limits,qos"""
             time.sleep(0.2)
 
 
-def _started(process: int) -> int:
+def started_at(process: int) -> int:
     """When a process started, in clock ticks since boot: with its number, a name that is never used again."""
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
 
@@ -391,7 +397,7 @@ def _is(process: Sequence[int]) -> bool:
     number, started = process
     try:
         state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z" and _started(number) == started
+        return state != "Z" and started_at(number) == started
     except FileNotFoundError:
         return False
 

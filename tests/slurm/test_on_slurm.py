@@ -319,12 +319,11 @@ def test_unknown_is_alive_when_slurm_is_silent(
     assert bench("cancel", path, "--results", results, "--yes").returncode == 0
 
 
-def test_faults_of_every_kind_lose_nothing(cluster: Any) -> None:
-    numbers = ["--seeds", "8", "--faults", "5", "--seed", "1"]
+def test_faults_of_every_kind_lose_nothing(cluster: Any, other: Any) -> None:
+    numbers = ["--seeds", "6", "--faults", "14", "--seed", "1"]
     command = [sys.executable, str(BENCHMARKS / "slurm_chaos.py"), *numbers]
+    folders = ["--cluster", str(cluster.folder), "--other", str(other.folder)]
     began = time.monotonic()
-    done = subprocess.run(
-        [*command, "--cluster", str(cluster.folder)], capture_output=True, text=True, timeout=600
-    )
+    done = subprocess.run([*command, *folders], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"after {time.monotonic() - began:.0f} s\n{done.stdout}{done.stderr}"
     assert "runs lost: 0, runs doubled: 0" in done.stdout
