@@ -54,7 +54,7 @@ from bench.disk import (
 from bench.metrics import Measured, Metric, MetricError
 from bench.predictions import NotKept, Predictions, pack, unpack, unpack_old
 from bench.progress import watched
-from bench.run import Run
+from bench.runs import Run
 from bench.same_data import Seen, Sighting, in_words, odd_ones
 from bench.suite import Cell
 

@@ -32,7 +32,7 @@ from bench.choices import Choice, Strict, describe, explain, split_choice
 from bench.errors import BenchError, unknown
 from bench.metrics import Metric
 from bench.recipe import Recipe, merge_recipes
-from bench.run import RECIPE_VERSION, Run, Selection, canonical
+from bench.runs import RECIPE_VERSION, Run, Selection, canonical
 from bench.yaml_file import read_yaml
 
 MOST_LOOKS = 200

@@ -23,7 +23,7 @@ from bench.choices import Choice, ForeignOptions
 from bench.disk import NoFile, exists, parse, read, write_atomically
 from bench.errors import BenchError
 from bench.results import RunFolder
-from bench.run import Run, canonical
+from bench.runs import Run, canonical
 from bench.suite import Cell, Suite
 
 KEEP = "--same-code"

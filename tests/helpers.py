@@ -18,7 +18,7 @@ from bench.comparisons.comparison import Comparison
 from bench.predictions import Predictions
 from bench.reports import columns
 from bench.results import RunFolder, frame
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 

@@ -30,7 +30,7 @@ FLOORS = [
     ["same_data"],
     ["scale"],
     ["suite"],
-    ["run"],
+    ["runs"],
     ["recipe"],
     ["losses", "metrics", "models", "datasets", "transforms"],
     ["predictions"],

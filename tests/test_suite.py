@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.recipe import Recipe, merge_recipes
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 from bench.yaml_file import read_yaml
 

@@ -24,7 +24,7 @@ from bench.errors import BenchError
 from bench.launch.pack import Pack
 from bench.launch.worker import Worker
 from bench.results import Damaged, RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 from bench.training import checkpoint
 

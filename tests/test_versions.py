@@ -19,7 +19,7 @@ from bench.cli.shared import load
 from bench.errors import BenchError
 from bench.launch.pack import Pack
 from bench.results import RunFolder
-from bench.run import Run, canonical
+from bench.runs import Run, canonical
 from bench.suite import Suite
 
 Write = Callable[..., Path]

@@ -15,7 +15,7 @@ import torch
 
 from bench.errors import BenchError
 from bench.results import Damaged, Result, RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.training.device import fingerprint
 from bench.training.loop import train
 

@@ -125,7 +125,7 @@ def export(
     from bench.datasets import load as load_images
     from bench.reports.card import WORK, card, check_output, standing, write_export
     from bench.results import RunFolder, finished
-    from bench.run import complete
+    from bench.runs import complete
     from bench.training import device as devices
 
     if asked is not None:

@@ -42,7 +42,7 @@ from bench.home import take
 from bench.launch.pack import git_state
 from bench.launch.preflight import check_data, set_aside_damaged, set_aside_odd
 from bench.preregistration import state
-from bench.run import Run
+from bench.runs import Run
 from bench.versions import as_counted, changes, declare_same
 
 

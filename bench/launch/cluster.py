@@ -10,7 +10,7 @@ from bench.launch.executors import Trouble
 from bench.launch.lock import only_launcher
 from bench.launch.preflight import prepare, unfinished
 from bench.launch.submitter import Cluster, Submitter
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 POLL = (2.0, 30.0)  # seconds between looks: after a change, and when nothing has changed for long

@@ -13,7 +13,7 @@ from bench.disk import read
 from bench.errors import BenchError
 from bench.launch.executors import number_of
 from bench.results import RunFolder
-from bench.run import complete
+from bench.runs import complete
 from bench.suite import Suite
 
 

@@ -18,7 +18,7 @@ from bench import __version__, versions
 from bench.choices import explain
 from bench.disk import read, strangers, write_atomically
 from bench.errors import BenchError
-from bench.run import Run, canonical
+from bench.runs import Run, canonical
 
 
 def _to_plain(runs: Sequence[Run]) -> dict[str, Any]:

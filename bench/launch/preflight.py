@@ -11,7 +11,7 @@ from bench import datasets, metrics, models, versions
 from bench.choices import Choice, ForeignOptions, load_callable
 from bench.errors import BenchError
 from bench.results import Damaged, RunFolder, sighting
-from bench.run import Run
+from bench.runs import Run
 from bench.same_data import AGAIN, odd_ones
 from bench.suite import Suite
 

@@ -29,7 +29,7 @@ from bench.launch.pack import Pack, installed_versions
 from bench.launch.preflight import unfinished
 from bench.launch.side_by_side import side_by_side
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 
 if TYPE_CHECKING:
     import torch

@@ -29,7 +29,7 @@ from bench.reports.ranks import rank, why_no_ranks
 from bench.reports.schema import Cell, Family, Plan, Report
 from bench.reports.weights import final_weights
 from bench.results import OTHER_DATA, frame
-from bench.run import Selection
+from bench.runs import Selection
 from bench.suite import Suite
 from bench.versions import same_as
 

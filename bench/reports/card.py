@@ -26,7 +26,7 @@ from bench.reports.loading import loading
 from bench.reports.render.markdown import escaped
 from bench.reports.schema import Report
 from bench.results import Result
-from bench.run import Resolved, Run
+from bench.runs import Resolved, Run
 from bench.statistics.proportions import wilson
 from bench.statistics.verdicts import Interval
 from bench.suite import Suite

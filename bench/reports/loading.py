@@ -12,7 +12,7 @@ from typing import Any
 from bench.checkpoints.reading import EXPORTED
 from bench.datasets import Form
 from bench.models import LibraryModel
-from bench.run import Resolved
+from bench.runs import Resolved
 
 
 def loading(resolved: Resolved, form: Form) -> str:

@@ -25,7 +25,7 @@ from bench.design import Design
 from bench.metrics import Metric
 from bench.progress import watched
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Cell, Suite
 from bench.tracking.calls import Calls
 from bench.tracking.record import (

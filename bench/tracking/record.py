@@ -17,7 +17,7 @@ from typing import Any
 from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
 from bench.results import Damaged, Failure, RunFolder, measure
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Cell
 from bench.visible import flat, visible
 

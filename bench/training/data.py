@@ -16,7 +16,7 @@ from torch import Tensor
 from bench import datasets
 from bench.choices import Choice
 from bench.errors import BenchError
-from bench.run import Resolved
+from bench.runs import Resolved
 from bench.same_data import Seen
 from bench.training import augment, mix
 

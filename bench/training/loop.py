@@ -1,7 +1,7 @@
 """The training loop: one run, on one device, from its description to its result.
 
 Everything random comes from (data set, model, seed) through generators of their own for each purpose
-(:meth:`bench.run.Resolved.derive`), drawn anew each epoch or step. So a training that stops after any step
+(:meth:`bench.runs.Resolved.derive`), drawn anew each epoch or step. So a training that stops after any step
 goes on from its checkpoint to the same bits, and two losses see the same images in the same order.
 """
 
@@ -24,7 +24,7 @@ from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.predictions import Predictions
 from bench.results import Damaged, RunFolder
-from bench.run import Resolved, Run
+from bench.runs import Resolved, Run
 from bench.training import checkpoint, evaluation, optimization, weights
 from bench.training import device as devices
 from bench.training.data import Data

@@ -17,7 +17,7 @@ from helpers import finish_run, train_run
 from bench.datasets import load as load_images
 from bench.reports.audit import Audit
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 
 Write = Callable[..., Path]

@@ -18,7 +18,7 @@ from helpers import attempts, bench, start, states, wait_for
 
 from bench.launch.submission import SubmissionFolder, read_all
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 
 Write = Callable[..., Path]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from training.recorder import FakeGraph, FakeRecorder
 
-from bench.run import Resolved
+from bench.runs import Resolved
 from bench.suite import Suite
 from bench.training.device import is_out_of_memory, prepare
 from bench.training.loop import Training
