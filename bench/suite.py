@@ -520,7 +520,15 @@ def load(path: Path, seeds: int | None = None) -> Suite:
     Raises:
         BenchError: anything that does not hold, with file and field.
     """
-    values = read(path)
+    return check(read(path), str(path), seeds)
+
+
+def check(values: Mapping[str, Any], where: str, seeds: int | None = None) -> Suite:
+    """The suite that these values ask for; arguments and errors as :func:`load`.
+
+    Args:
+        where: what messages call the place that they come from.
+    """
     try:
         suite = Suite.model_validate(values)
         if seeds is not None:
@@ -528,9 +536,9 @@ def load(path: Path, seeds: int | None = None) -> Suite:
             suite._whole = whole
         suite.cells  # noqa: B018 - expands, and so checks, every combination
     except ValidationError as error:
-        raise BenchError("\n".join(f"{path}: {line}" for line in explain(error))) from None
+        raise BenchError("\n".join(f"{where}: {line}" for line in explain(error))) from None
     except BenchError as error:
-        raise BenchError(f"{path}: {error}") from None
+        raise BenchError(f"{where}: {error}") from None
     return suite
 
 

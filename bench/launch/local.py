@@ -212,7 +212,9 @@ class Crew:
 @contextlib.contextmanager
 def _terminated_is_interrupted() -> Iterator[None]:
     """SIGTERM, or a closed terminal, stops the launcher as Ctrl-C does: with every worker's state saved."""
-    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup
+    # Under nohup it is ignored, and None is a handler that is none of Python's, which could not be put back.
+    left = (signal.SIG_IGN, None)
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) not in left]
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
