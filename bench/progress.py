@@ -34,10 +34,11 @@ def watched(items: Collection[Item], doing: str) -> Iterator[Item]:
 
 
 def console() -> Console:
-    """Standard error, which in a notebook is text as well, and no output of the cell."""
+    """Standard error. In a notebook, too: lines of text, and neither an output of the cell nor a terminal."""
     from rich.console import Console
 
-    return Console(stderr=True, force_jupyter=False)
+    made = Console(stderr=True)
+    return Console(stderr=True, force_jupyter=False, force_terminal=False) if made.is_jupyter else made
 
 
 class _Display:
