@@ -1,4 +1,4 @@
-"""What ``import bench`` gives: it costs nothing, says nothing on standard output, and refuses in one message."""
+"""What ``import bench`` gives: it costs nothing, prints nothing, and refuses in one message."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> bench.Report:
     values = {**SMALL, "losses": ["ce", {"mae": {"label": "<b>mae"}}], "seeds": 6}
     suite = bench.Suite(name="reported", metrics=["accuracy", "nll"], **values)
     for run in suite.runs():
-        right = 90 if '"name":"ce"' in run.text else 80
-        finish_run(run, tmp_path / "results", correct=right + run.seed % 3)
+        right = 90 + run.seed % 3 if '"name":"ce"' in run.text else 80 + run.seed % 2
+        finish_run(run, tmp_path / "results", correct=right)
     made = bench.report(suite, results=tmp_path / "results")
     assert capsys.readouterr().out == ""
     return made
@@ -115,7 +115,7 @@ def test_a_report_is_a_frame_text_and_a_part_of_a_page(report: bench.Report, tmp
     assert [*frame.loss] == ["ce", "<b>mae"] * 2
     assert [*frame.metric] == ["accuracy"] * 2 + ["nll"] * 2
     first = frame.set_index(["metric", "loss"])
-    assert first.loc[("accuracy", "<b>mae"), "delta"] == pytest.approx(-0.1)
+    assert first.loc[("accuracy", "<b>mae"), "delta"] == pytest.approx(-0.105)
     assert first.loc[("accuracy", "<b>mae"), "verdict"].startswith("inferior")
     assert (frame.n == 6).all()
     assert first.loc[("accuracy", "<b>mae"), "n_compared"] == 6
@@ -124,7 +124,7 @@ def test_a_report_is_a_frame_text_and_a_part_of_a_page(report: bench.Report, tmp
     assert len(runs) == 2 * 2 * 6
     means = runs[runs.metric == "accuracy"].groupby("loss").value.mean()
     assert means["ce"] == pytest.approx(first.loc[("accuracy", "ce"), "mean"])
-    assert report.answer in " ".join(report.markdown().split())
+    assert report.answer.split(".")[0] in report.markdown()
     assert len(report.markdown(everything=True)) > len(report.markdown())
     assert repr(report) + "\n" == report.markdown()
     assert "\\toprule" in report.latex()
@@ -221,7 +221,7 @@ def test_a_frame_is_compared_as_its_file_would_be(tmp_path: Path, capsys: pytest
         lambda frame: frame.set_index(pd.Index(range(5, 17))),
         lambda frame: frame.convert_dtypes(),
         lambda frame: frame.astype({"loss": "category", "seed": "float32"}),
-        lambda frame: frame.pivot(index="seed", columns="loss", values="accuracy"),
+        lambda frame: frame.pivot_table(index="seed", columns="loss", values="accuracy"),
         lambda frame: frame.sample(frac=1, random_state=0),
     ],
 )
@@ -243,7 +243,7 @@ def test_a_value_that_is_missing_is_a_run_without_a_result() -> None:
 @pytest.mark.parametrize(
     ("frame", "options", "message"),
     [
-        (runs(), {"method": "los"}, r"data frame: method: unknown column 'los'; allowed: accuracy, loss, seed"),
+        (runs(), {"method": "los"}, r"data frame: method: unknown column 'los'; .*did you mean 'loss'"),
         (runs(), {"metod": "loss"}, r"unknown option 'metod'; .*did you mean 'method'"),
         (runs(), {"baseline": "mien"}, r"baseline: unknown method 'mien'; .*did you mean 'mine'"),
         (runs(), {"alpha": "x"}, r"bench\.compare: alpha: found 'x'; input should be a valid number"),

@@ -99,7 +99,7 @@ def test_what_numpy_and_python_count_with_is_plain() -> None:
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
         | st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]))
-        | st.sampled_from(["1e-3", "010", "yes", "null", "4:00:00", "1_0", "~", "08", "0x1f", ".5", "=", "<<"]),
+        | st.sampled_from(["1e-3", "010", "yes", "null", "4:00:00", "1_0", "~", "08", "0x1f", ".5", "="]),
         lambda inner: st.lists(inner) | st.dictionaries(st.text("abc:- #", min_size=1), inner),
     )
 )  # fmt: skip
@@ -130,6 +130,8 @@ def local() -> Callable[..., Any]:
 
 
 class Holder:
+    def __call__(self) -> None: ...
+
     def loss(self, logits: Any, target: Any) -> Any:
         return logits
 
@@ -174,8 +176,8 @@ def test_fields_are_named_and_a_name_is_needed() -> None:
         made(losess=["ce"])
     with pytest.raises(bench.BenchError, match="name: is missing"):
         Suite(**SMALL)
-    with pytest.raises(bench.BenchError, match="there is no such file; there are .*small.yaml"):
-        bench.load(Path(__file__).parents[2] / "suites" / "small.yaml".replace("small", "nope"))
+    with pytest.raises(bench.BenchError, match=r"nope\.yaml: there is no such file; there are .*quickstart"):
+        bench.load(Path(__file__).parents[2] / "suites" / "nope.yaml")
 
 
 def test_the_signature_that_checkers_see_has_every_key() -> None:
