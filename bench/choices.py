@@ -189,6 +189,8 @@ def load_callable(name: str) -> Any:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise BenchError(f"'{name}' cannot be imported: {error}") from error
+    except Exception as error:  # a module of the user's own can raise anything
+        raise BenchError(f"'{name}' cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise BenchError(f"'{name}' is {describe(found)}, not a callable")
     return found

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from bench import code, home
 from bench.disk import strangers
@@ -41,7 +45,7 @@ def asking(
     """
     with modules_in(source.search_path):
         asked = source.suite(seeds, scale)
-        with _imported_anew(asked):
+        with _as_files_say(asked):
             if results is not None:
                 home.check_owner(asked, source, results)
                 asked = as_counted(asked, results)
@@ -76,23 +80,49 @@ def modules_in(places: Sequence[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _imported_anew(suite: Suite) -> Iterator[None]:
-    """Import what a suite names from the text that its digest is of, whatever was imported before.
+def _as_files_say(suite: Suite) -> Iterator[None]:
+    """Import what a suite names from the text that its digest is of.
 
     A notebook may have imported an older one, or that of another suite: a metric of the user's own, which is
-    computed in this process, would be of code that the run does not name.
+    computed in this process, would be of code that the run does not name. Afterwards all is as it was.
     """
     found = {name: own for module in of_suite(suite) for name, own in code.own_modules(module).items()}
     texts = code.Snapshot({name: own for name, own in found.items() if own.is_source})
-    before = {name: sys.modules.pop(name) for name in texts.modules if name in sys.modules}
+    there = {name: sys.modules[name] for name in texts.modules if name in sys.modules}
+    if all(_is_current(module, texts.modules[name].file) for name, module in there.items()):
+        there.clear()  # the very modules of the program: some register things, which can be done once
+    for name in there:
+        del sys.modules[name]
+    known = {*sys.modules}
     sys.meta_path.insert(0, texts)
     try:
         yield
     finally:
         sys.meta_path.remove(texts)
-        for name in texts.modules:
+        for name in {*texts.modules} - known:
             sys.modules.pop(name, None)
-        sys.modules.update(before)
+        sys.modules.update(there)
+
+
+def _is_current(module: ModuleType | None, file: Path) -> bool:
+    """Whether a module that was imported is of this file, untouched since the process began."""
+    imported = getattr(module, "__file__", None)
+    try:
+        state = file.stat()
+        same = imported is not None and os.path.samefile(imported, file)
+    except OSError:
+        return False
+    return same and max(state.st_mtime, state.st_ctime) < _began()
+
+
+@functools.cache
+def _began() -> float:
+    """Unix time at which this process began; 0 where that is not known."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _say_where_else(asked: Suite, source: Source, results: Path, *, news: bool) -> None:

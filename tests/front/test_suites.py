@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import SMALL
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bench
@@ -64,6 +66,7 @@ suites = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(suites)
 def test_it_has_the_runs_of_its_file(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
@@ -95,6 +98,7 @@ def test_what_numpy_and_python_count_with_is_plain() -> None:
     assert made(seeds=range(2)) == made(seeds=(0, 1))
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -238,3 +242,30 @@ def test_the_source_of_a_file_is_that_file(write_suite: Write, tmp_path: Path) -
     source = Source.of(path)
     assert source.keep(source.suite(), tmp_path / "results") == path
     assert not (tmp_path / "results").exists()
+
+
+def test_modules_that_nobody_touched_are_those_of_the_program(tmp_path: Path) -> None:
+    (tmp_path / "registers.py").write_text("kept = []\n\n\ndef loss(logits, target):\n    return logits\n")
+    program = (
+        "import sys, registers, bench\n"
+        "from bench.front.asking import asking\n"
+        f"values = {SMALL!r}\n"
+        "suite = bench.Suite(name='made', **{**values, 'losses': ['ce', registers.loss]})\n"
+        "with asking(suite.source, None):\n"
+        "    assert sys.modules['registers'] is registers\n"
+        "open('registers.py', 'a').write('kept.append(1)\\n')\n"
+        "with asking(suite.source, None):\n"
+        "    assert sys.modules['registers'].kept == [1]\n"
+        "assert sys.modules['registers'] is registers and registers.kept == []\n"
+    )
+    time.sleep(0.05)  # the clock of processes ticks a hundred times a second
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_module_that_raises_is_said_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "raising.py").write_text("raise ValueError('not here')\n")
+    monkeypatch.chdir(tmp_path)
+    suite = made(losses=["ce", "raising:loss"])
+    with pytest.raises(bench.BenchError, match="'raising:loss' cannot be imported: ValueError: not here"):
+        bench.plan(suite)
