@@ -80,6 +80,21 @@ def test_a_program_without_a_guard_trains_and_prints_nothing(tmp_path: Path) -> 
     assert (elsewhere / "results" / "program" / "report.html").is_file()
 
 
+def test_where_nothing_is_said_the_environment_says_it(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "there"))
+    suite = bench.load(write_suite())
+    finish_run(suite.runs()[0], tmp_path / "there", correct=90)
+    finish_run(suite.runs()[0], tmp_path / "here", correct=90)
+    finish_run(suite.runs()[1], tmp_path / "here", correct=90)
+    assert bench.status(suite).runs.done == 1
+    assert bench.status(write_suite(), results=tmp_path / "here").runs.done == 2
+    assert bench.plan(suite, results=str(tmp_path / "here"), seeds=5).to_train == 8
+    assert "10 runs, 8 to train" in repr(bench.plan(suite, results=tmp_path / "here", seeds=5))
+    assert capsys.readouterr().out == ""
+
+
 def test_called_in_a_thread_it_says_so(write_suite: Write, tmp_path: Path) -> None:
     said: list[str] = []
 
