@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,10 @@ def load(path: str | os.PathLike[str]) -> Suite:
     Raises:
         BenchError: there is no such file, or something in it does not hold: with file and field.
     """
-    return Suite.of(Source.of(Path(path)))
+    source = Source.of(Path(path))
+    made = Suite.of(source)  # whose messages name the path as it was given
+    made._source = replace(source, file=Path(path).absolute())  # wherever the program goes from here
+    return made
 
 
 def _callables(said: Any) -> Iterator[str]:

@@ -237,8 +237,15 @@ def test_verbs_import_what_files_say_and_leave_the_process_as_it_was(
     assert [type(finder).__name__ for finder in sys.meta_path].count("Snapshot") == 0
 
 
-def test_the_source_of_a_file_is_that_file(write_suite: Write, tmp_path: Path) -> None:
+def test_the_source_of_a_file_is_that_file(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_suite()
+    monkeypatch.chdir(tmp_path)
+    loaded = bench.load("small.yaml")
+    monkeypatch.chdir("/")
+    assert loaded.source.file == path
+    assert loaded.source.search_path == [str(tmp_path), str(tmp_path)]
     source = Source.of(path)
     assert source.keep(source.suite(), tmp_path / "results") == path
     assert not (tmp_path / "results").exists()
