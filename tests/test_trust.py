@@ -18,9 +18,9 @@ from helpers import bench as command
 from helpers import finish_run
 
 from bench import disk, versions
-from bench.cli.shared import _figures
 from bench.disk import NoFile, parse, read, read_part, strangers
 from bench.errors import BenchError
+from bench.front.reporting import _figures
 from bench.launch.pack import Pack
 from bench.launch.worker import Worker
 from bench.results import Damaged, RunFolder
