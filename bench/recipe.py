@@ -15,7 +15,8 @@ from pydantic import (
     model_serializer,
 )
 
-from bench.choices import Choice, Options, Strict, choose, split_choice
+from bench import factories
+from bench.choices import Choice, FreeOptions, Options, Strict, choose, split_choice
 from bench.transforms import MIXES, TRANSFORMS
 
 
@@ -41,6 +42,12 @@ class Sgd(Options):
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(0.0, ge=0)
+
+
+class LibraryOptimizer(FreeOptions):
+    """An optimizer of ``torch.optim`` or ``timm.optim``. Further options go to the library as they are."""
+
+    lr: float | None = Field(None, gt=0, description="default: the library's")
 
 
 class Constant(Options):
@@ -69,20 +76,43 @@ class RandomCube(Options):
     """
 
 
-OPTIMIZERS: dict[str, type[Options]] = {"adam": Adam, "adamw": AdamW, "sgd": Sgd}
+class LibrarySchedule(FreeOptions):
+    """A schedule of ``torch.optim.lr_scheduler`` or ``timm.scheduler``. Further options go there as they are.
+
+    ``per``: whether torch's counts epochs (the default, but of OneCycleLR and CyclicLR) or optimizer steps.
+    """
+
+    per: Literal["epoch", "step"] | None = None
+
+
+OPTIMIZERS: dict[str, type[Options]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "sgd": Sgd,
+    "timm/": LibraryOptimizer,
+    "torch/": LibraryOptimizer,
+}
 SCHEDULES: dict[str, type[Options]] = {
     "constant": Constant,
     "cosine": Cosine,
     "one_cycle": OneCycle,
     "random_cube": RandomCube,
+    "timm/": LibrarySchedule,
+    "torch/": LibrarySchedule,
 }
 
 
 def _chosen(kind: str, table: Mapping[str, type[Options]]) -> Any:
-    return (
-        BeforeValidator(lambda value: value if isinstance(value, Choice) else choose(kind, value, table)),
-        PlainSerializer(lambda choice: choice.describe()),
-    )
+    def resolved(value: Any) -> Choice:
+        if isinstance(value, Choice):
+            return value
+        choice = choose(kind, value, table)
+        if "/" in choice.name:
+            given = choice.options.model_dump(exclude_unset=True)
+            factories.check(kind, choice.name, {k: v for k, v in given.items() if v is not None})
+        return choice
+
+    return BeforeValidator(resolved), PlainSerializer(lambda choice: choice.describe())
 
 
 Optimizer = Annotated[Choice, *_chosen("optimizer", OPTIMIZERS)]
@@ -95,6 +125,10 @@ Mix = Annotated[
     ),
     PlainSerializer(lambda choice: choice and choice.describe()),
 ]
+
+
+_FROM_THE_START = {"epochs", "batch_size", "optimizer", "schedule", "augment", "precision", "validation"}
+"""Fields that are always described; the others only where they say something."""
 
 
 class Recipe(Strict):
@@ -112,14 +146,20 @@ class Recipe(Strict):
     """bf16: matrix products and convolutions in bfloat16 (autocast); weights and loss stay in fp32."""
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of the training images held out when the suite selects by validation."""
+    no_decay: Literal["norms_and_biases"] | None = None
+    """What weight decay leaves alone: all that is a vector or a number, and what a timm model names."""
+    layer_decay: float | None = Field(None, gt=0, le=1)
+    """Each layer's learning rate is this times that of the next one towards the output."""
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A recipe that does not mix is described as it was before recipes could: run ids stay.
+        # A recipe that does without is described as it was before there was such a thing: run ids stay.
         described: dict[str, Any] = handler(self)
-        if self.mix is None:
-            described.pop("mix", None)
-        return described
+        return {
+            key: value
+            for key, value in described.items()
+            if key in _FROM_THE_START or getattr(self, key) != type(self).model_fields[key].default
+        }
 
 
 def merge_recipes(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:

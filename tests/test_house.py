@@ -34,7 +34,7 @@ FLOORS = [
     ["suite"],
     ["runs"],
     ["recipe"],
-    ["losses", "metrics", "models", "datasets", "transforms"],
+    ["losses", "metrics", "models", "datasets", "transforms", "factories"],
     ["predictions"],
     ["choices", "yaml_file"],
     ["disk"],

@@ -25,7 +25,7 @@ from bench.metrics import Metric
 from bench.predictions import Predictions
 from bench.results import Damaged, RunFolder
 from bench.runs import Resolved, Run
-from bench.training import checkpoint, evaluation, optimization, weights
+from bench.training import checkpoint, evaluation, optimization, parameters, weights
 from bench.training import device as devices
 from bench.training.data import Data
 from bench.training.own_state import Watcher, keeps_state
@@ -159,10 +159,10 @@ class Training:
             recorder = CudaRecorder(device)
         optimizer = optimization.build_optimizer(
             self.recipe.optimizer,
-            [*model.parameters(), *objective.parameters()],
+            parameters.trained(model, objective, self.recipe),
             recorded_on=None if recorder is None else device,
         )
-        self.base_rate: float = self.recipe.optimizer.options.lr  # type: ignore[attr-defined]
+        self.base_rate = optimization.base_rate(self.recipe.optimizer, optimizer)
         self.step = Step(model, objective, optimizer, self.recipe.precision, device)
         self.dropout_seed = resolved.derive("dropout")
         # Not torch.manual_seed: that walks over every kind of device, 0.5 ms a call.
@@ -192,8 +192,10 @@ class Training:
         silent = {choice.label(): code for choice, code in self.own.values() if not recordable(choice)}
         self.watcher = Watcher(silent, self.warnings)
         self._step_state()  # what cannot be kept is said now, and not after an hour
-        if recorder is not None and (one_by_one or silent):
-            why = one_by_one or f"`recordable = True` is not said by {' and '.join(silent)}"
+        why = one_by_one or optimization.not_recordable(self.recipe)
+        if not why and silent:
+            why = f"`recordable = True` is not said by {' and '.join(silent)}"
+        if recorder is not None and why:
             self.warnings.append(f"steps were launched one by one, which is slower: {why}")
         elif recorder is not None:
             # A list, and no method of this object: circles would keep a GPU's memory after the run.

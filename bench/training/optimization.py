@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from typing import Any
 
 import torch
 
 from bench.choices import Choice
-from bench.recipe import Adam, AdamW, Constant, Cosine, OneCycle, RandomCube, Sgd
+from bench.errors import BenchError
+from bench.recipe import Adam, AdamW, Constant, Cosine, LibraryOptimizer, OneCycle, RandomCube, Recipe, Sgd
 
 
 def build_optimizer(
-    choice: Choice, parameters: Iterable[torch.nn.Parameter], recorded_on: torch.device | None = None
+    choice: Choice, parameters: list[Any], recorded_on: torch.device | None = None
 ) -> torch.optim.Optimizer:
-    """The optimizer that a recipe names, in torch's fused form: one kernel for all parameters.
+    """The optimizer that a recipe names, for parameters or groups of them.
 
-    Where its steps are recorded and replayed, the learning rate is a tensor on that device: a number would be
-    recorded with them.
+    Those with a name of their own here are torch's in fused form: one kernel for all parameters. Where their
+    steps are recorded and replayed, the learning rate is a tensor on that device: a number would be recorded
+    with them.
+
+    Raises:
+        BenchError: a library does not make it with these options, or not for these parameters.
     """
     options = choice.options
+    if isinstance(options, LibraryOptimizer):
+        return _of_library(choice, options, parameters)
     assert isinstance(options, (Sgd, Adam))
     rate = options.lr if recorded_on is None else torch.tensor(options.lr, device=recorded_on)
+    optimizer: torch.optim.Optimizer
     if isinstance(options, Sgd):
-        return torch.optim.SGD(
+        optimizer = torch.optim.SGD(
             parameters,
             lr=rate,
             momentum=options.momentum,
@@ -31,19 +39,55 @@ def build_optimizer(
             weight_decay=options.weight_decay,
             fused=True,
         )
-    kind = torch.optim.AdamW if isinstance(options, AdamW) else torch.optim.Adam
-    optimizer = kind(
-        parameters,
-        lr=rate,
-        betas=options.betas,
-        eps=options.eps,
-        weight_decay=options.weight_decay,
-        fused=True,
-        capturable=recorded_on is not None,
-    )
-    # It would warn of every step that is rehearsed, or taken where recording failed.
-    optimizer._warned_capturable_if_run_uncaptured = True
+    else:
+        kind = torch.optim.AdamW if isinstance(options, AdamW) else torch.optim.Adam
+        optimizer = kind(
+            parameters,
+            lr=rate,
+            betas=options.betas,
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+            fused=True,
+            capturable=recorded_on is not None,
+        )
+        # It would warn of every step that is rehearsed, or taken where recording failed.
+        optimizer._warned_capturable_if_run_uncaptured = True
+    if isinstance(rate, torch.Tensor):
+        for group in optimizer.param_groups[1:]:
+            group["lr"] = rate.clone()  # layers have rates of their own
     return optimizer
+
+
+def not_recordable(recipe: Recipe) -> str:
+    """Why steps of a recipe cannot be recorded and replayed; empty where they can."""
+    if isinstance(recipe.optimizer.options, LibraryOptimizer):
+        return f"{recipe.optimizer.name} computes with numbers on the host"
+    return ""
+
+
+def base_rate(choice: Choice, optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate that a schedule changes: the recipe's, or else the library's own."""
+    given: float | None = choice.options.lr  # type: ignore[attr-defined]
+    return float(optimizer.defaults["lr"]) if given is None else given
+
+
+def _of_library(choice: Choice, options: LibraryOptimizer, parameters: list[Any]) -> torch.optim.Optimizer:
+    library, _, name = choice.name.partition("/")
+    given: dict[str, Any] = {} if options.lr is None else {"lr": options.lr}
+    extra = options.model_extra or {}
+    given |= {key: tuple(value) if isinstance(value, list) else value for key, value in extra.items()}
+    try:
+        if library == "torch":
+            made: torch.optim.Optimizer = getattr(torch.optim, name)(parameters, **given)
+            return made
+        from timm.optim import create_optimizer_v2
+
+        made = create_optimizer_v2(parameters, opt=name, **given)
+    except Exception as error:  # these options reach code that can raise anything
+        raise BenchError(
+            f"optimizer '{choice.label()}' cannot be built: {type(error).__name__}: {error}"
+        ) from error
+    return made
 
 
 def learning_rate(schedule: Choice, step: int, steps: int, steps_per_epoch: int) -> float:

@@ -20,6 +20,9 @@ from bench import losses
 from bench.choices import Choice
 from bench.training.own_state import keeps_state
 
+_OF_DEVICE = {"lr", "foreach", "fused", "capturable"}
+"""Of an optimizer's groups: the tensor that holds the rate, and how steps are computed."""
+
 
 class Objective(torch.nn.Module):
     """A loss as a module, which owns the weights that the loss learns, if it learns any."""
@@ -95,12 +98,13 @@ class Step:
         return [group["lr"] for group in self.optimizer.param_groups if isinstance(group["lr"], Tensor)]
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of the next step."""
+        """The learning rate of the next step; a layer's is its share of that."""
         for group in self.optimizer.param_groups:
+            scaled = rate * group.get("lr_scale", 1.0)
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
+                group["lr"].fill_(scaled)
             else:
-                group["lr"] = rate
+                group["lr"] = scaled
 
     def start_epoch(self) -> None:
         """Begin the sums again."""
@@ -142,7 +146,7 @@ class Step:
             self.objective.bare.load_state_dict(state["loss"])
         else:  # there may be none of a loss that has a pair: a bench before this one did not ask it
             self.objective.load_state_dict(state["objective"])
-        own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        own = [{k: v for k, v in group.items() if k in _OF_DEVICE} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
         for group, options in zip(self.optimizer.param_groups, own, strict=True):
             group.update(options)  # the very tensor that holds the rate, and how this device wants to step
