@@ -485,9 +485,10 @@ class Suite(Strict):
                 models.check_fit(model.choice, form.shape)
             except BenchError as error:
                 raise BenchError(f"models: {error} (data set '{dataset.label}')") from None
-        if recipe.schedule.name == "random_cube" and self.selection == "last":
+        looking = ("random_cube", "torch/ReduceLROnPlateau")
+        if recipe.schedule.name in looking and self.selection == "last":
             raise BenchError(
-                "recipe.schedule: random_cube looks for new best accuracies, so it needs "
+                f"recipe.schedule: {recipe.schedule.name} looks for new best accuracies, so it needs "
                 "selection: validation or test; found selection: last"
             )
 

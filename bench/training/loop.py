@@ -25,7 +25,7 @@ from bench.metrics import Metric
 from bench.predictions import Predictions
 from bench.results import Damaged, RunFolder
 from bench.runs import Resolved, Run
-from bench.training import checkpoint, evaluation, optimization, parameters, weights
+from bench.training import checkpoint, evaluation, optimization, parameters, schedules, weights
 from bench.training import device as devices
 from bench.training.data import Data
 from bench.training.own_state import Watcher, keeps_state
@@ -163,6 +163,7 @@ class Training:
             recorded_on=None if recorder is None else device,
         )
         self.base_rate = optimization.base_rate(self.recipe.optimizer, optimizer)
+        self.rates = schedules.rates(self.recipe, self.base_rate, self.data.steps_per_epoch)
         self.step = Step(model, objective, optimizer, self.recipe.precision, device)
         self.dropout_seed = resolved.derive("dropout")
         # Not torch.manual_seed: that walks over every kind of device, 0.5 ms a call.
@@ -171,7 +172,7 @@ class Training:
 
         self.epoch = 0  # epochs finished
         self.taken = 0  # steps taken in the epoch under way
-        self.rate = 1.0  # what random_cube has made of the learning rate
+        self.rate = 1.0  # what past epochs have made of the learning rate
         self.seconds = 0.0
         self.history: list[dict[str, Any]] = []
         self.warnings: list[str] = []
@@ -222,10 +223,8 @@ class Training:
             self.epoch_seconds += time.monotonic() - began
 
     def _take_step(self, images: Tensor, target: Tensor) -> None:
-        per_epoch = self.data.steps_per_epoch
-        step, total = self.epoch * per_epoch + self.taken, self.recipe.epochs * per_epoch
-        factor = optimization.learning_rate(self.recipe.schedule, step, total, per_epoch)
-        self.last_rate = self.base_rate * self.rate * factor
+        step = self.epoch * self.data.steps_per_epoch + self.taken
+        self.last_rate = self.rates(step) * self.rate
         self.step.set_rate(self.last_rate)
         # Seeding every step makes dropout a function of the step, whatever else drew random numbers.
         self.generator.manual_seed((self.dropout_seed + step) % 2**63)
@@ -300,7 +299,12 @@ class Training:
             }
             self.kept = weights.held(self.step.model) if self.keep_weights else {}
         elif self.recipe.schedule.name == "random_cube":
-            self.rate = optimization.random_cube(self.resolved.derive("schedule", line["epoch"]))
+            self.rate = schedules.random_cube(self.resolved.derive("schedule", line["epoch"]))
+        if self.recipe.schedule.name == schedules.PLATEAU:
+            judged = [self._judged(each, images) for each in (*self.history, line)]
+            higher = self.metric is None or self.metric.higher_is_better
+            values = judged if higher else [-value for value in judged]
+            self.rate = schedules.plateau(self.recipe.schedule, values, self.base_rate, maximised=higher)
 
     def _judged(self, line: Mapping[str, Any], images: str) -> float:
         """How good an epoch is on the ``test`` or ``validation`` images: more is better."""

@@ -1,15 +1,14 @@
-"""Optimizers, and the learning rate as a function of the step."""
+"""Optimizers, as a recipe names them."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 
 from bench.choices import Choice
 from bench.errors import BenchError
-from bench.recipe import Adam, AdamW, Constant, Cosine, LibraryOptimizer, OneCycle, RandomCube, Recipe, Sgd
+from bench.recipe import Adam, AdamW, LibraryOptimizer, Recipe, Sgd
 
 
 def build_optimizer(
@@ -88,35 +87,3 @@ def _of_library(choice: Choice, options: LibraryOptimizer, parameters: list[Any]
             f"optimizer '{choice.label()}' cannot be built: {type(error).__name__}: {error}"
         ) from error
     return made
-
-
-def learning_rate(schedule: Choice, step: int, steps: int, steps_per_epoch: int) -> float:
-    """The factor on the learning rate at one ``step`` (from 0) of ``steps``.
-
-    A pure function, so that a resumed run needs no scheduler's state. ``random_cube`` changes its rate
-    between epochs instead (:func:`random_cube`): its factor is 1 here.
-    """
-    options = schedule.options
-    if isinstance(options, Cosine):
-        warmup = round(options.warmup_epochs * steps_per_epoch)
-        if step < warmup:
-            return (step + 1) / warmup
-        progress = (step - warmup) / max(steps - warmup, 1)
-        return options.final + (1 - options.final) * (1 + math.cos(math.pi * progress)) / 2
-    if isinstance(options, OneCycle):
-        peak = max(options.warmup * steps - 1, 1e-9)
-        if step <= peak:
-            return _cosine(options.start, 1.0, step / peak)
-        return _cosine(1.0, options.final, (step - peak) / max(steps - 1 - peak, 1e-9))
-    assert isinstance(options, (Constant, RandomCube))
-    return 1.0
-
-
-def random_cube(seed: int) -> float:
-    """u³ with u uniform in (0, 1): the reference's new learning rate, as a factor."""
-    uniform = torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return float(uniform) ** 3
-
-
-def _cosine(first: float, last: float, progress: float) -> float:
-    return last + (first - last) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
