@@ -5,7 +5,7 @@ the loop that acts on them is :mod:`bench.training`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -13,6 +13,7 @@ from pydantic import (
     PlainSerializer,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from bench import factories
@@ -127,6 +128,28 @@ Mix = Annotated[
 ]
 
 
+class Clip(Strict):
+    """One limit on gradients, before each optimizer step."""
+
+    norm: float | None = Field(None, gt=0, description="of the norm of all gradients together")
+    value: float | None = Field(None, gt=0, description="of each gradient's size")
+    agc: float | None = Field(None, gt=0, description="of each unit's, in norms of its weights (2102.06171)")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"found {' and '.join(given) or 'nothing'}, expected one of norm, value, agc")
+        return self
+
+
+class StopEarly(Strict):
+    """A training ends after `patience` epochs in which the validation metric did not get better."""
+
+    patience: int = Field(ge=1)
+    min_delta: float = Field(0.0, ge=0, description="what is less than this is not better")
+
+
 _FROM_THE_START = {"epochs", "batch_size", "optimizer", "schedule", "augment", "precision", "validation"}
 """Fields that are always described; the others only where they say something."""
 
@@ -142,14 +165,24 @@ class Recipe(Strict):
     """Applied in this order to each training image, anew each epoch."""
     mix: Mix = None
     """Mixes the images and the labels of each training batch in pairs, after augmentation. Default: not."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: matrix products and convolutions in bfloat16 (autocast); weights and loss stay in fp32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16, fp16: matrix products and convolutions in bfloat16 or float16 (autocast); weights and loss stay
+    in fp32. In fp16 the loss is scaled, and steps whose gradients overflow are left out."""
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of the training images held out when the suite selects by validation."""
     no_decay: Literal["norms_and_biases"] | None = None
     """What weight decay leaves alone: all that is a vector or a number, and what a timm model names."""
     layer_decay: float | None = Field(None, gt=0, le=1)
     """Each layer's learning rate is this times that of the next one towards the output."""
+
+    clip: Clip | None = None
+    """What becomes of gradients that are too large. Default: nothing."""
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients make one optimizer step, as one batch of so many times the size would."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of an exponential moving average of the weights, which is what is scored and kept."""
+    stop_early: StopEarly | None = None
+    """When to end before the last epoch. Default: never."""
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -492,6 +492,12 @@ class Suite(Strict):
                 "selection: validation or test; found selection: last"
             )
 
+        if recipe.stop_early is not None and self.selection != "validation":
+            raise BenchError(
+                "recipe.stop_early: looks at the validation metric, so it needs selection: validation; "
+                f"found selection: {self.selection}"
+            )
+
     def _check_cells(self, cells: Sequence[Cell]) -> None:
         if not cells:
             raise BenchError("exclude: leaves no run of this suite")

@@ -290,7 +290,7 @@ def test_a_hundred_thousand_runs_expand_in_seconds_without_torch(write_suite: Wr
         ),
         ({"recipe": {"optimizer": "adamm"}}, "recipe: optimizer: unknown optimizer 'adamm'; .*'adamw?'"),
         ({"recipe": {"epochs": 0}}, "recipe: epochs: found 0; .*greater than or equal to 1"),
-        ({"recipe": {"precision": "fp16"}}, "recipe: precision: found 'fp16'; .*'fp32' or 'bf16'"),
+        ({"recipe": {"precision": "fp8"}}, "recipe: precision: found 'fp8'; .*'fp32', 'bf16' or 'fp16'"),
         ({"recipe": {"augment": [{"rotate": {}}]}}, "recipe: augment.0: unknown augmentation 'rotate'"),
         ({"losses": ["ce", {"mae": {"recipe": {"epoch": 1}}}]}, "losses.1: mae: recipe: unknown key 'epoch'"),
         ({"baseline": "mae"}, "baseline: unknown loss 'mae'; allowed: ce, mix_ent"),

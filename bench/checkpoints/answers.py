@@ -156,8 +156,8 @@ def ask(
         BenchError: it returns no logits.
     """
     labels = images.test_labels
-    bf16 = checkpoint.description.get("recipe", {}).get("precision") == "bf16"
-    logits = _logits(checkpoint.path, fitted, images, asked, device, bf16, tick)
+    computed_in = str(checkpoint.description.get("recipe", {}).get("precision", "fp32"))
+    logits = _logits(checkpoint.path, fitted, images, asked, device, computed_in, tick)
     answered = logits.argmax(dim=1) - first
     predicted = torch.where((answered >= 0) & (answered < images.form.classes), answered, -1)
     notes = [*checkpoint.notes, *fitted.notes]
@@ -190,7 +190,7 @@ def _logits(
     images: datasets.Images,
     asked: Asked,
     device: torch.device,
-    bf16: bool,
+    computed_in: str,
     tick: Callable[[int], None],
 ) -> Tensor:
     """Logits [N, outputs] of all test images, in float32 on the CPU."""
@@ -202,7 +202,7 @@ def _logits(
     model = fitted.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = []
     for batch in torch.split(images.test_images, size):
-        with precision("bf16" if bf16 else "fp32", device):
+        with precision(computed_in, device):
             try:
                 answer = model(normalised(batch.to(device).float()))
             except Exception as error:  # somebody's own network can raise anything

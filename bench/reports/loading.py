@@ -43,8 +43,8 @@ def loading(resolved: Resolved, form: Form) -> str:
     if resized is not None:
         size = f"size=({resized}, {resized})"
         lines.append(f'    shown = interpolate(shown, {size}, mode="bilinear", antialias=True)')
-    bf16 = resolved.recipe.precision == "bf16"
-    precision = ", torch.autocast(images.device.type, dtype=torch.bfloat16)" if bf16 else ""
+    lower = {"bf16": "bfloat16", "fp16": "float16"}.get(resolved.recipe.precision)
+    precision = f", torch.autocast(images.device.type, dtype=torch.{lower})" if lower else ""
     return "\n".join([*lines, f"    with torch.inference_mode(){precision}:", "        return model(shown)"])
 
 

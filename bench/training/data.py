@@ -92,23 +92,27 @@ class Data:
         return held_out
 
     @property
+    def step_size(self) -> int:
+        """Images of an optimizer step: those of the batches whose gradients it sums up."""
+        return self.recipe.batch_size * self.recipe.accumulate
+
+    @property
     def steps_per_epoch(self) -> int:
-        """Steps in an epoch. A last batch of one image is left out: batch norm cannot use it."""
-        whole, rest = divmod(self.count, self.recipe.batch_size)
-        return whole + (rest > 1)
+        """Steps in an epoch."""
+        return -(-self.seen_per_epoch // self.step_size)
 
     @property
     def seen_per_epoch(self) -> int:
-        """Images that an epoch trains on."""
-        return min(self.count, self.steps_per_epoch * self.recipe.batch_size)
+        """Images that an epoch trains on. A last batch of one is left out: batch norm cannot use it."""
+        return self.count - (self.count % self.recipe.batch_size == 1)
 
     def batches(self, epoch: int, step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch from a step on: normalised images; labels, or probabilities where mixed.
+        """What the steps of an epoch see, from one on: normalised images; labels, or probabilities if mixed.
 
         Orders and parameters are drawn on the CPU, so that they do not depend on the device, and reach it
         in one go: nothing in here waits for the device, or makes it wait.
         """
-        size = self.recipe.batch_size
+        size = self.step_size
         rows = torch.randperm(self.count, generator=self._generator("order", epoch))
         drawn = augment.draw(
             self.recipe.augment, self.count, self.form.shape, self._generator("augmentation", epoch)
@@ -119,8 +123,8 @@ class Data:
         many = _CHUNK if self.device.type == "cpu" else _PIXELS // math.prod(self.form.shape)
         chunk = max(1, many // size) * size
         skip = step * size
-        for start in range(skip - skip % chunk, self.count, chunk):
-            part = slice(start, min(start + chunk, self.count))
+        for start in range(skip - skip % chunk, self.seen_per_epoch, chunk):
+            part = slice(start, min(start + chunk, self.seen_per_epoch))
             chosen = rows[part]
             raw = self.images[chosen].float()
             images = self.normalised(augment.apply(self.recipe.augment, drawn, raw, part))
@@ -132,7 +136,7 @@ class Data:
     def _mixtures(self, epoch: int, step: int) -> Iterator[mix.Mixture] | None:
         if self.recipe.mix is None:
             return None
-        batches = -(-self.count // self.recipe.batch_size)
+        batches = -(-self.count // self.step_size)
         seed = self.resolved.derive("mix", epoch)
         return iter(mix.draw(self.recipe.mix, batches, self.form.shape, seed)[step:])
 

@@ -98,7 +98,7 @@ def train(
     folder.write_metrics(training.history)
     earlier = training.seconds
 
-    while training.epoch < training.recipe.epochs:
+    while not training.ended:
         for _ in training.steps():
             now = time.monotonic()
             stop = should_stop()
@@ -164,7 +164,7 @@ class Training:
         )
         self.base_rate = optimization.base_rate(self.recipe.optimizer, optimizer)
         self.rates = schedules.rates(self.recipe, self.base_rate, self.data.steps_per_epoch)
-        self.step = Step(model, objective, optimizer, self.recipe.precision, device)
+        self.step = Step(model, objective, optimizer, self.recipe, device)
         self.dropout_seed = resolved.derive("dropout")
         # Not torch.manual_seed: that walks over every kind of device, 0.5 ms a call.
         cuda = device.type == "cuda"
@@ -202,6 +202,18 @@ class Training:
             # A list, and no method of this object: circles would keep a GPU's memory after the run.
             self.take = Replayed(self.step, self.generator, recorder, self.warnings)
         self._start_epoch()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs are done, or enough of them without a better validation metric."""
+        if self.recipe.stop_early is None or self.epoch == self.recipe.epochs:
+            return self.epoch == self.recipe.epochs
+        best, since = -math.inf, 0
+        for line in self.history:
+            value = self._judged(line, "validation")
+            better = value > best and value - best >= self.recipe.stop_early.min_delta
+            best, since = (value, 0) if better else (best, since + 1)
+        return since >= self.recipe.stop_early.patience
 
     # ------------------------------------------------------------------------------------ one epoch
 
@@ -247,7 +259,7 @@ class Training:
             raise Diverged(f"diverged: the training loss is {train_loss} in epoch {self.epoch + 1}")
         speed = seen / max(self.epoch_seconds, 1e-9)
 
-        self.step.model.eval()
+        self.step.scored.eval()
         answers = self._answers(self.data.test)
         test = evaluation.score(answers)
         if not math.isfinite(test.nll):
@@ -297,7 +309,7 @@ class Training:
                 "predicted": answers.predicted.to(kind).cpu(),
                 "details": answers.details(probabilities=self.keep_probabilities),
             }
-            self.kept = weights.held(self.step.model) if self.keep_weights else {}
+            self.kept = weights.held(self.step.scored) if self.keep_weights else {}
         elif self.recipe.schedule.name == "random_cube":
             self.rate = schedules.random_cube(self.resolved.derive("schedule", line["epoch"]))
         if self.recipe.schedule.name == schedules.PLATEAU:
@@ -325,7 +337,7 @@ class Training:
         for start in range(0, len(images), size):
             with precision(self.recipe.precision, self.device):
                 batch = self.data.normalised(images[start : start + size].float())
-                parts.append(self.step.model(batch).float())
+                parts.append(self.step.scored(batch).float())
         return torch.cat(parts)
 
     # --------------------------------------------------------------------------------- state, result

@@ -61,6 +61,8 @@ def not_recordable(recipe: Recipe) -> str:
     """Why steps of a recipe cannot be recorded and replayed; empty where they can."""
     if isinstance(recipe.optimizer.options, LibraryOptimizer):
         return f"{recipe.optimizer.name} computes with numbers on the host"
+    if recipe.precision == "fp16":
+        return "fp16 scales its loss on the host"
     return ""
 
 

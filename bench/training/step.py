@@ -18,7 +18,9 @@ from torch import Tensor
 
 from bench import losses
 from bench.choices import Choice
+from bench.recipe import Recipe
 from bench.training.own_state import keeps_state
+from bench.training.update import Update
 
 _OF_DEVICE = {"lr", "foreach", "fused", "capturable"}
 """Of an optimizer's groups: the tensor that holds the rate, and how steps are computed."""
@@ -54,10 +56,11 @@ class Objective(torch.nn.Module):
 
 
 def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
-    """The context in which a model computes: ``bf16`` casts what gains by it; ``fp32`` changes nothing."""
-    if name == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
+    """The context in which a model computes: ``bf16`` and ``fp16`` cast what gains by it; ``fp32`` changes
+    nothing."""
+    if name == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if name == "bf16" else torch.float16)
 
 
 class Step:
@@ -68,26 +71,39 @@ class Step:
         model: torch.nn.Module,
         objective: Objective,
         optimizer: torch.optim.Optimizer,
-        precision: str,
+        recipe: Recipe,
         device: torch.device,
     ) -> None:
         self.model = model
         self.objective = objective
         self.optimizer = optimizer
-        self.precision = precision
+        self.update = Update(optimizer, model, recipe, device)
+        self.precision = recipe.precision
+        self.at_once = recipe.batch_size
         self.device = device
         # Sums of the epoch stay on the device: asking for their values would wait for it at every step.
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
 
+    @property
+    def scored(self) -> torch.nn.Module:
+        """What answers for the training: the model, or the average of its weights."""
+        return self.model if self.update.average is None else self.update.average.model
+
     def __call__(self, images: Tensor, target: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        parts = (torch.split(tensor, self.at_once) for tensor in (images, target))
+        for some, labels in zip(*parts, strict=True):
+            self._learn(some, labels, len(some) / len(images))
+        self.update()
+
+    def _learn(self, images: Tensor, target: Tensor, share: float) -> None:
+        """Add the gradients of a part of the step's images to those of the others."""
         with precision(self.precision, self.device):
             logits = self.model(images)
         logits = logits.float()
         loss = self.objective(logits, target)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        self.update.backward(loss if share == 1 else loss * share)
         with torch.no_grad():
             self.loss_sum += loss.detach().double() * len(target)
             truth = target.argmax(dim=1) if target.is_floating_point() else target
@@ -117,7 +133,10 @@ class Step:
         Those of the optimizer are there from its first step on.
         """
         yield from (("sum of losses", self.loss_sum), ("correct", self.correct))
-        for of, module in (("model", self.model), ("loss", self.objective)):
+        modules = {"model": self.model, "loss": self.objective}
+        if self.update.average is not None:
+            modules["average"] = self.update.average.model
+        for of, module in modules.items():
             for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
                 yield f"{of}: {name}", tensor
         for number, rate in enumerate(self.rates()):
@@ -137,7 +156,12 @@ class Step:
             kept = {"loss": loss.state_dict()}
         else:
             kept = {"objective": self.objective.state_dict()}
-        return {"model": self.model.state_dict(), **kept, "optimizer": self.optimizer.state_dict()}
+        return {
+            "model": self.model.state_dict(),
+            **kept,
+            "optimizer": self.optimizer.state_dict(),
+            **self.update.state(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved :meth:`state`, also from one of another kind of device."""
@@ -150,3 +174,4 @@ class Step:
         self.optimizer.load_state_dict(state["optimizer"])
         for group, options in zip(self.optimizer.param_groups, own, strict=True):
             group.update(options)  # the very tensor that holds the rate, and how this device wants to step
+        self.update.load_state(state)

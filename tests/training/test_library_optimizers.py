@@ -40,12 +40,13 @@ def training(make_suite: Make, folder: Path, recipe: dict[str, Any], **changes: 
 
 
 def finished(training: Training) -> dict[str, torch.Tensor]:
-    """The weights when all epochs are done."""
-    while training.epoch < training.recipe.epochs:
+    """The weights when all epochs are done, their average with them where there is one."""
+    while not training.ended:
         for _ in training.steps():
             pass
         training.end_epoch()
-    return {**training.step.model.state_dict(), **training.step.objective.state_dict()}
+    parts = {"": training.step.model, "loss ": training.step.objective, "scored ": training.step.scored}
+    return {f"{part}{name}": value for part, of in parts.items() for name, value in of.state_dict().items()}
 
 
 def interrupted(whole: Callable[[], Training], steps: int) -> dict[str, torch.Tensor]:

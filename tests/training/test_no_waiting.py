@@ -103,7 +103,7 @@ def take_steps(suite: Suite, side: int) -> None:
     model = models.build(run.model, (1, side, side), 10).to(meta)
     objective = Objective(run.loss).to(meta)
     optimizer = torch.optim.SGD([*model.parameters(), *objective.parameters()])
-    step = Step(model, objective, optimizer, "fp32", meta)
+    step = Step(model, objective, optimizer, run.recipe, meta)
     images = torch.zeros(8, 1, side, side, device=meta).contiguous(memory_format=torch.channels_last)
     target = torch.zeros(8, dtype=torch.long, device=meta)
     for _ in range(2):
