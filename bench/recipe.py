@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -183,6 +184,14 @@ class Recipe(Strict):
     """Decay of an exponential moving average of the weights, which is what is scored and kept."""
     stop_early: StopEarly | None = None
     """When to end before the last epoch. Default: never."""
+
+    @field_validator("augment")
+    @classmethod
+    def _erased_last(cls, transforms: tuple[Choice, ...]) -> tuple[Choice, ...]:
+        # Whatever follows would see a colour that no image of whole numbers has.
+        if "erasing" in [transform.name for transform in transforms[:-1]]:
+            raise ValueError(f"erasing comes last, found {transforms[-1].name} after it")
+        return transforms
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

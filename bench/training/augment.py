@@ -26,7 +26,9 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from bench.choices import Choice
-from bench.transforms import Crop, Flip, Perspective, Rotation, Shift
+from bench.errors import BenchError
+from bench.training import randaugment
+from bench.transforms import Crop, Erasing, Flip, Perspective, RandAugment, Rotation, Shift
 
 Parameters = list[Tensor]
 """One tensor per transform; row i belongs to the i-th image of the epoch."""
@@ -44,19 +46,29 @@ def draw(
         shift: int64 ``[count, 2]``, pixels (right, down).
         crop: int64 ``[count, 2]``, (row, column) of the window's corner in the padded image.
         flip: bool ``[count]``.
+        randaugment: see :mod:`bench.training.randaugment`.
+        erasing: int64 ``[count, 4]``, the box's top, left, bottom and right; all zero for no box.
     """
     return [_draw(transform, count, shape, generator) for transform in transforms]
 
 
-def apply(transforms: Sequence[Choice], parameters: Parameters, images: Tensor, rows: slice) -> Tensor:
+def apply(
+    transforms: Sequence[Choice],
+    parameters: Parameters,
+    images: Tensor,
+    rows: slice,
+    mean: Tensor | float = 0.0,
+) -> Tensor:
     """Transform one chunk: ``images`` [N, C, H, W] are those in ``rows`` of the epoch that was drawn.
+
+    ``mean`` is the data set's mean colour [1, C, 1, 1], which erasing may fill in.
 
     Returns new images of the same shape, device and scale; ``images`` stay as they are. What becomes of an
     image does not depend on the chunk it is in. On a CPU, chunks of 256 to 1,000 images of 28 × 28 are
     fastest: they stay in the cache. The parameters are on the images' device, and are all that is read.
     """
     for transform, drawn in zip(transforms, parameters, strict=True):
-        images = _apply(transform, drawn[rows], images)
+        images = _apply(transform, drawn[rows], images, mean)
     return images
 
 
@@ -77,10 +89,32 @@ def _draw(transform: Choice, count: int, shape: tuple[int, int, int], generator:
             return torch.randint(0, 2 * padding + 1, (count, 2), generator=generator)
         case Flip(p=p):
             return torch.rand(count, generator=generator) < p
+        case RandAugment() as options:
+            if shape[0] not in (1, 3):
+                raise BenchError(f"augment: randaugment takes grey images or RGB, found {shape[0]} channels")
+            return randaugment.draw(options, count, generator)
+        case Erasing() as options:
+            return _draw_boxes(options, count, height, width, generator)
     raise TypeError(f"{transform.name} is no augmentation")
 
 
-def _apply(transform: Choice, drawn: Tensor, images: Tensor) -> Tensor:
+def _draw_boxes(options: Erasing, count: int, height: int, width: int, generator: Generator) -> Tensor:
+    """As torchvision: the first of ten boxes that is smaller than the image, anywhere in it."""
+    chosen = torch.rand(count, generator=generator) < options.p
+    area = torch.empty(count, 10).uniform_(*options.scale, generator=generator) * (height * width)
+    least, most = map(math.log, options.ratio)
+    ratio = torch.empty(count, 10).uniform_(least, most, generator=generator).exp()
+    heights, widths = (area * ratio).sqrt().round().long(), (area / ratio).sqrt().round().long()
+    fits = (heights < height) & (widths < width)
+    first = fits.int().argmax(1, keepdim=True)
+    chosen &= fits.any(1)
+    down, across = heights.gather(1, first)[:, 0], widths.gather(1, first)[:, 0]
+    u, v = torch.rand(2, count, generator=generator, dtype=torch.float64)
+    top, left = (u * (height - down + 1)).long(), (v * (width - across + 1)).long()
+    return torch.stack([top, left, top + down, left + across], 1) * chosen[:, None]
+
+
+def _apply(transform: Choice, drawn: Tensor, images: Tensor, mean: Tensor | float) -> Tensor:
     match transform.options:
         case Perspective():
             return _perspective(images, drawn)
@@ -92,6 +126,10 @@ def _apply(transform: Choice, drawn: Tensor, images: Tensor) -> Tensor:
             return _window(images, padding, drawn)
         case Flip():
             return torch.where(drawn[:, None, None, None], images.flip(3), images)
+        case RandAugment() as options:
+            return randaugment.apply(options, drawn, images)
+        case Erasing(value=value):
+            return torch.where(_inside(drawn, *images.shape[2:]), mean if value == "mean" else value, images)
     raise TypeError(f"{transform.name} is no augmentation")
 
 
@@ -185,3 +223,11 @@ def _window(images: Tensor, padding: int, corners: Tensor) -> Tensor:
     windows = functional.pad(images, [padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
     row, column = corners.unbind(1)
     return windows[torch.arange(count, device=images.device), :, row, column]
+
+
+def _inside(boxes: Tensor, height: int, width: int) -> Tensor:
+    """bool [N, 1, H, W]: which pixels lie in boxes [N, 4] of top, left, bottom and right."""
+    top, left, bottom, right = boxes[:, :, None].unbind(1)
+    y, x = (torch.arange(side, device=boxes.device) for side in (height, width))
+    rows, columns = (top <= y) & (y < bottom), (left <= x) & (x < right)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]

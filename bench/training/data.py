@@ -49,6 +49,7 @@ class Normalisation:
         scale = 1 / (255 * torch.tensor(std, device=device))
         shift = torch.tensor(mean, device=device) * 255 * scale
         self.scale, self.shift = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+        self.mean = self.shift / self.scale
 
     def __call__(self, raw: Tensor) -> Tensor:
         return (raw * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
@@ -127,7 +128,8 @@ class Data:
             part = slice(start, min(start + chunk, self.seen_per_epoch))
             chosen = rows[part]
             raw = self.images[chosen].float()
-            images = self.normalised(augment.apply(self.recipe.augment, drawn, raw, part))
+            mean = self.normalised.mean
+            images = self.normalised(augment.apply(self.recipe.augment, drawn, raw, part, mean))
             labels = self.labels[chosen]
             for first in range(max(skip - start, 0), len(labels), size):
                 batch = images[first : first + size], labels[first : first + size]

@@ -72,11 +72,13 @@ def test_such_tensors_find_what_waits(pretended: FakeTensorMode) -> None:
 
 def test_batches(make_suite: Callable[..., Suite], tmp_path: Path, pretended: FakeTensorMode) -> None:
     every = ["perspective", "rotation", {"shift": {"pixels": 1}}, {"crop": {"padding": 1}}, "flip"]
+    every += ["randaugment", "erasing"]
     suite = make_suite(selection="validation", recipe={"batch_size": 32, "augment": every})
     data = Data(suite.runs()[0].resolve(), tmp_path, torch.device("cpu"))
+    next(data.batches(0))  # what is a number on the host is known once and for all
     data.device = CUDA
     with pretended:
-        places = {data: ("images", "labels"), data.normalised: ("scale", "shift")}
+        places = {data: ("images", "labels"), data.normalised: ("scale", "shift", "mean")}
         for owner, name in ((owner, name) for owner, names in places.items() for name in names):
             setattr(owner, name, getattr(owner, name).to(CUDA))
         batches = data.batches(0)
