@@ -47,14 +47,14 @@ def apply(options: RandAugment, drawn: Tensor, images: Tensor) -> Tensor:
     """Images [N, C, H, W] of whole numbers, in one or three channels, each by the operations drawn for it."""
     operations = [_operation(name, options, images) for name in OPERATIONS]
     for numbers, negative in (each.unbind(1) for each in drawn.unbind(1)):
-        changed = images
+        changed = images.clone()
         for number, operation in enumerate(operations):
             if operation is None:
                 continue
             chosen = numbers == number
             if images.device.type == "cpu":
                 rows = chosen.nonzero()[:, 0]
-                changed = changed.index_copy(0, rows, operation(images[rows], negative[rows].bool()))
+                changed.index_copy_(0, rows, operation(images[rows], negative[rows].bool()))
             else:  # how many there are is not known without waiting for the device
                 everywhere = operation(images, negative.bool())
                 changed = torch.where(chosen[:, None, None, None], everywhere, changed)
@@ -178,9 +178,11 @@ def _stretched(images: Tensor) -> Tensor:
 
 def _equalised(images: Tensor) -> Tensor:
     """Pillow's ``ImageOps.equalize``: each channel by how many of its pixels are darker."""
-    flat = images.flatten(2).contiguous()
-    ordered = flat.sort(2).values
-    darker = torch.searchsorted(ordered, flat)
-    step = torch.searchsorted(ordered, ordered[..., -1:].contiguous()) // 255
-    level = ((step // 2 + darker) // step.clamp(min=1)).clamp_(max=255)
-    return torch.where(step > 0, level.to(images.dtype), flat).view(images.shape)
+    flat = images.flatten(2).long()
+    levels = torch.zeros(*flat.shape[:2], 256, dtype=torch.long, device=flat.device)
+    levels.scatter_add_(2, flat, torch.ones_like(flat))
+    darker = levels.cumsum(2) - levels
+    brightest = levels.gather(2, flat.amax(2, keepdim=True))
+    step = (flat.shape[2] - brightest) // 255
+    table = ((step // 2 + darker) // step.clamp(min=1)).clamp_(max=255)
+    return torch.where(step > 0, table.gather(2, flat), flat).to(images.dtype).view(images.shape)
