@@ -85,7 +85,8 @@ class Choice:
     def label(self) -> str:
         """How tables show it: the name, and only those options that are not the default."""
         given = self.options.model_dump(mode="json", exclude_defaults=True)
-        given.pop("source", None)
+        for digest in ("source", "digest"):
+            given.pop(digest, None)
         shown = ", ".join(f"{key}={_short(value)}" for key, value in given.items())
         return f"{self.name}({shown})" if shown else self.name
 

@@ -185,6 +185,11 @@ class Recipe(Strict):
     stop_early: StopEarly | None = None
     """When to end before the last epoch. Default: never."""
 
+    freeze: tuple[str, ...] = ()
+    """Parameters that stay as they are: names, names of parts, or patterns (``stem``, ``blocks.[0-3].*``)."""
+    frozen_statistics: Literal["fixed", "updated"] = "fixed"
+    """Whether a norm whose parameters are frozen goes on to count its images in its statistics."""
+
     @field_validator("augment")
     @classmethod
     def _erased_last(cls, transforms: tuple[Choice, ...]) -> tuple[Choice, ...]:

@@ -58,7 +58,10 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
     def recipe(given: Mapping[str, Any]) -> dict[str, Any]:
         few = {key: smaller[key][int(value)] for key, value in given.items() if key in smaller}
         # bfloat16 takes up to forty times as long as float32 on a processor that has no instructions for it.
-        return {**given, **few, **({"precision": "fp32"} if "precision" in given else {})}
+        same = {
+            key: value for key, value in given.items() if key != "freeze"
+        }  # smaller models have other parts
+        return {**same, **few, **({"precision": "fp32"} if "precision" in given else {})}
 
     def items(axis: str, choices: Iterable[Choice], suffix: str = "") -> list[dict[str, Any]]:
         entries: tuple[Entry, ...] = getattr(suite, axis)
@@ -134,7 +137,8 @@ def _smaller(choice: Choice) -> dict[str, Any]:
     if choice.name in ("vgg5", "spinal-vgg5"):
         return {"name": f"{choice.name}-tiny", "width": 8}
     if isinstance(choice.options, TinyVgg):
-        return {**_given(choice), "width": min(choice.options.width, 8)}
+        seeded = {key: value for key, value in _given(choice).items() if key not in ("weights", "digest")}
+        return {**seeded, "width": min(choice.options.width, 8)}
     found = (sibling for family, sibling in SIBLINGS.items() if choice.name.startswith(family))
     return next(found, _given(choice))
 

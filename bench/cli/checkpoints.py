@@ -67,13 +67,13 @@ def evaluate(
     from bench import datasets
     from bench.checkpoints import answers
     from bench.checkpoints.keys import read_key_map
-    from bench.checkpoints.reading import read_checkpoint
     from bench.datasets import choose_dataset
     from bench.disk import write_atomically
     from bench.models import choose_model
     from bench.reports.audit import audit, per_image
     from bench.reports.audit_text import audit_text
     from bench.training import device as devices
+    from bench.training.reading import read_checkpoint
 
     _one_each("--model", model or [], checkpoints, once=True)
     _one_each("--claimed", claimed or [], checkpoints)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import yaml
 
-from bench.checkpoints.reading import EXPORTED
 from bench.checkpoints.repetition import Weights, machine
 from bench.comparisons.comparison import Comparison
 from bench.datasets import FIRST_LABELS, Form
@@ -30,6 +29,7 @@ from bench.runs import Resolved, Run
 from bench.statistics.proportions import wilson
 from bench.statistics.verdicts import Interval
 from bench.suite import Suite
+from bench.training.reading import EXPORTED
 
 _PERCENT = Scale(100, 3)
 WORK = ".repetition"

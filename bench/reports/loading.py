@@ -9,10 +9,10 @@ import pprint
 from collections.abc import Mapping
 from typing import Any
 
-from bench.checkpoints.reading import EXPORTED
 from bench.datasets import Form
 from bench.models import LibraryModel
 from bench.runs import Resolved
+from bench.training.reading import EXPORTED
 
 
 def loading(resolved: Resolved, form: Form) -> str:
@@ -65,7 +65,7 @@ def _network(resolved: Resolved, form: Form) -> tuple[list[str], str, int | None
         given = {"channels": channels, "classes": classes, **(choice.options.model_extra or {})}
         given.pop("source", None)
         return [f"from {module} import {function}"], _call(function, None, given), None
-    description = choice.describe()
+    description = {k: v for k, v in choice.describe().items() if k not in ("weights", "digest")}
     chosen = f"choose_model({pprint.pformat(description, width=90, sort_dicts=False)})"
     built = f"build({chosen}, {form.shape}, {classes})"
     return ["from bench.models import build, choose_model"], built, None

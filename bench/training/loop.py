@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import models
 from bench.choices import Choice, ForeignOptions, recordable
 from bench.errors import BenchError
 from bench.metrics import Metric
@@ -30,6 +29,7 @@ from bench.training import device as devices
 from bench.training.data import Data
 from bench.training.own_state import Watcher, keeps_state
 from bench.training.replay import CudaRecorder, Recorder, Replayed
+from bench.training.start import begin
 from bench.training.step import Objective, Step, precision
 
 
@@ -152,8 +152,9 @@ class Training:
         torch.manual_seed(resolved.derive("init"))
         _seed_python(resolved.derive("init"))
         form = self.data.form
-        model = models.build(resolved.model, form.shape, form.classes)
+        model = begin(resolved.model, form.shape, form.classes)
         model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.fixed = parameters.freeze(model, self.recipe)
         objective = Objective(resolved.loss).to(device)
         if recorder is None and device.type == "cuda":
             recorder = CudaRecorder(device)
@@ -225,6 +226,8 @@ class Training:
     def steps(self) -> Iterator[None]:
         """Take the remaining steps of this epoch; yields before each one, when the state may be saved."""
         self.step.model.train()
+        for module in self.fixed:
+            module.eval()
         batches = self.data.batches(self.epoch, self.taken)
         while self.taken < self.data.steps_per_epoch:
             yield

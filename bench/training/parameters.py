@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
 
-from bench.errors import BenchError
+from bench.errors import BenchError, nearest
 from bench.models.resize import Resized
 from bench.recipe import Recipe
 
 _DECAYED = 1.0
 """Stands for the optimizer's own weight decay, whatever that is."""
+
+
+def freeze(model: nn.Module, recipe: Recipe) -> list[nn.Module]:
+    """Freeze what a recipe names; returns the norms that must be kept from counting images.
+
+    Raises:
+        BenchError: a name or pattern is of no parameter, or nothing is left to train.
+    """
+    if not recipe.freeze:
+        return []
+    network = model.model if isinstance(model, Resized) else model
+    parameters = dict(network.named_parameters())
+    for pattern in recipe.freeze:
+        chosen = [n for n in parameters if fnmatchcase(n, pattern) or n.startswith(f"{pattern}.")]
+        if not chosen:
+            parts = [name for name, _ in network.named_modules() if name]
+            raise BenchError(
+                f"recipe.freeze: '{pattern}' is no parameter of {type(network).__name__}; its parts: "
+                f"{', '.join(name for name, _ in network.named_children())}{nearest(pattern, parts)}"
+            )
+        for name in chosen:
+            parameters[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise BenchError("recipe.freeze: leaves nothing of the model to train")
+    if recipe.frozen_statistics == "updated":
+        return []
+    return [
+        module
+        for module in network.modules()
+        if getattr(module, "track_running_stats", False)
+        and (own := [*module.parameters(recurse=False)])
+        and not any(parameter.requires_grad for parameter in own)
+    ]
 
 
 def trained(model: nn.Module, objective: nn.Module, recipe: Recipe) -> list[Any]:
@@ -24,7 +58,8 @@ def trained(model: nn.Module, objective: nn.Module, recipe: Recipe) -> list[Any]
         BenchError: the model does not say what its layers are.
     """
     if recipe.no_decay is None and recipe.layer_decay is None:
-        return [*model.parameters(), *objective.parameters()]
+        everything = [*model.parameters(), *objective.parameters()]
+        return [p for p in everything if p.requires_grad] if recipe.freeze else everything
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 
     network = model.model if isinstance(model, Resized) else model
