@@ -41,6 +41,18 @@ _RECIPE: Mapping[str, Callable[[Any], str]] = {
     ),
     "mix": lambda choice: f"with batches mixed by {_described(choice)}",
     "precision": lambda name: f"in {name}",
+    "accumulate": lambda count: f"with the gradients of {count} batches in each step",
+    "clip": lambda clip: (
+        "with gradients clipped by " + listed([f"{k} ({v:g})" for k, v in clip.items() if v is not None])
+    ),
+    "no_decay": lambda _: "without weight decay on norms and biases",
+    "layer_decay": lambda share: f"with {share:g} times the learning rate from each layer to the one before",
+    "ema": lambda decay: f"scored by an exponential moving average of the weights (decay {decay:g})",
+    "freeze": lambda parts: f"with {listed([*parts])} frozen",
+    "frozen_statistics": lambda which: f"with {which} statistics of frozen norms",
+    "stop_early": lambda stop: (
+        f"and ended early after {counted(stop['patience'], 'epoch')} without a better validation metric"
+    ),
     "validation": lambda share: f"with {100 * share:g} % of the training images held out for validation",
 }
 """What is said of a recipe that all trainings share."""
@@ -332,7 +344,7 @@ def _described(choice: Mapping[str, Any]) -> str:
     options = [
         f"{key} {_value(value)}"
         for key, value in choice.items()
-        if key not in ("name", "source") and value is not None
+        if key not in ("name", "source", "digest") and value is not None
     ]
     return f"{choice['name']} ({', '.join(options)})" if options else str(choice["name"])
 
