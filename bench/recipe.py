@@ -4,7 +4,8 @@ the loop that acts on them is :mod:`bench.training`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -149,6 +150,14 @@ class StopEarly(Strict):
 
     patience: int = Field(ge=1)
     min_delta: float = Field(0.0, ge=0, description="what is less than this is not better")
+
+    def met(self, values: Iterable[float]) -> bool:
+        """Whether epochs with these values of the metric, of which more is better, were enough."""
+        best, since = -math.inf, 0
+        for value in values:
+            better = value > best and value - best >= self.min_delta
+            best, since = (value, 0) if better else (best, since + 1)
+        return since >= self.patience
 
 
 _FROM_THE_START = {"epochs", "batch_size", "optimizer", "schedule", "augment", "precision", "validation"}

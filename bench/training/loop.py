@@ -209,12 +209,7 @@ class Training:
         """Whether all epochs are done, or enough of them without a better validation metric."""
         if self.recipe.stop_early is None or self.epoch == self.recipe.epochs:
             return self.epoch == self.recipe.epochs
-        best, since = -math.inf, 0
-        for line in self.history:
-            value = self._judged(line, "validation")
-            better = value > best and value - best >= self.recipe.stop_early.min_delta
-            best, since = (value, 0) if better else (best, since + 1)
-        return since >= self.recipe.stop_early.patience
+        return self.recipe.stop_early.met(self._judged(line, "validation") for line in self.history)
 
     # ------------------------------------------------------------------------------------ one epoch
 
