@@ -13,8 +13,9 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -208,27 +209,67 @@ def recordable(choice: Choice) -> bool:
     return getattr(load_callable(choice.name), "__dict__", {}).get("recordable") is True
 
 
-def construct(kind: str, choice: Choice, *arguments: str) -> Callable[..., Any]:
+def construct(
+    kind: str,
+    choice: Choice,
+    *arguments: str,
+    known: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
+    later: Collection[str] = (),
+    translate: Callable[[Any, dict[str, Any]], dict[str, Any]] = lambda found, options: options,
+) -> Callable[..., Any]:
     """What a ``module:callable`` of the user's own gives, to be called with these ``arguments``.
 
     A function is called with the arguments and the options. A class is constructed with the options, and its
     instance is called.
 
+    Args:
+        kind: the word for messages.
+        known: what a class is also constructed with, where its signature has such a keyword and no option is
+            called so: what makes the value.
+        later: keywords with which it is also called, where it has them.
+        translate: makes of options, as a suite writes them, what the code takes.
+
     Raises:
-        BenchError: it cannot be imported, or not be built or called so; ``kind`` is its word in the message.
+        BenchError: it cannot be imported, or not be built or called so.
     """
     found = load_callable(choice.name)
-    options = dict(choice.options.model_extra or {})
+    given = dict(choice.options.model_extra or {})
     try:
-        if not isinstance(found, type):
-            inspect.signature(found).bind(*arguments, **options)
-            return functools.partial(found, **options)
-        ready: Callable[..., Any] = found(**options)
-        inspect.signature(ready).bind(*arguments)
+        options = translate(found, given)
+        if isinstance(found, type):
+            filled = {name: make() for name, make in known.items() if name in keywords(found)}
+            ready: Callable[..., Any] = found(**{**filled, **options})
+            bound = {}
+        else:
+            ready, bound = functools.partial(found, **options), options
+        called = ready.func if isinstance(ready, functools.partial) else ready
+        also = (keywords(called, len(arguments)) & {*later}) - {*options}
+        signature(called).bind(*arguments, **bound, **dict.fromkeys(also))
     except Exception as error:  # a constructor of the user's own can raise anything
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
-        raise BenchError(f"{kind} '{choice.name}' with {given}: {type(error).__name__}: {error}") from error
+        shown = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "no options"
+        raise BenchError(f"{kind} '{choice.name}' with {shown}: {type(error).__name__}: {error}") from error
     return ready
+
+
+def signature(called: Callable[..., Any]) -> inspect.Signature:
+    """How something is called; of a torch module, how its ``forward`` is.
+
+    Raises:
+        TypeError, ValueError: it cannot be called, or does not say how.
+    """
+    own = inspect.signature(called)
+    forward = getattr(called, "forward", None)
+    says_nothing = all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in own.parameters.values())
+    return inspect.signature(forward) if says_nothing and callable(forward) else own
+
+
+def keywords(called: Callable[..., Any], behind: int = 0) -> set[str]:
+    """The names by which something takes arguments, behind its first so many. Raises as :func:`signature`."""
+    return {
+        name
+        for name, parameter in [*signature(called).parameters.items()][behind:]
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
 
 
 def explain(error: ValidationError) -> list[str]:

@@ -107,6 +107,16 @@ class Data:
         """Images that an epoch trains on. A last batch of one is left out: batch norm cannot use it."""
         return self.count - (self.count % self.recipe.batch_size == 1)
 
+    def order(self, epoch: int) -> Tensor:
+        """The images of an epoch one after another, by their number among those that are trained on."""
+        return torch.randperm(self.count, generator=self._generator("order", epoch))
+
+    def class_counts(self) -> Tensor:
+        """How many images of each class are trained on, int64 [K], on the CPU."""
+        labels = self.labels.cpu()
+        used = labels if self.kept is None else labels[self.kept]
+        return torch.bincount(used, minlength=self.form.classes)
+
     def batches(self, epoch: int, step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """What the steps of an epoch see, from one on: normalised images; labels, or probabilities if mixed.
 
@@ -114,7 +124,7 @@ class Data:
         in one go: nothing in here waits for the device, or makes it wait.
         """
         size = self.step_size
-        rows = torch.randperm(self.count, generator=self._generator("order", epoch))
+        rows = self.order(epoch)
         drawn = augment.draw(
             self.recipe.augment, self.count, self.form.shape, self._generator("augmentation", epoch)
         )

@@ -28,9 +28,10 @@ from bench.training import checkpoint, evaluation, optimization, parameters, sch
 from bench.training import device as devices
 from bench.training.data import Data
 from bench.training.own_state import Watcher, keeps_state
+from bench.training.objective import Objective
 from bench.training.replay import CudaRecorder, Recorder, Replayed
 from bench.training.start import begin
-from bench.training.step import Objective, Step, precision
+from bench.training.step import Step, precision
 
 
 class Diverged(BenchError):
@@ -112,7 +113,7 @@ def train(
 
     training.seconds = earlier + time.monotonic() - began
     kept = weights.to_bytes(training.kept, run) if training.kept else None
-    if keep_weights and kept is None:
+    if training.keep_weights and kept is None:
         training.warnings.append("weights were not kept: that was asked for after the epoch that counts")
     predictions = training.predictions()
     if keep_probabilities and "probabilities" not in predictions.details:
@@ -155,7 +156,8 @@ class Training:
         model = begin(resolved.model, form.shape, form.classes)
         model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.fixed = parameters.freeze(model, self.recipe)
-        objective = Objective(resolved.loss).to(device)
+        label = resolved.model.label()
+        objective = Objective(resolved.loss, model, self.data.class_counts, device, label).to(device)
         if recorder is None and device.type == "cuda":
             recorder = CudaRecorder(device)
         optimizer = optimization.build_optimizer(
@@ -179,7 +181,12 @@ class Training:
         self.warnings: list[str] = []
         self.chosen: dict[str, Any] = {}  # test predictions and scores at the epoch that counts so far
         self.keep_probabilities = keep_probabilities
-        self.keep_weights = keep_weights
+        self.keep_weights = keep_weights and objective.classifier is None
+        if keep_weights and not self.keep_weights:
+            self.warnings.append(
+                "weights were not kept: the loss brings the classifier that is scored, which is no part of "
+                "the model"
+            )
         self.kept: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
         self.take: Callable[[Tensor, Tensor], None] = self.step
         # What is the user's own, by the part of the state in which its state is.
@@ -197,6 +204,8 @@ class Training:
         why = one_by_one or optimization.not_recordable(self.recipe)
         if not why and silent:
             why = f"`recordable = True` is not said by {' and '.join(silent)}"
+        if not why and objective.each_step:
+            why = f"{resolved.loss.label()} takes {' and '.join(objective.each_step)}"
         if recorder is not None and why:
             self.warnings.append(f"steps were launched one by one, which is slower: {why}")
         elif recorder is not None:
@@ -224,9 +233,14 @@ class Training:
         for module in self.fixed:
             module.eval()
         batches = self.data.batches(self.epoch, self.taken)
+        asks = self.step.objective.asks
+        order = self.data.order(self.epoch).to(self.device)[: self.data.seen_per_epoch] if "index" in asks else None
         while self.taken < self.data.steps_per_epoch:
             yield
             began = time.monotonic()
+            if order is not None:
+                first = self.taken * self.data.step_size
+                self.step.objective.now["index"] = order[first : first + self.data.step_size]
             self._take_step(*next(batches))
             self.watcher.count_step()
             self.taken += 1
@@ -236,6 +250,9 @@ class Training:
         step = self.epoch * self.data.steps_per_epoch + self.taken
         self.last_rate = self.rates(step) * self.rate
         self.step.set_rate(self.last_rate)
+        if self.step.objective.asks:
+            total = self.recipe.epochs * self.data.steps_per_epoch
+            self.step.objective.now.update(progress=step / total, epoch=self.epoch)
         # Seeding every step makes dropout a function of the step, whatever else drew random numbers.
         self.generator.manual_seed((self.dropout_seed + step) % 2**63)
         if self.take is self.step:  # what is replayed draws nothing on the host
@@ -335,7 +352,8 @@ class Training:
         for start in range(0, len(images), size):
             with precision(self.recipe.precision, self.device):
                 batch = self.data.normalised(images[start : start + size].float())
-                parts.append(self.step.scored(batch).float())
+                logits = self.step.scored(batch).float()
+            parts.append(self.step.objective.judged(logits))
         return torch.cat(parts)
 
     # --------------------------------------------------------------------------------- state, result

@@ -7,7 +7,6 @@ seed of dropout) is set before a step is taken.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -16,43 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import losses
-from bench.choices import Choice
 from bench.recipe import Recipe
+from bench.training.objective import Objective
 from bench.training.own_state import keeps_state
 from bench.training.update import Update
 
 _OF_DEVICE = {"lr", "foreach", "fused", "capturable"}
 """Of an optimizer's groups: the tensor that holds the rate, and how steps are computed."""
-
-
-class Objective(torch.nn.Module):
-    """A loss as a module, which owns the weights that the loss learns, if it learns any."""
-
-    def __init__(self, choice: Choice) -> None:
-        super().__init__()
-        self.function = losses.as_function(choice)
-        initial = choice.options.initial_weights() if isinstance(choice.options, losses.Loss) else ()
-        self.weights = torch.nn.Parameter(torch.tensor(initial)) if initial else None
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean loss of logits [N, K] for labels [N] or probabilities [N, K]."""
-        if self.weights is None:
-            return self.function(logits, target)
-        return self.function(logits, target, self.weights)
-
-    @property
-    def bare(self) -> Any:
-        """The loss without the options that are bound to it: what may have state."""
-        return self.function.func if isinstance(self.function, functools.partial) else self.function
-
-    def learned_weights(self) -> list[float]:
-        """The weights of the loss's terms as they are now; empty where they are not learned."""
-        if self.weights is None:
-            return []
-        assert isinstance(self.function, losses.Loss)
-        found: list[float] = self.function.weigh(self.weights.detach()).tolist()
-        return found
 
 
 def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
@@ -93,8 +62,11 @@ class Step:
     def __call__(self, images: Tensor, target: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         parts = (torch.split(tensor, self.at_once) for tensor in (images, target))
+        first = 0
         for some, labels in zip(*parts, strict=True):
+            self.objective.part = slice(first, first + len(some))
             self._learn(some, labels, len(some) / len(images))
+            first += len(some)
         self.update()
 
     def _learn(self, images: Tensor, target: Tensor, share: float) -> None:
@@ -107,7 +79,7 @@ class Step:
         with torch.no_grad():
             self.loss_sum += loss.detach().double() * len(target)
             truth = target.argmax(dim=1) if target.is_floating_point() else target
-            self.correct += (logits.argmax(dim=1) == truth).sum()
+            self.correct += (self.objective.judged(logits).argmax(dim=1) == truth).sum()
 
     def rates(self) -> list[Tensor]:
         """The learning rates that lie in tensors, which a recorded step reads at each replay."""

@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bench import models
 from bench.suite import Suite
 from bench.training.data import Data
-from bench.training.step import Objective, Step
+from bench.training.objective import Objective
+from bench.training.step import Step
 
 CUDA = torch.device("cuda", 0)
 ALL_LOSSES: list[Any] = [
