@@ -13,7 +13,7 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -245,10 +245,43 @@ def construct(
         called = ready.func if isinstance(ready, functools.partial) else ready
         also = (keywords(called, len(arguments)) & {*later}) - {*options}
         signature(called).bind(*arguments, **bound, **dict.fromkeys(also))
+    except BenchError:
+        raise
     except Exception as error:  # a constructor of the user's own can raise anything
         shown = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "no options"
-        raise BenchError(f"{kind} '{choice.name}' with {shown}: {type(error).__name__}: {error}") from error
+        raise BenchError(
+            f"{kind} '{choice.name}' with {shown}: {type(error).__name__}: {error}"
+            f"{_remedy(found, given, arguments, {*known})}"
+        ) from error
     return ready
+
+
+def _remedy(found: Any, given: Mapping[str, Any], arguments: Sequence[str], known: Collection[str]) -> str:
+    """What to change about options, or about what is called, where a signature tells; else nothing."""
+    behind = 0 if isinstance(found, type) else len(arguments)
+    try:
+        parameters = [*signature(found).parameters.values()][behind:]
+        call = getattr(found, "forward", found.__call__)  # of a class: with its self
+        called = [] if behind else [*signature(call).parameters.values()][1 + len(arguments) :]
+    except (TypeError, ValueError):
+        return ""
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+        for name in given:
+            if name not in named:
+                return f"; {unknown('option', name, named)}" if named else "; it takes no options"
+    for words, among, has in (
+        ("it needs the option", parameters, {*given, *known}),
+        (f"it is called as f({', '.join(arguments)}), so write a function that also gives it", called, ()),
+    ):
+        missing = [
+            p.name
+            for p in among
+            if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in has
+        ]
+        if missing:
+            return f"; {words}{'s' * (len(missing) > 1 and words.endswith('option'))} {', '.join(missing)}"
+    return ""
 
 
 def signature(called: Callable[..., Any]) -> inspect.Signature:

@@ -118,6 +118,7 @@ def plan(
     seeds: Seeds = None,
     scale: ScaleTo = "full",
     results: Results = Path("results"),
+    data: Data = Path("data"),
     workers: Workers = None,
     device: Device = "auto",
     resolved: Annotated[
@@ -127,7 +128,7 @@ def plan(
 ) -> None:
     """What would run, and how long it would take. Changes nothing.
 
-    Where seeds are added until decided, also what that rule would do, simulated.
+    Models and losses that are not bench's own are called once, to see that they can be. Where seeds are added until decided, also what that rule would do, simulated.
     """
     from bench.launch.text import plan_text, resolved_text
 
@@ -136,7 +137,7 @@ def plan(
         with asking(source, results, seeds, scale) as asked:
             put(resolved_text(asked))
         return
-    made = training.plan(source, on, seeds, scale, results, workers, device)
+    made = training.plan(source, on, seeds, scale, results, data, workers, device)
     print_document(made, plan_text(made), as_json)
 
 

@@ -196,6 +196,10 @@ def _foreign(choice: Choice, options: DatasetOptions) -> tuple[Tensor, Tensor, T
             f"test images {list(test_images.shape[1:])}; expected the same shape"
         )
     classes = int(max(train_labels.max(), test_labels.max())) + 1
+    if (first := int(min(train_labels.min(), test_labels.min()))) > 0:
+        raise BenchError(
+            f"{where}: labels begin at {first}, expected classes counted from 0; subtract {first} from them"
+        )
     if not 2 <= classes <= 65_536:  # a result keeps each predicted class in at most two bytes
         raise BenchError(f"{where}: labels run up to {classes - 1}, expected 1 to 65535, counted from 0")
     form = Form((channels, height, width), classes, *_mean_and_std(train_images))
@@ -213,6 +217,11 @@ def _foreign_part(where: str, images: Any, labels: Any) -> tuple[Tensor, Tensor]
         raise BenchError(
             f"{where} images are {images.dtype} {list(images.shape)}, "
             "expected uint8 [N, C, H, W] or [N, H, W], and at least one image"
+        )
+    if images.ndim == 4 and images.shape[3] in (1, 3, 4) and min(images.shape[1:3]) > 4:
+        raise BenchError(
+            f"{where} images are {list(images.shape)}, which looks like N×H×W×C, expected [N, C, H, W]; "
+            "return images.transpose(0, 3, 1, 2) (of a tensor images.permute(0, 3, 1, 2))"
         )
     if labels.is_floating_point() or labels.is_complex() or labels.shape != images.shape[:1]:
         raise BenchError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import datasets, metrics, models, versions
 from bench.choices import Choice, ForeignOptions, load_callable
 from bench.errors import BenchError
+from bench.launch.trial import try_first_calls
 from bench.results import Damaged, RunFolder, sighting
 from bench.runs import Run
 from bench.same_data import AGAIN, odd_ones
@@ -61,10 +62,11 @@ def prepare(
     *,
     retry_failed: bool,
 ) -> None:
-    """What every launcher does first: keeps the code for jobs, forgets failures if asked, fetches data.
+    """What every launcher does first: keeps the code for jobs, forgets failures if asked, fetches data, tries
+    the first call of each model and loss.
 
     Raises:
-        BenchError: a data set is neither here nor to be had; code changed since the suite was read; the
+        BenchError: a data set is neither here nor to be had; a model or a loss cannot be called; code changed since the suite was read; the
             results are where no job can write its log.
     """
     if found := re.search(r"%\d*[A-Za-z%]", str(results.absolute() / suite.name)):
@@ -76,8 +78,17 @@ def prepare(
     if retry_failed:
         for run in runs:
             RunFolder(results, run.id).forget_failure()
-    if unfinished(runs, results):
+    if missing := unfinished(runs, results):
         check_data({entry.choice for entry in suite.datasets}, data, say)
+        check_first_calls(suite, missing, data, say)
+
+
+def check_first_calls(suite: Suite, runs: Iterable[Run], data: Path, say: Callable[[str], None]) -> None:
+    """As :func:`bench.launch.trial.try_first_calls`, with the suite's name before each line."""
+    try:
+        try_first_calls(runs, data, say)
+    except BenchError as error:
+        raise BenchError("\n".join(f"{suite.name}: {line}" for line in str(error).splitlines())) from None
 
 
 def set_aside_damaged(suite: Suite, results: Path, say: Callable[[str], None]) -> None:

@@ -258,6 +258,7 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
     from bench.training import device as devices
     from bench.training.loop import train
     from bench.training.replay import NotRecorded
+    from bench.training.trial import complaint
 
     outcomes = [str(earlier.get("outcome", "")) for earlier in folder.info().get("attempts", [])]
     attempt = {
@@ -270,6 +271,8 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
     folder.start(run, attempt)
     _note(run, f"(seed {run.seed}) begins")
     try:
+        if words := complaint(run.text, pack.data):
+            raise BenchError(words)
         train(
             run,
             folder,

@@ -20,7 +20,7 @@ from bench import datasets, models
 from bench.choices import Choice, ForeignOptions, keywords, load_callable
 from bench.errors import BenchError
 from bench.models.last_layer import last_layer
-from bench.runs import Resolved
+from bench.runs import Resolved, Run
 from bench.training.device import is_out_of_memory
 from bench.training.objective import Objective
 from bench.training.own_state import keeps_state
@@ -56,10 +56,13 @@ def first_call(resolved: Resolved, data: Path) -> None:
 
 
 @functools.lru_cache(maxsize=1000)
-def complaint(resolved: Resolved, data: Path) -> str:
-    """What :func:`first_call` raises, asked once; empty where it raises nothing, or is not :func:`needed`."""
+def complaint(text: str, data: Path) -> str:
+    """What :func:`first_call` raises for runs of this description (:attr:`bench.runs.Run.text`), asked once.
+
+    Empty where it raises nothing, or is not :func:`needed`.
+    """
     try:
-        if needed(resolved):
+        if needed(resolved := Run(text, 0).resolve()):
             first_call(resolved, data)
     except BenchError as error:
         return str(error)
@@ -288,21 +291,23 @@ class _Loss:
     def _advice(self) -> str:
         """What the loss would take instead, by trying."""
         trial = self.trial
-        if self.objective.on_features:
-            return ""
         logits = torch.randn(len(trial.images), trial.classes, requires_grad=True)
-        reduced = self._tried(logits, one_hot := _one_hot(trial.labels, trial.classes))
-        shares = logits.softmax(1)
-        if not trial.mixed and reduced is not None:
-            also = "" if reduced.ndim == 0 else f", and {_advice_on_reduction(self.choice)}"
-            return f"; it takes a row of 0 and 1 for each label: give it the option `target: one_hot`{also}"
+        for name, value in (self.choice.options.model_extra or {}).items():
+            if isinstance(value, (list, tuple)) and len(value) != trial.classes:
+                return f"; its option {name} has {len(value)} entries, and there are {trial.classes} classes"
         if trial.mixed and self._tried(logits, trial.labels) is not None:
             return (
                 "; it takes class numbers, and recipe.mix makes probabilities of them: leave mix out, or take "
                 f"the mean of the loss over both labels ({WRAP})"
             )
+        if self.objective.on_features:
+            return f"; each image has {self.objective.features.size} features: do its options say so?"
+        one_hot = _one_hot(trial.labels, trial.classes)
+        if not trial.mixed and (value := self._tried(logits, one_hot)) is not None:
+            also = "" if value.ndim == 0 else f", and {_advice_on_reduction(self.choice)}"
+            return f"; it takes a row of 0 and 1 for each label: give it the option `target: one_hot`{also}"
         for target, option in ((trial.target, ""), (one_hot, " and the option `target: one_hot`")):
-            if self._tried(shares, target) is not None:
+            if self._tried(logits.softmax(1), target) is not None:
                 return (
                     "; it takes probabilities, and gets logits: use the loss that takes logits, or call it "
                     f"with logits.softmax(1){option} ({WRAP})"
@@ -335,7 +340,7 @@ def _advice_on_size(choice: Choice, model: torch.nn.Module, shape: tuple[int, in
     side = (settings.get("input_size") or (3, 224, 224))[-1]
     built = ""
     if settings.get("fixed_input_size"):
-        built = f", or `img_size: {shape[1]}` to have it built for these"
+        built = ", or image_size and img_size, both the same, to have it built for another size"
     return f"; give it the option `image_size: {side}` to have images resized{built}"
 
 
