@@ -274,11 +274,8 @@ def _remedy(found: Any, given: Mapping[str, Any], arguments: Sequence[str], know
         ("it needs the option", parameters, {*given, *known}),
         (f"it is called as f({', '.join(arguments)}), so write a function that also gives it", called, ()),
     ):
-        missing = [
-            p.name
-            for p in among
-            if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in has
-        ]
+        required = [p for p in among if p.default is p.empty and p.name not in has]
+        missing = [p.name for p in required if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         if missing:
             return f"; {words}{'s' * (len(missing) > 1 and words.endswith('option'))} {', '.join(missing)}"
     return ""

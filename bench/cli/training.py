@@ -128,7 +128,8 @@ def plan(
 ) -> None:
     """What would run, and how long it would take. Changes nothing.
 
-    Models and losses that are not bench's own are called once, to see that they can be. Where seeds are added until decided, also what that rule would do, simulated.
+    Models and losses that are not bench's own are called once, to see that they can be. Where seeds are added
+    until decided, also what that rule would do, simulated.
     """
     from bench.launch.text import plan_text, resolved_text
 

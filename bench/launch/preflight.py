@@ -66,8 +66,8 @@ def prepare(
     the first call of each model and loss.
 
     Raises:
-        BenchError: a data set is neither here nor to be had; a model or a loss cannot be called; code changed since the suite was read; the
-            results are where no job can write its log.
+        BenchError: a data set is neither here nor to be had; a model or a loss cannot be called; code changed
+            since the suite was read; the results are where no job can write its log.
     """
     if found := re.search(r"%\d*[A-Za-z%]", str(results.absolute() / suite.name)):
         raise BenchError(

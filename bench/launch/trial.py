@@ -84,7 +84,8 @@ def _by_text(runs: Iterable[Run]) -> dict[str, Run]:
 
 def _is_others(parts: Mapping[str, Any]) -> bool:
     """Whether a description names code of a library or of the user's own."""
-    return any(":" in parts[part]["name"] or "/" in parts[part]["name"] for part in ("dataset", "model", "loss"))
+    names = [parts[part]["name"] for part in ("dataset", "model", "loss")]
+    return any(":" in name or "/" in name for name in names)
 
 
 # ------------------------------------------------------------------------------------- what was done before
@@ -155,14 +156,27 @@ def _ask(
     what: str, runs: Iterable[Run], data: Path, device: str, say: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
     """What a process of its own finds out about each; nothing of what it dies of, or hangs in."""
-    asked = [{"text": run.text, "seed": run.seed} for run in runs]
-    question = {"what": what, "runs": asked, "path": sys.path, "data": str(data.absolute()), "device": device}
+    question: dict[str, Any] = {
+        "what": what,
+        "runs": [{"text": run.text, "seed": run.seed} for run in runs],
+        "path": sys.path,
+        "data": str(data.absolute()),
+        "device": device,
+    }
     command = [sys.executable, "-c", "from bench.launch.trial import answer; answer()"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     while question["runs"]:
-        with tempfile.TemporaryFile("w+", errors="replace") as errors, subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
-        ) as process:
+        with (
+            tempfile.TemporaryFile("w+", errors="replace") as errors,
+            subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environment,
+            ) as process,
+        ):
             assert process.stdin is not None
             assert process.stdout is not None
             try:

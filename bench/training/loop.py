@@ -27,8 +27,8 @@ from bench.runs import Resolved, Run
 from bench.training import checkpoint, evaluation, optimization, parameters, schedules, weights
 from bench.training import device as devices
 from bench.training.data import Data
-from bench.training.own_state import Watcher, keeps_state
 from bench.training.objective import Objective
+from bench.training.own_state import Watcher, keeps_state
 from bench.training.replay import CudaRecorder, Recorder, Replayed
 from bench.training.start import begin
 from bench.training.step import Step, precision

@@ -5,8 +5,8 @@ unless an option of the suite has that name. One whose first argument is called 
 ``embeddings`` gets those in place of the logits, as the losses of pytorch-metric-learning do.
 
 One that gets features may bring its own classifier: a method ``logits(features)``, or ``get_logits`` as in
-pytorch-metric-learning. Then the network is scored by that. A loss that seems to have a classifier of its own,
-and says nothing of it, is refused: what is scored would be something that nobody trains.
+pytorch-metric-learning. Then the network is scored by that. A loss that seems to have a classifier of its
+own, and says nothing of it, is refused: what is scored would be something that nobody trains.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Objective(torch.nn.Module):
         if self.on_features or "features" in self.asks:
             self.features = features()
             named = (getattr(self.bare, name, None) for name in _CLASSIFIERS)
-            self.classifier = next(filter(callable, named), None)
+            self.classifier = next((method for method in named if callable(method)), None)
         elif hidden := _classifier_in(self.bare, class_counts):
             raise BenchError(
                 f"losses: {choice.label()}: its parameter {hidden}, and it is called with the network's "
