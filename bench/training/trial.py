@@ -58,7 +58,7 @@ def first_call(resolved: Resolved, data: Path) -> None:
     torch.manual_seed(0)
     try:
         batch = _batch(resolved, data)
-        model = models.build(resolved.model, tuple(batch.images.shape[1:]), batch.classes)
+        model = models.build(resolved.model, batch.form, batch.classes)
         for training in (False, True):
             _outputs(resolved.model, model.train(training), batch)
         loss = LossTrial(resolved, model, batch)  # which looks at the last layer from here on
@@ -124,17 +124,16 @@ def _outputs(choice: Choice, model: torch.nn.Module, batch: Batch) -> Tensor:
     sums, least = found.detach().float().sum(dim=1), found.detach().min()
     if bool((sums - 1).abs().max() < 1e-3) and bool(least >= 0):
         raise BenchError(
-            f"{where}: each row of its outputs sums to 1: these are probabilities, and losses and scores take "
-            "logits; leave out the softmax at its end"
+            f"{where}: each row of its outputs sums to 1: these are probabilities, and losses and scores "
+            "take logits; leave out the softmax at its end"
         )
     return found
 
 
 def _advice_on_size(choice: Choice, model: torch.nn.Module, images: Tensor) -> str:
     if not isinstance(choice.options, models.LibraryModel):
-        return (
-            f"; it is called with float images [N, {', '.join(map(str, images.shape[1:]))}], channels first"
-        )
+        form = ", ".join(map(str, images.shape[1:]))
+        return f"; it is called with float images [N, {form}], channels first"
     if side := choice.options.image_size:
         return f"; it gets images resized to {side}×{side}: choose another image_size"
     settings = getattr(model, "default_cfg", None) or {}

@@ -37,6 +37,12 @@ class Batch(NamedTuple):
     class_counts: Tensor
 
     @property
+    def form(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    @property
     def classes(self) -> int:
         """K."""
         return len(self.class_counts)
@@ -101,8 +107,8 @@ class LossTrial:
         makes_outputs = any(torch.equal(made, outputs) for made in self.made)
         if (self.objective.on_features or "features" in self.objective.asks) and not makes_outputs:
             raise self._complaint(
-                f"it takes `features`, what the last layer of {self.label} gets, and the last torch.nn.Linear "
-                "found there is not what makes its outputs; choose another model, or give yours a method "
+                f"it takes `features`, what the last layer of {self.label} gets, and the last "
+                "torch.nn.Linear found there is not what makes its outputs; choose another model, or give yours a method "
                 "get_classifier() that returns the layer which does"
             )
 
@@ -129,7 +135,8 @@ class LossTrial:
                 f"it returns {found}, expected a tensor that is one number; return the one to be minimised "
                 f"({WRAP})"
             )
-        return value
+        made: Tensor = value
+        return made
 
     def _check_value(self, value: Tensor) -> None:
         if value.ndim:
