@@ -43,6 +43,7 @@ def train_there(
             cluster.results,
             cluster.data,
             cluster.say,
+            search_path=cluster.search_path,
             retry_failed=retry_failed,
         )
     began, wait, before = time.time(), POLL[0], None

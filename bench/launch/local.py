@@ -67,7 +67,7 @@ def train_here(
         KeyboardInterrupt: someone stopped it. All workers have saved their state by then.
     """
     with only_launcher(results / suite.name, watch, say):
-        prepare(suite, runs, results, data, say, retry_failed=retry_failed)
+        prepare(suite, runs, results, data, say, search_path=search_path, retry_failed=retry_failed)
         missing = unfinished(runs, results)
         if not missing:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -135,23 +135,30 @@ def plan(
 
 
 def try_first(
-    suite: Suite, results: Path, data: Path, device: str | None, say: Callable[[str], None]
+    suite: Suite,
+    results: Path,
+    data: Path,
+    device: str | None,
+    search_path: Sequence[str],
+    say: Callable[[str], None],
 ) -> dict[Kind, float]:
     """Try the first call of what a suite would train, and guess how long it takes where nothing was timed.
 
     Args:
         device: where it would be trained; None: elsewhere, so that nothing is guessed.
+        search_path: where modules of the user's own are.
+        say: gets what takes a while.
 
     Raises:
         BenchError: a model or a loss cannot be called.
     """
     runs = unfinished(as_it_stands(suite, results).runs(), results)
-    check_first_calls(suite, runs, data, say)
+    check_first_calls(suite, runs, data, search_path, say)
     if device is None:
         return {}
     kind_of, timed = kinds(suite), measured_seconds(suite, results)
     untimed = {kind_of[run.id]: run for run in reversed(runs) if kind_of[run.id] not in timed}
-    return guess_seconds(untimed, data, device, say)
+    return guess_seconds(untimed, data, device, search_path, say)
 
 
 def _simulate(design: Design) -> Added:

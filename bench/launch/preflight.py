@@ -60,6 +60,7 @@ def prepare(
     data: Path,
     say: Callable[[str], None],
     *,
+    search_path: Sequence[str] = (),
     retry_failed: bool,
 ) -> None:
     """What every launcher does first: keeps the code for jobs, forgets failures if asked, fetches data, tries
@@ -80,13 +81,15 @@ def prepare(
             RunFolder(results, run.id).forget_failure()
     if missing := unfinished(runs, results):
         check_data({entry.choice for entry in suite.datasets}, data, say)
-        check_first_calls(suite, missing, data, say)
+        check_first_calls(suite, missing, data, search_path, say)
 
 
-def check_first_calls(suite: Suite, runs: Iterable[Run], data: Path, say: Callable[[str], None]) -> None:
+def check_first_calls(
+    suite: Suite, runs: Iterable[Run], data: Path, search_path: Sequence[str], say: Callable[[str], None]
+) -> None:
     """As :func:`bench.launch.trial.try_first_calls`, with the suite's name before each line."""
     try:
-        try_first_calls(runs, data, say)
+        try_first_calls(runs, data, search_path, say)
     except BenchError as error:
         raise BenchError("\n".join(f"{suite.name}: {line}" for line in str(error).splitlines())) from None
 

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ _VERSION = 1
 """Raised when a trial comes to find more than before."""
 
 
-def try_first_calls(runs: Iterable[Run], data: Path, say: Callable[[str], None]) -> None:
+def try_first_calls(
+    runs: Iterable[Run], data: Path, search_path: Sequence[str], say: Callable[[str], None]
+) -> None:
     """Try each model and loss that these runs take from elsewhere, once, where that was not done before.
 
     Raises:
@@ -49,7 +51,9 @@ def try_first_calls(runs: Iterable[Run], data: Path, say: Callable[[str], None])
         return
     say(f"trying the first call of {len(untried)} models and losses")
     refused = []
-    for key, found in zip(untried, _ask("try", untried.values(), data, "cpu", say), strict=False):
+    for key, found in zip(
+        untried, _ask("try", untried.values(), data, "cpu", search_path, say), strict=False
+    ):
         if found.get("refused"):
             refused.append(found["refused"])
         elif found:
@@ -59,7 +63,11 @@ def try_first_calls(runs: Iterable[Run], data: Path, say: Callable[[str], None])
 
 
 def guess_seconds(
-    runs: Mapping[tuple[str, str], Run], data: Path, device: str, say: Callable[[str], None]
+    runs: Mapping[tuple[str, str], Run],
+    data: Path,
+    device: str,
+    search_path: Sequence[str],
+    say: Callable[[str], None],
 ) -> dict[tuple[str, str], float]:
     """Seconds that a run of each kind (data set, model) would take on this machine, from a few of its steps.
 
@@ -71,7 +79,9 @@ def guess_seconds(
     if not untimed or len(untimed) > KINDS_TIMED:
         return noted
     say("timing a few steps here, as no such run was timed before")
-    for kind, found in zip(untimed, _ask("time", untimed.values(), data, device, say), strict=False):
+    for kind, found in zip(
+        untimed, _ask("time", untimed.values(), data, device, search_path, say), strict=False
+    ):
         if (seconds := found.get("seconds")) is not None:
             noted[kind] = seconds
             _note(keys[kind], {"seconds": seconds})
@@ -153,13 +163,18 @@ def _note(key: str, found: Mapping[str, Any]) -> None:
 
 
 def _ask(
-    what: str, runs: Iterable[Run], data: Path, device: str, say: Callable[[str], None]
+    what: str,
+    runs: Iterable[Run],
+    data: Path,
+    device: str,
+    search_path: Sequence[str],
+    say: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
     """What a process of its own finds out about each; nothing of what it dies of, or hangs in."""
     question: dict[str, Any] = {
         "what": what,
         "runs": [{"text": run.text, "seed": run.seed} for run in runs],
-        "path": sys.path,
+        "path": [*search_path],
         "data": str(data.absolute()),
         "device": device,
     }
@@ -207,7 +222,7 @@ def answer() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever else is printed here is no answer
     asked = json.load(sys.stdin)
-    sys.path[:] = asked["path"]
+    sys.path[:0] = [folder for folder in asked["path"] if folder not in sys.path]
     from bench import datasets
     from bench.training.calibration import estimate_seconds
     from bench.training.device import prepare

@@ -108,8 +108,8 @@ class LossTrial:
         if (self.objective.on_features or "features" in self.objective.asks) and not makes_outputs:
             raise self._complaint(
                 f"it takes `features`, what the last layer of {self.label} gets, and the last "
-                "torch.nn.Linear found there is not what makes its outputs; choose another model, or give yours a method "
-                "get_classifier() that returns the layer which does"
+                "torch.nn.Linear found there is not what makes its outputs; choose another model, or give "
+                "yours a method get_classifier() that returns the layer which does"
             )
 
     def _value(self, logits: Tensor) -> Tensor:
