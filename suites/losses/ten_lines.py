@@ -6,13 +6,16 @@ step are its parameters and buffers.
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, linear, normalize, one_hot
+from torch.nn.functional import cross_entropy, linear, normalize
 
 
 def logit_adjustment(logits, target, class_counts, strength=1.0):
     """Cross entropy of logits that begin at the classes' frequencies (Menon et al., 2007.07314)."""
     prior = class_counts / class_counts.sum()
     return cross_entropy(logits + strength * prior.clamp_min(1e-12).log(), target)
+
+
+logit_adjustment.recordable = True
 
 
 class LDAM(nn.Module):
@@ -30,8 +33,10 @@ class LDAM(nn.Module):
         self.scale, self.defer = scale, defer
 
     def forward(self, logits, target, progress):
-        less = logits - self.margins * one_hot(target, len(self.margins))
-        return cross_entropy(self.scale * less, target, self.weights if progress >= self.defer else None)
+        margins = torch.zeros_like(logits).scatter(1, target[:, None], self.margins[target][:, None])
+        return cross_entropy(
+            self.scale * (logits - margins), target, self.weights if progress >= self.defer else None
+        )
 
 
 class ELR(nn.Module):
@@ -82,5 +87,5 @@ class ArcFace(nn.Module):
 
     def forward(self, features, target):
         angle = (self.logits(features) / self.scale).clamp(-1 + 1e-6, 1 - 1e-6).acos()
-        further = angle + self.margin * one_hot(target, angle.shape[1])
+        further = angle + torch.zeros_like(angle).scatter(1, target[:, None], self.margin)
         return cross_entropy(self.scale * further.cos(), target)
