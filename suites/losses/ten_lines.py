@@ -34,9 +34,8 @@ class LDAM(nn.Module):
 
     def forward(self, logits, target, progress):
         margins = torch.zeros_like(logits).scatter(1, target[:, None], self.margins[target][:, None])
-        return cross_entropy(
-            self.scale * (logits - margins), target, self.weights if progress >= self.defer else None
-        )
+        weights = self.weights if progress >= self.defer else None
+        return cross_entropy(self.scale * (logits - margins), target, weights)
 
 
 class ELR(nn.Module):

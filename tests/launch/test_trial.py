@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from helpers import states
 
 from bench.errors import BenchError
+from bench.launch.pack import Pack
 from bench.launch.trial import guess_seconds, try_first_calls
-from bench.launch.worker import Worker
+from bench.launch.worker import StopFlag, work
 from bench.results import RunFolder
 from bench.suite import Suite, load
 
@@ -73,7 +75,7 @@ def test_a_process_that_dies_is_no_verdict_and_the_next_is_tried(
 ) -> None:
     suite = make_suite(losses=[f"{own}:deadly", f"{own}:split"], baseline=None)
     said: list[str] = []
-    with pytest.raises(BenchError, match="^losses: .*:split: it returns a tuple"):
+    with pytest.raises(BenchError, match=r"^losses: .*:split: it returns a tuple"):
         try_first_calls(suite.runs(), tmp_path, [str(tmp_path)], said.append)
     assert f"vgg5-tiny × {own}:deadly could not be tried here: the process died" in said[1]
 
@@ -86,12 +88,21 @@ def test_a_guess_is_of_the_right_size(make_suite: Make, tmp_path: Path) -> None:
     assert 100 < seconds["digits", "many"] / seconds["digits", "few"] < 10_000
 
 
+class Never:
+    """No signal is listened to."""
+
+    raised = False
+
+    def __call__(self) -> bool:
+        return False
+
+    before_step = __call__
+
+
 def test_the_head_of_a_job_fails_a_run_with_the_same_words(
     write_suite: Write, own: str, tmp_path: Path
 ) -> None:
     """A launcher of another version may have submitted it; other runs go on."""
-    from bench.launch.pack import Pack
-
     suite = load(write_suite(losses=["ce", f"{own}:split"], seeds=1))
     results = tmp_path / "results"
     pack = Pack(
@@ -103,7 +114,7 @@ def test_the_head_of_a_job_fails_a_run_with_the_same_words(
         git=None,
         launcher=None,
     )
-    Worker(pack.write(results / "small" / "jobs" / "one"))()
+    work(pack, cast(StopFlag, Never()))
     assert states(suite, results) == ["done", "failed"]
     failure = RunFolder(results, suite.runs()[1].id).failure()
     assert failure is not None

@@ -205,7 +205,9 @@ def test_cancelled_job_is_left_alone_until_somebody_asks_again(
 
 def test_failing_and_greedy_runs_say_why(write_suite: Write, profile: Write, tmp_path: Path) -> None:
     (tmp_path / "own_slurm_losses.py").write_text(
-        "def broken(logits, target):\n    raise RuntimeError('as the test wants')\n"
+        "def broken(logits, target):\n"
+        "    if len(logits) > 6: raise RuntimeError('as the test wants')  # no first call, tried before\n"
+        "    return logits.square().mean()\n"
         "def greedy(logits, target):\n    raise MemoryError('all of it')\n"
     )
     losses = ["ce", "own_slurm_losses:broken", "own_slurm_losses:greedy"]
