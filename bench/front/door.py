@@ -115,6 +115,10 @@ def _results(given: PathLike | None) -> Path:
     return _folder(given, "BENCH_RESULTS", "results")
 
 
+def _data(given: PathLike | None) -> Path:
+    return _folder(given, "BENCH_DATA", "data")
+
+
 def _tracking_uri(given: str | None) -> str | None:
     return given or os.environ.get("MLFLOW_TRACKING_URI") or None
 
@@ -175,7 +179,7 @@ def run(
             seeds=seeds,
             scale=scale,
             results=_results(results),
-            data=_folder(data, "BENCH_DATA", "data"),
+            data=_data(data),
             workers=workers,
             device=device,
             retry_failed=retry_failed,
@@ -197,6 +201,7 @@ def plan(
     seeds: Count | None = None,
     scale: Scale = "full",
     results: PathLike | None = None,
+    data: PathLike | None = None,
     workers: Count | None = None,
     device: Device = "auto",
 ) -> Plan:
@@ -209,7 +214,16 @@ def plan(
         BenchError: the suite or the profile does not hold.
     """
     profile = None if on is None else Path(on)
-    return training.plan(_source(suite), profile, seeds, scale, _results(results), workers, device)
+    return training.plan(
+        _source(suite),
+        profile,
+        seeds,
+        scale,
+        _results(results),
+        _folder(data, "BENCH_DATA", "data"),
+        workers,
+        device,
+    )
 
 
 @_checked

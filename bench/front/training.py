@@ -125,6 +125,7 @@ def plan(
     seeds: int | None = None,
     scale: Scale = "full",
     results: Path = Path("results"),
+    data: Path = Path("data"),
     workers: int | None = None,
     device: Device = "auto",
 ) -> Plan:
@@ -132,11 +133,12 @@ def plan(
     from bench.front.looks import Plan
     from bench.launch.executors.slurm import Slurm
     from bench.launch.plan import plan as make_plan
-    from bench.launch.plan import plan_jobs
+    from bench.launch.plan import plan_jobs, try_first
     from bench.launch.profile import load_profile
 
     with asking(source, results, seeds, scale) as asked:
-        made = make_plan(asked, results, workers, device)
+        guesses = try_first(asked, results, data, None if on else device, source.search_path, say)
+        made = make_plan(asked, results, workers, device, guesses)
         if on is not None:
             made.jobs = plan_jobs(asked, results, Slurm(), load_profile(on), on)
         return Plan(**dict(made))

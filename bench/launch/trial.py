@@ -113,6 +113,7 @@ def _trial_key(parts: Mapping[str, Any]) -> str:
             "model": parts["model"],
             "loss": loss if ":" in loss["name"] else None,
             "mixes": parts["recipe"].get("mix") is not None,
+            "recipe": {name: parts["recipe"].get(name) for name in ("ema", "accumulate")},
             "versions": {**_versions(), **{name: _version(name) for name in sorted(others)}},
         }
     )

@@ -158,6 +158,7 @@ class Training:
         self.fixed = parameters.freeze(model, self.recipe)
         label = resolved.model.label()
         objective = Objective(resolved.loss, model, self.data.class_counts, device, label).to(device)
+        objective.check(self.recipe)
         if recorder is None and device.type == "cuda":
             recorder = CudaRecorder(device)
         optimizer = optimization.build_optimizer(
@@ -234,7 +235,11 @@ class Training:
             module.eval()
         batches = self.data.batches(self.epoch, self.taken)
         asks = self.step.objective.asks
-        order = self.data.order(self.epoch).to(self.device)[: self.data.seen_per_epoch] if "index" in asks else None
+        order = (
+            self.data.order(self.epoch).to(self.device)[: self.data.seen_per_epoch]
+            if "index" in asks
+            else None
+        )
         while self.taken < self.data.steps_per_epoch:
             yield
             began = time.monotonic()

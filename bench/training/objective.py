@@ -23,6 +23,7 @@ from bench import losses
 from bench.choices import Choice, ForeignOptions, keywords, signature
 from bench.errors import BenchError
 from bench.models.last_layer import Features
+from bench.recipe import Recipe
 
 EACH_STEP = ("progress", "epoch", "index")
 """What the host knows anew at each step: a step that takes one of these is never recorded."""
@@ -54,6 +55,7 @@ class Objective(torch.nn.Module):
         label: str = "the model",
     ) -> None:
         super().__init__()
+        self.name = choice.label()
         own = isinstance(choice.options, ForeignOptions)
 
         @functools.cache
@@ -98,6 +100,19 @@ class Objective(torch.nn.Module):
                 "Have it take `features`, what the last layer gets, and give it a method `logits(features)`, "
                 "by which the network is then scored; or say `own_classifier = False` in the class, if the "
                 "network's own outputs are to be scored"
+            )
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise BenchError where a recipe and what this loss sees do not go together."""
+        if self.classifier is not None and recipe.ema is not None:
+            raise BenchError(
+                f"losses: {self.name}: recipe.ema averages the model's weights, and what is scored is the "
+                "classifier that this loss brings; leave out ema for it (recipe: {ema: null})"
+            )
+        if "index" in self.asks and recipe.mix is not None and recipe.accumulate > 1:
+            raise BenchError(
+                f"losses: {self.name}: it takes `index`, and with mix and accumulate an image's partner may "
+                "be in another batch; leave out one of the two"
             )
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:

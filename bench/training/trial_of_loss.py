@@ -74,6 +74,7 @@ class LossTrial:
         self.objective = Objective(
             self.choice, model, lambda: batch.class_counts, torch.device("cpu"), self.label
         )
+        self.objective.check(resolved.recipe)
         self.objective.now["index"] = torch.arange(len(batch.labels)) % int(batch.class_counts.sum())
         self.layer = last_layer(model)
         self.made: list[Tensor] = []

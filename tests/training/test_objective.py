@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.models import build, choose_model
 from bench.models.last_layer import last_layer
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 from bench.training.device import prepare
 from bench.training.loop import Training, train
@@ -275,3 +275,24 @@ def test_a_classifier_that_nothing_would_be_scored_by_is_refused(own: Write, tmp
     )
     with pytest.raises(BenchError, match=r"its parameter 'w' is \[10, 10\], for 10 classes"):
         Training(own("Head", code).resolve(), tmp_path, prepare("cpu"))
+
+
+def test_parts_of_a_step_have_their_own_index(own: Write, tmp_path: Path) -> None:
+    run = own(recipe={"epochs": 1, "batch_size": 16, "accumulate": 3})
+    training = Training(run.resolve(), tmp_path, prepare("cpu"))
+    all_steps(training)
+    labels = training.data.labels
+    for call in seen_by(run):
+        assert torch.equal(labels[call[2]], call[6])
+    assert sorted(torch.cat([call[2] for call in seen_by(run)]).tolist()) == list(range(200))
+
+
+def test_what_would_be_scored_by_something_else_is_refused(own: Write, tmp_path: Path) -> None:
+    code = NOTES + "class Head(Built):\n    def __call__(self, features, target): return features.sum()\n"
+    code += "    def logits(self, features): return features\n"
+    run = own("Head", code, recipe={"epochs": 1, "batch_size": 32, "ema": 0.9})
+    with pytest.raises(BenchError, match=r"recipe\.ema averages the model's weights"):
+        Training(run.resolve(), tmp_path, prepare("cpu"))
+    run = own(recipe={"epochs": 1, "batch_size": 32, "mix": "mixup", "accumulate": 2})
+    with pytest.raises(BenchError, match="with mix and accumulate"):
+        Training(run.resolve(), tmp_path, prepare("cpu"))
