@@ -21,7 +21,7 @@ FLOORS = [
     ["reports", "tracking"],
     ["comparisons"],
     ["launch"],
-    ["checkpoints"],
+    ["checkpoints", "trainers"],
     ["training"],
     ["design"],
     ["statistics"],

@@ -30,6 +30,7 @@ from bench.launch.preflight import unfinished
 from bench.launch.side_by_side import side_by_side
 from bench.results import RunFolder
 from bench.runs import Run
+from bench.trainers import Work, train
 
 if TYPE_CHECKING:
     import torch
@@ -256,7 +257,6 @@ def _attempt(run: Run, pack: Pack, device: torch.device, stop: StopFlag) -> bool
 def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: StopFlag) -> None:
     """Train one claimed run. Whatever its code raises is its failure, but not what the machine does."""
     from bench.training import device as devices
-    from bench.training.loop import train
     from bench.training.replay import NotRecorded
     from bench.training.trial import complaint
 
@@ -274,14 +274,16 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
         if words := complaint(run.text, pack.data):
             raise BenchError(words)
         train(
-            run,
-            folder,
-            device=device,
-            data=pack.data,
-            should_stop=stop.before_step,
-            keep_weights=pack.keep_weights,
-            keep_probabilities=pack.keep_probabilities,
-            one_by_one=next((outcome for outcome in outcomes if outcome.startswith(NOT_RECORDED)), ""),
+            Work(
+                run,
+                folder,
+                pack.data,
+                str(device),
+                should_stop=stop.before_step,
+                keep_weights=pack.keep_weights,
+                keep_probabilities=pack.keep_probabilities,
+                one_by_one=next((outcome for outcome in outcomes if outcome.startswith(NOT_RECORDED)), ""),
+            )
         )
     except OSError as error:
         if is_storage_trouble(pack.results, error):
