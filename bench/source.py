@@ -48,7 +48,7 @@ class Source:
         Raises:
             BenchError: anything that does not hold, with the field.
         """
-        asked = suites.check(self.values, self.name, seeds)
+        asked = suites.check(self.values, self.name, self.folders[0], seeds)
         return tiny(asked, seeds) if scale == "tiny" else asked
 
     def place(self, suite: Suite, results: Path) -> Path:

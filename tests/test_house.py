@@ -32,14 +32,14 @@ FLOORS = [
     ["source"],
     ["scale"],
     ["suite"],
-    ["runs"],
-    ["recipe"],
+    ["runs", "trainer"],
+    ["recipe", "programs"],
     ["losses", "metrics", "models", "datasets", "transforms", "factories"],
     ["predictions"],
     ["choices", "yaml_file"],
     ["disk"],
     ["code"],
-    ["errors", "progress", "visible"],
+    ["errors", "machine", "progress", "visible"],
 ]
 LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}
 

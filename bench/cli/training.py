@@ -222,7 +222,7 @@ def cancel(
 def fetch(suite: SuiteFile, data: Data = Path("data")) -> None:
     """Download a suite's data sets, before nodes that have no network need them."""
     with asking(Source.of(suite), None) as asked:
-        chosen = {entry.choice for entry in asked.datasets}
+        chosen = {entry.choice for entry in asked.ours("datasets")}
         check_data(chosen, data, say)
     say(f"in place: {', '.join(sorted(choice.name for choice in chosen))}")
 

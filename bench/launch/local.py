@@ -19,7 +19,7 @@ from bench.launch.executors.local import Local
 from bench.launch.gpus import gpus_here
 from bench.launch.lock import only_launcher
 from bench.launch.logs import log_of, tail
-from bench.launch.pack import Pack, git_state
+from bench.launch.pack import Pack, git_state, of_trainers
 from bench.launch.preflight import prepare, unfinished
 from bench.launch.profile import Profile
 from bench.launch.side_by_side import side_by_side
@@ -118,6 +118,7 @@ class Crew:
             launcher=os.getpid(),
             keep_weights=suite.keep_weights,
             keep_probabilities=suite.keep_probabilities,
+            **of_trainers(suite),
         )
         self.pack = pack.write(self.folder)
         self.worker = Worker(self.pack)

@@ -45,7 +45,7 @@ def try_first_calls(
     untried: dict[str, Run] = {}
     for text, run in _by_text(runs).items():
         parts = json.loads(text)
-        if _is_others(parts) and not _noted(key := _trial_key(parts)):
+        if run.trainer is None and _is_others(parts) and not _noted(key := _trial_key(parts)):
             untried.setdefault(key, run)
     if not untried:
         return
@@ -73,6 +73,7 @@ def guess_seconds(
 
     Guessed are some kinds at most, and none whose data set is not here.
     """
+    runs = {kind: run for kind, run in runs.items() if run.trainer is None}
     keys = {kind: _time_key(json.loads(run.text), device) for kind, run in runs.items()}
     noted = {kind: found["seconds"] for kind, key in keys.items() if (found := _noted(key))}
     untimed = {kind: run for kind, run in runs.items() if kind not in noted}

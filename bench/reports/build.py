@@ -56,7 +56,7 @@ def report_and_agreement(
     """
     runs = frame(results, suite.cells, check_details=suite.needs_details) if runs is None else runs
     baseline, alpha = suite.baseline_label, suite.analysis.alpha
-    metrics = describe(suite)
+    metrics = describe(suite, runs)
     planned = [(cell.key, cell.seeds) for cell in suite.cells]
     measured, unknown = read_measured(runs, results, suite.metrics, metrics, planned)
     plan = stopping_plan(suite, results)
@@ -144,15 +144,20 @@ def _plan(suite: Suite, results: Path) -> Plan | None:
     )
 
 
-def describe(suite: Suite) -> tuple[Metric, ...]:
-    """The metrics of a suite, as documents list them."""
+def describe(suite: Suite, runs: pd.DataFrame | None = None) -> tuple[Metric, ...]:
+    """The metrics of a suite, as documents list them.
+
+    Args:
+        runs: of :func:`bench.results.frame`. Accuracy is counted unless one of them has none but a number.
+    """
+    counts = runs is None or bool(runs[runs.state == "done"].correct.notna().all())
     return tuple(
         Metric(
             name=metric.name,
             unit=metric.unit,
             higher_is_better=metric.higher_is_better,
             margin=suite.margins.get(metric.name),
-            counted=metric.choice.name == "accuracy",
+            counted=metric.choice.name == "accuracy" and counts,
         )
         for metric in suite.metrics
     )
@@ -193,7 +198,9 @@ def summarise(key: Key, scores: Scores, metric: Metric, images: int | None = Non
 
 def _cells(series: Measured, runs: pd.DataFrame) -> tuple[Cell, ...]:
     done = runs[runs.state == "done"].groupby(["dataset", "model", "loss"], sort=False).total
-    images = {key: int(found[0]) for key, found in done.unique().items() if len(found) == 1}
+    images = {
+        key: int(found[0]) for key, found in done.unique().items() if len(found) == 1 and pd.notna(found[0])
+    }
     finished = done.size().to_dict()
     odd = runs[runs.state == OTHER_DATA].groupby(["dataset", "model", "loss"]).size().to_dict()
     return tuple(
@@ -215,7 +222,7 @@ def _other_recipes(suite: Suite) -> dict[tuple[str, str, str], str]:
 
 
 def _changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    changed = [key for key, value in ours.items() if value != theirs[key]]
+    changed = [key for key in {**theirs, **ours} if ours.get(key) != theirs.get(key)]
     return (
         f"its recipe differs in {', '.join(changed)}, so this compares more than the loss" if changed else ""
     )

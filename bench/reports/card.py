@@ -100,6 +100,7 @@ def card(run: Run, stored: Result, weights: Weights, form: Form, standing: Stand
 
 def _metadata(run: Run, resolved: Resolved, weights: Weights) -> str:
     result, name = weights.result, resolved.dataset.name
+    assert result.accuracy is not None  # whoever has weights here was trained by bench itself
     tested = {
         "task": {"type": "image-classification"},
         "dataset": {"type": name, "name": resolved.dataset.label(), "split": "test"},
@@ -140,15 +141,19 @@ def _origin(run: Run, stored: Result, weights: Weights) -> str:
 
 
 def _result(resolved: Resolved, result: Result) -> str:
+    accuracy, nll, brier, ece = result.accuracy, result.nll, result.brier, result.ece
+    assert result.correct is not None
+    assert result.total is not None
+    assert None not in (accuracy, nll, brier, ece)
     interval = Interval(*wilson(result.correct, result.total), 0.95)
     chooser = resolved.metric.label() if resolved.metric else "accuracy"
     return (
         f"## Result\n\n{result.correct:,} of {result.total:,} test images correct: accuracy "
-        f"**{_PERCENT.value(result.accuracy)} %** (Wilson's 95 % interval {_PERCENT.interval(interval)} %, "
+        f"**{_PERCENT.value(accuracy)} %** (Wilson's 95 % interval {_PERCENT.interval(interval)} %, "
         f"for this network on new images), after epoch {result.epoch} of {resolved.recipe.epochs}. What "
         f"counts is {chosen_epoch(resolved.selection, chooser)}. nll (negative log-likelihood) "
-        f"{result.nll:.4f}, brier (Brier score) {result.brier:.4f}, ece (expected calibration error) "
-        f"{100 * result.ece:.2f} %."
+        f"{nll:.4f}, brier (Brier score) {brier:.4f}, ece (expected calibration error) "
+        f"{100 * (ece or 0):.2f} %."
         "\n\nOne run: how much another seed would change is not in this number."
     )
 

@@ -50,6 +50,7 @@ Found = Mapping[Pair, Mapping[str, Means]]
 def means(material: Material, pair: Pair, loss: str) -> Means | None:
     """By what runs recorded of their epochs; None where that is nothing."""
     runs = material.runs_of(pair, loss)
+    runs = runs[runs["last"].notna()]
     if material.epoch_metric.counted and not runs.empty:
         epochs = (
             runs.correct,

@@ -1,0 +1,186 @@
+"""A program under way: started, listened to, told to stop, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from bench.trainers import watcher
+
+LINES = 20
+"""Of a program's last ones, that are kept."""
+TICK = 0.1  # seconds between looks at whether to stop
+_CHUNK = 1 << 16
+
+
+class Process:
+    """One program, in a session of its own.
+
+    Args:
+        words: of its command.
+        suite: the folder in which it starts.
+        work: its run's folder, by which everything that it starts is known.
+        hear: gets each line of its standard output.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        suite: Path,
+        work: Path,
+        environment: Mapping[str, str],
+        hear: Callable[[str], None],
+    ) -> None:
+        self.folder = str(work.absolute())
+        self.hear = hear
+        self.last: deque[str] = deque(maxlen=LINES)
+        watcher.end(None, self.folder)  # what an attempt left whose worker and watcher were killed at once
+        self.guard = self._guard()
+        try:
+            self.process = subprocess.Popen(
+                words,
+                cwd=suite,
+                env={**environment, watcher.MARK: self.folder},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._dismiss()
+            raise
+        self._tell(str(self.process.pid))
+
+    def _guard(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-I", "-S", watcher.__file__, self.folder]
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
+        )
+
+    def _tell(self, word: str) -> None:
+        assert self.guard.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it was killed
+            self.guard.stdin.write(f"{word}\n".encode())
+            self.guard.stdin.flush()
+
+    def _dismiss(self) -> None:
+        self._tell("done")
+        assert self.guard.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.guard.stdin.close()
+        self.guard.wait()
+
+    def wait(
+        self, should_stop: Callable[[], bool], stop: str, grace: float, look: Callable[[], None]
+    ) -> Stop:
+        """Until it has ended, and all that it has started with it.
+
+        Args:
+            should_stop: asked ten times a second; once true, the program gets the signal ``stop``, and is
+                killed ``grace`` seconds later.
+            look: called ten times a second.
+
+        Returns:
+            Whether it was told to stop, and whether it had to be killed for it.
+        """
+        told: float | None = None
+        killed = False
+        try:
+            with selectors.DefaultSelector() as selector, _ending(self.process.pid) as ending:
+                streams = {self.process.stdout: b"", self.process.stderr: b""}
+                for stream in streams:
+                    assert stream is not None
+                    os.set_blocking(stream.fileno(), False)
+                    selector.register(stream, selectors.EVENT_READ)
+                if ending is not None:
+                    selector.register(ending, selectors.EVENT_READ)
+                while self.process.poll() is None:
+                    for key, _ in selector.select(TICK if ending is not None else TICK / 10):
+                        if key.fileobj in streams and not self._read(key.fileobj, streams):
+                            selector.unregister(key.fileobj)
+                    if told is None and should_stop():
+                        told = time.monotonic()
+                        self._signal(signal.Signals[stop])
+                    if told is not None and not killed and time.monotonic() > told + grace:
+                        killed = True
+                        self._signal(signal.SIGKILL)
+                    if self.guard.poll() is not None:  # somebody has killed it
+                        self.guard = self._guard()
+                        self._tell(str(self.process.pid))
+                    look()
+                watcher.end(self.process.pid, self.folder)
+                for stream in streams:
+                    while self._read(stream, streams):  # type: ignore[arg-type]
+                        pass
+                    self._say(stream, streams.get(stream, b""), end=True)  # type: ignore[arg-type]
+        finally:
+            watcher.end(self.process.pid, self.folder)
+            self.process.wait()
+            self._dismiss()
+            for stream in (self.process.stdout, self.process.stderr):
+                if stream is not None:
+                    stream.close()
+        return Stop(told is not None, killed)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def _read(self, stream: IO[bytes], streams: dict[IO[bytes] | None, bytes]) -> bool:
+        """Take what a stream has; whether it had any."""
+        try:
+            chunk = os.read(stream.fileno(), _CHUNK)
+        except BlockingIOError:
+            return False
+        if chunk:
+            streams[stream] = self._say(stream, streams[stream] + chunk)
+        return bool(chunk)
+
+    def _say(self, stream: IO[bytes], content: bytes, *, end: bool = False) -> bytes:
+        """Pass whole lines on, to the job's log and to whoever listens; returns what is no line yet."""
+        if end and content:
+            content += b"\n"
+        whole, _, rest = content.rpartition(b"\n")
+        for line in whole.decode(errors="replace").splitlines() if whole else ():
+            self.last.append(line)
+            if stream is self.process.stdout:
+                self.hear(line)
+        if whole:
+            sys.stderr.write(whole.decode(errors="replace") + "\n")
+            sys.stderr.flush()
+        return rest
+
+
+class Stop:
+    """How a program was told to stop."""
+
+    def __init__(self, told: bool, killed: bool) -> None:
+        self.told = told
+        self.killed = killed
+
+
+@contextlib.contextmanager
+def _ending(process: int):  # type: ignore[no-untyped-def]
+    """A file that can be read once a process has ended; None where this system has none."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except (AttributeError, OSError):
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
