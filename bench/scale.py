@@ -13,7 +13,7 @@ from bench.choices import Choice
 from bench.datasets import FORMS, LettersOptions, choose_dataset
 from bench.models import TinyVgg, choose_model
 from bench.recipe import Recipe
-from bench.suite import Entry, Exclusion, Suite
+from bench.suite import AXES, Entry, Exclusion, Suite
 
 Scale = Literal["full", "tiny"]
 
@@ -51,6 +51,8 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
     Raises:
         BenchError: two trainings that differ in what is made small here become one.
     """
+    if suite.trainers:
+        return _fewer_seeds(suite, seeds)
     epochs = _few(EPOCHS, (recipe.get("epochs") for recipe in _recipes(suite)))
     batches = _few(BATCH, (recipe.get("batch_size") for recipe in _recipes(suite)))
     smaller = {"epochs": epochs, "batch_size": batches}
@@ -90,6 +92,37 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
     )
     made.cells  # noqa: B018 - expands, and so checks, every combination
     return made
+
+
+def _fewer_seeds(suite: Suite, seeds: int | None) -> Suite:
+    """Of a suite with a trainer of the user's own: what is small to that, only its user knows."""
+    made = Miniature.model_validate(
+        {
+            **{name: getattr(suite, name) for name in (*KEPT, "recipe", "trainer", "keep_weights")},
+            "analysis": {
+                "alpha": suite.analysis.alpha,
+                "margin": {name: margin for name, margin in suite.margins.items() if margin is not None},
+            },
+            "name": f"{suite.name}{SUFFIX}",
+            **{axis: [_entry(entry, axis) for entry in getattr(suite, axis)] for axis in AXES},
+            "seeds": seeds or (ADDED if suite.until else SEEDS),
+            "exclude": [
+                {**kept, "dataset": list(exclusion.dataset)}
+                for exclusion in suite.exclude
+                if (kept := _exclusion(exclusion, seeds or SEEDS))
+            ],
+        }
+    )
+    made._folder = suite.folder
+    made.cells  # noqa: B018 - as above
+    return made
+
+
+def _entry(entry: Entry, axis: str) -> dict[str, Any]:
+    """What a suite file would say of it."""
+    assert entry.named is not None
+    own = {"trainer": entry.trainer} if axis == "models" and entry.has_trainer else {}
+    return {**_given(entry.named), "label": entry.label, "recipe": entry.recipe, **own}
 
 
 def _recipes(suite: Suite) -> list[Mapping[str, Any]]:

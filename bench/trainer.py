@@ -314,7 +314,13 @@ class Command(Handling):
 
     def label(self) -> str:
         """What texts call it."""
-        return " ".join(self.command)
+        return called(self.command)
+
+
+def called(command: Sequence[str]) -> str:
+    """What texts call a program: ``python train.py`` is train.py."""
+    scripts = [word for word in command if re.fullmatch(r"[\w./~-]*[\w-]\.\w+", word)]
+    return (scripts or [*command])[0].rpartition("/")[2]
 
 
 Trainer = Choice | Command

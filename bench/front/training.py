@@ -132,11 +132,14 @@ def plan(
     """What would run, and how long it would take. Changes nothing."""
     from bench.front.looks import Plan
     from bench.launch.executors.slurm import Slurm
+    from bench.launch.needs import check_here
     from bench.launch.plan import plan as make_plan
     from bench.launch.plan import plan_jobs, try_first
     from bench.launch.profile import load_profile
 
     with asking(source, results, seeds, scale) as asked:
+        if on is None:
+            check_here(asked, device)
         guesses = try_first(asked, results, data, None if on else device, source.search_path, say)
         made = make_plan(asked, results, workers, device, guesses)
         if on is not None:

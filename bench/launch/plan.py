@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from bench.design import Design, as_it_stands, stopping_plan
 from bench.launch.executors import Executor, Later, Request, Trouble
 from bench.launch.local import crew_size
+from bench.launch.needs import by_needs, check_there, profile_for
 from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import check_first_calls, unfinished
 from bench.launch.profile import Profile
@@ -196,12 +197,15 @@ def plan_jobs(suite: Suite, results: Path, executor: Executor, profile: Profile,
         BenchError: the executor would refuse such jobs.
     """
     suite = as_it_stands(suite, results)
-    parameters = profile.parameters(f"bench-{suite.name}", profile.jobs or 0, ())
+    check_there(suite, profile, file)
+    asked = [profile_for(needs, profile) for needs in by_needs(suite.runs())]
+    parameters = asked[0].parameters(f"bench-{suite.name}", profile.jobs or 0, ())
     size, remark = None, ""
     try:
         executor.require()
         size = executor.limits(profile).array
-        executor.check(Request(profile, file, f"bench-{suite.name}", profile.jobs or 0))
+        for wanted in asked:
+            executor.check(Request(wanted, file, f"bench-{suite.name}", profile.jobs or 0))
     except Later as refusal:
         remark = f"not now: {refusal}"
     except Trouble as trouble:
@@ -212,13 +216,18 @@ def plan_jobs(suite: Suite, results: Path, executor: Executor, profile: Profile,
     kind_of = kinds(suite)
     known = all(kind_of[run.id] in seconds for run in runs)
     untimed = dict.fromkeys(kind_of.values(), profile.time * 60.0 * profile.tasks)
-    packs = pack(runs, kind_of, {**untimed, **seconds}, profile)
-    total = sum(seconds[kind_of[run.id]] for run in runs) / profile.tasks if known else 0.0
+    packs, hours = [], 0.0
+    for needs, group in by_needs(runs).items():
+        wanted = profile_for(needs, profile)
+        packs += pack(group, kind_of, {**untimed, **seconds}, wanted)
+        if known:
+            total = sum(seconds[kind_of[run.id]] for run in group) / wanted.tasks
+            hours += total * wanted.gpus * wanted.nodes / 3600
     return JobPlan(
         jobs=len(packs),
         arrays=None if size is None else -(-len(packs) // size),
         runs=len(runs),
-        gpu_hours=total * profile.gpus / 3600 if known else None,
+        gpu_hours=hours if known else None,
         shared=profile.shares,
         parameters=parameters,
         remark=remark,

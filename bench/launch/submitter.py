@@ -16,7 +16,8 @@ from bench import versions
 from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job, Later, Request, Trouble, cluster_of
-from bench.launch.pack import Pack, git_state, installed_versions
+from bench.launch.needs import Needs, needs_of, profile_for
+from bench.launch.pack import Pack, git_state, installed_versions, of_trainers
 from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import unfinished
 from bench.launch.profile import Profile
@@ -91,11 +92,11 @@ class Submitter:
             self._name_unasked()
         missing = unfinished(self.runs, self.cluster.results)
         wanted = [run for run in missing if run.id not in self.look.covered]
-        ready: dict[int, list[Run]] = defaultdict(list)
+        ready: dict[tuple[int, Needs], list[Run]] = defaultdict(list)
         for run in wanted:
             crowding = self._judge(run)
             if crowding is not None:
-                ready[crowding].append(run)
+                ready[crowding, needs_of(run)].append(run)
         if any(ready.values()):
             self._submit(ready)
 
@@ -293,7 +294,7 @@ class Submitter:
 
     # ------------------------------------------------------------------------------------- submitting
 
-    def _submit(self, ready: Mapping[int, Sequence[Run]]) -> None:
+    def _submit(self, ready: Mapping[tuple[int, Needs], Sequence[Run]]) -> None:
         """Submit runs; those that ran out of memory with fewer workers on a GPU, in smaller packs."""
         cluster = self.cluster
         check_writable(cluster.results)
@@ -306,8 +307,8 @@ class Submitter:
         nodes = self._bad_nodes()
         seconds = self._seconds([run for runs in ready.values() for run in runs])
         kind_of = kinds(cluster.suite)
-        for crowding, runs in ready.items():
-            profile = cluster.profile.crowded(crowding)
+        for (crowding, needs), runs in ready.items():
+            profile = profile_for(needs, cluster.profile.crowded(crowding))
             try:
                 cluster.executor.check(Request(profile, cluster.file, "test", 1, nodes))
             except Later as refusal:
@@ -334,7 +335,7 @@ class Submitter:
                     self.later = True
                     continue
                 try:
-                    self._submit_what_fits(array, parallel, profile, nodes)
+                    self._submit_what_fits(array, parallel, profile, nodes, needs)
                 except Later as refusal:
                     cluster.say(f"{refusal}: submitted later")
                     self.later = True
@@ -357,22 +358,33 @@ class Submitter:
         return shares
 
     def _submit_what_fits(
-        self, array: Sequence[Sequence[Run]], parallel: int, profile: Profile, nodes: tuple[str, ...]
+        self,
+        array: Sequence[Sequence[Run]],
+        parallel: int,
+        profile: Profile,
+        nodes: tuple[str, ...],
+        needs: Needs,
     ) -> None:
         """Submit an array, or the largest half of a half of it that a limit which cannot be read leaves."""
         try:
-            self._submit_array(array, parallel, profile, nodes)
+            self._submit_array(array, parallel, profile, nodes, needs)
         except Later:
             if len(array) == 1:
                 raise
             half = array[: len(array) // 2]
-            self._submit_what_fits(half, min(parallel, len(half)), profile, nodes)
+            self._submit_what_fits(half, min(parallel, len(half)), profile, nodes, needs)
             self.later = True
 
     def _submit_array(
-        self, array: Sequence[Sequence[Run]], parallel: int, profile: Profile, nodes: tuple[str, ...]
+        self,
+        array: Sequence[Sequence[Run]],
+        parallel: int,
+        profile: Profile,
+        nodes: tuple[str, ...],
+        needs: Needs,
     ) -> None:
         cluster = self.cluster
+        measures = profile.shares and all(run.trainer is None for runs in array for run in runs)
         common = {
             "results": cluster.results.absolute(),
             "data": cluster.data.absolute(),
@@ -380,15 +392,19 @@ class Submitter:
             "search_path": list(cluster.search_path),
             "git": git_state(Path.cwd()),
             "versions": installed_versions(),
-            "workers": None if profile.shares else 1,
+            "workers": None if measures else 1,
             "cluster": profile.clusters,
             "keep_weights": cluster.suite.keep_weights,
             "keep_probabilities": cluster.suite.keep_probabilities,
+            "gpus": profile.gpus if needs.whole else None,
+            "nodes": needs.nodes,
+            **of_trainers(cluster.suite),
         }
         packs = [Pack(runs=[*runs], **common) for runs in array]
-        tasks = None if profile.shares else profile.tasks
+        tasks = None if measures else profile.tasks
+        gpus = profile.gpus * needs.nodes
         folder = SubmissionFolder.intend(
-            cluster.jobs, cluster.suite.name, packs, parallel, profile.gpus, tasks, profile.clusters
+            cluster.jobs, cluster.suite.name, packs, parallel, gpus, tasks, profile.clusters
         )
         folder.content.without = [*nodes]
         name = folder.content.name
@@ -412,13 +428,16 @@ class Submitter:
             kind = kind_of[run.id]
             if kind not in seconds:
                 seconds[kind] = self._guess(run)
-                cluster.say(
-                    f"{' × '.join(kind)}: no run was timed yet; a first guess from a few steps here is "
-                    f"{seconds[kind]:.3g} s a run"
+                how = (
+                    "each has a job of its own" if run.trainer else "a first guess from a few steps here is "
                 )
+                guess = "" if run.trainer else f"{seconds[kind]:.3g} s a run"
+                cluster.say(f"{' × '.join(kind)}: no run was timed yet; {how}{guess}")
         return seconds
 
     def _guess(self, run: Run) -> float:
+        if run.trainer is not None:  # of which nothing is known before one has ended: a job each
+            return self.cluster.profile.fill * self.cluster.profile.time * 60
         from bench.training.calibration import estimate_seconds
         from bench.training.device import prepare
 

@@ -241,8 +241,14 @@ def chosen_epoch(selection: Selection, metric: str) -> str:
 def _epoch(suite: Suite) -> str:
     names = listed([metric.name for metric in suite.metrics])
     verb = "is that" if len(suite.metrics) == 1 else "are those"
-    chosen = chosen_epoch(suite.selection, suite.metrics[0].name)
-    return f"{names[:1].upper()}{names[1:]} {verb} of {chosen}."
+    said = []
+    if suite.ours("models"):
+        said.append(f"of {chosen_epoch(suite.selection, suite.metrics[0].name)}")
+    if suite.trainers:
+        own = listed([trainer.label() for trainer in suite.trainers])
+        whose = "its" if len(suite.trainers) == 1 else "their"
+        said.append(f"that {own} gave, and which epoch counts is {whose} own affair")
+    return f"{names[:1].upper()}{names[1:]} {verb} {', and '.join(said)}."
 
 
 def _failures(runs: pd.DataFrame) -> list[str]:

@@ -98,13 +98,43 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
         f"with {_choices('loss', suite.labels('losses'), [c['loss'] for c in cells])}, "
         f"{'' if suite.zip or suite.exclude else 'each combination '}from {seeds}: "
         f"{counted(sum(c.planned for c in report.cells), 'training')} in all.",
-        "Trainings with the same data set, model and seed share the split of the data, the initial weights, "
-        "the order of the batches, augmentation and dropout, and differ in the loss alone."
-        if _same_for_losses(suite)
-        else "Trainings with the same data set, model and seed draw all that is random from the same "
-        "streams, and differ in the loss and in what its recipe changes.",
+        *_paired(suite),
         *_noise(suite),
-        _recipe([cell["recipe"] for cell in cells], suite),
+        _recipe([cell["recipe"] for cell in cells if "trainer" not in cell], suite),
+        *_own_trainers(suite, cells),
+    ]
+
+
+def _paired(suite: Suite) -> list[str]:
+    """What trainings with the same seed share, where bench itself trains."""
+    if not suite.ours("models"):
+        return []
+    if _same_for_losses(suite):
+        return [
+            "Trainings with the same data set, model and seed share the split of the data, the initial "
+            "weights, the order of the batches, augmentation and dropout, and differ in the loss alone."
+        ]
+    return [
+        "Trainings with the same data set, model and seed draw all that is random from the same streams, and "
+        "differ in the loss and in what its recipe changes."
+    ]
+
+
+def _own_trainers(suite: Suite, cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Who trained instead, what it was told, and what pairs its runs."""
+    if not suite.trainers:
+        return []
+    models = [entry.label for entry in suite.models if suite.trainer_of(entry) is not None]
+    recipes = [cell["recipe"] for cell in cells if "trainer" in cell]
+    shared = {key: value for key, value in recipes[0].items() if all(r.get(key) == value for r in recipes)}
+    which = "They" if not suite.ours("models") else listed(models)
+    told = (
+        f", told {listed([f'{key} {json.dumps(value)}' for key, value in shared.items()])}" if shared else ""
+    )
+    return [
+        f"{which} were trained by {listed([trainer.label() for trainer in suite.trainers])}{told}. Trainings "
+        "with the same data set, model and seed were given the same seed; what they share by it is their "
+        "trainer's affair, as is which epoch counts."
     ]
 
 
@@ -135,6 +165,8 @@ def _same_for_losses(suite: Suite) -> bool:
 
 
 def _recipe(recipes: Sequence[Mapping[str, Any]], suite: Suite) -> str:
+    if not recipes:
+        return ""
     unused = () if suite.selection == "validation" else ("validation",)
     keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in unused)
     shared: dict[str, Any] = {

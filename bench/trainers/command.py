@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import programs, versions
 from bench.errors import BenchError, nearest
-from bench.trainer import TABLES, Following, Reading, fill, placeholders, values_of
+from bench.trainer import TABLES, Following, Reading, called, fill, placeholders, values_of
 from bench.trainers.diary import Diary
 from bench.trainers.files import read_result, read_table
 from bench.trainers.process import Process
@@ -87,9 +87,7 @@ class _Attempt:
         self.folder = work.folder.work.absolute()
         self.values = _values(work)
         words = [fill(word, self.values) for word in trainer["command"]]
-        self.name = (
-            words[0] if len(words) < 2 else f"{os.path.basename(words[0])} {os.path.basename(words[1])}"
-        )
+        self.name = called(words)
         result = {**trainer["result"]}
         if "file" in result:
             result["file"] = fill(result["file"], self.values)
