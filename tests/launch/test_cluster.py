@@ -19,6 +19,7 @@ from bench.launch.ended import Ended
 from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits, Request, Trouble
 from bench.launch.executors.slurm import Slurm, _is_held_back
 from bench.launch.lock import only_launcher
+from bench.launch.needs import Needs
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
@@ -293,27 +294,27 @@ def test_refusal_ends_the_first_submission_and_delays_later_ones(
 ) -> None:
     accepted.refusal = "nodes are down"
     with pytest.raises(BenchError, match="nodes are down"):
-        submitter._submit({0: submitter.cluster.suite.runs()})
+        submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     submitter.first = False
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert accepted.requests == []
     assert submitter.later
 
 
 def test_arrays_are_no_larger_than_slurm_takes(submitter: Submitter, accepted: FakeExecutor) -> None:
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert [(jobs, request.parallel) for request, jobs in accepted.requests] == [(3, 3), (1, 1)]
 
 
 def test_cap_on_jobs_is_shared_out(submitter: Submitter, accepted: FakeExecutor) -> None:
-    changed(submitter, jobs=2)._submit({0: submitter.cluster.suite.runs()})
+    changed(submitter, jobs=2)._submit({(0, Needs()): submitter.cluster.suite.runs()})
     # Packs of two, so that two jobs have all of it.
     assert sum(request.parallel for request, _ in accepted.requests) == 2
 
 
 def test_nothing_is_submitted_over_the_cap(submitter: Submitter, accepted: FakeExecutor) -> None:
     submitted(submitter, Job("7", "RUNNING"))
-    changed(submitter, jobs=1)._submit({0: submitter.cluster.suite.runs()})
+    changed(submitter, jobs=1)._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert accepted.requests == []
     assert submitter.later
 
@@ -323,7 +324,7 @@ def test_full_queue_gets_what_it_has_room_for(
     submitter: Submitter, accepted: FakeExecutor, room: int
 ) -> None:
     accepted.capacity = Limits(array=3, room=room)
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert sum(jobs for _, jobs in accepted.requests) == room
     assert submitter.later
 
@@ -332,7 +333,7 @@ def test_those_that_ran_out_of_memory_get_fewer_neighbours(
     submitter: Submitter, accepted: FakeExecutor
 ) -> None:
     runs = submitter.cluster.suite.runs()
-    changed(submitter, workers=4)._submit({0: runs[:1], 1: runs[1:2], 3: runs[2:3]})
+    changed(submitter, workers=4)._submit({(k, Needs()): runs[n : n + 1] for n, k in enumerate((0, 1, 3))})
     assert [request.profile.workers for request, _ in accepted.requests] == [4, 2, 1]
 
 
@@ -493,11 +494,11 @@ def test_no_node_is_left_out_where_none_would_be_left(submitter: Submitter, acce
     seen(submitter, *(replace(job, id=f"7_{job.id}") for job in failed_on("n1", "n1")), Job("7_2", "PENDING"))
     accepted.least_nodes = 1
     submitter._avoid()
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert accepted.excluded == []
     assert {request.exclude for request, _ in accepted.requests} == {()}
     accepted.least_nodes = 0
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert accepted.requests[-1][0].exclude == ("n1",)
 
 
@@ -521,7 +522,7 @@ def test_full_queue_is_a_matter_of_time_from_the_first(
     said: list[str] = []
     submitter.cluster = replace(submitter.cluster, say=said.append)
     accepted.capacity = Limits(array=3, room=0, words="MaxSubmitJobs=3 of account mine")
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert said == ["the queue has no room (MaxSubmitJobs=3 of account mine); submitted later"]
     accepted.capacity = Limits(array=3, room=None)
 
@@ -530,7 +531,7 @@ def test_full_queue_is_a_matter_of_time_from_the_first(
 
     monkeypatch.setattr(accepted, "check", refuse)  # a limit that was not read
     submitter.later = False
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert said[-1] == "sbatch: AssocMaxSubmitJobLimit: submitted later"
     assert submitter.later
     assert accepted.requests == []
@@ -541,7 +542,7 @@ def test_limit_that_nobody_tells_is_felt_for(
     submitter: Submitter, accepted: FakeExecutor, most: int, jobs: list[int]
 ) -> None:
     accepted.most = most
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert [count for _, count in accepted.requests] == jobs
     assert submitter.later == (most < 3)
 
