@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import selectors
 import signal
@@ -10,9 +11,9 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from bench.trainers import watcher
 
@@ -45,9 +46,10 @@ class Process:
     ) -> None:
         self.folder = str(work.absolute())
         self.hear = hear
+        self.ended = False
         self.last: deque[str] = deque(maxlen=LINES)
         watcher.end(None, self.folder)  # what an attempt left whose worker and watcher were killed at once
-        self.guard = self._guard()
+        _tell([self.folder, None])
         try:
             self.process = subprocess.Popen(
                 words,
@@ -59,29 +61,9 @@ class Process:
                 start_new_session=True,
             )
         except BaseException:
-            self._dismiss()
+            _tell(None)
             raise
-        self._tell(str(self.process.pid))
-
-    def _guard(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-I", "-S", watcher.__file__, self.folder]
-        nowhere = subprocess.DEVNULL
-        return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
-        )
-
-    def _tell(self, word: str) -> None:
-        assert self.guard.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it was killed
-            self.guard.stdin.write(f"{word}\n".encode())
-            self.guard.stdin.flush()
-
-    def _dismiss(self) -> None:
-        self._tell("done")
-        assert self.guard.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.guard.stdin.close()
-        self.guard.wait()
+        _tell([self.folder, self.process.pid])
 
     def wait(
         self, should_stop: Callable[[], bool], stop: str, grace: float, look: Callable[[], None]
@@ -117,23 +99,29 @@ class Process:
                     if told is not None and not killed and time.monotonic() > told + grace:
                         killed = True
                         self._signal(signal.SIGKILL)
-                    if self.guard.poll() is not None:  # somebody has killed it
-                        self.guard = self._guard()
-                        self._tell(str(self.process.pid))
+                    if _watcher().poll() is not None:  # somebody has killed it
+                        _tell([self.folder, self.process.pid])
                     look()
-                watcher.end(self.process.pid, self.folder)
+                self._end()
                 for stream in streams:
                     while self._read(stream, streams):  # type: ignore[arg-type]
                         pass
                     self._say(stream, streams.get(stream, b""), end=True)  # type: ignore[arg-type]
         finally:
-            watcher.end(self.process.pid, self.folder)
-            self.process.wait()
-            self._dismiss()
+            self._end()
             for stream in (self.process.stdout, self.process.stderr):
                 if stream is not None:
                     stream.close()
         return Stop(told is not None, killed)
+
+    def _end(self) -> None:
+        """Have nothing left of it."""
+        if self.ended:
+            return
+        watcher.end(self.process.pid, self.folder)
+        self.process.wait()
+        _tell(None)
+        self.ended = True
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -164,16 +152,44 @@ class Process:
         return rest
 
 
-class Stop:
-    """How a program was told to stop."""
+_watchers: dict[int, subprocess.Popen[bytes]] = {}
+"""By the number of the process that started them: a fork has one of its own."""
 
-    def __init__(self, told: bool, killed: bool) -> None:
-        self.told = told
-        self.killed = killed
+
+def _watcher(*, anew: bool = False) -> subprocess.Popen[bytes]:
+    """What ends the program when this process is gone; ``anew``: in place of one that was killed."""
+    known = _watchers.get(os.getpid())
+    if known is None or (anew and known.poll() is not None):
+        nowhere = subprocess.DEVNULL
+        known = _watchers[os.getpid()] = subprocess.Popen(
+            [sys.executable, "-I", "-S", watcher.__file__],
+            stdin=subprocess.PIPE,
+            stdout=nowhere,
+            stderr=nowhere,
+            start_new_session=True,
+        )
+    return known
+
+
+def _tell(under_way: object) -> None:
+    for _ in range(2):
+        guard = _watcher(anew=True)
+        assert guard.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it was killed just now
+            guard.stdin.write(json.dumps(under_way).encode() + b"\n")
+            guard.stdin.flush()
+            return
+
+
+class Stop(NamedTuple):
+    """Whether a program was told to stop, and had to be killed for it."""
+
+    told: bool
+    killed: bool
 
 
 @contextlib.contextmanager
-def _ending(process: int):  # type: ignore[no-untyped-def]
+def _ending(process: int) -> Iterator[int | None]:
     """A file that can be read once a process has ended; None where this system has none."""
     try:
         descriptor = os.pidfd_open(process)

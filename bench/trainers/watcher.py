@@ -1,13 +1,15 @@
-"""``python -I -S watcher.py FOLDER``: ends a program when the worker that started it is gone.
+"""``python -I -S watcher.py``: ends a program when the worker that started it is gone.
 
-Reads the number of the program's process group, and then waits: at ``done`` it ends; where its standard input
-ends without that, its worker was killed, and whatever belongs to the program is killed as well. Nothing of
-``bench`` is imported here: it starts in some milliseconds.
+One for each worker. A line tells it, as JSON, what is under way: ``[folder, process group]``, the group being
+null until there is one; or null: nothing is. Where its standard input ends, its worker has ended; if that was
+killed, whatever belongs to the program that was under way is killed as well. Nothing of ``bench`` is imported
+here: it starts in some milliseconds.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -48,9 +50,8 @@ def end(group: int | None, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    known: int | None = None
+    under_way = None
     for line in sys.stdin:
-        if line.strip() == "done":
-            sys.exit()
-        known = int(line)
-    end(known, sys.argv[1])
+        under_way = json.loads(line)
+    if under_way is not None:
+        end(under_way[1], under_way[0])

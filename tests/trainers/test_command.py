@@ -24,7 +24,7 @@ from bench.errors import BenchError
 from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Suite, load
-from bench.trainers import watcher
+from bench.trainers import process, watcher
 
 Write = Callable[..., Path]
 PYTHON = sys.executable
@@ -369,35 +369,13 @@ def test_what_an_earlier_attempt_left_is_killed_before_the_next_begins(by: Any, 
 
 def test_its_watcher_is_replaced_where_that_is_killed(by: Any, tmp_path: Path) -> None:
     suite = by("import time; time.sleep(1.5)\n" + COUNTS)
-    done: list[RunFolder] = []
-
-    def kill() -> None:
-        work = str(RunFolder(tmp_path / "results", suite.runs()[0].id).work.absolute())
-        guards: list[int] = []
-
-        def found() -> bool:
-            guards[:] = [
-                int(name)
-                for name in os.listdir("/proc")
-                if name.isdigit() and work.encode() in cmdline(name) and b"watcher.py" in cmdline(name)
-            ]
-            return bool(guards)
-
-        wait_for(found)
-        os.kill(guards[0], signal.SIGKILL)
-
-    thread = threading.Thread(target=kill)
+    before = process._watcher(anew=True)
+    thread = threading.Timer(0.5, before.kill)
     thread.start()
-    done.append(attempt(suite, tmp_path / "results"))
+    assert attempt(suite, tmp_path / "results").done
     thread.join()
-    assert done[0].done
-
-
-def cmdline(name: str) -> bytes:
-    try:
-        return Path("/proc", name, "cmdline").read_bytes()
-    except OSError:
-        return b""
+    assert process._watcher() is not before
+    assert process._watcher().poll() is None
 
 
 # ------------------------------------------------------------------------------------------------ its code
