@@ -119,11 +119,14 @@ def read_table(path: Path, where: str = "") -> list[dict[str, Any]]:
 
 
 def _row(rows: list[dict[str, Any]], reading: Reading, where: str) -> dict[str, Any]:
-    if not isinstance(reading.row, Best):
-        return rows[-1] if reading.row == "last" else rows[0]
-    by = reading.row.best
+    """The row that counts, of those that have the number: loggers leave many a cell empty."""
+    by = reading.row.best if isinstance(reading.row, Best) else None
+    wanted = [column for column in (reading.column, by) if column is not None]
+    filled = [row for row in rows if all(row.get(column) not in (None, "") for column in wanted)] or rows
+    if by is None:
+        return filled[-1] if reading.row == "last" else filled[0]
     sign = -1 if lower_is_better(by) else 1
-    return max(rows, key=lambda row: sign * _value(row, by, where))
+    return max(filled, key=lambda row: sign * _value(row, by, where))
 
 
 def _flat(content: Any, prefix: str = "") -> list[tuple[str, Any]]:
