@@ -4,8 +4,7 @@ from argparse import ArgumentParser
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch import callbacks, loggers
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
@@ -32,8 +31,8 @@ for name, default in {"smoothing": 0.0, "lr": 0.01, "epochs": 10, "seed": 0, "ou
 args = parser.parse_args()
 lightning.seed_everything(args.seed)
 x, y = (torch.tensor(part) for part in load_digits(return_X_y=True))
-data, keep = TensorDataset(x.float() / 16, y), ModelCheckpoint(args.output, save_last=True)
-log = CSVLogger(args.output, name="", version="")
+data, keep = TensorDataset(x.float() / 16, y), callbacks.ModelCheckpoint(args.output, save_last=True)
+log = loggers.CSVLogger(args.output, name="", version="")
 trainer = lightning.Trainer(max_epochs=args.epochs, accelerator="cpu", logger=log, callbacks=[keep])
 module, batches = Digits(args.smoothing, args.lr), DataLoader(Subset(data, range(1347)), 128, shuffle=True)
 trainer.fit(module, batches, ckpt_path="last")  # if it was stopped before
