@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench.disk import read, write_json
 from bench.errors import BenchError
+from bench.programs import MARK
 from bench.results import RunFolder
 from bench.runs import RECIPE_VERSION, Run, canonical
 from bench.suite import KINDS, Suite
@@ -224,7 +225,7 @@ def deviations(
             does = "something else than it did"
             if digest in same_as(module, current):
                 does = "the same as it did, by its user's word"
-            said.append(f"code: {module} was changed, and does {does}")
+            said.append(f"code: {module.partition(MARK)[0]} was changed, and does {does}")
     return said
 
 

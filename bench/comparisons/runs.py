@@ -267,7 +267,7 @@ def _scores(
         key: Key = tuple(names)
         if state == "failed":
             lost[key].add(seed)
-        elif state == "done" and metric.counted:
+        elif state == "done" and metric.counted and pd.notna(correct):
             counts[key][seed] = int(correct)
             totals[key].add(int(total))
         elif state == "done" and run_id in values:

@@ -243,12 +243,12 @@ def _epoch(suite: Suite) -> str:
     verb = "is that" if len(suite.metrics) == 1 else "are those"
     said = []
     if suite.ours("models"):
-        said.append(f"of {chosen_epoch(suite.selection, suite.metrics[0].name)}")
+        said.append(f"{verb} of {chosen_epoch(suite.selection, suite.metrics[0].name)}")
     if suite.trainers:
         own = listed([trainer.label() for trainer in suite.trainers])
         whose = "its" if len(suite.trainers) == 1 else "their"
-        said.append(f"that {own} gave, and which epoch counts is {whose} own affair")
-    return f"{names[:1].upper()}{names[1:]} {verb} {', and '.join(said)}."
+        said.append(f"{verb.split()[0]} what {own} gave, and which epoch counts is {whose} own affair")
+    return f"{names[:1].upper()}{names[1:]} {', or '.join(said)}."
 
 
 def _failures(runs: pd.DataFrame) -> list[str]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from bench.choices import describe
 from bench.errors import BenchError, nearest
 from bench.metrics import METRICS, Measure, Metric, MetricError, choose_metric
+from bench.metrics.ece import RECORDED_BINS
 from bench.predictions import NotKept, Predictions
 
 if TYPE_CHECKING:
@@ -264,6 +265,7 @@ def result_of(
         for name in ("nll", "brier", "ece"):
             value = _mean(name, kept)
             result[name] = value
+        result["reliability"] = _reliability(kept)
         if result["nll"] is None:
             result["warnings"].append("a true class has probability 0: there is no negative log-likelihood")
     details = {
@@ -274,6 +276,23 @@ def result_of(
     seen = _digest(kept.labels)
     result["data"] = {"source": seen, "used": seen}
     return result, Predictions(kept.predicted, kept.labels, details)
+
+
+def _reliability(predictions: Predictions) -> dict[str, list[Any]]:
+    """As :func:`bench.training.evaluation.reliability` has it, without torch."""
+    import numpy as np
+
+    confidence, bins = predictions.confidence.astype(np.float64), RECORDED_BINS
+    right = predictions.predicted == predictions.labels
+    which = np.ceil(confidence * bins).astype(int).clip(1, bins) - 1
+    count, summed, correct = (
+        np.bincount(which, weights=weights, minlength=bins) for weights in (None, confidence, right)
+    )
+    return {
+        "count": count.tolist(),
+        "confidence": [total / n if n else None for total, n in zip(summed, count.tolist(), strict=True)],
+        "correct": correct.astype(int).tolist(),
+    }
 
 
 def _digest(labels: NDArray[Any]) -> str:
