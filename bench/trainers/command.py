@@ -196,7 +196,7 @@ def _values(work: Work) -> dict[str, str]:
         "data": str(work.data.absolute()),
         "gpus": str(gpus),
         "nodes": str(work.nodes),
-        "device": "cuda" if gpus else "cpu",
+        "device": work.device.partition(":")[0],
     }
     for word in trainer["command"]:
         for name in placeholders(word):

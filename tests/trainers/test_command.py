@@ -19,8 +19,10 @@ import pytest
 from helpers import wait_for
 from own_trainer import Stop, attempt, reason
 
-from bench import versions
+from bench import programs, versions
 from bench.errors import BenchError
+from bench.launch import local, needs
+from bench.launch.profile import Profile
 from bench.results import RunFolder
 from bench.run import Run
 from bench.suite import Suite, load
@@ -418,6 +420,73 @@ def test_a_command_that_cannot_run_the_copy_does_not_run_other_code(
     (tmp_path / "prog.py").write_text(before)
     folder.forget_failure()
     assert attempt(suite, results).done
+
+
+def test_seeds_that_are_added_are_trained_by_what_was_submitted(
+    by: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_submitted", {})
+    suite, results = by(), tmp_path / "results"
+    versions.keep(suite, results)
+    (tmp_path / "prog.py").write_text("pass")
+    assert load(tmp_path / "small.yaml").runs()[0].id != suite.runs()[0].id
+    versions.use(results, versions.of_suite(suite))
+    assert load(tmp_path / "small.yaml").runs()[0].id == suite.runs()[0].id
+
+
+def test_large_files_are_no_code(by: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "MOST_BYTES", 1000)
+    (tmp_path / "data.bin").write_bytes(b"x" * 2000)
+    with pytest.raises(BenchError, match=r"data.bin most.*name data by a folder"):
+        by(command=[PYTHON, "prog.py", "data.bin"])
+
+
+def test_the_python_of_an_environment_beside_the_suite_is_nobodys_own(by: Any, tmp_path: Path) -> None:
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "pyvenv.cfg").touch()
+    (tmp_path / "venv" / "bin" / "python").write_text("#!/bin/sh")
+    [program] = by(command=["venv/bin/python", "prog.py"]).programs.values()
+    assert [*program.files] == ["prog.py"]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "device", "message"),
+    [
+        ({"gpus": 3}, "auto", "trainer.gpus: found 3, and this machine has 2; --on PROFILE"),
+        ({"gpus": 1}, "cpu", r"this machine has 0 \(--device cpu leaves none\)"),
+        ({"nodes": 2}, "auto", "trainer.nodes: found 2, and this machine is one"),
+        ({"command": ["pyhton3"]}, "auto", "'pyhton3' is not found in PATH; did you mean 'python3'"),
+    ],
+)
+def test_what_this_machine_does_not_have_is_refused(
+    by: Any, monkeypatch: pytest.MonkeyPatch, trainer: Any, device: str, message: str
+) -> None:
+    monkeypatch.setattr(needs, "gpus_here", lambda: [0, 1])
+    with pytest.raises(BenchError, match=message):
+        needs.check_here(by(**trainer), device)
+    needs.check_here(by(gpus=2), "auto")
+
+
+def test_runs_with_several_gpus_have_them_for_themselves(
+    by: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "gpus_here", lambda: [0, 1, 2, 3, 4])
+    suite = by(gpus=2, suite={"seeds": 9})
+    [(wanted, runs)] = needs.by_needs(suite.runs()).items()
+    crew = local.Crew(suite, runs, tmp_path / "results", tmp_path, [], None, "auto", wanted)
+    monkeypatch.setattr(crew, "_submit", lambda: None)
+    crew.start()
+    assert crew.size == 2
+    assert crew.executor.gpus == [(0, 1), (2, 3)]
+
+
+def test_jobs_of_such_runs_ask_for_all_nodes_and_train_one_run_at_a_time(by: Any) -> None:
+    wanted = needs.needs_of(by(gpus=8, nodes=2).runs()[0])
+    profile = needs.profile_for(wanted, Profile(gpus=1, cpus=32, workers=4))
+    asked = profile.parameters("name", 1)
+    assert (asked["nodes"], asked["ntasks_per_node"], asked["cpus_per_task"]) == (2, 1, 32)
+    assert asked["additional_parameters"]["gres"] == "gpu:8"
+    assert asked["srun_args"] == ["--nodes=1", "--ntasks=1", "--overlap"]
 
 
 def test_how_it_is_stopped_and_followed_is_no_part_of_the_identity(by: Any) -> None:
