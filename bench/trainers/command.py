@@ -97,6 +97,7 @@ class _Attempt:
         self.said: re.Match[str] | None = None
         self.following = _following(work, self.reading)
         self.looked = 0.0
+        self.first = 0  # what is added to its epochs, where it counts them from 0
         self.table: object = None
         self.killed = ""
         self.seconds = 0.0
@@ -155,7 +156,10 @@ class _Attempt:
             with contextlib.suppress(ValueError):
                 numbers = json.loads(line)
         if isinstance(numbers, dict):
-            self.diary.log(_epoch(numbers), numbers)
+            epoch = _epoch(numbers)
+            self.first = 1 if epoch == 0 else self.first
+            with contextlib.suppress(ValueError):  # what it says is shown, and fails nothing
+                self.diary.log(None if epoch is None else epoch + self.first, numbers)
 
     def _look_at_table(self, *, now: bool = False) -> None:
         if self.following is None or self.following.file is None:

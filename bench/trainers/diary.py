@@ -27,9 +27,14 @@ class Diary:
 
         Args:
             epoch: None: the next one.
+
+        Raises:
+            ValueError: epochs are counted from 1.
         """
         last = self.epoch or 0
-        epoch = last + 1 if epoch is None else max(int(epoch), 1)
+        epoch = last + 1 if epoch is None else int(epoch)
+        if not 0 < epoch < 2**31:
+            raise ValueError(f"epoch: found {epoch}, expected epochs that are counted from 1")
         numbers = {
             str(name): _number(value) for name, value in metrics.items() if name not in ("epoch", "time")
         }

@@ -190,6 +190,12 @@ np.savez(sys.argv[1] + "/p.npz", labels=labels, {})
 """
 
 
+def test_epochs_that_are_counted_from_0_are_shown_from_1(by: Any, tmp_path: Path) -> None:
+    script = f"import json\nfor k in (0, 1, 2): print(json.dumps({{'epoch': k, 'loss': k}}))\n{COUNTS}"
+    folder = attempt(by(script, progress={"stdout": "json"}), tmp_path / "results")
+    assert [(line["epoch"], line["loss"]) for line in folder.metrics()] == [(1, 0), (2, 1), (3, 2)]
+
+
 def test_probabilities_give_all_metrics(by: Any, tmp_path: Path) -> None:
     suite = by(
         PREDICTED.format("probabilities=p"),
