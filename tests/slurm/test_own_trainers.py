@@ -87,7 +87,7 @@ def test_two_nodes_train_one_run_that_is_killed_and_goes_on(profile: Write, tmp_
     where = subprocess.run(["squeue", "-h", "-o", "%D"], capture_output=True, text=True, check=True).stdout
     assert where.split() == ["2"]
     os.kill(worker["pid"], signal.SIGKILL)
-    done = bench("run", path, "--on", profile(), "--results", results)
+    done = bench("run", path, "--on", profile(), "--results", results, timeout=500)
     assert done.returncode == 0, done.stderr
     lines = folder.metrics()
     assert [line["epoch"] for line in lines] == [*range(1, 41)]
@@ -103,7 +103,7 @@ def test_torchrun_starts_a_process_for_each_gpu(profile: Write, tmp_path: Path) 
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node={gpus}"]
     command = ["srun", "--nodes={nodes}", "--ntasks={nodes}", "--ntasks-per-node=1", *torchrun, *rendezvous]
     path, results = suite_of(tmp_path, command, 3), tmp_path / "results"
-    done = bench("run", path, "--on", profile(), "--results", results)
+    done = bench("run", path, "--on", profile(), "--results", results, timeout=500)
     assert done.returncode == 0, done.stderr
     [run] = load(path).runs()
     assert {line["world"] for line in RunFolder(results, run.id).metrics()} == {2}
