@@ -10,7 +10,7 @@ from bench import versions
 from bench.launch.pack import Pack, of_trainers
 from bench.launch.worker import _attempt
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 

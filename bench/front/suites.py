@@ -48,6 +48,7 @@ class Suite:
             zip: Sequence[str] = ...,
             exclude: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ...,
             recipe: Mapping[str, Any] = ...,
+            trainer: str | Callable[..., Any] | Mapping[str, Any] | None = ...,
             selection: str = ...,
             metrics: Items = ...,
             analysis: Mapping[str, Any] = ...,

@@ -24,7 +24,7 @@ from bench.errors import BenchError
 from bench.launch import local, needs
 from bench.launch.profile import Profile
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 from bench.trainers import process, watcher
 
