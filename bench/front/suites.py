@@ -109,7 +109,13 @@ class Suite:
         return self._suite.runs()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Suite) and self._suite == other._suite and self.runs() == other.runs()
+        return isinstance(other, Suite) and self._asked == other._asked
+
+    @property
+    def _asked(self) -> tuple[Any, ...]:
+        """All that it asks, wherever it was written."""
+        asked = self._suite
+        return dict(asked), asked.until, asked.margins, self.runs()
 
     def __hash__(self) -> int:
         return hash((self.name, self.runs()))
