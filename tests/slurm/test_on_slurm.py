@@ -109,11 +109,13 @@ def test_launcher_that_died_while_submitting_is_made_up_for(
     held = profile(sbatch={"hold": True}, fill=1e-6)
     assert bench("run", path, "--on", held, "--detach", "--results", results).returncode == 0
     [folder] = submissions(results)
-    number = folder.content.job
+    number, token = folder.content.job, folder.path.name.rpartition("-")[2]
     assert number is not None
     if reached == "intent":
         slurm("scancel", number)
-        folder.content.name += "-never"  # a name that Slurm has not heard of
+        # A name that Slurm has not heard of; a submission has that of its folder.
+        folder.path = folder.path.rename(folder.path.with_name(folder.path.name.replace(token, "never")))
+        folder.content.name = folder.content.name.replace(token, "never")
     else:
         # submitit had not yet given the jobs their pickles.
         for pickled in folder.path.glob("*_submitted.pkl"):
