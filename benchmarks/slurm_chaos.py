@@ -304,6 +304,18 @@ class Chaos:
         for fault in [fault for fault in self.lasting if fault.until <= until]:
             self.lasting.remove(fault)
             fault.undo()
+        self.keep_up()
+
+    def keep_up(self) -> None:
+        """Start controllers and accounting that have ended by themselves, as systemd does at a site.
+
+        A slurmctld that starts while slurmdbd goes down ends at once.
+        """
+        for cluster in self.clusters:
+            if not self.already(cluster.name) and not cluster.runs("slurmctld"):
+                cluster.try_to_start("slurmctld")
+        if not self.already("books") and not self.clusters[0].runs("slurmdbd"):
+            self.clusters[0].try_to_start("slurmdbd")
 
     def kill_worker(self) -> bool:
         """SIGKILL to one process that trains: mostly one that has been at it for longer than others."""
@@ -407,14 +419,14 @@ class Chaos:
         if self.already(cluster.name):
             return False
         cluster.stop("slurmctld", signal.SIGKILL)
-        return self.lasts(cluster.name, self.rng.uniform(1, 3), cluster.start_slurmctld)
+        return self.lasts(cluster.name, self.rng.uniform(1, 3), partial(cluster.try_to_start, "slurmctld"))
 
     def end_slurmdbd(self) -> bool:
         """No accounting for some seconds; and for some more it does not know what ended meanwhile."""
         if self.already("books"):
             return False
         self.clusters[0].stop("slurmdbd", signal.SIGKILL)
-        return self.lasts("books", self.rng.uniform(2, 8), self.clusters[0].start_slurmdbd)
+        return self.lasts("books", self.rng.uniform(2, 8), partial(self.clusters[0].try_to_start, "slurmdbd"))
 
     def hold_slurmdbd(self) -> bool:
         """Accounting that takes calls and does not answer."""

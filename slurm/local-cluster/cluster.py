@@ -194,6 +194,18 @@ class Cluster:
         """The controller, with the state that it saved."""
         self._start("slurmctld", ["slurmctld", "-D", "-f", str(self.conf)])
 
+    def try_to_start(self, daemon: str) -> bool:
+        """slurmctld or slurmdbd. False: it ended at once."""
+        try:
+            {"slurmctld": self.start_slurmctld, "slurmdbd": self.start_slurmdbd}[daemon]()
+        except SystemExit:
+            return False
+        return True
+
+    def runs(self, name: str) -> bool:
+        """Whether a process that was started here has not ended."""
+        return name in (processes := self._processes()) and _is(processes[name])
+
     def start_slurmd(self, node: str) -> None:
         """One node."""
         self._start(node, ["slurmd", "-D", "-N", node, "-f", str(self.conf)])
