@@ -570,7 +570,8 @@ class Suite(Strict):
         described = {"recipe_version": RECIPE_VERSION, **self._named(dataset, model, loss)}
         if not isinstance(trainer, Command):
             return {**described, "trainer": trainer.describe()}
-        check_filled([*trainer.command, trainer.result.file or ""], values_of(described))
+        followed = trainer.progress.file if trainer.progress else None
+        check_filled([*trainer.command, trainer.result.file or "", followed or ""], values_of(described))
         if trainer.result.is_number or trainer.result.is_count:
             known = trainer.result.metric or (
                 self.metrics[0].name if trainer.result.is_number else "accuracy"

@@ -75,6 +75,12 @@ def check_placeholder(name: str) -> None:
     raise ValueError(f"unknown placeholder '{{{name}}}'; allowed: {listed}{near}{literal}")
 
 
+def _check_placeholders(word: str | None) -> None:
+    """Raise ValueError where no run could fill in one of a word's."""
+    for name in placeholders(word or ""):
+        check_placeholder(name)
+
+
 def values_of(description: Mapping[str, Any]) -> dict[str, str]:
     """What the placeholders of a cell stand for: of names, their options, and the recipe."""
     values = {}
@@ -172,12 +178,18 @@ class Reading(Strict):
             raise ValueError(f"file: found '{self.file}', expected a path within the program's folder")
         if self.file is not None and kind not in FORMS:
             raise ValueError(f"file: found '{self.file}', expected one that ends in .{', .'.join(FORMS)}")
+        _check_placeholders(self.file)
         if kind in TABLES and self.column is None:
             raise ValueError(f"column: is missing: which column of {self.file} is the result?")
         if self.column is not None and kind not in (*TABLES, "json"):
             raise ValueError(f"column: found '{self.column}', which only a table or a JSON document has")
         if self.row != "last" and kind not in TABLES:
             raise ValueError(f"row: found {describe(self.row)}, which only a table has")
+        if isinstance(self.row, Best) and self.row.best == self.column:
+            raise ValueError(
+                f"row: best: found '{self.column}', which is the result itself: the best row of test results "
+                "is chosen on the test images; expected the column of the validation images"
+            )
         if self.validation is not None and self.column is None:
             raise ValueError("validation: names a column, so the result must be one, too: column: is missing")
         if self.column is None and self.stdout is None and (self.metric or self.unit):
@@ -224,6 +236,7 @@ class Following(Strict):
             raise ValueError("expected either file: (a table in the program's folder) or stdout:")
         if self.file is not None and self.file.rpartition(".")[2].lower() not in TABLES:
             raise ValueError(f"file: found '{self.file}', expected one that ends in .{', .'.join(TABLES)}")
+        _check_placeholders(self.file)
         if self.stdout not in (None, "json"):
             assert self.stdout is not None
             if not re.compile(_pattern(self.stdout)).groupindex:
@@ -248,8 +261,9 @@ def _words(value: Any) -> Any:
             raise ValueError(f"found {describe(word)} among its words, expected text{hint}")
         words.append(str(word))
     for word in words:
-        for name in placeholders(word):
-            check_placeholder(name)
+        if "\0" in word:
+            raise ValueError(f"found {word!r}, and no word of a command holds a zero byte")
+        _check_placeholders(word)
     return tuple(words)
 
 

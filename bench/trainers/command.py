@@ -88,10 +88,9 @@ class _Attempt:
         self.values = _values(work)
         words = [fill(word, self.values) for word in trainer["command"]]
         self.name = called(words)
-        result = {**trainer["result"]}
-        if "file" in result:
-            result["file"] = fill(result["file"], self.values)
-        self.reading = Reading.model_validate(result)
+        reading = Reading.model_validate(trainer["result"])
+        file = None if reading.file is None else fill(reading.file, self.values)
+        self.reading = reading.model_copy(update={"file": file})
         self.words, self.environment = _from_copy(work, words)
         self.diary = Diary(work.folder)
         self.said: re.Match[str] | None = None
@@ -178,7 +177,7 @@ class _Attempt:
 def _epoch(numbers: Mapping[str, Any]) -> int | None:
     try:
         return int(float(numbers["epoch"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
