@@ -80,7 +80,12 @@ def train(work: Work) -> bool:
     began = time.monotonic()
     work.folder.work.mkdir(parents=True, exist_ok=True)
     job = Job(work)
-    returned = function(job)
+    try:
+        returned = function(job)
+    except SystemExit as error:  # as argparse raises it; the worker goes on
+        raise BenchError(
+            f"trainer '{trainer['name']}' called sys.exit({'' if error.code is None else repr(error.code)})"
+        ) from error
     if returned is None and work.should_stop():
         work.stopped(time.monotonic() - began)
         return False

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 KEYS = ("labels", "predictions", "probabilities", "correct", "total", "metrics", "validation")
 EXPECTED = "expected labels with predictions or probabilities, correct with total, or metrics by name"
 _MOST_CLASSES = 65_536
+_MOST_IMAGES = 2**53
+"""Of which a count is exact as a float."""
 _CLOSE = 1e-2
 """By how much the probabilities of an image may miss 1 in all: half precision has no more digits."""
 
@@ -193,7 +195,7 @@ def _count(within: str, name: str, value: Any) -> int:
     if value is None:
         raise BenchError(f"{within}{name}: is missing: a count needs what it is out of")
     number = _number(value)
-    if number is None or number != int(number) or number < 0:
+    if number is None or number != int(number) or not 0 <= number < _MOST_IMAGES:
         raise BenchError(f"{within}{name}: found {_short(value)}, expected a whole number of images")
     return int(number)
 
@@ -219,7 +221,7 @@ def _number(value: Any) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

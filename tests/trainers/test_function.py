@@ -126,7 +126,11 @@ def test_an_epoch_that_is_told_again_replaces_what_came_after(by: Any, tmp_path:
         ("{'labels': [0], 'probabilities': [[2., -1.]]}", "of image 0 .*are these logits"),
         ("{'correct': 1.5, 'total': 2}", "correct: found 1.5, expected a whole number"),
         ("{'correct': 1, 'total': 2, 'validation': {'correct': 1}}", "validation: total: is missing"),
+        ("{'correct': 10**400, 'total': 10**401}", "correct: found 1.*, expected a whole number of images"),
+        ("{'correct': 10**20, 'total': 10**21}", "correct: found 1.*, expected a whole number of images"),
+        ("{'accuracy': 10**400}", "accuracy: found 1.*, expected a finite number"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("__import__('sys').exit(2)", r"trainer '.*:train' called sys.exit\(2\)"),
     ],
 )
 def test_what_is_no_result_fails_the_run(by: Any, tmp_path: Path, returned: str, message: str) -> None:
