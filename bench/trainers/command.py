@@ -152,7 +152,7 @@ class _Attempt:
             found = re.search(self.following.stdout, line)
             numbers = found.groupdict() if found else None
         elif line.lstrip().startswith("{"):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 numbers = json.loads(line)
         if isinstance(numbers, dict):
             epoch = _epoch(numbers)

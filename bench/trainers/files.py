@@ -53,6 +53,8 @@ def read_result(reading: Reading, folder: Path, said: re.Match[str] | None, metr
         raise BenchError(f"{where}it is no JSON: {error}") from None
     if reading.column is None:
         return outcome_of(content, within=where)
+    if not isinstance(content, Mapping):
+        raise BenchError(f"{where}found {describe(content)}, expected a mapping with {reading.column}")
     return _of_column(reading, dict(_flat(content)), metric, where)
 
 
@@ -84,7 +86,9 @@ def _share(reading: Reading, metric: str, number: float, where: str) -> float:
 
 def _value(row: Mapping[str, Any], column: str, where: str) -> float:
     if column not in row:
-        raise BenchError(f"{where}{unknown('column', column, map(str, row))}")
+        raise BenchError(
+            f"{where}{unknown('column', column, (str(name) for name in row if name is not None))}"
+        )
     return _number(row[column], f"{where}{column}: ")
 
 
@@ -93,6 +97,8 @@ def _number(value: Any, where: str) -> float:
         number = math.nan if isinstance(value, bool) or value is None else float(value)
     except (TypeError, ValueError):
         raise BenchError(f"{where}found {describe(value)}, expected a number") from None
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise BenchError(f"{where}found {value}, expected a finite number")
     return number
@@ -111,7 +117,7 @@ def read_table(path: Path, where: str = "") -> list[dict[str, Any]]:
         else:
             separator = "\t" if path.suffix.lower() == ".tsv" else ","
             rows = [*csv.DictReader(text.splitlines(), delimiter=separator, skipinitialspace=True)]
-    except (ValueError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise BenchError(f"{where}{error}") from None
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise BenchError(f"{where}it has no rows, and so no result")

@@ -21,6 +21,8 @@ LINES = 20
 """Of a program's last ones, that are kept."""
 TICK = 0.1  # seconds between looks at whether to stop
 _CHUNK = 1 << 16
+_LONGEST = 1 << 20
+"""Bytes after which a line is cut: what is never ended would be copied anew with each chunk."""
 
 
 class Process:
@@ -139,7 +141,7 @@ class Process:
 
     def _say(self, stream: IO[bytes], content: bytes, *, end: bool = False) -> bytes:
         """Pass whole lines on, to the job's log and to whoever listens; returns what is no line yet."""
-        if end and content:
+        if content and (end or (len(content) > _LONGEST and b"\n" not in content)):
             content += b"\n"
         whole, _, rest = content.rpartition(b"\n")
         for line in whole.decode(errors="replace").splitlines() if whole else ():

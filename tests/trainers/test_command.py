@@ -205,6 +205,26 @@ def test_epochs_that_are_counted_from_0_are_shown_from_1(by: Any, tmp_path: Path
     assert [(line["epoch"], line["loss"]) for line in folder.metrics()] == [(1, 0), (2, 1), (3, 2)]
 
 
+def test_nothing_that_it_says_of_its_progress_fails_it(by: Any, tmp_path: Path) -> None:
+    script = f"""
+print('{{"epoch": Infinity, "loss": 3}}')
+print('{{"loss": 1' + 400 * '0' + '}}')
+print(100_000 * '{{"loss":')
+{COUNTS}"""
+    folder = attempt(by(script, progress={"stdout": "json"}), tmp_path / "results")
+    assert folder.done, reason(folder)
+    assert [(line["epoch"], line.get("loss")) for line in folder.metrics()] == [(1, 3), (2, None)]
+
+
+def test_a_line_without_end_is_cut(by: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    script = "import sys\nfor _ in range(48): sys.stdout.write(65536 * 'x')\nprint(); print('accuracy: 0.5')"
+    folder = attempt(by(script, {"stdout": "accuracy: (.*)"}), tmp_path / "results")
+    assert folder.done, reason(folder)
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("xx")]
+    assert max(map(len, lines)) < 2**21
+    assert sum(map(len, lines)) == 48 * 65536
+
+
 def test_probabilities_give_all_metrics(by: Any, tmp_path: Path) -> None:
     suite = by(
         PREDICTED.format("probabilities=p"),
@@ -235,6 +255,11 @@ def test_probabilities_give_all_metrics(by: Any, tmp_path: Path) -> None:
         (CSV.replace("70", "nan"), {"file": "t.csv", "column": "top1"}, "top1: found nan, expected a finite"),
         ("import sys; open(sys.argv[1] + '/t.csv', 'w')", {"file": "t.csv", "column": "a"}, "it has no rows"),
         ("import sys; open(sys.argv[1] + '/r.json', 'w').write('{')", None, "it is no JSON"),
+        (COUNTS.replace("'correct': 9", "'correct': 10**400"), None, "correct: found 1.*, expected a whole"),
+        (COUNTS.replace("'correct': 9", "'a': 10**400"), {"file": "r.json", "column": "a"}, "expected a fin"),
+        (COUNTS.replace("{", "[{").replace("}", "}]"), {"file": "r.json", "column": "a"}, "a list of 1"),
+        (CSV.replace("epoch,", "epoch;").replace("0,", "0,,"), {"file": "t.csv", "column": "a"},
+         "unknown column 'a'; allowed: epoch;val, top1"),
         (COUNTS.replace("9", "11"), None, "correct, total: found 11 of 10"),
         (COUNTS.replace(", 'total': 10", ""), None, "total: is missing"),
         (PREDICTED.format("predictions=labels[1:]"), {"file": "p.npz"}, "found 3 of them for 4 labels"),
