@@ -30,7 +30,7 @@ from bench.runs import Run, canonical
 
 PATIENCE = 300.0  # seconds that one model and loss may take
 KINDS_TIMED = 6  # most data sets × models that a plan is made to wait for
-_VERSION = 1
+_VERSION = 2
 """Raised when a trial comes to find more than before."""
 
 
@@ -94,9 +94,26 @@ def _by_text(runs: Iterable[Run]) -> dict[str, Run]:
 
 
 def _is_others(parts: Mapping[str, Any]) -> bool:
-    """Whether a description names code of a library or of the user's own."""
-    names = [parts[part]["name"] for part in ("dataset", "model", "loss")]
-    return any(":" in name or "/" in name for name in names)
+    """Whether a description names code of a library or of the user's own, or parts of a model."""
+    found = [
+        *(parts[part] for part in ("dataset", "model", "loss")),
+        *_of_libraries(parts["recipe"]).values(),
+    ]
+    return (
+        any(":" in part["name"] or "/" in part["name"] for part in found)
+        or any(name in parts["recipe"] for name in _NAMING)
+        or "weights" in parts["model"]
+    )
+
+
+_NAMING = ("freeze", "layer_decay")
+"""Keys of a recipe that hold for some models and not for others."""
+
+
+def _of_libraries(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The optimizer and the schedule, where they are a library's."""
+    found = {part: recipe[part] for part in ("optimizer", "schedule")}
+    return {part: choice for part, choice in found.items() if "/" in choice["name"]}
 
 
 # ------------------------------------------------------------------------------------- what was done before
@@ -105,7 +122,8 @@ def _is_others(parts: Mapping[str, Any]) -> bool:
 def _trial_key(parts: Mapping[str, Any]) -> str:
     """A digest of all that decides what a trial finds."""
     form = FORMS.get(parts["dataset"]["name"])
-    loss = parts["loss"]
+    loss, recipe = parts["loss"], parts["recipe"]
+    of_libraries = _of_libraries(recipe)
     others = {parts[part]["name"].partition(":")[0] for part in ("dataset", "model", "loss")}
     return _digest(
         {
@@ -113,8 +131,9 @@ def _trial_key(parts: Mapping[str, Any]) -> str:
             "data": [form.shape, form.classes] if form else parts["dataset"],
             "model": parts["model"],
             "loss": loss if ":" in loss["name"] else None,
-            "mixes": parts["recipe"].get("mix") is not None,
-            "recipe": {name: parts["recipe"].get(name) for name in ("ema", "accumulate")},
+            "mixes": recipe.get("mix") is not None,
+            "recipe": {name: recipe.get(name) for name in ("ema", "accumulate", "no_decay", *_NAMING)},
+            "of libraries": [of_libraries, recipe["epochs"] if of_libraries else None],
             "versions": {**_versions(), **{name: _version(name) for name in sorted(others)}},
         }
     )

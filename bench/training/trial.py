@@ -18,17 +18,26 @@ from torch import Tensor
 from bench import datasets, models
 from bench.choices import Choice, ForeignOptions
 from bench.errors import BenchError
+from bench.recipe import LibraryOptimizer, LibrarySchedule, Recipe
 from bench.runs import Resolved, Run
+from bench.training import optimization, parameters, schedules
+from bench.training.objective import Objective
+from bench.training.start import begin
 from bench.training.trial_of_loss import Batch, LossTrial, NotHere, one_hot, raised
 
 IMAGES = 4
+STEPS_PER_EPOCH = 101
+"""Of a training that schedules are tried on; how many images there are may not be known yet."""
 
 
 def needed(resolved: Resolved) -> bool:
-    """Whether anything in a run is not our own: what is has been called often enough."""
-    return any(
-        isinstance(part.options, (ForeignOptions, models.LibraryModel))
-        for part in (resolved.dataset, resolved.model, resolved.loss)
+    """Whether anything in a run is not our own, or names parts of a model: what is has been called often
+    enough."""
+    foreign = (ForeignOptions, models.LibraryModel, LibraryOptimizer, LibrarySchedule)
+    recipe = resolved.recipe
+    return bool(recipe.freeze or recipe.layer_decay) or any(
+        isinstance(part.options, foreign) or getattr(part.options, "weights", None)
+        for part in (resolved.dataset, resolved.model, resolved.loss, recipe.optimizer, recipe.schedule)
     )
 
 
@@ -52,21 +61,42 @@ def first_call(resolved: Resolved, data: Path) -> None:
     Where that cannot be judged here (code that needs a GPU, too little memory), nothing is said.
 
     Raises:
-        BenchError: what is wrong with the data set, the model or the loss, and what to do.
+        BenchError: what is wrong with the data set, the model, the loss or the recipe, and what to do.
     """
     random = torch.get_rng_state()
     torch.manual_seed(0)
     try:
         batch = _batch(resolved, data)
-        model = models.build(resolved.model, batch.form, batch.classes)
+        model = begin(resolved.model, batch.form, batch.classes)
         for training in (False, True):
             _outputs(resolved.model, model.train(training), batch)
         loss = LossTrial(resolved, model, batch)  # which looks at the last layer from here on
         loss.check(_outputs(resolved.model, model, batch))
+        _check_recipe(resolved.recipe, model, loss.objective)
     except NotHere:
         pass
     finally:
         torch.set_rng_state(random)
+
+
+def _check_recipe(recipe: Recipe, model: torch.nn.Module, objective: Objective) -> None:
+    """Freeze what is to be frozen, build the optimizer and the schedule, and take a step of no gradient.
+
+    Raises:
+        BenchError: these options or names do not hold.
+    """
+    parameters.freeze(model, recipe)
+    optimizer = optimization.build_optimizer(recipe.optimizer, parameters.trained(model, objective, recipe))
+    schedules.rates(recipe, optimization.base_rate(recipe.optimizer, optimizer), STEPS_PER_EPOCH)
+    optimizer.zero_grad()  # a loss may be one object for the life of the process: its own weights stay
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+    try:
+        optimizer.step()
+    except Exception as error:  # of a library, about options that it looks at here first
+        raise BenchError(
+            f"recipe.optimizer: {recipe.optimizer.label()} fails at its first step: {raised(error)}"
+        ) from error
 
 
 def _batch(resolved: Resolved, data: Path) -> Batch:

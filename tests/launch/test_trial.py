@@ -50,6 +50,12 @@ def test_a_wrong_loss_is_refused_before_anything_is_begun(
     assert not list((tmp_path / "results" / "runs").glob("*/run.json"))
 
 
+def test_so_is_a_recipe_that_holds_for_no_such_model(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite(recipe={"epochs": 1, "batch_size": 100, "freeze": ["nowhere"]}, losses="ce")
+    with pytest.raises(BenchError, match=r"^recipe.freeze: 'nowhere' is no parameter of [^\n]*$"):
+        try_first_calls(suite.runs(), tmp_path, (), lambda words: None)
+
+
 def test_what_was_tried_is_not_tried_again(
     make_suite: Make, own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

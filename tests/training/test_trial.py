@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,26 @@ def test_data_sets_of_one_s_own(
     )
     said = tried(datasets=f"{name}:data", losses="ce")
     assert words in said
+    assert (said == "") == (words == "")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"freeze": ["classifier"]}, ""),
+        ({"freeze": ["clasifier"]}, "recipe.freeze: 'clasifier' is no parameter of .*mean 'classifier'"),
+        ({"freeze": ["*"]}, "recipe.freeze: leaves nothing of the model to train"),
+        ({"layer_decay": 0.5}, "recipe.layer_decay: Sequential does not say what its layers are"),
+        ({"optimizer": {"torch/SGD": {"momentum": 0.9, "nesterov": True}},
+          "schedule": {"torch/OneCycleLR": {"cycle_momentum": False}}}, ""),
+        ({"optimizer": {"torch/SGD": {"nesterov": True}}}, "'torch/SGD.*' cannot be built: ValueError: Nest"),
+        ({"optimizer": {"timm/lamb": {"betas": [0.9]}}}, "timm/lamb.* fails at its first step: ValueError"),
+        ({"epochs": 2, "schedule": {"torch/StepLR": {"step_size": 0}}}, "'torch/StepLR.*' cannot be built"),
+    ],
+)  # fmt: skip
+def test_recipes(tried: Tried, recipe: dict[str, Any], words: str) -> None:
+    said = tried(losses="ce", recipe={"epochs": 1, "batch_size": 100, **recipe})
+    assert re.search(words, said), said
     assert (said == "") == (words == "")
 
 
