@@ -125,6 +125,11 @@ def _name(path: Path, text: str, folder: Path) -> str | None:
 
 def _listed(entry: str, folder: Path) -> dict[str, Path]:
     path = folder / entry
+    if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+        raise BenchError(
+            f"code: '{entry}' holds the suite itself, and whatever comes to lie beside it: results would be "
+            "code, and change it; name the files and folders that the program is made of: [train.py, src]"
+        )
     if path.is_dir():
         files = {os.path.relpath(file, folder): file for file in _files(path)}
         if not files:

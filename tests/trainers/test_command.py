@@ -108,6 +108,8 @@ def test_placeholders_are_filled_in(by: Any, tmp_path: Path) -> None:
         ({"command": [PYTHON, "{recipe.lr}"]}, r"'\{recipe.lr\}': the recipe has no 'lr'; it has epochs"),
         ({"command": [PYTHON, "{loss.gama}"]}, r"loss 'focal' has no 'gama'; it has gamma; did you mean"),
         ({"code": ["prig.py"]}, r"trainer.code: there is no 'prig.py' in .*; did you mean 'prog.py'"),
+        ({"code": ["."]}, r"trainer.code: '.' holds the suite itself"),
+        ({"code": ["prog.py", "../"]}, r"trainer.code: '../' holds the suite itself"),
         ({"stop": "SIGTREM"}, r"unknown signal 'SIGTREM'; .*did you mean 'SIGTERM'"),
         ({"stop": "SIGKILL"}, r"unknown signal 'SIGKILL'"),
         ({"result": {"file": "r.txt"}}, r"result: file: found 'r.txt', expected one that ends in .csv"),
