@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.choices import describe
 from bench.errors import BenchError
 from bench.front.asking import modules_in
 from bench.front.naming import folder_of, plain
@@ -131,6 +132,8 @@ def load(path: str | os.PathLike[str]) -> Suite:
     Raises:
         BenchError: there is no such file, or something in it does not hold: with file and field.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise BenchError(f"bench.load: found {describe(path)}, expected the path of a suite file")
     source = Source.of(Path(path))
     made = Suite.of(source)  # whose messages name the path as it was given
     made._source = replace(source, file=Path(path).absolute())  # wherever the program goes from here

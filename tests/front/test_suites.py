@@ -182,6 +182,8 @@ def test_fields_are_named_and_a_name_is_needed() -> None:
         Suite(**SMALL)
     with pytest.raises(bench.BenchError, match=r"nope\.yaml: there is no such file; there are .*quickstart"):
         bench.load(Path(__file__).parents[2] / "suites" / "nope.yaml")
+    with pytest.raises(bench.BenchError, match=r"bench\.load: found nothing, expected the path of a suite"):
+        bench.load(None)  # type: ignore[arg-type]
 
 
 def test_the_signature_that_checkers_see_has_every_key() -> None:
