@@ -128,8 +128,8 @@ def _load(path: Path) -> Any:
         raise BenchError(
             f"{path}: needs more than weights: it asks for '{wanted[1]}', and making that could run any "
             "code. Where you trust the file, write its weights into a new one with the code that made it: "
-            "torch.save(everything[ENTRY], NEW) of what it loads, .state_dict() in place of [ENTRY] where that "
-            "is a whole network"
+            "torch.save(everything[ENTRY], NEW) of what it loads, .state_dict() in place of [ENTRY] where "
+            "that is a whole network"
         )
     # The first sentence: torch goes on with advice to run whatever the file says.
     reason = message.removeprefix("Weights only load failed").split(". ")[0].strip(" .")
