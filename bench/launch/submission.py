@@ -112,14 +112,11 @@ class SubmissionFolder:
         self.unknown = unknown
 
     @classmethod
-    def read(cls, path: Path, *, compare: bool = False) -> SubmissionFolder:
+    def read(cls, path: Path) -> SubmissionFolder:
         """The submission in a folder, or what can be known of it.
 
         Without a file that can be read it is an intent again: its packs are the truth of its runs, and its
         name, which the folder's tells, finds its jobs.
-
-        Args:
-            compare: with its packs as well, which takes longer.
         """
         count = len([*path.glob("pack-*.json")])
         damage = str(path / "submission.json")
@@ -129,10 +126,10 @@ class SubmissionFolder:
             content = Submission.model_validate_json(read(damage))
             if content.job is None and not content.name.endswith(f"-{token}"):
                 damage += f": name: found '{content.name}', expected that of its folder"
-            elif content.continuation is None and _differ(path, content.runs, count, compare):
-                damage += ": runs: not those of the packs beside it"
-            else:
+            elif content.continuation is not None or (all(content.runs) and len(content.runs) >= count):
                 return cls(path, content)
+            else:
+                damage += ": runs: not those of the packs beside it"
         except ValidationError as error:
             damage += f": {explain(error)[0]}"
         except OSError as error:
@@ -231,31 +228,31 @@ class SubmissionFolder:
         self.damage = ""
         return not self.content.void
 
+    def add_from_packs(self) -> bool:
+        """Take for queued, too, what only its packs name: one of the files is damaged. False: there is none."""
+        before = self.content.runs
+        self.content.runs = [[*dict.fromkeys([*ids, *self._pack(n)])] for n, ids in enumerate(before)]
+        return self.content.runs != before
+
+    def _pack(self, number: int) -> list[str]:
+        """The runs of one of its packs. Of one that cannot be read, its job will complain."""
+        with contextlib.suppress(BenchError):
+            return Pack.read(self.path / f"pack-{number}.json").run_ids
+        return []
+
     def message(self, job: str) -> str | None:
         """Why a job could not do its work, if it said so."""
         ended = Ended.read(self.path, job)
         return None if ended is None else ended.message
 
 
-def _differ(path: Path, runs: Sequence[Sequence[str]], count: int, compare: bool) -> bool:
-    """Whether so many packs hold other runs. Of one that cannot be read, its job will complain."""
-    if not all(runs) or len(runs) < count:
-        return True
-    for number, ids in enumerate(runs[:count] if compare else ()):
-        with contextlib.suppress(BenchError):
-            if Pack.read(path / f"pack-{number}.json").run_ids != [*ids]:
-                return True
-    return False
-
-
-def read_all(jobs: Path, *, compare: bool = False) -> list[SubmissionFolder]:
+def read_all(jobs: Path) -> list[SubmissionFolder]:
     """Every submission of a suite, oldest first. Folders that are none were written by local launchers."""
     if not exists(str(jobs)):
         return []
     with contextlib.suppress(NotADirectoryError):
         names = sorted(os.listdir(jobs))
-        paths = [jobs.absolute() / name for name in names if _is_one(jobs / name)]
-        return [SubmissionFolder.read(path, compare=compare) for path in paths]
+        return [SubmissionFolder.read(jobs.absolute() / name) for name in names if _is_one(jobs / name)]
     return []
 
 

@@ -131,7 +131,7 @@ class Submitter:
 
     def _adopt(self) -> None:
         """Find the jobs of intents whose launcher died before it noted their number."""
-        for folder in read_all(self.cluster.jobs, compare=self.first):
+        for folder in read_all(self.cluster.jobs):
             if folder.unknown:
                 raise BenchError(
                     f"{folder.damage}; nothing is submitted beside them: put the files back, or end the jobs "
@@ -139,6 +139,9 @@ class Submitter:
                 )
             if folder.damage and self.first:
                 self.cluster.say(folder.damage)
+            if self.first and folder.add_from_packs():
+                folder.write()
+                self.cluster.say(f"{folder.path}: its packs name other runs: both are taken for queued")
             if folder.content.job is None and not folder.content.void:
                 try:
                     found = folder.adopt(self.cluster.executor)

@@ -117,15 +117,22 @@ def test_its_packs_tell_what_its_jobs_train(
     assert abs(again.content.created - submitted.content.created) < 2
 
 
-def test_other_runs_than_those_of_its_packs_are_noticed_before_more_is_submitted(
-    cluster: Cluster, submitted: SubmissionFolder
+@pytest.mark.parametrize("file", ["submission.json", "pack-0.json"])
+def test_runs_that_either_file_names_are_queued(
+    cluster: Cluster, submitted: SubmissionFolder, file: str
 ) -> None:
-    file = submitted.path / "submission.json"
-    first = submitted.content.runs[0][0]
-    file.write_text(file.read_text().replace(first, "0" * 16))
-    assert step(cluster).submitted == 0
+    path = submitted.path / file
+    said, run = path.read_text(), submitted.content.runs[0][0]
+    changed = (
+        said.replace(run, "0" * 16) if file == "submission.json" else said.replace('"epochs":', '"epoch":', 1)
+    )
+    assert changed != said
+    path.write_text(changed)
+    for _ in range(2):
+        assert step(cluster).submitted == 0
     [again] = read_all(cluster.jobs)
-    assert again.content.runs == submitted.content.runs
+    assert run in again.content.runs[0]
+    assert again.content.job == "71"
 
 
 def test_missing_it_is_an_intent(cluster: Cluster, submitted: SubmissionFolder) -> None:
