@@ -86,7 +86,13 @@ def _check_recipe(recipe: Recipe, model: torch.nn.Module, objective: Objective) 
         BenchError: these options or names do not hold.
     """
     parameters.freeze(model, recipe)
-    optimizer = optimization.build_optimizer(recipe.optimizer, parameters.trained(model, objective, recipe))
+    trained = parameters.trained(model, objective, recipe)
+    try:
+        optimizer = optimization.build_optimizer(recipe.optimizer, trained)
+    except BenchError as error:
+        if isinstance(error.__cause__, Exception):
+            raised(error.__cause__)  # one of 8 bits may need a GPU
+        raise
     schedules.rates(recipe, optimization.base_rate(recipe.optimizer, optimizer), STEPS_PER_EPOCH)
     optimizer.zero_grad()  # a loss may be one object for the life of the process: its own weights stay
     for parameter in model.parameters():
