@@ -229,7 +229,7 @@ class SubmissionFolder:
         return not self.content.void
 
     def add_from_packs(self) -> bool:
-        """Take for queued, too, what only its packs name: one of the files is damaged. False: there is none."""
+        """Take for queued, too, what only its packs name: a file is damaged. False: there is none."""
         before = self.content.runs
         self.content.runs = [[*dict.fromkeys([*ids, *self._pack(n)])] for n, ids in enumerate(before)]
         return self.content.runs != before

@@ -132,6 +132,7 @@ def test_runs_that_either_file_names_are_queued(
         assert step(cluster).submitted == 0
     [again] = read_all(cluster.jobs)
     assert run in again.content.runs[0]
+    assert len(again.content.runs[0]) == 2
     assert again.content.job == "71"
 
 
