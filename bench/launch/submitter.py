@@ -195,32 +195,37 @@ class Submitter:
         return any(self.look.jobs[other].state == "PENDING" for other in together)
 
     def _avoid(self) -> None:
-        """Keep jobs that wait off the nodes that failed, unless nothing is left without these.
+        """Keep jobs that wait off the nodes that failed; on them again, where no others are left to run on.
 
         Of jobs on another cluster than this profile's, nobody here can tell what would be left.
         """
-        nodes: tuple[str, ...] = ()
-        bad = {*self.look.bad_nodes(self.cluster.profile.clusters)}
+        cluster, profile = self.cluster, self.cluster.profile
+        waiting = {}
         for folder in self.look.folders:
+            names = [name for name in folder.content.ids if self.look.jobs[name].state == "PENDING"]
+            if names and folder.content.cluster == profile.clusters:
+                waiting[folder] = names
+        if not any(folder.content.without for folder in waiting) and not self.look.bad_nodes(
+            profile.clusters
+        ):
+            return
+        nodes = self._bad_nodes() if waiting else ()
+        for folder, names in waiting.items():
             made = folder.content
-            if made.cluster != self.cluster.profile.clusters:
+            if {*made.without} == {*nodes}:
                 continue
-            names = [name for name in made.ids if self.look.jobs[name].state == "PENDING"]
-            if not names or bad <= {*made.without}:
-                continue
-            if not (nodes := nodes or self._bad_nodes()):
-                return
-            excluded = [*dict.fromkeys([*self.cluster.profile.exclude, *nodes])]
+            if nodes:
+                words = f"are kept off {', '.join(nodes)}, which failed twice"
+            else:
+                words = f"may run on {', '.join(made.without)} again, as no other node is left"
             try:
-                self.cluster.executor.exclude(names, excluded)
+                cluster.executor.exclude(names, [*dict.fromkeys([*profile.exclude, *nodes])])
             except Trouble as trouble:
-                self.cluster.say(f"jobs that wait may still get {', '.join(nodes)}, which failed: {trouble}")
+                cluster.say(f"{made.name}: it could not be said that jobs that wait {words}: {trouble}")
                 continue
             made.without = [*nodes]
             folder.write()
-            self.cluster.say(
-                f"{made.name}: jobs that wait are kept off {', '.join(nodes)}, which failed twice"
-            )
+            cluster.say(f"{made.name}: jobs that wait {words}")
 
     def _bad_nodes(self) -> tuple[str, ...]:
         """Nodes that failed, where jobs could run without these; else none. Raises Trouble."""

@@ -502,6 +502,22 @@ def test_no_node_is_left_out_where_none_would_be_left(submitter: Submitter, acce
     assert accepted.requests[-1][0].exclude == ("n1",)
 
 
+def test_jobs_that_wait_may_run_on_bad_nodes_where_no_others_are_left(
+    submitter: Submitter, accepted: FakeExecutor
+) -> None:
+    seen(submitter, *(replace(job, id=f"7_{job.id}") for job in failed_on("n1", "n1")), Job("7_2", "PENDING"))
+    submitter._avoid()
+    accepted.least_nodes = 1  # the others are drained meanwhile
+    for _ in range(2):
+        submitter.look = look(submitter.cluster.jobs, accepted)
+        submitter._avoid()
+    assert accepted.excluded == [(["7_2"], ("n1",)), (["7_2"], ())]
+    accepted.least_nodes = 0
+    submitter.look = look(submitter.cluster.jobs, accepted)
+    submitter._avoid()
+    assert accepted.excluded[2:] == [(["7_2"], ("n1",))]
+
+
 def test_bad_nodes_are_not_used_again_because_nobody_answers(
     submitter: Submitter, accepted: FakeExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

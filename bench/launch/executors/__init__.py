@@ -149,7 +149,7 @@ class Executor(Protocol):
         """End jobs; those that have ended already are no error. Raises Trouble."""
 
     def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
-        """Keep jobs that wait off these nodes as well. Raises Trouble."""
+        """Keep jobs that wait off these nodes, and let them on all others. Raises Trouble."""
 
     def queue_again(self, job: str) -> None:
         """Called inside a job that has saved its state: let it be started again. Raises Trouble."""

@@ -221,7 +221,7 @@ class Slurm:
                 ask("scancel", *_on(cluster), *numbers[first : first + 500])
 
     def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
-        """Keep jobs that wait off these nodes, beside those that the profile names. Raises Trouble."""
+        """Keep jobs that wait off these nodes, and let them on all others. Raises Trouble."""
         for cluster, numbers in _by_cluster(ids).items():
             ask(
                 "scontrol",
