@@ -53,6 +53,7 @@ from torch.nn.functional import cross_entropy
 def slow(logits, target):
     if "{MARK}" in os.environ: time.sleep(0.1)
     return cross_entropy(logits, target, label_smoothing=0.1)
+slow.recordable = True
 """  # ten seconds a run that cost no core: faults hit it under way
 PROFILE = {"partition": "low", "gpus": 1, "cpus": 2, "device": "cpu", "time": 10, "grace": 20, "fill": 0.004}
 SHELL = {  # each of them would hide jobs, lose them, or change what is asked for
@@ -79,6 +80,7 @@ PACE = 0.6  # seconds at most from one fault to the next
 WORK = 2  # workers at least, or there is nothing to disturb
 CALM = 8  # seconds at most until an epoch is through, before each round of faults
 LOOKED = 8  # seconds after which a launcher has asked Slurm
+UPKEEP = 2  # seconds between looks at what has ended by itself
 MOST_AT_ONCE = 3  # launchers
 MOST_LAUNCHERS = 20  # to finish what the faults left
 ENDING = 60  # seconds, at most, until the last job has ended and slurmdbd knows it
@@ -178,6 +180,7 @@ class Chaos:
         self.seen: dict[str, bytes] = {}
         self.changed: set[str] = set()
         self.lasting: list[Lasting] = []
+        self.kept_up = 0.0
         self.injected: Counter[str] = Counter()
         self.faults = {
             "worker killed": self.kill_worker,
@@ -309,11 +312,23 @@ class Chaos:
     def keep_up(self) -> None:
         """Start controllers and accounting that have ended by themselves, as systemd does at a site.
 
-        A slurmctld that starts while slurmdbd goes down ends at once.
+        A slurmctld that starts while slurmdbd goes down ends at once. And nodes that Slurm drained, as a task
+        could not be killed or a job came twice, are put back, as administrators do.
         """
+        if time.monotonic() < self.kept_up + UPKEEP:
+            return
+        self.kept_up = time.monotonic()
         for cluster in self.clusters:
-            if not self.already(cluster.name) and not cluster.runs("slurmctld"):
+            if self.already(cluster.name):
+                continue
+            if not cluster.runs("slurmctld"):
                 cluster.try_to_start("slurmctld")
+            with contextlib.suppress(subprocess.SubprocessError):  # it does not answer yet
+                drained = self.slurm(
+                    cluster, "sinfo", "--noheader", "--states=drained", "--format=%N", timeout=5
+                )
+                for nodes in {*drained.split()}:
+                    self.slurm(cluster, "scontrol", "update", f"NodeName={nodes}", "State=RESUME", timeout=5)
         if not self.already("books") and not self.clusters[0].runs("slurmdbd"):
             self.clusters[0].try_to_start("slurmdbd")
 
