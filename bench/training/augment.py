@@ -48,15 +48,22 @@ def draw(
     return [_draw(transform, count, shape, generator) for transform in transforms]
 
 
-def apply(transforms: Sequence[Choice], parameters: Parameters, images: Tensor, rows: slice) -> Tensor:
+def apply(
+    transforms: Sequence[Choice], parameters: Parameters, images: Tensor, rows: slice, *, whole: bool = True
+) -> Tensor:
     """Transform one chunk: ``images`` [N, C, H, W] are those in ``rows`` of the epoch that was drawn.
 
-    Returns new images of the same shape, device and scale; ``images`` stay as they are. What becomes of an
-    image does not depend on the chunk it is in. On a CPU, chunks of 256 to 1,000 images of 28 × 28 are
-    fastest: they stay in the cache. The parameters are on the images' device, and are all that is read.
+    Returns new float32 images of the same device and scale; ``images``, of any type, stay as they are. What
+    becomes of an image does not depend on the chunk it is in. On a CPU, chunks of 256 to 1,000 images of
+    28 × 28 are fastest: they stay in the cache. The parameters are on the images' device, and are all that is
+    read.
+
+    Args:
+        whole: whether values are whole numbers, and stay so.
     """
+    images = images.float()
     for transform, drawn in zip(transforms, parameters, strict=True):
-        images = _apply(transform, drawn[rows], images)
+        images = _apply(transform, drawn[rows], images, whole)
     return images
 
 
@@ -80,10 +87,10 @@ def _draw(transform: Choice, count: int, shape: tuple[int, int, int], generator:
     raise TypeError(f"{transform.name} is no augmentation")
 
 
-def _apply(transform: Choice, drawn: Tensor, images: Tensor) -> Tensor:
+def _apply(transform: Choice, drawn: Tensor, images: Tensor, whole: bool) -> Tensor:
     match transform.options:
         case Perspective():
-            return _perspective(images, drawn)
+            return _perspective(images, drawn, whole)
         case Rotation():
             return _rotate(images, drawn)
         case Shift(pixels=pixels):
@@ -95,17 +102,17 @@ def _apply(transform: Choice, drawn: Tensor, images: Tensor) -> Tensor:
     raise TypeError(f"{transform.name} is no augmentation")
 
 
-def _perspective(images: Tensor, inwards: Tensor) -> Tensor:
+def _perspective(images: Tensor, inwards: Tensor, whole: bool) -> Tensor:
     """Bilinear perspective of the images [N, C, H, W] whose corners move at all; ``inwards`` is [N, 4, 2]."""
     moves = inwards.flatten(1).any(1)
     if images.device.type == "cpu":
         moved = moves.nonzero()[:, 0]
-        return images.index_copy(0, moved, _all_in_perspective(images[moved], inwards[moved]))
+        return images.index_copy(0, moved, _all_in_perspective(images[moved], inwards[moved], whole))
     # How many move is not known without waiting for the device. What stays is put back, bit for bit.
-    return torch.where(moves[:, None, None, None], _all_in_perspective(images, inwards), images)
+    return torch.where(moves[:, None, None, None], _all_in_perspective(images, inwards, whole), images)
 
 
-def _all_in_perspective(images: Tensor, inwards: Tensor) -> Tensor:
+def _all_in_perspective(images: Tensor, inwards: Tensor, whole: bool = True) -> Tensor:
     _, _, height, width = images.shape
     x, y, scale = _to_unit_square(inwards, width, height).unbind(1)  # [N, 3] each
     # torchvision's points are pixel indices from 0 to side − 1; grid_sample's [−1, 1] spans the whole image.
@@ -118,8 +125,10 @@ def _all_in_perspective(images: Tensor, inwards: Tensor) -> Tensor:
     )
     # A point just on that edge, where Pillow's own rounding errors decide, counts as inside.
     inside = grid.abs_().amax(0).lt_(1 + 1e-6)  # [N, H, W], 0 or 1
-    # Pillow cuts to whole numbers. 2⁻¹³ keeps a flat area of 255 from becoming 254.99998, and thereby 254.
-    return sampled.add_(2**-13).floor_().mul_(inside[:, None])
+    if whole:
+        # Pillow cuts to whole numbers. 2⁻¹³ keeps a flat area of 255 from becoming 254.99998 and so 254.
+        sampled.add_(2**-13).floor_()
+    return sampled.mul_(inside[:, None])
 
 
 def _to_unit_square(inwards: Tensor, width: int, height: int) -> Tensor:

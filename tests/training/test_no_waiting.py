@@ -76,7 +76,7 @@ def test_batches(make_suite: Callable[..., Suite], tmp_path: Path, pretended: Fa
     data = Data(suite.runs()[0].resolve(), tmp_path, torch.device("cpu"))
     data.device = CUDA
     with pretended:
-        places = {data: ("images", "labels"), data.normalised: ("scale", "shift")}
+        places = {data: ("labels",), data.images: ("images",), data.normalised: ("scale", "shift")}
         for owner, name in ((owner, name) for owner, names in places.items() for name in names):
             setattr(owner, name, getattr(owner, name).to(CUDA))
         batches = data.batches(0)
