@@ -54,6 +54,10 @@ def _takes_truth(annotation: Any) -> bool:
 class Options(Strict):
     """The options of one named choice. Subclasses declare them as fields, with their defaults."""
 
+    def called(self, name: str) -> str:
+        """What tables call the choice, before its options."""
+        return name
+
 
 class FreeOptions(Options):
     """Options that somebody else's code declares: passed on to it as they are."""
@@ -87,7 +91,8 @@ class Choice:
         given = self.options.model_dump(mode="json", exclude_defaults=True)
         given.pop("source", None)
         shown = ", ".join(f"{key}={_short(value)}" for key, value in given.items())
-        return f"{self.name}({shown})" if shown else self.name
+        called = self.options.called(self.name)
+        return f"{called}({shown})" if shown else called
 
 
 def split_choice(kind: str, value: Any) -> tuple[str, dict[str, Any]]:

@@ -1,13 +1,15 @@
 """The data sets that a suite can name, how one is loaded, and how it is fetched.
 
-All of them become four tensors in memory (:class:`Images`): the training loop does the rest on the device.
-Files live under a data folder (``BENCH_DATA``, by default ``data``), in the layout of torchvision.
+All of them become tensors (:class:`Images`), in memory or mapped from files: the training loop does the rest.
+Files live under a data folder (``BENCH_DATA``, by default ``data``): in the layout of torchvision, or decoded
+once from where their owner keeps them (:mod:`bench.datasets.cache`).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +20,7 @@ from bench.datasets import own
 from bench.datasets.forms import FIRST_LABELS as FIRST_LABELS
 from bench.datasets.forms import FORMS as FORMS
 from bench.datasets.forms import Form as Form
+from bench.datasets.on_disk import FORMS_ON_DISK, Library, OnDisk, check_torchvision_name
 from bench.datasets.options import BuiltInOptions, ForeignDatasetOptions
 from bench.datasets.options import DatasetOptions as DatasetOptions
 from bench.datasets.options import LettersOptions as LettersOptions
@@ -66,13 +69,25 @@ class Images:
 DATASETS: dict[str, type[Options]] = {
     **dict.fromkeys(FORMS, BuiltInOptions),
     "synthetic-letters": LettersOptions,
+    **FORMS_ON_DISK,
     "module:callable": ForeignDatasetOptions,
 }
 
 
 def choose_dataset(value: Any) -> Choice:
     """Resolve a data set named in a suite. Raises ValueError where it does not hold."""
-    return choose("data set", value, DATASETS)
+    choice = choose("data set", value, DATASETS)
+    if isinstance(choice.options, Library):
+        check_torchvision_name(choice.name)
+    return choice
+
+
+def shape_of(choice: Choice) -> tuple[int, int, int] | None:
+    """Channels, height and width of a data set's images, where that is known before it is loaded."""
+    if isinstance(choice.options, OnDisk):
+        return choice.options.shape()
+    form = FORMS.get(choice.name)
+    return form and form.shape
 
 
 @functools.lru_cache(maxsize=2)  # a worker trains many runs on the same data, one after another
@@ -161,7 +176,15 @@ def _in_files(choice: Choice) -> bool:
 
 
 def present(choice: Choice, root: Path) -> bool:
-    """Whether a data set can be loaded: its files are read to see; those without files always can."""
+    """Whether a data set can be loaded: its files are read to see; those without files always can.
+
+    Raises:
+        BenchError: it is decoded, and damaged.
+    """
+    if isinstance(choice.options, OnDisk):
+        from bench.datasets.stored import is_stored
+
+        return is_stored(choice.name, choice.options, root)
     if not _in_files(choice):
         return True
     from bench.datasets import files
@@ -169,16 +192,27 @@ def present(choice: Choice, root: Path) -> bool:
     return files.present(choice.name, root)
 
 
-def fetch(choice: Choice, root: Path) -> None:
-    """Unpack or download the files of a data set into ``root``. Raises BenchError where that fails."""
-    if _in_files(choice):
+def fetch(choice: Choice, root: Path, say: Callable[[str], None] = lambda words: None) -> None:
+    """Unpack, download or decode the files of a data set into ``root``. Raises BenchError where that fails.
+
+    Args:
+        say: gets what is being done.
+    """
+    if isinstance(choice.options, OnDisk):
+        from bench.datasets.stored import stored
+
+        stored(choice.name, choice.options, root, say)
+    elif _in_files(choice):
         from bench.datasets import files
 
+        say(f"fetching data set {choice.name} into {root}")
         files.fetch(choice.name, root)
 
 
 def _read(choice: Choice, options: DatasetOptions, root: Path) -> Images:
     """A data set as it comes."""
+    if isinstance(options, OnDisk):
+        return _mapped(choice, options, root)
     if ":" in choice.name:
         found = own.read(choice, options)
         return _in_memory(found.form, *found.train, *found.test, validation=found.validation)
@@ -205,6 +239,28 @@ def _in_memory(
     parts = train_images, train_labels, test_images, test_labels
     source = digest(*parts, *(validation or ()))
     return Images(*parts, form, source, source, validation)
+
+
+def _mapped(choice: Choice, options: OnDisk, root: Path) -> Images:
+    """A data set on disk, from its decoded files."""
+    import numpy as np
+
+    from bench.datasets.cache import images_of
+    from bench.datasets.stored import stored
+
+    folder, made = stored(choice.name, options, root)
+    train, test = (images_of(folder, made, part) for part in ("train", "test"))
+    return Images(
+        *train,
+        *test,
+        form=made.form,
+        source=made.digest,
+        digest=made.digest,
+        validation=images_of(folder, made, "validation") if "validation" in made.parts else None,
+        mapped=True,
+        groups=np.fromfile(folder / "train.groups", np.int64) if made.grouped else None,
+        notes=tuple(made.notes),
+    )
 
 
 def _subset(choice: Choice, option: str, labels: Rows, size: int | None, seed: int) -> Rows | None:
