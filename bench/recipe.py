@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
 )
 
@@ -112,6 +113,18 @@ class Recipe(Strict):
     """bf16: matrix products and convolutions in bfloat16 (autocast); weights and loss stay in fp32."""
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of the training images held out when the suite selects by validation."""
+
+    @property
+    def crops_first(self) -> bool:
+        """Whether training images are cut out of what is stored."""
+        return bool(self.augment) and self.augment[0].name == "resized_crop"
+
+    @field_validator("augment")
+    @classmethod
+    def _crops_first(cls, augment: tuple[Choice, ...]) -> tuple[Choice, ...]:
+        if "resized_crop" in [transform.name for transform in augment[1:]]:
+            raise ValueError("resized_crop takes images as they are stored: it comes first, and once")
+        return augment
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

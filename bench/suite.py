@@ -485,6 +485,11 @@ class Suite(Strict):
                 models.check_fit(model.choice, shape)
             except BenchError as error:
                 raise BenchError(f"models: {error} (data set '{dataset.label}')") from None
+        if getattr(dataset.choice.options, "crop_from", None) and not recipe.crops_first:
+            raise BenchError(
+                f"datasets: {dataset.label}: crop_from keeps images for `resized_crop`, which must come "
+                "first in recipe.augment"
+            )
         if recipe.schedule.name == "random_cube" and self.selection == "last":
             raise BenchError(
                 "recipe.schedule: random_cube looks for new best accuracies, so it needs "

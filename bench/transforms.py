@@ -6,9 +6,9 @@ each as a pass of its own. Mixtures, of which there is one at most, follow (``be
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.choices import Choice, Options, choose
 
@@ -44,6 +44,26 @@ class Flip(Options):
     p: float = Field(0.5, ge=0, le=1)
 
 
+class ResizedCrop(Options):
+    """``RandomResizedCrop((H, W), scale, ratio)``: a part of the stored image, at the size that a model sees.
+
+    It comes before all others. Images on disk are stored at ``crop_from``, so that there is more to crop.
+    """
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if not 0 < low <= high or (name == "scale" and high > 1):
+                most = " up to 1" * (name == "scale")
+                raise ValueError(
+                    f"{name}: found {low} to {high}, expected two numbers above 0{most}, in order"
+                )
+        return self
+
+
 class Mixup(Options):
     """Images and labels of pairs, averaged with weights λ and 1 − λ, λ from Beta(α, α) (1710.09412)."""
 
@@ -57,6 +77,7 @@ class Cutmix(Options):
 
 
 TRANSFORMS: dict[str, type[Options]] = {
+    "resized_crop": ResizedCrop,
     "perspective": Perspective,
     "rotation": Rotation,
     "shift": Shift,

@@ -52,7 +52,7 @@ class File(NamedTuple):
         if len(content) != self.size:
             raise BenchError(
                 f"{self.path} changed while it was read: it has {len(content):,} bytes, and had "
-                f"{self.size:,}; run  the command again once nobody writes there"
+                f"{self.size:,}; run the command again once nobody writes there"
             )
         return content
 

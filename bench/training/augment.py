@@ -26,18 +26,27 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from bench.choices import Choice
-from bench.transforms import Crop, Flip, Perspective, Rotation, Shift
+from bench.training import resized_crop
+from bench.transforms import Crop, Flip, Perspective, ResizedCrop, Rotation, Shift
 
 Parameters = list[Tensor]
 """One tensor per transform; row i belongs to the i-th image of the epoch."""
 
 
 def draw(
-    transforms: Sequence[Choice], count: int, shape: tuple[int, int, int], generator: Generator
+    transforms: Sequence[Choice],
+    count: int,
+    shape: tuple[int, int, int],
+    generator: Generator,
+    stored: tuple[int, ...] | None = None,
 ) -> Parameters:
     """Draw the parameters for ``count`` images of ``shape`` (C, H, W) from a generator on the CPU.
 
+    Args:
+        stored: shape of the images before `resized_crop`; None: the same.
+
     Returns, by transform:
+        resized_crop: int64 ``[count, 4]``, top, left, height and width of a box in the stored image.
         perspective: int64 ``[count, 4, 2]``, how far (x, y) each corner moves inwards, in pixels: top left,
             top right, bottom right, bottom left; all zero where the image is left alone.
         rotation: float32 ``[count]``, degrees counter-clockwise.
@@ -45,11 +54,25 @@ def draw(
         crop: int64 ``[count, 2]``, (row, column) of the window's corner in the padded image.
         flip: bool ``[count]``.
     """
-    return [_draw(transform, count, shape, generator) for transform in transforms]
+    drawn = []
+    for transform in transforms:
+        if isinstance(transform.options, ResizedCrop):
+            _, height, width = stored or shape
+            options = transform.options
+            drawn.append(resized_crop.draw(count, (height, width), options.scale, options.ratio, generator))
+        else:
+            drawn.append(_draw(transform, count, shape, generator))
+    return drawn
 
 
 def apply(
-    transforms: Sequence[Choice], parameters: Parameters, images: Tensor, rows: slice, *, whole: bool = True
+    transforms: Sequence[Choice],
+    parameters: Parameters,
+    images: Tensor,
+    rows: slice,
+    *,
+    whole: bool = True,
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
     """Transform one chunk: ``images`` [N, C, H, W] are those in ``rows`` of the epoch that was drawn.
 
@@ -60,11 +83,15 @@ def apply(
 
     Args:
         whole: whether values are whole numbers, and stay so.
+        size: height and width that `resized_crop` returns; None: those of the images.
     """
-    images = images.float()
     for transform, drawn in zip(transforms, parameters, strict=True):
-        images = _apply(transform, drawn[rows], images, whole)
-    return images
+        if isinstance(transform.options, ResizedCrop):
+            height, width = size or images.shape[2:]
+            images = resized_crop.cut(images, drawn[rows], (height, width))
+        else:
+            images = _apply(transform, drawn[rows], images.float(), whole)
+    return images.float()
 
 
 def _draw(transform: Choice, count: int, shape: tuple[int, int, int], generator: Generator) -> Tensor:

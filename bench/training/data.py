@@ -146,8 +146,9 @@ class Data:
         """
         size = self.recipe.batch_size
         rows = torch.randperm(self.count, generator=self._generator("order", epoch))
+        shape = self.form.shape
         drawn = augment.draw(
-            self.recipe.augment, self.count, self.form.shape, self._generator("augmentation", epoch)
+            self.recipe.augment, self.count, shape, self._generator("augmentation", epoch), self.stored
         )
         rows = rows if self.kept is None else self.kept[rows]
         labels = self.labels[move(rows, self.device)]
@@ -158,7 +159,8 @@ class Data:
         starts = range(skip - skip % chunk, self.count, chunk)
         parts = [slice(start, min(start + chunk, self.count)) for start in starts]
         for part, raw in zip(parts, self.images.chunks(rows, parts), strict=True):
-            images = augment.apply(self.recipe.augment, drawn, raw, part, whole=not raw.is_floating_point())
+            whole = not raw.is_floating_point()
+            images = augment.apply(self.recipe.augment, drawn, raw, part, whole=whole, size=shape[1:])
             images = self.normalised(images)
             for first in range(max(skip - part.start, 0), len(images), size):
                 here = slice(part.start + first, min(part.start + first + size, part.stop))
@@ -167,7 +169,7 @@ class Data:
 
     def _at_once(self) -> int:
         """How many images are augmented at once."""
-        pixels = math.prod(self.form.shape)
+        pixels = math.prod(self.stored)
         return min(_CHUNK, _CACHED // pixels) if self.device.type == "cpu" else _PIXELS // pixels
 
     def _mixtures(self, epoch: int, step: int) -> Iterator[mix.Mixture] | None:
