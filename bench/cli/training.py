@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from bench.choices import Choice
 from bench.cli.app import FOLLOW, TRAIN, app
 from bench.cli.options import (
     Data,
@@ -35,6 +36,7 @@ from bench.cli.shared import (
     search_path,
     write_report,
 )
+from bench.datasets import lies_in
 from bench.design import Design, as_it_stands
 from bench.disk import check_writable
 from bench.errors import BenchError
@@ -278,7 +280,8 @@ def fetch(suite: SuiteFile, data: Data = Path("data")) -> None:
     """Download a suite's data sets, before nodes that have no network need them."""
     chosen = {entry.choice for entry in load(suite, None).datasets}
     check_data(chosen, data, say)
-    say(f"in place: {', '.join(sorted(choice.name for choice in chosen))}")
+    for choice in sorted(chosen, key=Choice.label):
+        say(f"in place: {choice.label()} ({lies_in(choice, data)})")
 
 
 @app.command(rich_help_panel=TRAIN)

@@ -192,6 +192,19 @@ def present(choice: Choice, root: Path) -> bool:
     return files.present(choice.name, root)
 
 
+def lies_in(choice: Choice, root: Path) -> str:
+    """Where a data set that is present is read from, in words."""
+    if isinstance(choice.options, OnDisk):
+        from bench.datasets.cache import folder_of
+
+        return str(folder_of(choice.name, choice.options, root))
+    if not _in_files(choice):
+        return "no files needed" if ":" not in choice.name else "its own code"
+    from bench.datasets import files
+
+    return files.lies_in(choice.name, root)
+
+
 def fetch(choice: Choice, root: Path, say: Callable[[str], None] = lambda words: None) -> None:
     """Unpack, download or decode the files of a data set into ``root``. Raises BenchError where that fails.
 
