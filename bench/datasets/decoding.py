@@ -339,7 +339,8 @@ def _left_out(parts: dict[str, _Decoded]) -> list[str]:
     notes = []
     for name, part in parts.items():
         if skipped := [*itertools.chain.from_iterable(line.skipped for line in part.lines)]:
-            notes.append(f"{len(skipped)} corrupt {name} images are left out; the first: {skipped[0]}")
+            said = "1 corrupt image" if len(skipped) == 1 else f"{len(skipped):,} corrupt images"
+            notes.append(f"{said} of {name} left out, the first: {skipped[0]}")
     return notes
 
 
@@ -351,7 +352,8 @@ def _shared(source: Source, parts: dict[str, _Decoded], folder: Path, allowed: b
         both, first, second = np.intersect1d(hashes[one], hashes[other], return_indices=True)
         if not len(both):
             continue
-        said = f"{len(both):,} images are in {one} and in {other}"
+        said = "1 image is" if len(both) == 1 else f"{len(both):,} images are"
+        said += f" in {one} and in {other}"
         if not allowed:
             # Where some were skipped, rows have moved.
             names = (source.parts[part].name(int(rows[0])) for part, rows in ((one, first), (other, second)))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from bench.datasets.options import BuiltInOptions
 from bench.errors import BenchError, unknown
@@ -28,7 +28,11 @@ def _sides(value: Any) -> Any:
 
 
 Side = Annotated[int, Field(ge=1, le=8192)]
-Sides = Annotated[tuple[Side, Side], BeforeValidator(_sides)]
+Sides = Annotated[
+    tuple[Side, Side],
+    BeforeValidator(_sides),
+    PlainSerializer(lambda sides: sides[0] if sides[0] == sides[1] else [*sides]),
+]
 """Height and width; one number is both."""
 
 
@@ -270,8 +274,8 @@ def _sampled(file: Path) -> str:
 
 
 def check_torchvision_name(name: str) -> None:
-    """Raise BenchError for a data set that torchvision does not have, or that has no such classes."""
+    """Raise ValueError for a data set that torchvision does not have, or that has no such classes."""
     from bench.datasets.library import SPLITS
 
     if name.partition("/")[2] not in SPLITS:
-        raise BenchError(unknown("data set", name, (f"torchvision/{known}" for known in SPLITS)))
+        raise ValueError(unknown("data set", name, (f"torchvision/{known}" for known in SPLITS)))

@@ -114,8 +114,9 @@ def with_test(parts: Mapping[str, Part], options: OnDisk, where: str) -> dict[st
                 "for training"
             )
         found |= {"train": pool.of(trained), "test": pool.of(tested)}
-    _check_groups(found, where)
-    return {part: found[part] for part in PARTS if part in found}
+    ordered = {part: found[part] for part in PARTS if part in found}
+    _check_groups(ordered, where)
+    return ordered
 
 
 def _check_groups(parts: Mapping[str, Part], where: str) -> None:
@@ -124,7 +125,8 @@ def _check_groups(parts: Mapping[str, Part], where: str) -> None:
     for k, one in enumerate(names):
         for other in names[k + 1 :]:
             if len(both := np.intersect1d(groups[one], groups[other])):
-                raise BenchError(f"{where}: {len(both)} groups are in {one} and in {other}: see its splits")
+                said = "1 group is" if len(both) == 1 else f"{len(both):,} groups are"
+                raise BenchError(f"{where}: {said} in {one} and in {other}; its splits tear none apart")
 
 
 def check_classes(source: Source, where: str) -> None:
