@@ -54,6 +54,12 @@ def _takes_truth(annotation: Any) -> bool:
 class Options(Strict):
     """The options of one named choice. Subclasses declare them as fields, with their defaults."""
 
+    def shown(self) -> dict[str, Any]:
+        """Those that tables show: the ones that are not the default."""
+        given = self.model_dump(mode="json", exclude_defaults=True)
+        given.pop("source", None)
+        return given
+
     def called(self, name: str) -> str:
         """What tables call the choice, before its options."""
         return name
@@ -88,9 +94,7 @@ class Choice:
 
     def label(self) -> str:
         """How tables show it: the name, and only those options that are not the default."""
-        given = self.options.model_dump(mode="json", exclude_defaults=True)
-        given.pop("source", None)
-        shown = ", ".join(f"{key}={_short(value)}" for key, value in given.items())
+        shown = ", ".join(f"{key}={_short(value)}" for key, value in self.options.shown().items())
         called = self.options.called(self.name)
         return f"{called}({shown})" if shown else called
 

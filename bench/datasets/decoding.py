@@ -67,7 +67,7 @@ def _make(folder: Path, options: OnDisk, find: Callable[[], Source]) -> Made:
         parts = {part: maker.part(part, images, pool) for part, images in source.parts.items()}
     notes = [*_left_out(parts), *_shared(source, parts, folder, options.allow_shared)]
     where = options.where()
-    if where is not None and options.fingerprint(where) != options.source:
+    if where is not None and options.fingerprint(where) != options.content:
         raise BenchError(
             f"{where}: files changed while they were decoded; run the command again once nobody writes there"
         )

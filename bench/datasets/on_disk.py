@@ -1,7 +1,7 @@
 """Data sets that lie on disk as their owner keeps them: what can be asked of them, and what names them.
 
 Where they lie is no part of a run's identity; what they are is, as a digest of the names and sizes of their
-files (``source``), which takes no reading of images. The digest of what was decoded is in each result.
+files (``content``), which takes no reading of images. The digest of what was decoded is in each result.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class OnDisk(BuiltInOptions):
     place: ClassVar[str]
     """The option that says where it lies."""
 
-    source: str = Field("", pattern="^([0-9a-f]{16})?$")
+    content: str = Field("", pattern="^([0-9a-f]{16})?$")
     """Digest of its files, found from where they lie; or given alone, where it has been decoded already."""
     image_size: Sides | None = None
     """Height and width that a model sees. Default: that of all images."""
@@ -63,7 +63,7 @@ class OnDisk(BuiltInOptions):
             raise ValueError("crop_from: needs image_size, the size that a model sees")
         given = self.where()
         if given is None:
-            if not self.source:
+            if not self.content:
                 raise ValueError(f"{self.place}: is missing: where the data set lies")
             return self
         try:
@@ -72,12 +72,12 @@ class OnDisk(BuiltInOptions):
             raise ValueError(f"{self.place}: {error.filename or given}: {error.strerror or error}") from None
         except BenchError as error:
             raise ValueError(str(error)) from None
-        if self.source and self.source != found:
+        if self.content and self.content != found:
             raise ValueError(
-                f"source: found {self.source}, but the digest of the files in {given} is {found}: they have "
+                """Go on where one image is in two of train, validation and test; the result says how many."""
                 "changed, or are others"
             )
-        self.__dict__["source"] = found
+        self.__dict__["content"] = found
         return self
 
     def where(self) -> Path | None:
@@ -93,6 +93,10 @@ class OnDisk(BuiltInOptions):
         """What tables call it: its own name, too."""
         given = getattr(self, self.place)
         return name if given is None else f"{name} {Path(given).expanduser().absolute().stem}"
+
+    def shown(self) -> dict[str, Any]:
+        """Its options as tables show them: nobody reads a digest."""
+        return {name: value for name, value in super().shown().items() if name != "content"}
 
     def shape(self) -> tuple[int, int, int] | None:
         """Channels, height and width that a model sees, where that is known before it is decoded."""
@@ -200,7 +204,7 @@ class Arrays(OnDisk):
 class Library(Pictures):
     """``torchvision/<name>``: a data set that torchvision downloads and reads."""
 
-    place = "source"
+    place = "content"
 
     def where(self) -> Path | None:
         """It lies in the folder of all data sets."""
@@ -208,8 +212,8 @@ class Library(Pictures):
 
     @model_validator(mode="after")
     def _names_its_files(self) -> Self:
-        if self.source:
-            raise ValueError(f"source: found {self.source}; a data set of torchvision's has its name alone")
+        if self.content:
+            raise ValueError(f"content: found {self.content}; a data set of torchvision's has its name alone")
         if self.crop_from is not None and self.image_size is None:
             raise ValueError("crop_from: needs image_size, the size that a model sees")
         return self

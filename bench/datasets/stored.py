@@ -48,17 +48,17 @@ def _placed(name: str, options: OnDisk, folder: Path) -> OnDisk:
     where = noted_place(folder)
     if where is None:
         raise BenchError(
-            f"data set '{name}' with source {options.source} is not decoded in {folder.parent}, and the "
+            f"data set '{name}' with content {options.content} is not decoded in {folder.parent}, and the "
             f"suite does not say where it lies; give its `{options.place}`"
         )
     try:
         found = options.fingerprint(where)
     except OSError as error:
         raise BenchError(f"data set '{name}': {error.filename or where}: {error.strerror}") from None
-    if found != options.source:
+    if found != options.content:
         raise BenchError(
             f"data set '{name}': the files in {where} have changed since this was planned (their digest is "
-            f"{found}, and was {options.source}); plan the suite again (bench run SUITE)"
+            f"{found}, and was {options.content}); plan the suite again (bench run SUITE)"
         )
     return options.model_copy(update={options.place: str(where)})
 

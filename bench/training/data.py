@@ -138,6 +138,12 @@ class Data:
         """Images that an epoch trains on."""
         return min(self.count, self.steps_per_epoch * self.recipe.batch_size)
 
+    def class_counts(self) -> Tensor:
+        """How many images of each class are trained on, int64 [K], on the CPU."""
+        labels = self.labels.cpu()
+        used = labels if self.kept is None else labels[self.kept]
+        return torch.bincount(used, minlength=self.form.classes)
+
     def batches(self, epoch: int, step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch from a step on: normalised images; labels, or probabilities where mixed.
 

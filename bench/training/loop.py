@@ -386,6 +386,7 @@ class Training:
             "images_per_second": images / len(self.history),
             "seconds": self.seconds,
             "data": self.data.seen.model_dump(),
+            "class_counts": self.data.class_counts().tolist(),
             "warnings": self.warnings,
         }
 

@@ -97,12 +97,12 @@ def test_where_it_lies_is_no_part_of_what_it_is(root: Path, tmp_path: Path) -> N
     assert "imagefolder elsewhere" in there.label()
     (tmp_path / "elsewhere" / "train" / "cat" / "0.png").write_bytes(png(picture("cat", 999, (30, 30))))
     assert choose_dataset(folder(tmp_path / "elsewhere")).describe() != here.describe()
-    digest = here.describe()["source"]
-    assert choose_dataset(folder(root, source=digest)).describe() == here.describe()
+    digest = here.describe()["content"]
+    assert choose_dataset(folder(root, content=digest)).describe() == here.describe()
     with pytest.raises(ValueError, match=r"but the digest of the files in .* is .*: they have changed"):
-        choose_dataset(folder(tmp_path / "elsewhere", source=digest))
+        choose_dataset(folder(tmp_path / "elsewhere", content=digest))
     # Once it is decoded, its digest is enough; and a job is told no more.
-    told = datasets.DATASETS["imagefolder"].model_validate({"source": digest, "image_size": 16})
+    told = datasets.DATASETS["imagefolder"].model_validate({"content": digest, "image_size": 16})
     datasets.fetch(here, tmp_path / "data")
     shutil.rmtree(root)
     assert torch.equal(
@@ -112,14 +112,14 @@ def test_where_it_lies_is_no_part_of_what_it_is(root: Path, tmp_path: Path) -> N
     with pytest.raises(
         BenchError, match=r"is not decoded in .*other/decoded, and the suite does not say where"
     ):
-        load({"imagefolder": {"source": digest, "image_size": 16}}, tmp_path / "other")
+        load({"imagefolder": {"content": digest, "image_size": 16}}, tmp_path / "other")
 
 
 def test_a_job_decodes_what_its_launcher_has_noted(root: Path, tmp_path: Path) -> None:
     choice = choose_dataset(folder(root))
     at = cache.folder_of("imagefolder", choice.options, tmp_path / "data")  # type: ignore[arg-type]
     cache.note_place(at, root)
-    told = {"imagefolder": {"source": choice.describe()["source"], "image_size": 16}}
+    told = {"imagefolder": {"content": choice.describe()["content"], "image_size": 16}}
     assert len(load(told, tmp_path / "data").train_labels) == 24
     shutil.rmtree(at)
     cache.note_place(at, root)
