@@ -20,7 +20,8 @@ from bench.datasets import own
 from bench.datasets.forms import FIRST_LABELS as FIRST_LABELS
 from bench.datasets.forms import FORMS as FORMS
 from bench.datasets.forms import Form as Form
-from bench.datasets.on_disk import FORMS_ON_DISK, Library, OnDisk, check_torchvision_name
+from bench.datasets.on_disk import FORMS_ON_DISK, Library, check_torchvision_name
+from bench.datasets.on_disk import OnDisk as OnDisk
 from bench.datasets.options import BuiltInOptions, ForeignDatasetOptions
 from bench.datasets.options import DatasetOptions as DatasetOptions
 from bench.datasets.options import LettersOptions as LettersOptions

@@ -74,8 +74,8 @@ class OnDisk(BuiltInOptions):
             raise ValueError(str(error)) from None
         if self.content and self.content != found:
             raise ValueError(
-                """Go on where one image is in two of train, validation and test; the result says how many."""
-                "changed, or are others"
+                f"content: found {self.content}, but the digest of the files in {given} is {found}: they "
+                "have changed, or are others"
             )
         self.__dict__["content"] = found
         return self
@@ -88,6 +88,11 @@ class OnDisk(BuiltInOptions):
     def fingerprint(self, where: Path) -> str:
         """16 hexadecimal digits of names and sizes of its files. Raises BenchError and OSError."""
         raise NotImplementedError
+
+    def as_given(self) -> dict[str, Any]:
+        """What a suite would say of it."""
+        where = self.where()
+        return {**self.model_dump(mode="json"), **({} if where is None else {self.place: str(where)})}
 
     def called(self, name: str) -> str:
         """What tables call it: its own name, too."""
