@@ -22,8 +22,9 @@ from bench.datasets.forms import FORMS as FORMS
 from bench.datasets.forms import Form as Form
 from bench.datasets.on_disk import FORMS_ON_DISK, Library, check_torchvision_name
 from bench.datasets.on_disk import OnDisk as OnDisk
-from bench.datasets.options import BuiltInOptions, ForeignDatasetOptions
+from bench.datasets.options import BuiltInOptions as BuiltInOptions
 from bench.datasets.options import DatasetOptions as DatasetOptions
+from bench.datasets.options import ForeignDatasetOptions
 from bench.datasets.options import LettersOptions as LettersOptions
 from bench.datasets.variants import grouped_split as grouped_split
 from bench.datasets.variants import long_tail, pair_flip_noise
