@@ -48,7 +48,10 @@ def to_device(images: Tensor, device: torch.device, *, mapped: bool) -> Tensor:
         free, _ = torch.cuda.mem_get_info(device)
         if images.numel() * images.element_size() > _SHARE * free:
             return images
-    return images if images.device == device else images.to(device)
+    if images.device == device:
+        return images
+    # A GPU can do next to nothing with uint16.
+    return images.to(device, torch.int32 if images.dtype == torch.uint16 else images.dtype)
 
 
 class Resident:
