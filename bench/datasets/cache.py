@@ -4,7 +4,7 @@ Under ``BENCH_DATA/decoded/<name>-<digest of what was asked for>/``::
 
     train.images        raw values [N, H, W, C]; also of validation and test
     train.labels        int64 [N]
-    train.groups        int64 [N], where there are groups
+    train.groups        int64 [N], of training images alone, where there are groups
     train.progress      until it is made: a line for each chunk that is safely there
     made.json           written last: its presence, and nothing else, means made
 
@@ -16,6 +16,7 @@ is an error and no signal.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -62,6 +63,15 @@ class Made(BaseModel):
     grouped: bool = False
     notes: list[str] = []
 
+    def files(self, part: str, stored: Stored) -> list[tuple[str, int]]:
+        """Names and sizes in bytes of a part's files."""
+        import numpy as np
+
+        image = stored.height * stored.width * self.channels * np.dtype(self.kind).itemsize
+        files = [(f"{part}.images", stored.count * image), (f"{part}.labels", 8 * stored.count)]
+        grouped = self.grouped and part == "train"
+        return [*files, (f"{part}.groups", 8 * stored.count)] if grouped else files
+
     @property
     def form(self) -> Form:
         """What is known of it."""
@@ -94,21 +104,13 @@ def made(folder: Path) -> Made | None:
     try:
         found = Made.model_validate_json(content)
         for part, stored in found.parts.items():
-            for file, size in _files(part, stored, found):
+            for file, size in found.files(part, stored):
                 if (there := (folder / file).stat().st_size) != size:
                     raise ValueError(f"{file} has {there:,} bytes, expected {size:,}")
     except (ValidationError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise BenchError(f"{folder} is damaged ({reason}); delete that folder, it is made again") from None
     return found
-
-
-def _files(part: str, stored: Stored, found: Made) -> list[tuple[str, int]]:
-    import numpy as np
-
-    image = stored.height * stored.width * found.channels * np.dtype(found.kind).itemsize
-    files = [(f"{part}.images", stored.count * image), (f"{part}.labels", 8 * stored.count)]
-    return [*files, (f"{part}.groups", 8 * stored.count)] if found.grouped else files
 
 
 def images_of(folder: Path, found: Made, part: str) -> tuple[Tensor, Tensor]:
@@ -148,7 +150,10 @@ def noted_place(folder: Path) -> Path | None:
 
 
 def unwritable(folder: Path, error: OSError) -> BenchError:
-    """What is said where decoded images cannot be written."""
+    """What is said where decoded images cannot be written; or what was to be decoded cannot be read."""
+    named = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    if named and not f"{named}/".startswith(f"{folder.parent.parent}/"):
+        return BenchError(f"{named}: {error.strerror}")
     return BenchError(
         f"{folder}: decoded images cannot be written ({error.strerror or error}); choose another folder with "
         "--data or BENCH_DATA"

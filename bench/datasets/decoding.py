@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from bench.datasets.cache import LOCK, MADE, Made, Stored, check_room, made, unwritable
 from bench.datasets.forms import top_of
 from bench.datasets.on_disk import OnDisk, Pictures
-from bench.datasets.pictures import Array, Corrupt, File, Wanted, convert, cores, covering, decode
+from bench.datasets.pictures import Array, Corrupt, File, Wanted, convert, cores, decode, resize_array
 from bench.datasets.sources import Item, Part, Source
 from bench.disk import write_json
 from bench.errors import BenchError
@@ -77,7 +77,7 @@ def _make(folder: Path, options: OnDisk, find: Callable[[], Source]) -> Made:
     whole = hashlib.sha256(f"{source.kind} {source.classes}".encode())
     for name, part in parts.items():
         whole.update(f"{name} {part.stored} {part.chunks}".encode())
-    grouped = all(part.groups is not None for part in source.parts.values())
+    grouped = source.parts["train"].groups is not None
     result = Made(
         kind=source.kind,
         channels=train.channels,
@@ -90,9 +90,9 @@ def _make(folder: Path, options: OnDisk, find: Callable[[], Source]) -> Made:
         grouped=grouped,
         notes=notes,
     )
-    for name in parts:
-        for kind in ("images", "labels", *(["groups"] if grouped else [])):
-            with (folder / f"{name}.{kind}").open("rb") as file:
+    for name, stored in result.parts.items():
+        for written, _ in result.files(name, stored):
+            with (folder / written).open("rb") as file:
                 os.fsync(file.fileno())
     write_json(folder / MADE, result.model_dump(mode="json"))
     for leftover in folder.glob("*.progress"):
@@ -186,7 +186,8 @@ class _Maker:
 
     def part(self, name: str, part: Part, pool: ThreadPoolExecutor) -> _Decoded:
         """Decode what of a part is not there yet."""
-        lines = self._resumed(name, part)
+        of_groups = part.groups if name == "train" else None  # the others are not split any more
+        lines = self._resumed(name, of_groups is not None)
         with contextlib.ExitStack() as files:
             images, labels, groups, hashes, progress = (
                 files.enter_context((self.folder / f"{name}.{kind}").open("ab"))
@@ -202,8 +203,8 @@ class _Maker:
                 said = part.labels[[*kept]].tobytes()
                 images.write(content)
                 labels.write(said)
-                if part.groups is not None:
-                    groups.write(part.groups[[*kept]].tobytes())
+                if of_groups is not None:
+                    groups.write(of_groups[[*kept]].tobytes())
                 hashes.write(b"".join(image.hash for image in kept.values()))
                 for file in (images, labels, groups, hashes):
                     file.flush()
@@ -211,7 +212,7 @@ class _Maker:
                 lines.append(line)
                 progress.write(line.model_dump_json().encode() + b"\n")
                 progress.flush()
-        if not (self.folder / f"{name}.groups").stat().st_size:
+        if of_groups is None:
             (self.folder / f"{name}.groups").unlink()
         count = sum(line.count for line in lines)
         filled = next((line for line in lines if line.count), None)
@@ -236,7 +237,7 @@ class _Maker:
         name = self.source.parts[part].name(row)
         try:
             if isinstance(item, np.ndarray):
-                content, array = item.tobytes(), _sized(item, wanted)
+                content, array = item.tobytes(), resize_array(item, wanted)
             elif isinstance(item, (File, bytes)):
                 content = item.read() if isinstance(item, File) else item
                 array = decode(content, name, wanted)
@@ -257,7 +258,7 @@ class _Maker:
         sums, squares = values.sum((0, 1)), np.square(values).sum((0, 1))
         return _Image(array, hashlib.blake2b(content, digest_size=_HASH).digest(), sums, squares)
 
-    def _resumed(self, name: str, part: Part) -> list[_Line]:
+    def _resumed(self, name: str, grouped: bool) -> list[_Line]:
         """The chunks that are safely there; what follows them is cut off."""
         lines: list[_Line] = []
         sizes = dict.fromkeys(("images", "labels", "groups", "hashes", "progress"), 0)
@@ -275,7 +276,7 @@ class _Maker:
             lines.append(line)
             sizes["images"] += image
             sizes["labels"] += 8 * line.count
-            sizes["groups"] += 8 * line.count if part.groups is not None else 0
+            sizes["groups"] += 8 * line.count * grouped
             sizes["hashes"] += _HASH * line.count
             sizes["progress"] += len(raw)
             if line.count and self.wanted(name).size is None:
@@ -317,22 +318,6 @@ def _line(images: Sequence[_Image], digest: str, skipped: list[str]) -> _Line:
         squares=np.sum([image.squares for image in images], 0).tolist() if images else [],
         skipped=skipped,
     )
-
-
-def _sized(array: Array, wanted: Wanted) -> Array:
-    """An array [H, W, C] at the size that is wanted, as :func:`bench.datasets.pictures.resize` has it."""
-    if wanted.size is None or array.shape[:2] == wanted.size:
-        return array
-    import torch
-    from torch.nn.functional import interpolate
-
-    height, width = wanted.size
-    scaled = wanted.size if wanted.fit == "stretch" else covering(array.shape[:2], wanted.size)
-    values = torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)[None]
-    sized = interpolate(values, scaled, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
-    top, left = round((scaled[0] - height) / 2), round((scaled[1] - width) / 2)
-    sized = sized[top : top + height, left : left + width]
-    return sized.astype(array.dtype) if array.dtype.kind == "f" else sized.round().astype(array.dtype)
 
 
 def _left_out(parts: dict[str, _Decoded]) -> list[str]:

@@ -140,6 +140,22 @@ def resize(image: Image.Image, name: str, wanted: Wanted) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
+def resize_array(array: Array, wanted: Wanted) -> Array:
+    """An array [H, W, C] at the size that is wanted, as :func:`resize` has it."""
+    if wanted.size is None or array.shape[:2] == wanted.size:
+        return array
+    import torch
+    from torch.nn.functional import interpolate
+
+    height, width = wanted.size
+    scaled = wanted.size if wanted.fit == "stretch" else covering(array.shape[:2], wanted.size)
+    values = torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)[None]
+    sized = interpolate(values, scaled, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    top, left = round((scaled[0] - height) / 2), round((scaled[1] - width) / 2)
+    sized = sized[top : top + height, left : left + width]
+    return sized.astype(array.dtype) if array.dtype.kind == "f" else sized.round().astype(array.dtype)
+
+
 def covering(has: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
     """The smallest height and width in an image's own proportions that cover a window."""
     if has[0] * wanted[1] <= has[1] * wanted[0]:  # it is wide: its height decides

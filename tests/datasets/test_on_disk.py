@@ -335,6 +335,14 @@ def test_no_room(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         load(folder(root), tmp_path)
 
 
+def test_what_is_gone_is_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = choose_dataset(folder(root))
+    (root / "train" / "cat" / "0.png").unlink()
+    (root / "train" / "cat" / "0.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(BenchError, match=r"cat/0\.png: No such file"):
+        datasets.fetch(choice, tmp_path / "data")
+
+
 def test_a_folder_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(
@@ -526,6 +534,17 @@ def test_arrays_with_the_keys_of_medmnist(tmp_path: Path) -> None:
     assert same.validation is None
     sized = load({"arrays": {"file": str(tmp_path / "med.npz"), "image_size": 6}}, tmp_path)
     assert sized.test_images.shape == (12, 3, 6, 6)
+
+
+def test_groups_of_arrays(tmp_path: Path) -> None:
+    groups = np.arange(30) // 3
+    np.savez(tmp_path / "med.npz", **medmnist(), train_groups=groups)
+    data = load({"arrays": {"file": str(tmp_path / "med.npz")}}, tmp_path)
+    assert data.groups is not None
+    assert data.groups.tolist() == groups.tolist()
+    np.savez(tmp_path / "med.npz", **medmnist(), train_groups=groups[:9])
+    with pytest.raises(BenchError, match="30 training images and 9 groups"):
+        load({"arrays": {"file": str(tmp_path / "med.npz")}}, tmp_path)
 
 
 def test_floats_and_many_classes(tmp_path: Path) -> None:
