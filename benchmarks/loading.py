@@ -43,7 +43,7 @@ CORES = len(os.sched_getaffinity(0))
 AUGMENT = ["resized_crop", "flip"]
 ROUNDS = 3
 GIGABYTES = 8.0
-BATCHES = 200  # while memory is looked at
+BATCHES = 100  # while memory is looked at
 
 
 def main() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.datasets.on_disk import ImageFolder, pictures
+from bench.datasets.listing import CALLED, pictures
+from bench.datasets.on_disk import ImageFolder
 from bench.datasets.pictures import File
 from bench.datasets.sources import (
-    CALLED,
     Item,
     Labels,
     Part,

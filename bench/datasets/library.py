@@ -10,26 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.datasets.listing import SPLITS
 from bench.datasets.on_disk import Library
 from bench.datasets.sources import Item, Part, Source, check_classes, with_test
 from bench.errors import BenchError
-
-SPLITS: dict[str, dict[str, dict[str, Any]]] = {
-    **{
-        name: {"train": {"split": "train"}, "test": {"split": "test"}}
-        for name in ("SVHN", "STL10", "Food101", "GTSRB", "StanfordCars")
-    },
-    **{
-        name: {"train": {"split": "train"}, "validation": {"split": "val"}, "test": {"split": "test"}}
-        for name in ("Flowers102", "DTD", "FGVCAircraft", "PCAM", "RenderedSST2")
-    },
-    "Country211": {"train": {"split": "train"}, "validation": {"split": "valid"}, "test": {"split": "test"}},
-    "OxfordIIITPet": {"train": {"split": "trainval"}, "test": {"split": "test"}},
-    "Imagenette": {"train": {"split": "train"}, "test": {"split": "val"}},
-    "USPS": {"train": {"train": True}, "test": {"train": False}},
-    **{name: {"train": {}} for name in ("Caltech101", "Caltech256", "EuroSAT", "SUN397", "SEMEION")},
-}
-"""How each part is asked for. Those of one part are split by seed."""
 
 
 def source_of(name: str, where: Path, options: Library) -> Source:

@@ -7,20 +7,15 @@ files (``content``), which takes no reading of images. The digest of what was de
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from bench.datasets.listing import SPLITS, Rows, digest, parquet_files, pictures, rows_of, sampled
 from bench.datasets.options import BuiltInOptions
 from bench.errors import BenchError, unknown
-
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".tif", ".tiff")
-_DEEPEST = 32  # folders within folders: more are a link that leads back
-_BLOCKS, _BLOCK = 64, 2**16  # of a large file, what is read to tell it from others of its size
 
 
 def _sides(value: Any) -> Any:
@@ -131,7 +126,7 @@ class ImageFolder(Pictures):
 
     def fingerprint(self, where: Path) -> str:
         """As :class:`OnDisk` has it."""
-        return _digest(dict(pictures(where)))
+        return digest(dict(pictures(where)))
 
 
 class Table(Pictures):
@@ -148,11 +143,14 @@ class Table(Pictures):
 
     def fingerprint(self, where: Path) -> str:
         """As :class:`OnDisk` has it."""
-        from bench.datasets.tables import rows_of
-
-        rows = rows_of(where, self)
+        rows = self.rows(where)
         sizes = {path: (where.parent / path).stat().st_size for path in rows.paths}
-        return _digest({"": hashlib.sha256(where.read_bytes()).hexdigest(), **sizes})
+        return digest({"": hashlib.sha256(where.read_bytes()).hexdigest(), **sizes})
+
+    def rows(self, where: Path) -> Rows:
+        """What the file says. Raises BenchError and OSError."""
+        columns = {key: getattr(self, key) for key in ("image", "label", "split", "group")}
+        return rows_of(where, columns, self.model_fields_set)
 
 
 class Parquet(Pictures):
@@ -165,11 +163,9 @@ class Parquet(Pictures):
 
     def fingerprint(self, where: Path) -> str:
         """As :class:`OnDisk` has it."""
-        from bench.datasets.parquets import files_of
-
-        files = [file for part in files_of(where).values() for file in part]
+        files = [file for part in parquet_files(where).values() for file in part]
         # What ends a Parquet file says where each column's pieces lie, how long they are, and their extremes.
-        return _digest({file.name: (file.stat().st_size, _sampled(file)) for file in files})
+        return digest({file.name: (file.stat().st_size, sampled(file)) for file in files})
 
 
 class Arrays(OnDisk):
@@ -196,10 +192,10 @@ class Arrays(OnDisk):
             files = sorted(where.glob("*.npy"))
             if not files:
                 raise BenchError(f"file: {where} has no .npy files")
-            return _digest({file.name: (file.stat().st_size, _sampled(file)) for file in files})
+            return digest({file.name: (file.stat().st_size, sampled(file)) for file in files})
         try:
             with zipfile.ZipFile(where) as archive:
-                return _digest(
+                return digest(
                     {member.filename: (member.file_size, member.CRC) for member in archive.infolist()}
                 )
         except zipfile.BadZipFile as error:
@@ -237,54 +233,7 @@ FORMS_ON_DISK: dict[str, type[BuiltInOptions]] = {
 }
 
 
-def pictures(root: Path) -> Iterator[tuple[str, int]]:
-    """Paths below a folder of all files that are pictures by their names, and their sizes in bytes, sorted.
-
-    Raises:
-        BenchError: there is no such folder, or no picture in it.
-    """
-    if not root.is_dir():
-        raise BenchError(f"root: found {root}, and there is no such folder")
-    found = sorted(_pictures(str(root), "", 0))
-    if not found:
-        raise BenchError(f"root: {root} has no pictures below it ({', '.join(IMAGES)})")
-    yield from found
-
-
-def _pictures(root: str, below: str, depth: int) -> Iterator[tuple[str, int]]:
-    if depth > _DEEPEST:
-        raise BenchError(f"root: {root}/{below}: folders within folders without end; does a link lead back?")
-    with os.scandir(f"{root}/{below}") as entries:
-        for entry in entries:
-            path = f"{below}{entry.name}"
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _pictures(root, f"{path}/", depth + 1)
-            elif entry.name.lower().endswith(IMAGES):
-                yield path, entry.stat().st_size
-
-
-def _digest(files: Mapping[str, Any]) -> str:
-    found = hashlib.sha256()
-    for name, said in sorted(files.items()):
-        found.update(f"{name}\0{said}\n".encode(errors="surrogateescape"))
-    return found.hexdigest()[:16]
-
-
-def _sampled(file: Path) -> str:
-    """Digest of blocks of a file at equal distances, the first and the last among them."""
-    found, size = hashlib.sha256(), file.stat().st_size
-    with file.open("rb") as content:
-        for number in range(_BLOCKS):
-            content.seek(max(size - _BLOCK, 0) * number // (_BLOCKS - 1))
-            found.update(content.read(_BLOCK))
-    return found.hexdigest()
-
-
 def check_torchvision_name(name: str) -> None:
     """Raise ValueError for a data set that torchvision does not have, or that has no such classes."""
-    from bench.datasets.library import SPLITS
-
     if name.partition("/")[2] not in SPLITS:
         raise ValueError(unknown("data set", name, (f"torchvision/{known}" for known in SPLITS)))

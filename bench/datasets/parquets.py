@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,30 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.datasets.listing import parquet_files
 from bench.datasets.on_disk import Parquet
-from bench.datasets.sources import CALLED, Item, Labels, Part, Source, check_classes, numbered, with_test
+from bench.datasets.sources import Item, Labels, Part, Source, check_classes, numbered, with_test
 from bench.errors import BenchError, unknown
-
-
-def files_of(where: Path) -> dict[str, list[Path]]:
-    """The files of each part: what their names or folders say, as in ``data/train-00000-of-00003.parquet``.
-
-    Raises:
-        BenchError: there are none, or some do not say and others do.
-    """
-    files = [where] if where.is_file() else sorted(where.rglob("*.parquet"))
-    if not files:
-        raise BenchError(f"root: found {where}, and no .parquet file there")
-    parts: dict[str, list[Path]] = {}
-    for file in files:
-        words = re.split("[^a-z]+", str(file.relative_to(where) if file != where else file.name).lower())
-        parts.setdefault(next((CALLED[word] for word in words if word in CALLED), ""), []).append(file)
-    if "" in parts:
-        silent = parts.pop("")
-        if parts:
-            raise BenchError(f"root: {silent[0]} does not say whether it is of train, validation or test")
-        parts["train"] = silent
-    return parts
 
 
 def source_of(where: Path, options: Parquet) -> Source:
@@ -43,7 +22,7 @@ def source_of(where: Path, options: Parquet) -> Source:
     Raises:
         BenchError: they cannot be read, lack a column, or a class of another part is not in training.
     """
-    found = {part: [_Rows(file, options) for file in files] for part, files in files_of(where).items()}
+    found = {part: [_Rows(file, options) for file in files] for part, files in parquet_files(where).items()}
     names = next(iter(found.values()))[0].names
     values = {part: [label for rows in files for label in rows.labels] for part, files in found.items()}
     if names is None:

@@ -11,15 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.datasets.forms import MOST_CLASSES
+from bench.datasets.listing import PARTS
 from bench.datasets.on_disk import OnDisk
 from bench.datasets.pictures import Array, File
 from bench.datasets.variants import grouped_split, stratified_split
 from bench.errors import BenchError
-
-PARTS = ("train", "validation", "test")
-CALLED = {"train": "train", "training": "train", "val": "validation", "valid": "validation"}
-CALLED |= {"validation": "validation", "dev": "validation", "test": "test", "testing": "test"}
-"""What people call the parts of a data set, and what they are called here."""
 
 Labels = NDArray[np.int64]
 Item = File | bytes | Image.Image | Array

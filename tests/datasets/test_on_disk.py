@@ -663,7 +663,7 @@ def test_every_set_of_torchvision_is_there() -> None:
 
     import torchvision
 
-    from bench.datasets.library import SPLITS
+    from bench.datasets.listing import SPLITS
 
     for name, parts in SPLITS.items():
         arguments = inspect.signature(getattr(torchvision.datasets, name)).parameters
