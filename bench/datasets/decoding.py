@@ -254,8 +254,8 @@ class _Maker:
                     "say `image_size`, the size that all of them get"
                 )
         # Exact where values are of 8 bits: such sums are far below 2⁵³.
-        values = array.astype(np.float64)
-        sums, squares = values.sum((0, 1)), np.square(values).sum((0, 1))
+        values = array.transpose(2, 0, 1).reshape(array.shape[2], -1).astype(np.float64)
+        sums, squares = values.sum(1), np.einsum("ij,ij->i", values, values)
         return _Image(array, hashlib.blake2b(content, digest_size=_HASH).digest(), sums, squares)
 
     def _resumed(self, name: str, grouped: bool) -> list[_Line]:

@@ -270,7 +270,8 @@ def _mixed_devices(runs: pd.DataFrame, baseline: str) -> list[str]:
 def _unbalanced(runs: pd.DataFrame) -> list[str]:
     """Data sets of which one class has at least twice as many training images as another."""
     notes = []
-    done = runs[(runs.state == "done") & runs.class_counts.map(bool)]
+    # Of runs that say it: where others do not, pandas has put NaN.
+    done = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
     for name, found in done.groupby("dataset", sort=False):
         counts: list[int] = found.class_counts.iloc[0]
         if max(counts) >= 2 * min(counts):

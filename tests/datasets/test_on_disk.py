@@ -213,6 +213,27 @@ def test_what_is_left_out_is_in_the_result(root: Path, tmp_path: Path, write_sui
     assert "corrupt image of test left out" in " ".join(report.split())
 
 
+def test_in_miniature_and_evaluated(root: Path, tmp_path: Path, write_suite: Any, bench: Any) -> None:
+    chosen = folder(root, depth=16)
+    suite = write_suite(datasets=chosen, losses=["ce"], baseline=None, seeds=1, keep_weights=True)
+    status, _, said = bench("run", suite, "--scale", "tiny", "--workers", "1")
+    assert status == 0, said
+    status, _, said = bench("run", suite, "--workers", "1")
+    assert status == 0, said
+    whole = {
+        str(file.parent): json.loads(file.read_text())
+        for file in (tmp_path / "results" / "runs").glob("*/result.json")
+        if (file.parent / "weights.safetensors").exists()
+    }
+    [(place, result)] = whole.items()
+    assert bench("export", Path(place).name, "-o", tmp_path / "out")[0] == 0
+    shutil.rmtree(root)  # what is decoded is enough
+    status, printed, said = bench("evaluate", tmp_path / "out" / "model.safetensors", "--json")
+    assert status == 0, said
+    [file] = json.loads(printed)["checkpoints"]
+    assert file["correct"] == result["correct"]
+
+
 def test_corrupt_folders(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"root: found .*/nowhere, and there is no such folder"):
         choose_dataset(folder(tmp_path / "nowhere"))
