@@ -33,10 +33,11 @@ from torchvision.datasets import ImageFolder
 from bench import datasets, models
 from bench.datasets import cache
 from bench.suite import Suite
-from bench.training import resized_crop
+from bench.training import augment
 from bench.training.data import Data
 from bench.training.device import prepare
 from bench.training.loop import Training
+from bench.transforms import choose_transform
 
 SIDE, SOURCE_SIDE, CLASSES, BATCH = 64, 256, 10, 128
 CORES = len(os.sched_getaffinity(0))
@@ -325,6 +326,7 @@ def crops() -> None:
     """Random resized crops alone, on one thread."""
     torch.set_num_threads(1)
     theirs = transforms.Compose([transforms.RandomResizedCrop(SIDE), transforms.RandomHorizontalFlip()])
+    chosen = [choose_transform(name) for name in AUGMENT]
     rng = np.random.default_rng(0)
     print("\nRandom resized crop to 64 px, one thread, images/s: median and range of 15\n")
     print("| from | torchvision, PIL | bench | beside |\n| ---: | ---: | ---: | ---: |")
@@ -340,10 +342,9 @@ def crops() -> None:
             rates["theirs"].append(len(raw) / (time.perf_counter() - began))
             began = time.perf_counter()
             generator = torch.Generator().manual_seed(seed)
-            boxes = resized_crop.draw(len(raw), (stored, stored), (0.08, 1), (3 / 4, 4 / 3), generator)
-            flips = torch.rand(len(raw), generator=generator) < 0.5
-            cut = resized_crop.cut(raw, boxes, (SIDE, SIDE))
-            torch.where(flips[:, None, None, None], cut.flip(3), cut)
+            shapes = (3, SIDE, SIDE), generator, (3, stored, stored)
+            drawn = augment.draw(chosen, len(raw), *shapes)
+            augment.apply(chosen, drawn, raw, slice(0, len(raw)), size=(SIDE, SIDE))
             rates["ours"].append(len(raw) / (time.perf_counter() - began))
         one, other = (statistics.median(rates[who]) for who in ("theirs", "ours"))
         print(f"| {stored} | {one:,.0f} | {other:,.0f} | {other / one:.1f}× |", flush=True)

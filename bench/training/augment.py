@@ -125,6 +125,9 @@ def _apply(transform: Choice, drawn: Tensor, images: Tensor, whole: bool) -> Ten
         case Crop(padding=padding):
             return _window(images, padding, drawn)
         case Flip():
+            if images.device.type == "cpu":
+                flipped = drawn.nonzero()[:, 0]
+                return images.index_copy(0, flipped, images[flipped].flip(3))
             return torch.where(drawn[:, None, None, None], images.flip(3), images)
     raise TypeError(f"{transform.name} is no augmentation")
 
