@@ -55,6 +55,17 @@ def _takes_truth(annotation: Any) -> bool:
 class Options(Strict):
     """The options of one named choice. Subclasses declare them as fields, with their defaults."""
 
+    def shown(self) -> dict[str, Any]:
+        """Those that tables show: the ones that are not the default."""
+        given = self.model_dump(mode="json", exclude_defaults=True)
+        for digest in ("source", "digest"):
+            given.pop(digest, None)
+        return given
+
+    def called(self, name: str) -> str:
+        """What tables call the choice, before its options."""
+        return name
+
 
 class FreeOptions(Options):
     """Options that somebody else's code declares: passed on to it as they are."""
@@ -85,11 +96,9 @@ class Choice:
 
     def label(self) -> str:
         """How tables show it: the name, and only those options that are not the default."""
-        given = self.options.model_dump(mode="json", exclude_defaults=True)
-        for digest in ("source", "digest"):
-            given.pop(digest, None)
-        shown = ", ".join(f"{key}={_short(value)}" for key, value in given.items())
-        return f"{self.name}({shown})" if shown else self.name
+        shown = ", ".join(f"{key}={_short(value)}" for key, value in self.options.shown().items())
+        called = self.options.called(self.name)
+        return f"{called}({shown})" if shown else called
 
 
 def split_choice(kind: str, value: Any) -> tuple[str, dict[str, Any]]:

@@ -207,6 +207,18 @@ class Recipe(Strict):
             raise ValueError(f"erasing comes last, found {transforms[-1].name} after it")
         return transforms
 
+    @property
+    def crops_first(self) -> bool:
+        """Whether training images are cut out of what is stored."""
+        return bool(self.augment) and self.augment[0].name == "resized_crop"
+
+    @field_validator("augment")
+    @classmethod
+    def _crops_first(cls, augment: tuple[Choice, ...]) -> tuple[Choice, ...]:
+        if "resized_crop" in [transform.name for transform in augment[1:]]:
+            raise ValueError("resized_crop takes images as they are stored: it comes first, and once")
+        return augment
+
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A recipe that does without is described as it was before there was such a thing: run ids stay.

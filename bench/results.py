@@ -126,6 +126,8 @@ class Result(BaseModel):
     """Kind of device and of its instructions; all of them where it was resumed on another; empty: unknown."""
     data: Seen | None = None
     """Digests of what it was trained and tested on; None in results from before this was recorded."""
+    class_counts: list[Count] | None = None
+    """Images of each class that it was trained on; None in results from before this was recorded."""
     details_sha256: str | None = None
     """Of the rest of ``predictions.npz``."""
     warnings: list[str] = []

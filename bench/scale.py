@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from bench.choices import Choice
-from bench.datasets import FORMS, LettersOptions, choose_dataset
+from bench.datasets import FORMS, LettersOptions, OnDisk, choose_dataset
 from bench.models import TinyVgg, choose_model
 from bench.recipe import Recipe
 from bench.suite import AXES, Entry, Exclusion, Suite
@@ -178,6 +178,8 @@ def _smaller(choice: Choice) -> dict[str, Any]:
 
 def _given(choice: Choice) -> dict[str, Any]:
     """What a suite file would say: the digest of a user's code is found anew."""
+    if isinstance(choice.options, OnDisk):
+        return {"name": choice.name, **choice.options.as_given()}
     return {key: value for key, value in choice.describe().items() if key != "source"}
 
 

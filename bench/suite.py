@@ -647,12 +647,17 @@ class Suite(Strict):
             raise BenchError("; ".join(f"{where}: {line}" for line in explain(error))) from None
 
     def _check_combination(self, dataset: Entry, model: Entry, recipe: Recipe) -> None:
-        form = datasets.FORMS.get(dataset.choice.name)
-        if form is not None:
+        shape = datasets.shape_of(dataset.choice)
+        if shape is not None:
             try:
-                models.check_fit(model.choice, form.shape)
+                models.check_fit(model.choice, shape)
             except BenchError as error:
                 raise BenchError(f"models: {error} (data set '{dataset.label}')") from None
+        if getattr(dataset.choice.options, "crop_from", None) and not recipe.crops_first:
+            raise BenchError(
+                f"datasets: {dataset.label}: crop_from keeps images for `resized_crop`, which must come "
+                "first in recipe.augment"
+            )
         looking = ("random_cube", "torch/ReduceLROnPlateau")
         if recipe.schedule.name in looking and self.selection == "last":
             raise BenchError(

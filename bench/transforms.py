@@ -84,6 +84,26 @@ class Erasing(Options):
         return self
 
 
+class ResizedCrop(Options):
+    """``RandomResizedCrop((H, W), scale, ratio)``: a part of the stored image, at the size that a model sees.
+
+    It comes before all others. Images on disk are stored at ``crop_from``, so that there is more to crop.
+    """
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if not 0 < low <= high or (name == "scale" and high > 1):
+                most = " up to 1" * (name == "scale")
+                raise ValueError(
+                    f"{name}: found {low} to {high}, expected two numbers above 0{most}, in order"
+                )
+        return self
+
+
 class Mixup(Options):
     """Images and labels of pairs, averaged with weights λ and 1 − λ, λ from Beta(α, α) (1710.09412)."""
 
@@ -105,6 +125,7 @@ class MixupOrCutmix(Options):
 
 
 TRANSFORMS: dict[str, type[Options]] = {
+    "resized_crop": ResizedCrop,
     "perspective": Perspective,
     "rotation": Rotation,
     "shift": Shift,

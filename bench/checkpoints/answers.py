@@ -195,7 +195,7 @@ def _logits(
 ) -> Tensor:
     """Logits [N, outputs] of all test images, in float32 on the CPU."""
     form = images.form
-    normalised = Normalisation(asked.mean or form.mean, asked.std or form.std, device)
+    normalised = Normalisation(asked.mean or form.mean, asked.std or form.std, device, form.top)
     side = fitted.model.size if isinstance(fitted.model, Resized) else None
     # As in training, so that the weights of a run give its very predictions.
     size = batch_size(device, *((side, side) if side else form.shape[1:]))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.choices import Choice
 from bench.cli.app import FOLLOW, TRAIN, app
 from bench.cli.options import (
     Data,
@@ -23,6 +24,7 @@ from bench.cli.options import (
     Workers,
 )
 from bench.cli.shared import exit_1_if, print_blocks, print_document, put
+from bench.datasets import lies_in
 from bench.design import as_it_stands
 from bench.disk import check_writable
 from bench.front import training
@@ -224,7 +226,8 @@ def fetch(suite: SuiteFile, data: Data = Path("data")) -> None:
     with asking(Source.of(suite), None) as asked:
         chosen = {entry.choice for entry in asked.ours("datasets")}
         check_data(chosen, data, say)
-    say(f"in place: {', '.join(sorted(choice.name for choice in chosen))}")
+    for choice in sorted(chosen, key=Choice.label):
+        say(f"in place: {choice.label()} ({lies_in(choice, data)})")
 
 
 @app.command(rich_help_panel=TRAIN)

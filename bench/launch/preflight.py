@@ -94,8 +94,7 @@ def check_data(chosen: Iterable[Choice], data: Path, say: Callable[[str], None])
     """
     for choice in chosen:
         if not datasets.present(choice, data):
-            say(f"fetching data set {choice.name} into {data}")
-            datasets.fetch(choice, data)
+            datasets.fetch(choice, data, say)
 
 
 def prepare(

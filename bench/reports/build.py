@@ -103,6 +103,7 @@ def report_and_agreement(
         notes=(
             *_failures(runs),
             *runs.attrs["data"],
+            *_unbalanced(runs),
             *_mixed_devices(runs, baseline),
             *_warned(runs),
             *unknown,
@@ -275,6 +276,21 @@ def _mixed_devices(runs: pd.DataFrame, baseline: str) -> list[str]:
             notes.append(
                 f"devices: {' × '.join(map(str, names))}: {len(mixed):,} of {counted(len(found), 'pair')} "
                 f"were not trained on the same kind ({kinds}): rounding differs there, and not the loss alone"
+            )
+    return notes
+
+
+def _unbalanced(runs: pd.DataFrame) -> list[str]:
+    """Data sets of which one class has at least twice as many training images as another."""
+    notes = []
+    # Of runs that say it: where others do not, pandas has put NaN.
+    done = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
+    for name, found in done.groupby("dataset", sort=False):
+        counts: list[int] = found.class_counts.iloc[0]
+        if max(counts) >= 2 * min(counts):
+            notes.append(
+                f"classes: {name}: its {len(counts):,} classes have {min(counts):,} to {max(counts):,} "
+                f"training images, {sum(counts):,} in all; accuracy counts images, balanced_accuracy classes"
             )
     return notes
 

@@ -17,9 +17,10 @@ from bench.training.reading import EXPORTED
 
 def loading(resolved: Resolved, form: Form) -> str:
     """Lines of Python that load the weights, beside them: with bench only where it has the network's code."""
+    kind = {255.0: "uint8", 65_535.0: "uint16"}.get(form.top, "floats")
     mean, std = (f"torch.tensor({list(v)}).view(1, -1, 1, 1)" for v in (form.mean, form.std))
     imports, build, resized = _network(resolved, form)
-    shown = "(images / 255 - mean) / std"
+    shown = f"(images / {form.top:g} - mean) / std" if form.top != 1 else "(images - mean) / std"
     load = [f'weights = load_file("{EXPORTED}")']
     if resized is not None:
         load.append('weights = {name.removeprefix("model."): tensor for name, tensor in weights.items()}')
@@ -37,7 +38,7 @@ def loading(resolved: Resolved, form: Form) -> str:
         "",
         "",
         "def logits(images):",
-        f'    """Of images, uint8 [N, {", ".join(map(str, form.shape))}]: [N, {form.classes}]."""',
+        f'    """Of images, {kind} [N, {", ".join(map(str, form.shape))}]: [N, {form.classes}]."""',
         f"    shown = {shown}",
     ]
     if resized is not None:

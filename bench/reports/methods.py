@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.datasets import DatasetOptions
+from bench.datasets import BuiltInOptions, DatasetOptions, OnDisk
 from bench.launch.submission import read_all
 from bench.metrics import Metric
 from bench.progress import watched
@@ -99,6 +99,7 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
         f"{'' if suite.zip or suite.exclude else 'each combination '}from {seeds}: "
         f"{counted(sum(c.planned for c in report.cells), 'training')} in all.",
         *_paired(suite),
+        *_own_parts(suite),
         *_noise(suite),
         _recipe([cell["recipe"] for cell in cells if "trainer" not in cell], suite),
         *_own_trainers(suite, cells),
@@ -147,13 +148,36 @@ def _noise(suite: Suite) -> list[str]:
     ]
     if not noisy:
         return []
-    shares = [f"{100 * o.label_noise:g} % of {label} (noise seed {o.noise_seed})" for label, o in noisy]
     held_out = ", those of the held-out validation images among them" * (suite.selection == "validation")
-    return [
-        "Training labels were replaced by another class, chosen uniformly: "
-        f"{listed(shares)}{held_out}. Which ones, and by what, depends on the data set and its noise seed "
-        "alone, and is the same for every loss, model and seed of a training; test labels stay as they are."
+    said = []
+    for kind, by in (("symmetric", "another class, chosen uniformly"), ("pair_flip", "the next class")):
+        shares = [
+            f"{100 * options.label_noise:g} % of {label} (noise seed {options.noise_seed})"
+            for label, options in noisy
+            if getattr(options, "noise_kind", "symmetric") == kind
+        ]
+        if shares:
+            said.append(f"Training labels were replaced by {by}: {listed(shares)}{held_out}.")
+    said[-1] += (
+        " Which ones, and by what, depends on the data set and its noise seed alone, and is the same for "
+        "every loss, model and seed of a training; test labels stay as they are."
+    )
+    return said
+
+
+def _own_parts(suite: Suite) -> list[str]:
+    """What is particular about the images of data sets."""
+    tails = [
+        f"{label} by a factor of {options.long_tail:g}"
+        for label, options in ((entry.label, entry.choice.options) for entry in suite.datasets)
+        if isinstance(options, BuiltInOptions) and options.long_tail is not None
     ]
+    said = (
+        [f"Training images per class fall exponentially: {listed(tails)}; test images stay."] if tails else []
+    )
+    if suite.selection == "validation" and any(isinstance(e.choice.options, OnDisk) for e in suite.datasets):
+        said.append("Where a data set has a validation split of its own, that was used, and none held out.")
+    return said
 
 
 def _same_for_losses(suite: Suite) -> bool:

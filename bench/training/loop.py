@@ -26,6 +26,7 @@ from bench.results import Damaged, RunFolder
 from bench.runs import Resolved, Run
 from bench.training import checkpoint, evaluation, optimization, parameters, schedules, weights
 from bench.training import device as devices
+from bench.training.batches import Batches
 from bench.training.data import Data
 from bench.training.objective import Objective
 from bench.training.own_state import Watcher, keeps_state
@@ -179,7 +180,7 @@ class Training:
         self.rate = 1.0  # what past epochs have made of the learning rate
         self.seconds = 0.0
         self.history: list[dict[str, Any]] = []
-        self.warnings: list[str] = []
+        self.warnings: list[str] = [*self.data.notes]
         self.chosen: dict[str, Any] = {}  # test predictions and scores at the epoch that counts so far
         self.keep_probabilities = keep_probabilities
         self.keep_weights = keep_weights and objective.classifier is None
@@ -345,11 +346,11 @@ class Training:
         value = float(line[f"{images}_{self.metric.key}"])
         return value if self.metric.higher_is_better else -value
 
-    def _answers(self, images: tuple[Tensor, Tensor]) -> evaluation.Answers:
+    def _answers(self, images: tuple[Batches, Tensor]) -> evaluation.Answers:
         return evaluation.answer(self._logits(images[0]), images[1])
 
     @torch.inference_mode()
-    def _logits(self, images: Tensor) -> Tensor:
+    def _logits(self, images: Batches) -> Tensor:
         """Logits [N, K] in float32 of raw images, in large batches."""
         side = getattr(self.resolved.model.options, "image_size", None)
         size = evaluation.batch_size(self.device, *((side, side) if side else self.data.form.shape[1:]))
@@ -424,6 +425,7 @@ class Training:
             "images_per_second": images / len(self.history),
             "seconds": self.seconds,
             "data": self.data.seen.model_dump(),
+            "class_counts": self.data.class_counts().tolist(),
             "warnings": self.warnings,
         }
 

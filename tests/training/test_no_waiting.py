@@ -79,7 +79,7 @@ def test_batches(make_suite: Callable[..., Suite], tmp_path: Path, pretended: Fa
     next(data.batches(0))  # what is a number on the host is known once and for all
     data.device = CUDA
     with pretended:
-        places = {data: ("images", "labels"), data.normalised: ("scale", "shift", "mean")}
+        places = {data: ("labels",), data.images: ("images",), data.normalised: ("scale", "shift", "mean")}
         for owner, name in ((owner, name) for owner, names in places.items() for name in names):
             setattr(owner, name, getattr(owner, name).to(CUDA))
         batches = data.batches(0)
