@@ -16,10 +16,12 @@ from torch import Tensor
 from bench import datasets
 from bench.choices import Choice
 from bench.errors import BenchError
+from bench.recipe import Recipe
 from bench.runs import Resolved
 from bench.same_data import Seen
 from bench.training import augment, mix
 from bench.training.batches import Batches, Smaller, batches_of, move, to_device
+from bench.transforms import Erasing, RandAugment
 
 _CHUNK = 512
 _CACHED = 512 * 3 * 64 * 64
@@ -73,6 +75,18 @@ class Normalisation:
         return (raw * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
 
 
+def _check_levels(recipe: Recipe, top: float) -> None:
+    """Raise BenchError where an augmentation reads values as levels from 0 to 255, and they are none."""
+    for transform in recipe.augment:
+        options = transform.options
+        of_erasing = isinstance(options, Erasing) and options.value != "mean"
+        if (of_erasing or isinstance(options, RandAugment)) and top != 255:
+            raise BenchError(
+                f"recipe.augment: {transform.label()} is for images of 8 bits, and in these white is {top:g}; "
+                "leave it out, or store them with 8 bits (erasing with value: mean goes with all)"
+            )
+
+
 class Data:
     """One run's images: ``test`` and ``validation`` as (raw images, labels), and the training batches."""
 
@@ -82,6 +96,7 @@ class Data:
         self.device = device
         everything = on_device(resolved.dataset, root, device)
         self.form = everything.form
+        _check_levels(resolved.recipe, everything.form.top)
         self.stored = tuple(everything.train_images.shape[1:])
         """Channels, height and width of the training images before any crop."""
         self.notes = everything.notes

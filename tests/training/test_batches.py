@@ -13,6 +13,7 @@ import torch
 from helpers import train_run
 
 from bench import datasets
+from bench.errors import BenchError
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
@@ -31,6 +32,7 @@ EVERY: list[Any] = [
     {"shift": {"pixels": 1}},
     {"crop": {"padding": 1}},
     "flip",
+    "erasing",
 ]
 
 
@@ -184,3 +186,16 @@ def test_chunks_are_those_of_the_rows(arrays: Path) -> None:
     half_used = Streamed(images, CPU).chunks(rows, parts)
     next(half_used)
     half_used.close()
+
+
+@pytest.mark.parametrize("augmentation", ["randaugment", {"erasing": {"value": 128}}])
+def test_levels_of_8_bits_are_not_read_in_other_images(
+    make_suite: Make, tmp_path: Path, arrays: Path, augmentation: Any
+) -> None:
+    asked = {**settings(arrays), "recipe": {"batch_size": 16, "augment": [augmentation]}}
+    resolved = planned(make_suite(**asked), tmp_path).resolve()
+    if datasets.load(resolved.dataset, tmp_path).train_images.dtype is torch.uint8:
+        Data(resolved, tmp_path, CPU)
+    else:
+        with pytest.raises(BenchError, match="is for images of 8 bits"):
+            Data(resolved, tmp_path, CPU)
