@@ -82,7 +82,7 @@ def _check_levels(recipe: Recipe, top: float) -> None:
         of_erasing = isinstance(options, Erasing) and options.value != "mean"
         if (of_erasing or isinstance(options, RandAugment)) and top != 255:
             raise BenchError(
-                f"recipe.augment: {transform.label()} is for images of 8 bits, and in these white is {top:g}; "
+                f"recipe.augment: {transform.label()} is for images of 8 bits, and white is {top:g} here; "
                 "leave it out, or store them with 8 bits (erasing with value: mean goes with all)"
             )
 
