@@ -69,6 +69,7 @@ def judged(suite: Suite) -> Judged:
         "cells": cells,
         "seeds": until or [*suite.seeds],
         "selection": suite.selection,
+        **suite.drawn,
         "decides": suite.metrics[0].name,
         "metrics": {metric.name: metric.choice.describe() for metric in suite.metrics},
         "chooses_by": None if suite.chooses_by is None else suite.chooses_by.describe(),

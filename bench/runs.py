@@ -17,12 +17,29 @@ from bench.recipe import Recipe
 RECIPE_VERSION = 1
 """Raised whenever the same description comes to mean another training: old results then count no more."""
 
-DESCRIBED = {"recipe_version", "dataset", "model", "loss", "recipe", "selection", "metric", "trainer"}
+DESCRIBED = {
+    *("recipe_version", "dataset", "model", "loss", "recipe", "selection", "metric", "trainer"),
+    *("splits", "vary"),
+}
 """Keys of a description, but for the seed. Where one is absent, all is as before there was such a key, the id
 as well."""
 
 Selection = Literal["last", "validation", "test"]
 """Which epoch counts: the last, or the best on the validation split, or the best on the test set itself."""
+
+Splits = Literal["given", "per_seed"]
+"""Which images test: those of the data set; or, for each seed, others, drawn from all that there are."""
+
+Source = Literal["init", "order", "augmentation", "dropout", "split"]
+"""What differs between two seeds."""
+SOURCES: Mapping[Source, tuple[str, ...]] = {
+    "init": ("init",),  # and all else that draws from torch's own generator
+    "order": ("order", "schedule"),
+    "augmentation": ("augmentation", "mix"),
+    "dropout": ("dropout",),
+    "split": ("split",),
+}
+"""The purposes that numbers are drawn for, by source."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,8 @@ class Run:
     def derive(self, *purpose: str | int) -> int:
         """As :meth:`Resolved.derive`, of any run."""
         parts = json.loads(self.text)
-        return _derive([parts["dataset"], parts["model"]], self.seed, purpose)
+        seed = _seed_for(purpose, self.seed, parts.get("vary"))
+        return _derive([parts["dataset"], parts["model"]], seed, purpose)
 
     def resolve(self) -> Resolved:
         """The description as checked objects.
@@ -89,6 +107,8 @@ class Run:
             selection=parts["selection"],
             seed=self.seed,
             metric=restore(parts["metric"], metrics.METRICS) if "metric" in parts else None,
+            splits=parts.get("splits", "given"),
+            vary=tuple(parts.get("vary", SOURCES)),
         )
 
 
@@ -104,13 +124,23 @@ class Resolved:
     seed: int
     metric: Choice | None = None
     """What chooses the epoch that counts, where it is not accuracy."""
+    splits: Splits = "given"
+    vary: tuple[Source, ...] = tuple(SOURCES)
+    """What the seed decides; all else is as for seed 0."""
 
     def derive(self, *purpose: str | int) -> int:
         """A 63-bit seed for one purpose, from (data set, model, seed): never from the loss or the recipe.
 
         Two losses with the same seed thus get the same split, initial weights, order and augmentation.
         """
-        return _derive([self.dataset.describe(), self.model.describe()], self.seed, purpose)
+        seed = _seed_for(purpose, self.seed, self.vary)
+        return _derive([self.dataset.describe(), self.model.describe()], seed, purpose)
+
+
+def _seed_for(purpose: Sequence[str | int], seed: int, vary: Sequence[str] | None) -> int:
+    """The seed itself, or 0 where it does not decide what the number is for."""
+    fixed = [] if vary is None else [drawn for source, drawn in SOURCES.items() if source not in vary]
+    return 0 if any(purpose[0] in drawn for drawn in fixed) else seed
 
 
 def _derive(described: Sequence[dict[str, Any]], seed: int, purpose: Sequence[str | int]) -> int:

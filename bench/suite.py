@@ -44,7 +44,7 @@ from bench.errors import BenchError, unknown
 from bench.metrics import Metric
 from bench.programs import Program, find
 from bench.recipe import Recipe, merge_recipes
-from bench.runs import RECIPE_VERSION, Run, Selection, canonical
+from bench.runs import RECIPE_VERSION, SOURCES, Run, Selection, Source, Splits, canonical
 from bench.trainer import Command, Trainer, check_filled, choose_trainer, fill, values_of
 from bench.yaml_file import read_yaml
 
@@ -184,6 +184,13 @@ def _axis(kind: str, choose: Callable[[Any], Choice]) -> Any:
     return Annotated[tuple[item, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
+NOT_SPLIT_ANEW = {
+    "label_noise": "wrong labels would be tested on",
+    "long_tail": "the long tail would be tested on",
+    "crop_from": "training images are stored larger than those that test",
+}
+"""Options of data sets with which test images cannot be drawn anew, and why."""
+
 PERCENT_MARGIN = 0.10
 """Points within which differences do not matter, where the first metric is a percentage and nobody says."""
 
@@ -302,6 +309,10 @@ class Suite(Strict):
     """Who trains, where it is not bench itself: for all models but those that say so themselves."""
     recipe: Mapping[str, Any] = Field(default_factory=dict)
     selection: Selection = "validation"
+    splits: Splits = "given"
+    """Whether each seed draws training, validation and test images anew, the same for all losses."""
+    vary: Annotated[tuple[Source, ...], BeforeValidator(_listed), Field(min_length=1)] = tuple(SOURCES)
+    """What a seed decides; what is left out is in all runs as for seed 0."""
     metrics: Annotated[
         tuple[Annotated[InstanceOf[Metric], BeforeValidator(_metric)], ...],
         BeforeValidator(_listed),
@@ -365,9 +376,11 @@ class Suite(Strict):
                 f"analysis.test: found {self.analysis.test}; where seeds are added until decided, the looks "
                 "judge: see seeds.looks"
             )
+        self._check_splits()
         self._resolve_margins()
         self._check_zip()
         self._check_exclusions()
+        self._check_trainers()
         return self
 
     def _check_metrics(self) -> None:
@@ -389,6 +402,39 @@ class Suite(Strict):
                     f"metrics: '{metric.name}' needs the probability of every class for each test image, "
                     "which runs keep with keep_probabilities: true"
                 )
+
+    def _check_splits(self) -> None:
+        if len(set(self.vary)) < len(self.vary):
+            raise ValueError(f"vary: found {', '.join(self.vary)}; each once")
+        self.__dict__["vary"] = tuple(source for source in SOURCES if source in self.vary)
+        if self.splits == "given":
+            return
+        if "split" not in self.vary:
+            raise ValueError(
+                f"vary: found {', '.join(self.vary)}, without split; splits: per_seed has each seed draw one"
+            )
+        if self.until:
+            raise ValueError(
+                "seeds: found until: decided; with splits: per_seed test sets overlap, which the rules for "
+                "adding seeds take no account of: expected a fixed number of seeds"
+            )
+        if self.analysis.test != "rotations":
+            raise ValueError(
+                f"analysis.test: found {self.analysis.test}; with splits: per_seed test sets overlap, so "
+                "that whole seeds are not flipped: the corrected resampled t decides"
+            )
+        for entry in self.datasets:
+            for option, why in NOT_SPLIT_ANEW.items():
+                if getattr(entry.choice.options, option, None):
+                    raise ValueError(f"splits: found per_seed, and {option} of {entry.label}: {why}")
+
+    def _check_trainers(self) -> None:
+        """What a seed decides is the affair of who trains."""
+        found = "splits: found per_seed" if self.splits != "given" else f"vary: found {', '.join(self.vary)}"
+        if self.trainers and (self.splits != "given" or len(self.vary) < len(SOURCES)):
+            raise ValueError(
+                f"{found}; {self.trainers[0].label()} trains, and what it makes of a seed is its own affair"
+            )
 
     def _resolve_margins(self) -> None:
         names, given = [metric.name for metric in self.metrics], self.analysis.margin
@@ -475,6 +521,12 @@ class Suite(Strict):
         return None if first.is_accuracy or self.selection == "last" else first.choice
 
     @property
+    def drawn(self) -> dict[str, Any]:
+        """How its seeds differ from those of any suite before there were ``splits`` and ``vary``."""
+        splits = {} if self.splits == "given" else {"splits": self.splits}
+        return splits if len(self.vary) == len(SOURCES) else {**splits, "vary": [*self.vary]}
+
+    @property
     def baseline_label(self) -> str:
         """The label of the baseline loss."""
         return self.baseline or self.losses[0].label
@@ -490,6 +542,7 @@ class Suite(Strict):
         """
         recipes: dict[tuple[int, int, int], Recipe] = {}
         judge = {"metric": self.chooses_by.describe()} if self.chooses_by else {}
+        judge |= self.drawn
         cells = []
         for dataset, model, loss in self._combinations():
             seeds = self.seeds

@@ -228,9 +228,9 @@ def test_id_does_not_depend_on_key_order(order: list[str]) -> None:
 
 def test_what_a_newer_bench_describes_is_refused_and_not_left_out(make_suite: Make) -> None:
     run = make_suite().runs()[0]
-    newer = Run.from_description({**run.description, "tuned": {"name": "theirs"}, "splits": 5})
+    newer = Run.from_description({**run.description, "tuned": {"name": "theirs"}, "parted": 5})
     assert newer.id != run.id
-    with pytest.raises(BenchError, match=f"run {newer.id}: its description has splits, tuned, which this"):
+    with pytest.raises(BenchError, match=f"run {newer.id}: its description has parted, tuned, which this"):
         newer.resolve()
 
 

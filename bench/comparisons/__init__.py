@@ -3,7 +3,7 @@
 :mod:`~bench.comparisons.runs` and :mod:`~bench.comparisons.tables` read what was measured,
 :mod:`~bench.comparisons.analysis` compares it with the baseline, by the rules of
 :mod:`~bench.comparisons.designs`, :mod:`~bench.comparisons.until_decided` or
-:mod:`~bench.comparisons.folds`, which share :mod:`~bench.comparisons.adjustment`, and
+:mod:`~bench.comparisons.resampled`, which share :mod:`~bench.comparisons.adjustment`, and
 :mod:`~bench.comparisons.comparison` is what comes out of that.
 :mod:`~bench.comparisons.agreement` keeps all that comparisons are made of. Nothing here knows
 how they are shown.

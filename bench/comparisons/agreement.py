@@ -39,6 +39,7 @@ from bench.comparisons.analysis import Images, Measured, sole
 from bench.comparisons.comparison import Comparison, Key, Metric, Seed
 from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Scores
+from bench.comparisons.resampled import Splits
 from bench.comparisons.runs import Joint, Pair
 from bench.comparisons.until_decided import UntilDecided, until_decided
 from bench.statistics.crossed import Crossed, crossed_from_mean_squares
@@ -113,6 +114,8 @@ def to_bytes(
     }
     if isinstance(design, UntilDecided):
         question |= {"plan": asdict(design.plan), "order": list(design.order)}
+    if isinstance(design, Splits):
+        question["ratios"] = [[*pair, ratio] for pair, ratio in design.ratios.items()]
     file = io.BytesIO()  # numpy dates all members 1980, so the bytes do not depend on the time
     np.savez_compressed(
         file,
@@ -159,6 +162,9 @@ def load(path: Path) -> tuple[list[Measured], str, Design]:
     if "plan" in question:
         plan = Plan(**{**question["plan"], "rule": Rule(question["plan"]["rule"])})
         return measured, baseline, until_decided(question["alpha"], plan, tuple(question["order"]))
+    if "ratios" in question:
+        ratios = {(dataset, model): ratio for dataset, model, ratio in question["ratios"]}
+        return measured, baseline, Splits(question["alpha"], ratios=ratios)
     return measured, baseline, Design(question["alpha"], question.get("judge", "rotations"))
 
 

@@ -1,7 +1,7 @@
 """How comparisons are tested and judged: with a fixed number of paired seeds, or of runs that are not paired.
 
-Together with :mod:`bench.comparisons.until_decided` and :mod:`bench.comparisons.folds`, objects with the same
-methods: :mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
+Together with :mod:`bench.comparisons.until_decided` and :mod:`bench.comparisons.resampled`, objects with the
+same methods: :mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
 """
 
 from __future__ import annotations

@@ -106,6 +106,8 @@ def read_measured(
     measures: Sequence[Measure],
     metrics: Sequence[Metric],
     cells: Iterable[tuple[Key, Sequence[int]]],
+    *,
+    same_images: bool = True,
 ) -> tuple[list[Measured], list[str]]:
     """All metrics of all finished runs, in one pass; and what is not known, and why.
 
@@ -113,6 +115,8 @@ def read_measured(
         runs: of :func:`bench.results.frame`.
         metrics: the same as ``measures``, as documents describe them.
         cells: all that are planned with their seeds, in the suite's order.
+        same_images: whether all runs of a data set are tested on the same; else nothing is said of single
+            ones.
 
     Raises:
         BenchError: a metric of the user's own that fails, with the run.
@@ -122,7 +126,8 @@ def read_measured(
     notes: list[str] = []
     groups = list(done.groupby(["dataset", "model"], sort=False))
     for (dataset, model), group in watched(groups, "comparing answers"):
-        notes += _read_group((str(dataset), str(model)), group, results, series, metrics)
+        pair = str(dataset), str(model)
+        notes += _read_group(pair, group, results, series, metrics, same_images=same_images)
     for one in series:
         for why, names in one.lacking.items():
             more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
@@ -138,14 +143,21 @@ def read_measured(
 
 
 def _read_group(
-    pair: Pair, group: pd.DataFrame, results: Path, series: Sequence[_Series], metrics: Sequence[Metric]
+    pair: Pair,
+    group: pd.DataFrame,
+    results: Path,
+    series: Sequence[_Series],
+    metrics: Sequence[Metric],
+    *,
+    same_images: bool,
 ) -> list[str]:
     """Measure the runs of one data set × model; returns why there is nothing on new images."""
     where = f"{pair[0]} × {pair[1]}: no intervals for new images: "
     counted = next((one for one, metric in zip(series, metrics, strict=True) if metric.counted), None)
     others = [one for one in series if one is not counted]
-    many = len(group) > LARGEST
-    if not others and (many or len(group) < 2):  # what is counted stands in the results
+    many = len(group) > LARGEST and same_images
+    apart = many or not same_images
+    if not others and (apart or len(group) < 2):  # what is counted stands in the results
         return [f"{where}{len(group):,} runs are more than {LARGEST:,}"] if many else []
     rows: dict[tuple[str, Seed], int] = {}
     first: tuple[str, Predictions] | None = None
@@ -162,14 +174,14 @@ def _read_group(
             known_of = {one.measure.name: _measure(one, folder, result, name) for one in others}
             predictions = folder.predictions(result)
             first = first or (run_id, predictions)
-            if not np.array_equal(first[1].labels, predictions.labels):
+            if same_images and not np.array_equal(first[1].labels, predictions.labels):
                 trouble = f"run {run_id} was tested on other images than run {first[0]}"
         except (Damaged, NotKept) as reason:
             trouble = str(reason)
             continue
-        if counted and not many:
+        if counted and not apart:
             packed.append(pack((predictions.predicted == predictions.labels)[None])[0])
-        for metric, single in () if trouble or many else known_of.items():
+        for metric, single in () if trouble or apart else known_of.items():
             if single is None:
                 continue
             if metric not in known:
@@ -182,7 +194,7 @@ def _read_group(
             if metric in tables:
                 tables[metric][number] = single
                 known[metric][loss, int(seed)] = number
-    if len(group) < 2:
+    if len(group) < 2 or not same_images:
         return []
     if many or trouble:
         return [where + (trouble or f"{len(group):,} runs are more than {LARGEST:,}")]

@@ -51,6 +51,8 @@ class Suite:
             recipe: Mapping[str, Any] = ...,
             trainer: str | Callable[..., Any] | Mapping[str, Any] | None = ...,
             selection: str = ...,
+            splits: str = ...,
+            vary: str | Sequence[str] = ...,
             metrics: Items = ...,
             analysis: Mapping[str, Any] = ...,
             keep_weights: bool = ...,

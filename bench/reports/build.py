@@ -18,6 +18,7 @@ from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Key, Metric
 from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Scores, in_order
+from bench.comparisons.resampled import Splits
 from bench.comparisons.runs import read_measured
 from bench.comparisons.until_decided import until_decided
 from bench.design import stopping_plan
@@ -58,15 +59,17 @@ def report_and_agreement(
     baseline, alpha = suite.baseline_label, suite.analysis.alpha
     metrics = describe(suite, runs)
     planned = [(cell.key, cell.seeds) for cell in suite.cells]
-    measured, unknown = read_measured(runs, results, suite.metrics, metrics, planned)
+    measured, unknown = read_measured(
+        runs, results, suite.metrics, metrics, planned, same_images=suite.splits == "given"
+    )
     plan = stopping_plan(suite, results)
-    judge = suite.analysis.test
-    design = until_decided(alpha, plan, suite.seeds) if plan else Design(alpha, judge)
+    fixed = Design(alpha, suite.analysis.test) if suite.splits == "given" else _splits(alpha, runs)
+    design = until_decided(alpha, plan, suite.seeds) if plan else fixed
     judged = suite.selection != "test"
     first = analyse(measured[:1], baseline, design, _other_recipes(suite), judged=judged)
     others = analyse(measured[1:], baseline, design.secondary(first.standings), judged=judged)
     added = sequential.summary(plan, first.comparisons, runs) if plan else None
-    epochs = other_epochs(measured[0], baseline, Design(alpha, judge), runs, judged=judged)
+    epochs = other_epochs(measured[0], baseline, fixed, runs, judged=judged)
     cells = tuple(cell.model_copy(update=epochs.get(cell.key, {})) for cell in _cells(measured[0], runs))
     guessed = [
         f"{metric.name}: {'higher' if metric.higher_is_better else 'lower'} is better, which was guessed "
@@ -90,7 +93,9 @@ def report_and_agreement(
             optimistic=not judged,
             unknown=metrics[0].name if any(cell.unknown for cell in cells) else "",
         ),
-        method=f"{_epoch(suite)} {first.method}",
+        method=" ".join(filter(None, [_epoch(suite), *varied(suite), first.method])),
+        splits=suite.splits,
+        vary=suite.vary,
         complete=all(cell.n + cell.unknown == cell.planned for cell in cells),
         cells=cells,
         comparisons=first.comparisons,
@@ -120,6 +125,35 @@ def report_and_agreement(
         sequential=added,
     )
     return made, to_bytes(runs, measured, baseline, design, [*first.comparisons, *others.comparisons])
+
+
+def _splits(alpha: float, runs: pd.DataFrame) -> Splits:
+    """The design of seeds that have drawn their own test images: how many, the finished runs know."""
+    done = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
+    ratios = done.total.astype(float) / done.class_counts.map(sum).astype(float)
+    places = zip(done.dataset, done.model, strict=True)
+    return Splits(alpha, ratios=dict(zip(places, map(float, ratios), strict=True)))
+
+
+_DECIDED = {
+    "init": "initial weights",
+    "order": "the order of batches",
+    "augmentation": "augmentation",
+    "dropout": "dropout",
+    "split": "the split of the data",
+}
+
+
+def varied(suite: Suite) -> list[str]:
+    """What a seed decides, and so what the seeds of a claim are a sample of; nothing where that is all."""
+    fixed = [words for source, words in _DECIDED.items() if source not in suite.vary]
+    if not fixed:
+        return []
+    found = listed([words for source, words in _DECIDED.items() if source in suite.vary])
+    return [
+        f"Seeds differ in {found} alone; {listed(fixed)} {'is' if len(fixed) == 1 else 'are'} the same in "
+        "all runs, and verdicts are about trainings with these."
+    ]
 
 
 def _look(suite: Suite) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bench.reports import blocks
 from bench.reports.formats import NOTHING, Scale, bare, e_value, number, p_value
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.reports.schema import Cell
 
 Where = Literal["first", "tests", "effects", ""]
-Design = Literal["fixed", "sequential", "unpaired", "folds"]
+Design = Literal["fixed", "sequential", "unpaired", "folds", "splits"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Column(blocks.Column):
     where: Where = ""
     """Its table; none: in JSON and CSV only."""
     write: Callable[[Any, Entry], str] = lambda value, entry: str(value)
-    designs: tuple[Design, ...] = ("fixed", "sequential", "unpaired", "folds")
+    designs: tuple[Design, ...] = get_args(Design)
     """Where it makes sense."""
 
     def of(self, entry: object) -> Any:
@@ -137,9 +137,9 @@ def _mean(value: float, entry: Entry) -> str:
 # ---------------------------------------------------------------------------------------------- the columns
 
 _FIXED: tuple[Design, ...] = ("fixed",)
-_PAIRED: tuple[Design, ...] = ("fixed", "sequential", "folds")
+_PAIRED: tuple[Design, ...] = ("fixed", "sequential", "folds", "splits")
 _SEQUENTIAL: tuple[Design, ...] = ("sequential",)
-_FOLDS: tuple[Design, ...] = ("folds",)
+_RESAMPLED: tuple[Design, ...] = ("folds", "splits")
 
 
 def _json(key: str, path: str, meaning: str) -> Column:
@@ -192,7 +192,7 @@ COLUMNS: tuple[Column, ...] = (
         designs=("fixed", "unpaired"),
         meaning="of Student's t over seeds (Welch's where runs are not paired), not adjusted",
     ),
-    Column("p t", path="comparison.p", where="tests", write=_p, designs=_FOLDS,
+    Column("p t", path="comparison.p", where="tests", write=_p, designs=_RESAMPLED,
            meaning="of the corrected resampled t over folds, not adjusted"),
     Column("e", key="e", path="comparison.sequence.e", where="tests", write=_e, designs=_SEQUENTIAL,
            meaning="evidence for a difference: 1 speaks neither for one nor against it"),
@@ -203,15 +203,16 @@ COLUMNS: tuple[Column, ...] = (
     Column("eq.", key="p_equivalence", path="comparison.adjusted.equivalence.p", where="tests", write=_p,
            meaning="p of the two one-sided tests against the margin, adjusted alike"),
     Column("P worse", key="p_worse", path="comparison.posterior.worse", where="tests", write=_posterior,
-           designs=_FOLDS, meaning="chance that it is worse by more than the margin (Bayesian t-test)"),
+           designs=_RESAMPLED, meaning="chance that it is worse by more than the margin (Bayesian t-test)"),
     Column("P same", key="p_rope", path="comparison.posterior.equivalent", where="tests", write=_posterior,
-           designs=_FOLDS, meaning="chance that the difference is within the margin"),
+           designs=_RESAMPLED, meaning="chance that the difference is within the margin"),
     Column("P better", key="p_better", path="comparison.posterior.better", where="tests", write=_posterior,
-           designs=_FOLDS, meaning="chance that it is better by more than the margin"),
+           designs=_RESAMPLED, meaning="chance that it is better by more than the margin"),
     Column("on new images", path="comparison.new_images.interval", where="tests", write=_interval,
            designs=_PAIRED, meaning="interval of Δ where images are a sample too, for all comparisons"),
     Column("finds", key="detectable", path="comparison.detectable", where="tests", write=_size,
-           designs=("fixed", "folds"), meaning="difference that so many {unit}s would find with power .8"),
+           designs=(*_FIXED, *_RESAMPLED),
+           meaning="difference that so many {unit}s would find with power .8"),
     Column("floor", key="floor", path="comparison.new_images.crossed.floor", where="tests", write=_size,
            designs=_PAIRED, meaning="standard error on new images that no number of seeds gets below"),
     # How large.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.designs import Design, Unpaired
-from bench.comparisons.folds import Folds
+from bench.comparisons.resampled import Folds
 from bench.comparisons.runs import Answers
 from bench.comparisons.tables.layout import BASELINES, Request, find_layout, plain
 from bench.comparisons.tables.scores import read_scores

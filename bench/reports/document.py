@@ -92,6 +92,8 @@ def groups(family: Family, metric: Metric) -> list[Group]:
 def design_of(document: Analysed) -> Design:
     """By which design its comparisons were made."""
     if isinstance(document, Report):
+        if document.splits == "per_seed":
+            return "splits"
         return "fixed" if document.sequential is None else "sequential"
     if isinstance(document, Compared) and document.folds:
         return "folds"

@@ -110,14 +110,20 @@ def _paired(suite: Suite) -> list[str]:
     """What trainings with the same seed share, where bench itself trains."""
     if not suite.ours("models"):
         return []
+    anew = [
+        "Each seed drew training, validation and test images anew from the whole data set, in the numbers "
+        "that it comes with [@bouthillier2021]."
+    ] * (suite.splits == "per_seed")
     if _same_for_losses(suite):
         return [
+            *anew,
             "Trainings with the same data set, model and seed share the split of the data, the initial "
-            "weights, the order of the batches, augmentation and dropout, and differ in the loss alone."
+            "weights, the order of the batches, augmentation and dropout, and differ in the loss alone.",
         ]
     return [
+        *anew,
         "Trainings with the same data set, model and seed draw all that is random from the same streams, and "
-        "differ in the loss and in what its recipe changes."
+        "differ in the loss and in what its recipe changes.",
     ]
 
 
@@ -213,8 +219,9 @@ def _metrics(suite: Suite, report: Report) -> list[str]:
     sizes = {c.dataset: c.test_images for c in report.cells if c.test_images}
     images = listed([f"{size:,} of {name}" for name, size in sizes.items()])
     first, *others = (metric.name for metric in suite.metrics)
+    which = "All test images" if suite.splits == "given" else "All test images of its seed"
     return [
-        f"All test images count{f' ({images})' if images else ''}.",
+        f"{which} count{f' ({images})' if images else ''}.",
         *map(_meaning, suite.metrics),
         *([f"{first} alone decides; secondary: {listed(others)}."] if others else []),
         "We report means and standard deviations over seeds.",
@@ -272,9 +279,12 @@ def _comparisons(suite: Suite, report: Report) -> list[str]:
     adjusted = {c.adjusted.by for c in every}
     looks = made is not None and made.rule == "planned"
     sources = {
-        "Student's t [@student1908]": made is None,
+        "Student's t [@student1908]": made is None and report.splits == "given",
         "rotations of residuals [@langsrud2005; @solari2014]": "rotations" in adjusted and len(every) > 1,
         "group-sequential boundaries from flips of whole seeds [@lan1983; @kim1987; @westfall1993]": looks,
+        "the corrected resampled t-test [@nadeau2003] and its Bayesian form [@benavoli2017]": bool(
+            report.splits == "per_seed"
+        ),
         "maxT by flips of whole seeds [@westfall1993]": "flips" in adjusted and not looks,
         "confidence sequences [@wang2023]": "e-value" in adjusted,
         "e-values of the paired t-test [@hendriksen2021], valid whenever one stops [@ville1939]": "e-value"

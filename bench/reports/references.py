@@ -16,6 +16,11 @@ _BIB = r"""
     analysis},
   journal = {Journal of Machine Learning Research}, volume = {18}, number = {77}, pages = {1--36},
   year = {2017},}
+@inproceedings{bouthillier2021, author = {Bouthillier, Xavier and Delaunay, Pierre and Bronzi, Mirko and
+  Trofimov, Assya and Nichyporuk, Brennan and Szeto, Justin and others},
+  title = {Accounting for variance in machine learning benchmarks},
+  booktitle = {Proceedings of Machine Learning and Systems}, volume = {3}, pages = {747--769},
+  year = {2021},}
 @article{brier1950, author = {Brier, Glenn W.},
   title = {Verification of forecasts expressed in terms of probability}, journal = {Monthly Weather Review},
   volume = {78}, number = {1}, pages = {1--3}, year = {1950},}
@@ -72,6 +77,9 @@ _BIB = r"""
   number = {3}, pages = {659--663}, year = {1983},}
 @article{langsrud2005, author = {Langsrud, {\O}yvind}, title = {Rotation tests},
   journal = {Statistics and Computing}, volume = {15}, number = {1}, pages = {53--60}, year = {2005},}
+@article{nadeau2003, author = {Nadeau, Claude and Bengio, Yoshua},
+  title = {Inference for the generalization error}, journal = {Machine Learning}, volume = {52},
+  number = {3}, pages = {239--281}, year = {2003}, doi = {10.1023/A:1024068626366},}
 @article{obuchowski1995, author = {Obuchowski, Nancy A. and Rockette, Howard E.},
   title = {Hypothesis testing of diagnostic accuracy for multiple readers and multiple tests: An {ANOVA}
     approach with dependent observations},

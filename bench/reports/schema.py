@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_serializer
 
 from bench.comparisons.comparison import Comparison, Key, Metric, Seed
 from bench.reports.columns import flat
+from bench.runs import SOURCES, Source, Splits
 from bench.statistics.units import in_units, unit_for
 
 # --------------------------------------------------------------------------------------------- documents
@@ -226,6 +227,10 @@ class Report(Analysed):
     suite: str
     question: str
     selection: str
+    splits: Splits = "given"
+    """Whether each seed has drawn its own training, validation and test images."""
+    vary: tuple[Source, ...] = tuple(SOURCES)
+    """What a seed decides; all else is the same in all runs."""
     optimistic: bool
     """Whether the epoch was chosen on the test set itself: then no verdict is given."""
     complete: bool

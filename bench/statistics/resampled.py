@@ -1,8 +1,9 @@
-"""Two losses on the same folds of a cross-validation: the corrected resampled t-test, and its Bayesian form.
+"""Two losses on the same splits of one data set: the corrected resampled t-test, and its Bayesian form.
 
-Folds are no seeds. Any two of their training sets share most of their images, so differences on them depend
-on each other, and however often a cross-validation is repeated the data stay the same. Student's t takes the
-folds for independent and finds differences that are not there; its variance is corrected here.
+Folds of a cross-validation, and splits that are drawn at random, are no independent runs. Any two of their
+training sets share most of their images, so differences on them depend on each other, and however often one
+splits the data stay the same. Student's t takes them for independent and finds differences that are not
+there; its variance is corrected here.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from bench.statistics.paired import PairedT, p_of_t, paired_t, t_interval
 
 
 def corrected_t(
-    differences: ArrayLike, total: int, folds: int, confidence: float = 0.95, *, bounded: bool = True
+    differences: ArrayLike, total: int, ratio: float, confidence: float = 0.95, *, bounded: bool = True
 ) -> PairedT:
     """The corrected resampled t-test (Nadeau & Bengio, "Inference for the generalization error", Machine
     Learning 52, 2003), for repeated folds as in Bouckaert & Frank (PAKDD 2004).
 
-    The squared standard error is (1/n + n_test/n_train)·sd², and of k folds n_test/n_train is 1/(k − 1): it
-    stays above sd²/(k − 1) however often the folds are repeated.
+    The squared standard error is (1/n + n_test/n_train)·sd²: it stays above sd²·n_test/n_train however often
+    one splits.
 
     Args:
-        differences: signed integers [n], one a fold of a repeat: correct answers of the loss − those of its
-            baseline.
+        differences: signed integers [n], one a split (a fold of a repeat): correct answers of the loss −
+            those of its baseline.
         total: test images that each count is out of.
-        folds: k, those of one repeat.
+        ratio: n_test/n_train, above 0; 1/(k − 1) of k folds.
         confidence: coverage of the interval from ``low`` to ``high``.
         bounded: whether the numbers are counts out of ``total``; else any whole numbers, in units of 1/total.
 
@@ -38,14 +39,15 @@ def corrected_t(
         As of :func:`bench.statistics.paired.paired_t`, n − 1 degrees of freedom, with the corrected ``se``.
 
     Raises:
-        ValueError: fewer than two folds, or what :func:`bench.statistics.paired.paired_t` does not take.
+        ValueError: a ratio that is not above 0, or what :func:`bench.statistics.paired.paired_t` does not
+            take.
     """
-    if folds < 2:
-        raise ValueError(f"there must be at least two folds, found {folds}")
+    if not 0 < ratio < math.inf:
+        raise ValueError(f"n_test/n_train must be above 0, found {ratio}")
     naive = paired_t(differences, total, confidence, bounded=bounded)
     if naive.estimate is None or naive.sd is None or naive.df is None:
         return naive
-    se = naive.sd * math.sqrt(1 / naive.n + 1 / (folds - 1))
+    se = naive.sd * math.sqrt(1 / naive.n + ratio)
     if not se:
         return replace(naive, se=se)
     t = naive.estimate / se
@@ -71,9 +73,10 @@ def correlated_posterior(
     """The Bayesian correlated t-test (Benavoli, Corani, Demšar & Zaffalon, "Time for a change: a tutorial for
     comparing multiple classifiers through Bayesian analysis", JMLR 18, 2017).
 
-    With the correlation ρ = 1/k between folds and the usual flat prior, the true difference has a posterior
-    that is Student's t with n − 1 degrees of freedom around the estimate, of scale sd·√(1/n + ρ/(1 − ρ)). As
-    ρ/(1 − ρ) = 1/(k − 1), that is the standard error of :func:`corrected_t`.
+    With the correlation ρ = n_test/(n_test + n_train) between splits (1/k of folds) and the usual flat prior,
+    the true difference has a posterior that is Student's t with n − 1 degrees of freedom around the estimate,
+    of scale sd·√(1/n + ρ/(1 − ρ)). As ρ/(1 − ρ) = n_test/n_train, that is the standard error of
+    :func:`corrected_t`.
 
     Args:
         result: of :func:`corrected_t`.

@@ -30,16 +30,20 @@ class Batches(Protocol):
         """For each part of ``rows`` (int64, on the CPU), the images of those rows, on the device."""
 
 
-def batches_of(images: Tensor, device: torch.device, rows: Tensor | None = None, *, mapped: bool) -> Batches:
+def batches_of(
+    parts: Sequence[Tensor], device: torch.device, rows: Tensor | None = None, *, mapped: bool
+) -> Batches:
     """Images [N, C, H, W] for a device, where :func:`to_device` has put them.
 
     Args:
+        parts: of one type and shape, one after another.
         rows: int64 on the CPU, which of them there are; None: all.
-        mapped: whether they are a file that is mapped into memory. Those are streamed on a CPU, too.
+        mapped: whether they are files that are mapped into memory. Those are streamed on a CPU, too.
     """
-    if images.device == device and not (mapped and device.type == "cpu"):
+    if all(part.device == device for part in parts) and not (mapped and device.type == "cpu"):
+        images = parts[0] if len(parts) == 1 else torch.cat([*parts])
         return Resident(images if rows is None else images[rows.to(device)])
-    return Streamed(images, device, rows)
+    return Streamed(parts, device, rows)
 
 
 def to_device(images: Tensor, device: torch.device, *, mapped: bool) -> Tensor:
@@ -77,24 +81,27 @@ class Streamed:
     """Images that stay on the host: a thread gathers the next chunk, and sends it, while one is used.
 
     Args:
-        images: on the CPU, most often mapped from a file.
+        parts: on the CPU or the device, most often mapped from files, one after another.
         rows: int64 [N] on the CPU, which of them there are; None: all.
     """
 
-    def __init__(self, images: Tensor, device: torch.device, rows: Tensor | None = None) -> None:
-        last = images.permute(0, 2, 3, 1)
+    def __init__(self, parts: Sequence[Tensor], device: torch.device, rows: Tensor | None = None) -> None:
+        last = [part.permute(0, 2, 3, 1) for part in parts]
         # As the cache stores them. What is one piece of memory for each image is gathered many times as fast.
-        self.channels_last = last.is_contiguous()
-        self.stored = last if self.channels_last else images
+        self.channels_last = all(part.is_contiguous() for part in last)
+        self.parts = last if self.channels_last else [*parts]
         self.device = device
         self.rows = rows
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
-        return len(self.stored) if self.rows is None else len(self.rows)
+        return sum(map(len, self.parts)) if self.rows is None else len(self.rows)
 
     def __getitem__(self, part: slice) -> Tensor:
-        found = self.stored[part] if self.rows is None else self.stored[self.rows[part]]
+        if self.rows is None and len(self.parts) == 1:
+            found = self.parts[0][part]
+        else:
+            found = self._gathered(torch.arange(len(self))[part] if self.rows is None else self.rows[part])
         return self._channels_first(found.to(self.device))
 
     def chunks(self, rows: Tensor, parts: Sequence[slice]) -> Iterator[Tensor]:
@@ -117,14 +124,26 @@ class Streamed:
             reader.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, rows: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-        shape = len(rows), *self.stored.shape[1:]
-        found = torch.empty(shape, dtype=self.stored.dtype, pin_memory=self._copies is not None)
-        torch.index_select(self.stored, 0, rows, out=found)
+        found = self._gathered(rows)
         if self._copies is None:
             return found, None
         with torch.cuda.stream(self._copies):
             chunk = found.to(self.device, non_blocking=True)
             return chunk, self._copies.record_event()
+
+    def _gathered(self, rows: Tensor) -> Tensor:
+        first = self.parts[0]
+        found = torch.empty(
+            (len(rows), *first.shape[1:]), dtype=first.dtype, pin_memory=self._copies is not None
+        )
+        if len(self.parts) == 1:
+            return torch.index_select(first, 0, rows, out=found)
+        start = 0
+        for part in self.parts:
+            (here,) = torch.where((rows >= start) & (rows < start + len(part)))
+            found[here] = part[rows[here] - start]
+            start += len(part)
+        return found
 
     def _channels_first(self, images: Tensor) -> Tensor:
         return images.permute(0, 3, 1, 2) if self.channels_last else images

@@ -75,6 +75,11 @@ class Normalisation:
         return (raw * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
 
 
+def _parts(images: datasets.Images) -> list[Tensor]:
+    held_out = [] if images.validation is None else [images.validation[0]]
+    return [images.train_images, images.test_images, *held_out]
+
+
 def _check_levels(recipe: Recipe, top: float) -> None:
     """Raise BenchError where an augmentation reads values as levels from 0 to 255, and they are none."""
     for transform in recipe.augment:
@@ -101,35 +106,39 @@ class Data:
         """Channels, height and width of the training images before any crop."""
         self.notes = everything.notes
         self._mapped = everything.mapped
-        self._train_images = everything.train_images
-        self.images: Batches = batches_of(everything.train_images, device, mapped=self._mapped)
+        self._parts = [everything.train_images]
         self.labels = everything.train_labels
-        self.test = batches_of(everything.test_images, device, mapped=self._mapped), everything.test_labels
         self.validation: tuple[Batches, Tensor] | None = None
         self.kept: Tensor | None = everything.train_rows
         """Rows of the training images that are trained on; None: all of them."""
-        used = everything.digest
-        if resolved.selection == "validation":
-            if everything.validation is not None:
+        loaded = datasets.load(resolved.dataset, root)
+        held_out: list[Tensor] = []
+        if resolved.splits == "per_seed":
+            held_out = self._draw(everything, loaded)
+        else:
+            self.test = self._some([everything.test_images]), everything.test_labels
+            if resolved.selection == "validation" and everything.validation is not None:
                 images, labels = everything.validation
-                self.validation = batches_of(images, device, mapped=self._mapped), labels
-            else:
-                rows = self._split(datasets.load(resolved.dataset, root))
-                used = hashlib.sha256(used.encode() + rows.numpy().tobytes()).hexdigest()[:16]
+                self.validation = self._some([images]), labels
+            elif resolved.selection == "validation":
+                held_out = [self._split(loaded)]
+        self.images: Batches = self._some(self._parts)
+        used = everything.digest
+        if held_out:
+            rows = b"".join(part.numpy().tobytes() for part in held_out)
+            used = hashlib.sha256(used.encode() + rows).hexdigest()[:16]
         self.seen = Seen(source=everything.source, used=used)
         self.count = len(self.labels) if self.kept is None else len(self.kept)
         self.normalised = Normalisation(self.form.mean, self.form.std, device, self.form.top)
 
+    def _some(self, parts: Sequence[Tensor], rows: Tensor | None = None) -> Batches:
+        return batches_of(parts, self.device, rows, mapped=self._mapped)
+
     def _split(self, images: datasets.Images) -> Tensor:
         """Returns the rows that are held out."""
-        rng = np.random.default_rng(self.resolved.derive("split"))
         known = np.arange(len(images.train_labels)) if self.kept is None else self.kept.numpy()
-        size = round(self.recipe.validation * len(known))
-        if not 0 < size < len(known):
-            raise BenchError(
-                f"recipe.validation: a share of {self.recipe.validation} leaves {size} validation images "
-                f"of {len(known)}; at least one must stay on either side"
-            )
+        size = self._share(len(known))
+        rng = np.random.default_rng(self.resolved.derive("split"))
         labels = images.train_labels.numpy()[known]
         if images.groups is None:
             parts = datasets.stratified_split(labels, size, rng)
@@ -137,11 +146,61 @@ class Data:
             parts = datasets.grouped_split(images.groups[known], size, rng)
         held_out, kept = (torch.from_numpy(known[part]) for part in parts)
         self.kept = kept
-        shown = batches_of(self._train_images, self.device, held_out, mapped=self._mapped)
+        shown = self._some(self._parts, held_out)
         if self.stored != self.form.shape:
             shown = Smaller(shown, self.form.shape[1:])
         self.validation = shown, self.labels[held_out.to(self.device)]
         return held_out
+
+    def _share(self, images: int) -> int:
+        """How many of the training images are held out."""
+        size = round(self.recipe.validation * images)
+        if not 0 < size < images:
+            raise BenchError(
+                f"recipe.validation: a share of {self.recipe.validation} leaves {size} validation images "
+                f"of {images}; at least one must stay on either side"
+            )
+        return size
+
+    def _draw(self, here: datasets.Images, loaded: datasets.Images) -> list[Tensor]:
+        """Of all images that there are, this seed's own for testing, validation and training, in the numbers
+        that they come in (Bouthillier et al. 2021, §2.1, 2103.03098).
+
+        Args:
+            here: on the device; ``loaded``: the same on the CPU.
+
+        Returns:
+            The rows that test, and those that validate, if any do.
+        """
+        if loaded.groups is not None:
+            raise BenchError(
+                f"splits: found per_seed; data set '{self.resolved.dataset.label()}' has groups, which are "
+                "known of its training images alone"
+            )
+        self._parts = _parts(here)
+        if any(part.device != self.device for part in self._parts):  # not all of them fit there
+            self._parts = _parts(loaded)
+        held_out = loaded.validation
+        every = [loaded.train_labels, loaded.test_labels, *([] if held_out is None else [held_out[1]])]
+        self.labels = move(torch.cat(every), self.device)
+        labels = torch.cat(every).numpy()
+        trained = torch.arange(len(loaded.train_labels)) if self.kept is None else self.kept
+        known = torch.cat([trained, torch.arange(len(loaded.train_labels), len(labels))]).numpy()
+        sizes = [len(loaded.test_labels)]
+        if self.resolved.selection == "validation":
+            sizes.append(self._share(len(trained)) if held_out is None else len(held_out[1]))
+        rng = np.random.default_rng(self.resolved.derive("split"))
+        drawn = []
+        for size in sizes:
+            first, rest = datasets.stratified_split(labels[known], size, rng)
+            drawn.append(torch.from_numpy(known[first]))
+            known = known[rest]
+        self.kept = torch.from_numpy(known)
+        self.test, *validation = (
+            (self._some(self._parts, rows), self.labels[rows.to(self.device)]) for rows in drawn
+        )
+        self.validation = validation[0] if validation else None
+        return drawn
 
     @property
     def step_size(self) -> int:

@@ -18,8 +18,8 @@ from statsmodels.stats.power import TTestPower
 from bench.comparisons.analysis import Analysis, Images, Measured, analyse
 from bench.comparisons.comparison import Comparison, Key, Metric, Seed
 from bench.comparisons.designs import FINISHED, SOUND, TEST_SET, Design, Unpaired, fewest_flipped
-from bench.comparisons.folds import Folds
 from bench.comparisons.pairings import Scores, in_order
+from bench.comparisons.resampled import Folds
 from bench.comparisons.until_decided import UntilDecided, Whenever, until_decided
 from bench.statistics.crossed import Crossed, crossed_from_mean_squares
 from bench.statistics.sequential import evidence, threshold

@@ -84,7 +84,7 @@ def test_what_looks_certain_over_independent_runs_is_not_over_folds() -> None:
 def test_the_numbers_are_those_of_the_statistics() -> None:
     """Two comparisons: p doubled, and intervals at 1 − α/2, so that both always agree."""
     found = comparisons(compare(TABLE, margin=2.0))["lucky"]
-    t = corrected_t(LUCKY - CE, 100, K)
+    t = corrected_t(LUCKY - CE, 100, 1 / (K - 1))
     posterior = correlated_posterior(t, 0.02)
     assert posterior is not None
     assert t.p is not None
@@ -109,7 +109,7 @@ def test_equivalence_is_adjusted_too() -> None:
     d = np.tile([0, 1, 0, -1], 25)
     close = long(ce=CE, a=CE + d, b=CE - d)
     found = comparisons(compare(close, margin=1.0))["a"]
-    t = corrected_t(d, 100, K)
+    t = corrected_t(d, 100, 1 / (K - 1))
     p = tost(t, 0.01)
     assert p is not None
     assert (found.verdict, found.level) == ("equivalent on this data set", 0.9)
@@ -162,7 +162,7 @@ def test_folds_alone() -> None:
     made = compare(long(1, ce=CE, clear=CLEAR).drop(columns="repeat"))
     assert "compared by folds, 10 of them; " in made.reading
     assert made.cells[0].seeds == tuple(f"fold {k}" for k in range(10))
-    t = corrected_t((CLEAR - CE)[:K], 100, K)
+    t = corrected_t((CLEAR - CE)[:K], 100, 1 / (K - 1))
     assert comparisons(made)["clear"].p == t.p
     [asked] = comparisons(compare(long(1, ce=CE, clear=CLEAR).rename(columns={"fold": "seed"}).drop(
         columns="repeat"), folds=10)).values()  # fmt: skip
@@ -214,8 +214,8 @@ def test_data_sets_may_have_folds_of_their_own() -> None:
     assert made.folds == (5, 10)
     by_data = {(c.dataset, c.loss): c for c in made.comparisons}
     d = np.array(LUCKY - CE)
-    assert by_data["five", "lucky"].p == corrected_t(d[np.arange(100) % 10 < 5], 100, 5).p
-    assert by_data["ten", "lucky"].p == corrected_t(d, 100, 10).p
+    assert by_data["five", "lucky"].p == corrected_t(d[np.arange(100) % 10 < 5], 100, 1 / 4).p
+    assert by_data["ten", "lucky"].p == corrected_t(d, 100, 1 / 9).p
     assert "of 5 or 10 folds (k)" in shown(made)
 
 

@@ -41,7 +41,7 @@ def by_definition(d: np.ndarray, k: int, rope: float) -> tuple[float, float, flo
 
 
 def test_two_moons():
-    naive, found = paired_t(MOONS, 25), corrected_t(MOONS, 25, 10)
+    naive, found = paired_t(MOONS, 25), corrected_t(MOONS, 25, 1 / 9)
     assert naive.t == pytest.approx(2.611, abs=5e-4)
     assert found.estimate == pytest.approx(0.01)
     assert (found.t, found.p) == (pytest.approx(0.750, abs=5e-4), pytest.approx(2 * 0.227, abs=1e-3))
@@ -53,7 +53,7 @@ def test_two_moons():
 @given(counts, ks, st.floats(0, 0.05))
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_the_definitions_agree(differences, k, rope):
-    found = corrected_t(differences, TOTAL, k)
+    found = corrected_t(differences, TOTAL, 1 / (k - 1))
     posterior = correlated_posterior(found, rope)
     if len(set(differences)) == 1:
         assert (found.p, found.se, posterior) == (None, 0, None)
@@ -68,7 +68,7 @@ def test_the_definitions_agree(differences, k, rope):
 @given(counts, ks)
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_swapping_the_arms_mirrors_the_result(differences, k):
-    one, other = (corrected_t([sign * d for d in differences], TOTAL, k) for sign in (1, -1))
+    one, other = (corrected_t([sign * d for d in differences], TOTAL, 1 / (k - 1)) for sign in (1, -1))
     assert other.estimate == -one.estimate
     assert (other.sd, other.se, other.p) == (one.sd, one.se, one.p)
     if one.t is not None:
@@ -81,27 +81,27 @@ def test_swapping_the_arms_mirrors_the_result(differences, k):
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_the_order_of_the_folds_does_not_matter(differences, k, random):
     shuffled = random.sample(differences, len(differences))
-    assert corrected_t(shuffled, TOTAL, k) == corrected_t(differences, TOTAL, k)
+    assert corrected_t(shuffled, TOTAL, 1 / (k - 1)) == corrected_t(differences, TOTAL, 1 / (k - 1))
 
 
 @given(counts, ks)
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_it_never_finds_more_than_students_t(differences, k):
-    naive, found = paired_t(differences, TOTAL), corrected_t(differences, TOTAL, k)
+    naive, found = paired_t(differences, TOTAL), corrected_t(differences, TOTAL, 1 / (k - 1))
     if naive.p is not None:
         assert found.p >= naive.p
         assert found.se / naive.se == pytest.approx(math.sqrt(1 + len(differences) / (k - 1)))
 
 
 def test_repeats_do_not_buy_certainty():
-    errors = [corrected_t([-3, 5, 1, 4, 0] * repeats, TOTAL, 5).se for repeats in (1, 10, 1000)]
+    errors = [corrected_t([-3, 5, 1, 4, 0] * repeats, TOTAL, 1 / 4).se for repeats in (1, 10, 1000)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] > np.std([-3, 5, 1, 4, 0]) / TOTAL / math.sqrt(5 - 1)
 
 
 def test_the_bayesian_form_says_the_same_without_a_region():
     """One minus the one-sided p, as the prior is flat."""
-    found = corrected_t(MOONS, 25, 10)
+    found = corrected_t(MOONS, 25, 1 / 9)
     posterior = correlated_posterior(found)
     assert posterior == Posterior(posterior.worse, None, 1 - posterior.worse)
     assert posterior.worse == pytest.approx(found.p / 2)
@@ -111,41 +111,42 @@ def test_the_bayesian_form_says_the_same_without_a_region():
 
 
 def test_an_interval_at_another_level_is_that_of_the_test_at_that_level():
-    other = corrected_t(MOONS, 25, 10, 0.8)
-    assert corrected_t(MOONS, 25, 10).interval(0.8) == (other.low, other.high)
+    other = corrected_t(MOONS, 25, 1 / 9, 0.8)
+    assert corrected_t(MOONS, 25, 1 / 9).interval(0.8) == (other.low, other.high)
 
 
 def test_what_cannot_be_computed_is_none():
-    assert corrected_t([], TOTAL, 10) == PairedT(0)
-    assert corrected_t([7], TOTAL, 10) == PairedT(1, 0.007)
-    assert corrected_t([7, 7], TOTAL, 2) == PairedT(2, 0.007, 0.0, 0.0, 1)
+    assert corrected_t([], TOTAL, 1 / 9) == PairedT(0)
+    assert corrected_t([7], TOTAL, 1 / 9) == PairedT(1, 0.007)
+    assert corrected_t([7, 7], TOTAL, 1) == PairedT(2, 0.007, 0.0, 0.0, 1)
     for differences in ([], [7], [7, 7]):
-        assert correlated_posterior(corrected_t(differences, TOTAL, 2), 0.01) is None
+        assert correlated_posterior(corrected_t(differences, TOTAL, 1), 0.01) is None
 
 
 def test_a_difference_of_any_size_leaves_probabilities():
-    found = corrected_t([10**9 - k % 2 for k in range(50)], 10**9, 10)
+    found = corrected_t([10**9 - k % 2 for k in range(50)], 10**9, 1 / 9)
     posterior = correlated_posterior(found, 0.0)
     assert 0 < found.p < 1e-300
     assert (posterior.equivalent, posterior.better) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("differences", "total", "folds", "message"),
+    ("differences", "total", "ratio", "message"),
     [
-        ([1, 2], 10, 1, "at least two folds, found 1"),
-        ([1, -12], 10, 2, "a difference of -12 images out of 10"),
-        ([0.1, 0.2], 10, 2, "must be signed integers"),
+        ([1, 2], 10, 0, "above 0, found 0"),
+        ([1, 2], 10, math.nan, "above 0, found nan"),
+        ([1, -12], 10, 1, "a difference of -12 images out of 10"),
+        ([0.1, 0.2], 10, 1, "must be signed integers"),
     ],
 )
-def test_bad_requests(differences, total, folds, message):
+def test_bad_requests(differences, total, ratio, message):
     with pytest.raises(ValueError, match=message):
-        corrected_t(differences, total, folds)
+        corrected_t(differences, total, ratio)
 
 
 def test_a_rope_is_no_less_than_0():
     with pytest.raises(ValueError, match=r"rope must be at least 0, found -0\.1"):
-        correlated_posterior(corrected_t(MOONS, 25, 10), -0.1)
+        correlated_posterior(corrected_t(MOONS, 25, 1 / 9), -0.1)
 
 
 def test_error_rates_by_simulation():
@@ -157,7 +158,7 @@ def test_error_rates_by_simulation():
     table = np.rint(100 * (shared + own)).astype(int)
     rates = [
         np.mean([(test(row).p or 1) < 0.05 for row in table])
-        for test in (lambda d: corrected_t(d, TOTAL, k), lambda d: paired_t(d, TOTAL))
+        for test in (lambda d: corrected_t(d, TOTAL, 1 / (k - 1)), lambda d: paired_t(d, TOTAL))
     ]
     assert rates[0] == pytest.approx(0.05, abs=0.021)
     assert rates[1] > 0.4

@@ -179,11 +179,11 @@ def test_chunks_are_those_of_the_rows(arrays: Path) -> None:
     for kept_rows in (None, torch.tensor([*range(0, 20, 1)]).flip(0)):
         expected = images if kept_rows is None else images[kept_rows]
         for mapped in (False, True):
-            batches = batches_of(images, CPU, kept_rows, mapped=mapped)
+            batches = batches_of([images], CPU, kept_rows, mapped=mapped)
             assert len(batches) == 20
             assert torch.equal(torch.cat([*batches.chunks(rows, parts)]), expected[rows])
             assert torch.equal(batches[3:9], expected[3:9])
-    half_used = Streamed(images, CPU).chunks(rows, parts)
+    half_used = Streamed([images], CPU).chunks(rows, parts)
     next(half_used)
     half_used.close()
 
