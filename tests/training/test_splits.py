@@ -126,7 +126,7 @@ def test_images_of_groups_are_not_split_anew(make_suite: Make, tmp_path: Path) -
     content = {"train_images": images[:9], "test_images": images[9:]}
     labels = {f"{part}_labels": np.arange(9) % 3 for part in ("train", "test")}
     np.savez(tmp_path / "grouped.npz", **content, **labels, train_groups=np.arange(9))
-    suite = make_suite(datasets={"arrays": {"file": str(tmp_path / "grouped.npz")}}, splits="per_seed")
+    suite = make_suite(datasets={"arrays": {"file": str(tmp_path / "grouped.npz"), "layout": "NHWC"}}, splits="per_seed")
     datasets.load(suite.datasets[0].choice, tmp_path)
     with pytest.raises(BenchError, match=r"splits: found per_seed; data set .* has groups"):
         Data(suite.cells[0].runs[0].resolve(), tmp_path, CPU)
@@ -160,7 +160,8 @@ def test_the_report_takes_the_overlap_into_account(
     results = [folder.result() for folder in folders]
     labels = {f.predictions(r).labels.tobytes() for f, r in zip(folders, results, strict=True) if r}
     assert len(labels) == 5  # each seed's own
-    status, printed, _ = bench("report", write_suite(**asked), "--details")
+    status, printed, _ = bench("report", write_suite(**asked), "--all")
+    assert status == 0
     assert "corrected resampled t" in " ".join(printed.split())
 
 
