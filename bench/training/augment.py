@@ -94,6 +94,8 @@ def apply(
         if isinstance(transform.options, ResizedCrop):
             height, width = size or images.shape[2:]
             images = resized_crop.cut(images, drawn[rows], (height, width))
+        elif isinstance(transform.options, Flip):  # of 8 bits as they are: a quarter of the memory
+            images = _flip(images, drawn[rows])
         else:
             images = _apply(transform, drawn[rows], images.float(), whole, mean)
     return images.float()
@@ -151,16 +153,25 @@ def _apply(transform: Choice, drawn: Tensor, images: Tensor, whole: bool, mean: 
             return _window(images, pixels, pixels - drawn.flip(1))
         case Crop(padding=padding):
             return _window(images, padding, drawn)
-        case Flip():
-            if images.device.type == "cpu":
-                flipped = drawn.nonzero()[:, 0]
-                return images.index_copy(0, flipped, images[flipped].flip(3))
-            return torch.where(drawn[:, None, None, None], images.flip(3), images)
         case RandAugment() as options:
             return randaugment.apply(options, drawn, images)
         case Erasing(value=value):
             return torch.where(_inside(drawn, *images.shape[2:]), mean if value == "mean" else value, images)
     raise TypeError(f"{transform.name} is no augmentation")
+
+
+def _flip(images: Tensor, drawn: Tensor) -> Tensor:
+    """Left and right exchanged where ``drawn`` [N] says so; images of any type."""
+    if images.device.type != "cpu":
+        return torch.where(drawn[:, None, None, None], images.flip(3), images)
+    flipped = drawn.nonzero()[:, 0]
+    last = images.permute(0, 2, 3, 1)
+    if not last.is_contiguous():
+        return images.index_copy(0, flipped, images[flipped].flip(3))
+    # torch flips, and copies by rows, several times as fast where both see the memory in its own order.
+    found = last.clone()
+    found[flipped] = images.flip(3).permute(0, 2, 3, 1)[flipped]
+    return found.permute(0, 3, 1, 2)
 
 
 def _perspective(images: Tensor, inwards: Tensor, whole: bool) -> Tensor:

@@ -24,7 +24,7 @@ from bench.training.batches import Batches, Smaller, batches_of, move, to_device
 from bench.transforms import Erasing, RandAugment
 
 _CHUNK = 512
-_CACHED = 512 * 3 * 64 * 64
+_CACHED = 64 * 3 * 64 * 64
 _PIXELS = 8192 * 28 * 28
 """Images augmented at once on a CPU, and their numbers: enough to be fast, few enough to stay in the cache.
 And on a GPU their numbers: enough that the launches of kernels do not count, few enough for its memory."""
@@ -72,7 +72,9 @@ class Normalisation:
         self.mean = self.shift / self.scale
 
     def __call__(self, raw: Tensor) -> Tensor:
-        return (raw * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
+        scaled = raw * self.scale
+        scaled -= self.shift  # in place: for as much memory again, the system would take as long as all this
+        return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def _parts(images: datasets.Images) -> list[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import platform
 import re
@@ -14,6 +16,8 @@ from bench import __version__
 from bench.errors import BenchError
 from bench.machine import processor
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of glibc's ``mallopt``: how much free memory goes back to the system, and from what size on at once."""
 _MEMORY = re.compile(
     "out of memory|_STATUS_ALLOC_FAILED|ALLOCATION_FAILED|(CUBLAS|CUDNN|CUSOLVER)_STATUS_NOT_INITIALIZED"
 )
@@ -41,8 +45,23 @@ def prepare(name: str = "auto") -> torch.device:
         torch.cuda.set_device(device)  # streams and recordings are the current device's
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    if device.type == "cpu":
+        keep_memory()
     repeat_bits(device)
     return device
+
+
+def keep_memory() -> None:
+    """Have glibc keep what a step frees for the next one, up to 2 GB.
+
+    It would go back to the system, which clears each page anew: a quarter of a step of ``vgg5-tiny`` on
+    28 × 28. Other C libraries stay as they are.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        if not mallopt(_MMAP_THRESHOLD, 2**30):
+            mallopt(_MMAP_THRESHOLD, 2**25)  # the most that glibc before 2.35 takes
 
 
 def repeat_bits(device: torch.device) -> None:

@@ -67,7 +67,7 @@ def cut(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
         size: height and width of what is returned.
 
     Returns:
-        float32 [N, C, height, width]; whole numbers where the images are.
+        [N, C, height, width], whole numbers where the images are: uint8 of such on a CPU, else float32.
     """
     if images.device.type == "cpu":
         return _one_by_one(images, boxes, size)
@@ -85,14 +85,14 @@ def _one_by_one(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     kept = (images if eight_bits else images.float()).permute(0, 2, 3, 1).contiguous()
     count, _, width, channels = kept.shape
     found = torch.empty(count, *size, channels, dtype=kept.dtype)
-    line, pixel = width * channels, channels
-    for row, (top, left, high, wide) in enumerate(boxes.tolist()):
-        begin = row * kept.stride(0) + top * line + left * pixel
+    line, pixel, image = width * channels, channels, kept.stride(0)
+    resize = torch._C._nn._upsample_bilinear2d_aa
+    begins = torch.arange(count) * image + boxes[:, 0] * line + boxes[:, 1] * pixel
+    of_each = zip(begins.tolist(), boxes[:, 2:].tolist(), found.permute(0, 3, 1, 2).split(1), strict=True)
+    for begin, (high, wide), out in of_each:
         window = kept.as_strided((1, channels, high, wide), (0, 1, line, pixel), begin)
-        strides = 0, 1, size[1] * pixel, pixel
-        out = found.as_strided((1, channels, *size), strides, row * found.stride(0))
-        torch._C._nn._upsample_bilinear2d_aa(window, size, False, out=out)  # type: ignore[call-arg]
-    result = found.permute(0, 3, 1, 2).float()
+        resize(window, size, False, out=out)  # type: ignore[call-arg]
+    result = found.permute(0, 3, 1, 2)
     return result if eight_bits or images.is_floating_point() else result.round_()
 
 

@@ -126,7 +126,9 @@ def test_images_of_groups_are_not_split_anew(make_suite: Make, tmp_path: Path) -
     content = {"train_images": images[:9], "test_images": images[9:]}
     labels = {f"{part}_labels": np.arange(9) % 3 for part in ("train", "test")}
     np.savez(tmp_path / "grouped.npz", **content, **labels, train_groups=np.arange(9))
-    suite = make_suite(datasets={"arrays": {"file": str(tmp_path / "grouped.npz"), "layout": "NHWC"}}, splits="per_seed")
+    suite = make_suite(
+        datasets={"arrays": {"file": str(tmp_path / "grouped.npz"), "layout": "NHWC"}}, splits="per_seed"
+    )
     datasets.load(suite.datasets[0].choice, tmp_path)
     with pytest.raises(BenchError, match=r"splits: found per_seed; data set .* has groups"):
         Data(suite.cells[0].runs[0].resolve(), tmp_path, CPU)
