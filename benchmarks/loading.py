@@ -34,7 +34,7 @@ from bench import datasets, models
 from bench.datasets import cache
 from bench.suite import Suite
 from bench.training import augment
-from bench.training.data import Data
+from bench.training.data import Data, Normalisation
 from bench.training.device import prepare
 from bench.training.loop import Training
 from bench.transforms import choose_transform
@@ -323,31 +323,50 @@ def watch_memory(folder: Path, peak: Any) -> None:
 
 
 def crops() -> None:
-    """Random resized crops alone, on one thread."""
-    torch.set_num_threads(1)
-    theirs = transforms.Compose([transforms.RandomResizedCrop(SIDE), transforms.RandomHorizontalFlip()])
+    """From pictures in memory to normalised batches with random resized crop and flip, on one thread."""
+    device = prepare("cpu")
+    theirs = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(SIDE),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5] * 3, [0.25] * 3),
+        ]
+    )
     chosen = [choose_transform(name) for name in AUGMENT]
+    normalised = Normalisation([0.5] * 3, [0.25] * 3, device, width=SIDE)
     rng = np.random.default_rng(0)
-    print("\nRandom resized crop to 64 px, one thread, images/s: median and range of 15\n")
-    print("| from | torchvision, PIL | bench | beside |\n| ---: | ---: | ---: | ---: |")
-    for stored in (SIDE, 2 * SIDE, SOURCE_SIDE):
-        images = rng.integers(0, 256, (256, stored, stored, 3), dtype=np.uint8)
-        pictures = [Image.fromarray(image) for image in images]
-        raw = torch.from_numpy(images).permute(0, 3, 1, 2)
-        rates: dict[str, list[float]] = {"theirs": [], "ours": []}
-        for seed in range(15):
+    sources = {side: rng.integers(0, 256, (4 * BATCH, side, side, 3), dtype=np.uint8)
+               for side in (SIDE, 2 * SIDE, SOURCE_SIDE)}  # fmt: skip
+    times: dict[tuple[str, int], list[float]] = {
+        (who, side): [] for side in sources for who in ("PIL", "bench")
+    }
+    for seed in range(15):
+        for side, images in sources.items():
+            pictures = [Image.fromarray(image) for image in images]
             began = time.perf_counter()
-            for picture in pictures:
-                theirs(picture)
-            rates["theirs"].append(len(raw) / (time.perf_counter() - began))
+            for start in range(0, len(pictures), BATCH):
+                torch.stack([theirs(picture) for picture in pictures[start : start + BATCH]])
+            times["PIL", side].append(time.perf_counter() - began)
+            raw = torch.from_numpy(images).permute(0, 3, 1, 2)
             began = time.perf_counter()
-            generator = torch.Generator().manual_seed(seed)
-            shapes = (3, SIDE, SIDE), generator, (3, stored, stored)
+            shapes = (3, SIDE, SIDE), torch.Generator().manual_seed(seed), (3, side, side)
             drawn = augment.draw(chosen, len(raw), *shapes)
-            augment.apply(chosen, drawn, raw, slice(0, len(raw)), size=(SIDE, SIDE))
-            rates["ours"].append(len(raw) / (time.perf_counter() - began))
-        one, other = (statistics.median(rates[who]) for who in ("theirs", "ours"))
-        print(f"| {stored} | {one:,.0f} | {other:,.0f} | {other / one:.1f}× |", flush=True)
+            for start in range(0, len(raw), BATCH):
+                part = slice(start, start + BATCH)
+                normalised(augment.apply(chosen, drawn, raw[part], part, size=(SIDE, SIDE)))
+            times["bench", side].append(time.perf_counter() - began)
+    print(f"\nPictures in memory to normalised batches of {SIDE} px, one thread: median of 15\n")
+    print(
+        f"| from | torchvision's PIL transforms, images/s | bench, images/s | beside PIL from {SOURCE_SIDE} px "
+        "| from the same |\n| ---: | ---: | ---: | ---: | ---: |"
+    )
+    for side in sources:
+        one, other, whole = (
+            statistics.median(times[key]) for key in (("PIL", side), ("bench", side), ("PIL", SOURCE_SIDE))
+        )
+        rates = f"{4 * BATCH / one:,.0f} | {4 * BATCH / other:,.0f}"
+        print(f"| {side} px | {rates} | {whole / other:.1f}× | {one / other:.1f}× |", flush=True)
 
 
 if __name__ == "__main__":
