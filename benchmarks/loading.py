@@ -358,8 +358,8 @@ def crops() -> None:
             times["bench", side].append(time.perf_counter() - began)
     print(f"\nPictures in memory to normalised batches of {SIDE} px, one thread: median of 15\n")
     print(
-        f"| from | torchvision's PIL transforms, images/s | bench, images/s | beside PIL from {SOURCE_SIDE} px "
-        "| from the same |\n| ---: | ---: | ---: | ---: | ---: |"
+        "| from | torchvision's PIL transforms, images/s | bench, images/s "
+        f"| beside PIL from {SOURCE_SIDE} px | from the same |\n| ---: | ---: | ---: | ---: | ---: |"
     )
     for side in sources:
         one, other, whole = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -33,13 +33,18 @@ class Answers(NamedTuple):
     brier: Tensor
     confidence: Tensor
     probabilities: Tensor
-    """[N, K]; like the three before in float64."""
+    """[N, K] in float32, computed like the three before in float64, which they are in."""
+
+    @classmethod
+    def join(cls, parts: Sequence[Answers]) -> Answers:
+        """Those of one batch after another."""
+        return cls(*map(torch.cat, zip(*parts, strict=True)))
 
     def details(self, *, probabilities: bool) -> dict[str, Tensor]:
         """What is kept of them beside the classes, in the host's memory."""
         kept = {name: getattr(self, name).float() for name in ("nll", "brier", "confidence")}
         if probabilities:
-            kept["probabilities"] = self.probabilities.float()
+            kept["probabilities"] = self.probabilities
         kept["classes"] = torch.tensor(self.probabilities.shape[1])
         # There is hardly an operation for torch.uint16.
         return {name: value.cpu() for name, value in {"rank": self.rank.int(), **kept}.items()}
@@ -88,7 +93,7 @@ def answer(logits: Tensor, labels: Tensor) -> Answers:
         # Σ(p − q)² = Σp² − 2p_y + 1 for a one-hot q.
         brier=p.square().sum(dim=1) - 2 * p.gather(1, true).squeeze(1) + 1,
         confidence=p.amax(dim=1),
-        probabilities=p,
+        probabilities=p.float(),
     )
 
 

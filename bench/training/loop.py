@@ -346,12 +346,10 @@ class Training:
         value = float(line[f"{images}_{self.metric.key}"])
         return value if self.metric.higher_is_better else -value
 
-    def _answers(self, images: tuple[Batches, Tensor]) -> evaluation.Answers:
-        return evaluation.answer(self._logits(images[0]), images[1])
-
     @torch.inference_mode()
-    def _logits(self, images: Batches) -> Tensor:
-        """Logits [N, K] in float32 of raw images, in large batches."""
+    def _answers(self, held: tuple[Batches, Tensor]) -> evaluation.Answers:
+        """To raw images, in large batches."""
+        images, labels = held
         side = getattr(self.resolved.model.options, "image_size", None)
         size = evaluation.batch_size(self.device, *((side, side) if side else self.data.form.shape[1:]))
         parts = []
@@ -359,8 +357,9 @@ class Training:
             with precision(self.recipe.precision, self.device):
                 batch = self.data.normalised(images[start : start + size].float())
                 logits = self.step.scored(batch).float()
-            parts.append(self.step.objective.judged(logits))
-        return torch.cat(parts)
+            judged = self.step.objective.judged(logits)
+            parts.append(evaluation.answer(judged, labels[start : start + size]))
+        return evaluation.Answers.join(parts)
 
     # --------------------------------------------------------------------------------- state, result
 

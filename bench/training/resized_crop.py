@@ -88,7 +88,8 @@ def _one_by_one(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     line, pixel, image = width * channels, channels, kept.stride(0)
     resize = torch._C._nn._upsample_bilinear2d_aa
     begins = torch.arange(count) * image + boxes[:, 0] * line + boxes[:, 1] * pixel
-    of_each = zip(begins.tolist(), boxes[:, 2:].tolist(), found.permute(0, 3, 1, 2).split(1), strict=True)
+    outs = torch.split(found.permute(0, 3, 1, 2), 1)
+    of_each = zip(begins.tolist(), boxes[:, 2:].tolist(), outs, strict=True)
     with torch.inference_mode():  # which looks at each call for less long
         for begin, (high, wide), out in of_each:
             window = kept.as_strided((1, channels, high, wide), (0, 1, line, pixel), begin)
