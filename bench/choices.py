@@ -187,7 +187,7 @@ def source_digest(name: str) -> str:
             raise ValueError(
                 f"'{name}': a module is named without .py: '{name.replace('.py:', ':')}'"
             ) from None
-        searched = ", ".join(entry or "." for entry in sys.path[:2])
+        searched = ", ".join([*dict.fromkeys(entry or "." for entry in sys.path)][:2])
         raise ValueError(f"'{name}': there is no module '{module}' (searched {searched}, … )") from None
     except SyntaxError as error:
         raise ValueError(f"'{name}': {error.filename}, line {error.lineno}: {error.msg}") from None

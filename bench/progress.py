@@ -41,6 +41,15 @@ def console() -> Console:
     return Console(stderr=True, force_jupyter=False, force_terminal=False) if made.is_jupyter else made
 
 
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3.4 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 class _Display:
     """A bar that goes away at the end, or lines. rich is imported here: quick commands do without."""
 

@@ -162,6 +162,10 @@ def _label(name: str, given: dict[str, Any]) -> str | None:
 
 
 def _listed(value: Any) -> Any:
+    if isinstance(value, str) and len(names := [name.strip() for name in value.split(",")]) > 1:
+        raise ValueError(
+            f"found '{value}', which is one text; a list stands in brackets: [{', '.join(names)}]"
+        )
     return value if isinstance(value, (list, tuple)) else [value]
 
 
@@ -191,6 +195,8 @@ NOT_SPLIT_ANEW = {
 }
 """Options of data sets with which test images cannot be drawn anew, and why."""
 
+FEWEST_POINTS = 0.01
+"""A margin below is taken for a fraction, unless the metric is named: it is one image of ten thousand."""
 PERCENT_MARGIN = 0.10
 """Points within which differences do not matter, where the first metric is a percentage and nobody says."""
 
@@ -443,6 +449,12 @@ class Suite(Strict):
         for name in margins:
             if name not in names:
                 raise ValueError(f"analysis.margin: {unknown('metric', str(name), names)}")
+        if isinstance(given, float) and 0 < given < FEWEST_POINTS and self.metrics[0].unit == "%":
+            raise ValueError(
+                f"analysis.margin: found {given:g}; it is in points, of which this is one image in "
+                f"{round(100 / given):,}. Was {100 * given:g} meant? If not, name the metric: "
+                f"{{{names[0]}: {given:g}}}"
+            )
         default = PERCENT_MARGIN if self.metrics[0].unit == "%" else None
         self._margins = {name: margins.get(name) for name in names} | {
             names[0]: margins.get(names[0], default)
@@ -796,7 +808,9 @@ def _has_trainers(values: Any) -> bool:
     """Whether what is read as a suite names a trainer of the user's own."""
     if not isinstance(values, Mapping):
         return False
-    models = [entry for entry in _listed(values.get("models")) if isinstance(entry, Mapping)]
+    named = values.get("models")
+    named = named if isinstance(named, (list, tuple)) else [named]
+    models = [entry for entry in named if isinstance(entry, Mapping)]
     options = [entry if "name" in entry else option for entry in models for option in entry.values()]
     return values.get("trainer") is not None or any(
         isinstance(option, Mapping) and "trainer" in option for option in options

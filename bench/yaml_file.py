@@ -64,7 +64,9 @@ def read_yaml(path: Path) -> Any:
         raise BenchError(f"{path}: not valid YAML: {error}") from None
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BenchError(f"{path}{line}: not valid YAML: {error.problem}") from None
+        colon = "mapping values are not allowed" in str(error.problem)
+        hint = '; a text with a colon in it stands in quotes, as in key: "text: more"' if colon else ""
+        raise BenchError(f"{path}{line}: not valid YAML: {error.problem}{hint}") from None
     except yaml.YAMLError as error:
         raise BenchError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 

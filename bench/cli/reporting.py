@@ -14,11 +14,13 @@ from bench.cli.app import MLFLOW, REPORT, app
 from bench.cli.options import Column, Everything, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
 from bench.cli.shared import exit_1_if, print_blocks, put
 from bench.design import as_it_stands
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown
 from bench.front import reporting
 from bench.front.asking import asking
 from bench.home import take
+from bench.reports.formats import counted
 from bench.source import Source
+from bench.statistics.verdicts import Word
 from bench.visible import say
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ def report(
         bool, typer.Option("--figures", help="Also draw figures: PDF, SVG, PNG, and on the page.")
     ] = False,
     everything: Everything = False,
+    fail_on: Annotated[
+        str, typer.Option(metavar="WORDS", help="Exit status 1 on such a verdict: inferior,undecided.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Tables and verdicts from what is finished, also while runs go on.
@@ -54,6 +59,9 @@ def report(
 
     if other and watch:
         raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
+    barred = _words(fail_on)
+    if other and barred:
+        raise BenchError("--fail-on is about the verdicts of one suite: leave out either it or OTHER")
     source = Source.of(suite)
     with asking(source, results, seeds, scale, names=False) as asked:
         if other:
@@ -74,7 +82,19 @@ def report(
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
     print_blocks(made.document, made.blocks(everything=everything), as_json)
-    exit_1_if(made.failed)
+    found = [word for word in made.verdicts() if word in barred]
+    if found:
+        say(f"--fail-on: {counted(len(found), 'verdict')} of {', '.join(dict.fromkeys(found))}")
+    exit_1_if(made.failed or found)
+
+
+def _words(given: str) -> list[str]:
+    """Verdicts that somebody has listed. Raises BenchError for a word that is none."""
+    words = [word.strip() for word in given.split(",") if word.strip()]
+    for word in words:
+        if word not in [*Word]:
+            raise BenchError(f"--fail-on: {unknown('verdict', word, [*Word])}")
+    return words
 
 
 def _beside(asked: Suite, suite: Path, other: str, scale: Scale, results: Path, as_json: bool) -> None:

@@ -27,11 +27,13 @@ from bench.cli.shared import exit_1_if, print_blocks, print_document, put
 from bench.datasets import lies_in
 from bench.design import as_it_stands
 from bench.disk import check_writable
+from bench.errors import BenchError
 from bench.front import training
 from bench.front.asking import asking
 from bench.home import take
 from bench.launch.pack import git_state
 from bench.launch.preflight import check_data
+from bench.notice import Notice
 from bench.preregistration import state
 from bench.source import Source
 from bench.visible import say
@@ -66,9 +68,16 @@ def run(
         bool, typer.Option("--keep-weights", help="Keep the weights of what is trained now.")
     ] = False,
     tracking_uri: TrackingUri = None,
+    notify: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND", help="At the end: a command with {answer}, {suite}, {page}; or a URL."
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Train what a suite is missing, watch, mirror into MLflow, report. Run it again to continue."""
+    notice = Notice(notify) if notify else None
     try:
         made = training.run(
             Source.of(suite),
@@ -90,11 +99,24 @@ def run(
     except KeyboardInterrupt:
         say("bench: stopped; what is finished is kept, and the same command goes on from here")
         raise typer.Exit(130) from None
+    except BenchError as error:
+        _give(notice, suite, f"stopped: {error}")
+        raise
+    again = f"{suite} --scale {scale}" if scale != "full" else f"{suite}"
     if detach:
-        again = f"{suite} --scale {scale}" if scale != "full" else suite
         say(f"detached: `bench status {again}` says how it stands, the same command without --detach watches")
     print_blocks(made.document, made.blocks(everything=everything), as_json)
+    if not detach:
+        say(f"\n{made.answer}")
+        if made.page is not None:
+            say(f"The page: {made.page}. Every run in MLflow: bench ui {again}")
+        _give(notice, suite, made.answer, made.page)
     exit_1_if(made.failed)
+
+
+def _give(notice: Notice | None, suite: Path, answer: str, page: Path | None = None) -> None:
+    if notice and (why := notice.give(answer=answer, suite=str(suite), page=str(page or ""))):
+        say(f"warning: --notify: {why}")
 
 
 @app.command(rich_help_panel=TRAIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.visible import visible, visible_json
@@ -28,8 +29,12 @@ class Report:
         coming: what runs and waits still, to stand at the end.
     """
 
-    def __init__(self, document: Analysed, shown: Document, coming: Sequence[Block] = ()) -> None:
+    def __init__(
+        self, document: Analysed, shown: Document, coming: Sequence[Block] = (), page: Path | None = None
+    ) -> None:
         self.document = document
+        self.page = page
+        """``report.html``, where one was written."""
         self._shown = shown
         self._coming = coming
 
@@ -42,6 +47,11 @@ class Report:
     def failed(self) -> int:
         """Runs that failed."""
         return sum(cell.failed for cell in self.document.cells)
+
+    def verdicts(self) -> list[str]:
+        """The words of all comparisons by the first metric, in the order of the table; without a verdict, as
+        where the epoch was chosen on the test set, *undecided*."""
+        return [c.verdict.word.value if c.verdict else "undecided" for c in self.document.comparisons]
 
     @property
     def coming(self) -> bool:

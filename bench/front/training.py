@@ -55,6 +55,7 @@ def run(
     from bench.launch.cluster import train_there
     from bench.launch.executors.slurm import Slurm
     from bench.launch.local import train_here
+    from bench.launch.plan import guess_untimed
     from bench.launch.profile import load_profile
     from bench.launch.submitter import Cluster
     from bench.launch.view import View
@@ -86,7 +87,8 @@ def run(
         mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
         mirror.start()
         try:
-            with View(design.now(), results) as view:
+            guess = partial(guess_untimed, asked, results, data, device, path) if on is None else None
+            with View(design.now(), results, guess) as view:
                 here = partial(
                     train_here,
                     asked,
@@ -116,7 +118,8 @@ def run(
         mirror.finish(written, note_of(made))
         if mirror.warning:
             say(f"warning: not mirrored: {mirror.warning}")
-        return Report(made, shown)
+        page = next((file for file in written if file.name == "report.html"), None)
+        return Report(made, shown, page=page)
 
 
 def plan(

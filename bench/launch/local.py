@@ -82,6 +82,9 @@ def train_here(
                     while crew.tend():
                         watch()
                         time.sleep(POLL_SECONDS)
+                except KeyboardInterrupt:
+                    say("stopping: workers save where they are; a second Ctrl-C ends them without")
+                    raise
                 finally:
                     crew.stop()
 

@@ -155,8 +155,22 @@ def try_first(
     """
     runs = unfinished(as_it_stands(suite, results).runs(), results)
     check_first_calls(suite, runs, data, search_path, say)
-    if device is None:
-        return {}
+    return {} if device is None else guess_untimed(suite, results, data, device, search_path, say)
+
+
+def guess_untimed(
+    suite: Suite,
+    results: Path,
+    data: Path,
+    device: str,
+    search_path: Sequence[str],
+    say: Callable[[str], None] = lambda words: None,
+) -> dict[Kind, float]:
+    """Seconds a run, by a few steps on this machine, of data sets and models of which none has finished.
+
+    Arguments and errors as of :func:`try_first`.
+    """
+    runs = unfinished(as_it_stands(suite, results).runs(), results)
     kind_of, timed = kinds(suite), measured_seconds(suite, results)
     untimed = {kind_of[run.id]: run for run in reversed(runs) if kind_of[run.id] not in timed}
     return guess_seconds(untimed, data, device, search_path, say)

@@ -11,6 +11,7 @@ import yaml
 from bench.launch.plan import Added, Plan
 from bench.launch.status import CellStatus, Status
 from bench.preregistration import Stated, date
+from bench.progress import duration
 from bench.suite import Suite
 from bench.visible import flat
 
@@ -37,7 +38,7 @@ def _job_lines(status: Status) -> list[str]:
         "jobs: " + ", ".join(f"{count} {state.lower()}" for state, count in sorted(status.queue.items()))
     ]
     if status.seconds_left is not None:
-        lines[0] += f"; about {_duration(status.seconds_left)} left"
+        lines[0] += f"; about {duration(status.seconds_left)} left"
     for job in status.jobs[:_MOST_JOBS]:
         why = f": {job.why}" if job.why else ""
         node = f" on {job.node}" if job.node and job.node not in job.why else ""
@@ -63,7 +64,7 @@ def plan_text(plan: Plan) -> str:
         sources = [f"{plan.estimated_from} measured runs"] * bool(plan.estimated_from or not plan.guessed)
         sources += ["a guess by a few steps on this machine"] * bool(plan.guessed)
         cost = (
-            f"about {plan.run_hours:.3g} run-hours, {_duration(wall * 3600)} of waiting "
+            f"about {plan.run_hours:.3g} run-hours, {duration(wall * 3600)} of waiting "
             f"(from {' and '.join(sources)})"
         )
     todo = (
@@ -158,11 +159,3 @@ def _cell_table(cells: Sequence[CellStatus]) -> list[str]:
         numbers = (cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True))
         lines.append("  ".join((*words, *numbers)))
     return [*lines, ""]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

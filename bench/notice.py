@@ -1,0 +1,68 @@
+"""Word at the end of a suite: a command of one's own, or a URL that takes JSON."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import urllib.request
+from collections.abc import Mapping
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+from bench.errors import BenchError, unknown
+
+SECONDS = 30.0
+"""That whoever is told may take."""
+
+
+class Notice:
+    """Where to tell of the end.
+
+    Args:
+        target: a command in which ``{answer}``, ``{suite}`` and ``{page}`` are filled in, without a shell; or
+            an http(s) URL, which gets them as JSON with the answer as ``text``, as chats take it.
+
+    Raises:
+        BenchError: it is neither.
+    """
+
+    NAMES = ("answer", "suite", "page")
+
+    def __init__(self, target: str) -> None:
+        self.url = target if urlsplit(target).scheme in ("http", "https") else ""
+        try:
+            self.words = [] if self.url else shlex.split(target)
+        except ValueError as error:
+            raise BenchError(f"--notify: {target}: {error}") from None
+        if not self.url and not self.words:
+            raise BenchError("--notify: found nothing, expected a command or a URL")
+        for word in self.words:
+            self._fill(word, dict.fromkeys(self.NAMES, ""))
+
+    def _fill(self, word: str, said: Mapping[str, str]) -> str:
+        try:
+            return word.format_map(said)
+        except KeyError as error:
+            raise BenchError(f"--notify: {unknown('name', str(error.args[0]), self.NAMES)}") from None
+        except (ValueError, IndexError, AttributeError) as error:
+            raise BenchError(
+                f"--notify: {word}: {error}; {{answer}}, {{suite}} and {{page}} are filled in, and a brace "
+                "itself is written twice"
+            ) from None
+
+    def give(self, **said: str) -> str:
+        """Tell; returns what went wrong, empty if nothing did."""
+        try:
+            if self.url:
+                content = json.dumps({"text": said["answer"], **said}).encode()
+                asked = urllib.request.Request(self.url, content, {"Content-Type": "application/json"})
+                urllib.request.urlopen(asked, timeout=SECONDS).close()
+                return ""
+            words = [self._fill(word, said) for word in self.words]
+            ended = subprocess.run(words, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
+            return "" if ended.returncode == 0 else f"{words[0]} ended with exit status {ended.returncode}"
+        except subprocess.TimeoutExpired:
+            return f"{self.words[0]} took longer than {SECONDS:g} s"
+        except (OSError, URLError, ValueError) as error:
+            return " ".join(f"{type(error).__name__}: {error}".split())
