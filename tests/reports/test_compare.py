@@ -289,7 +289,7 @@ HEADER = "method,seed,correct,total\n"
     [
         ("a.csv", "", "a.csv: the file is empty; expected CSV"),
         ("a.csv", HEADER, "but no rows"),
-        ("a.csv", b"\x7fELF\x00\xff\xfe", "is no UTF-8 text; expected CSV"),
+        ("a.csv", b"\x7fELF\x00\xff\xfe", "a binary file; expected CSV"),
         ("a.csv", b"abc\x00def,x\n1,2\n", "a binary file"),
         ("a.parquet", b"\x7fELF\x00", "a.parquet: no Parquet file that can be read"),
         ("a.csv", b"PAR1 and nothing behind", "no Parquet file that can be read"),
