@@ -11,7 +11,9 @@ from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.designs import Design, Unpaired
 from bench.comparisons.folds import Folds
 from bench.comparisons.runs import Answers
-from bench.comparisons.tables.layout import BASELINES, Request, find_layout, plain
+from bench.comparisons.tables.layout import Request, Unclear, find_layout
+from bench.comparisons.tables.listing import explain
+from bench.comparisons.tables.names import BASELINES, plain
 from bench.comparisons.tables.scores import read_scores
 from bench.errors import BenchError, unknown
 from bench.reports.answer import answer
@@ -38,8 +40,11 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     if request.folds is not None and request.folds < 2:
         raise BenchError(f"--folds: found {request.folds}, expected 2 or more")
     table = table.rename(columns=str)
-    layout = find_layout(source, table, request)
-    found = read_scores(source, table, layout, request)
+    try:
+        layout = find_layout(source, table, request)
+        found = read_scores(source, table, layout, request)
+    except Unclear as unclear:
+        raise BenchError(explain(source, table, request, str(unclear))) from None
     methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
     baseline = _baseline(source, methods, request.baseline)
     order = partial(sorted, key=lambda item: (item[0][:2], item[0][2] != baseline))

@@ -214,7 +214,7 @@ def test_unpaired_runs_are_said_to_be(write: Callable[[str, str], Path]) -> None
     assert found.superiority == brunner_munzel(MAE[:5], CE, 1000).superiority.estimate
     assert (found.n, found.n_baseline, found.missing, found.d_z) == (5, 7, (), None)
     assert "**NOT PAIRED" in shown(made)
-    with pytest.raises(BenchError, match=r"no column of seeds among method, correct, total, .*--unpaired"):
+    with pytest.raises(BenchError, match=r"no column of seeds .*--unpaired"):
         compare(table)
 
 
@@ -314,8 +314,8 @@ HEADER = "method,seed,correct,total\n"
         ("a.csv", "loss,seed,acc\nce,0,-0.1\n", "found -0.1, expected an accuracy from 0 to 1"),
         ("a.csv", "loss,seed,acc\nce,0,19954\n", "expected an accuracy from 0 to 100; .*--total-images"),
         ("a.csv", "loss,seed,acc\nce,0,inf\nb,0,1\n", "data row 1: found inf, expected a finite number"),
-        ("a.csv", "loss,seed,points\nce,0,1\n", "no column of accuracies .*among loss, seed, points"),
-        ("a.csv", "a,b\nx,y\n", "no column of methods among a, b"),
+        ("a.csv", "loss,seed,points\nce,0,1\n", "no column of accuracies .*points  whole numbers"),
+        ("a.csv", "a,b\nx,y\n", "no column of methods "),
         ("a.csv", "method,seed,image,correct\nce,0,1,0.5\n", "expected 0 or 1, since there is"),
         ("a.csv", "method,seed,image,correct\nce,0,1,1\nce,0,1,0\n", "ce, seed 0, image 1 is there twice"),
     ],
@@ -324,10 +324,9 @@ def test_bad_tables_get_one_message(
     write: Callable[[str, str | bytes], Path], name: str, content: str | bytes, message: str
 ) -> None:
     path = write(name, content)
-    with pytest.raises(BenchError, match=message) as caught:
+    with pytest.raises(BenchError, match=f"(?s){message}") as caught:
         compare_table(str(path), read_table(path), Request())
     assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,10 @@ def _table(source: str, document: Any) -> tuple[pd.DataFrame, list[str]]:
     if len(within) == 1:
         return _flat(document[within[0]]), [f"rows: the objects in '{within[0]}' (guessed)"]
     if all(isinstance(value, list) for value in values):
-        lengths = {name: len(value) for name, value in document.items()}
-        return pd.DataFrame({n: pd.Series(v, dtype=object if not v else None) for n, v in document.items()}), (
-            [] if len({*lengths.values()}) == 1 else ["lists of several lengths: what is not there is missing"]
-        )
+        uneven = len({len(value) for value in values}) > 1
+        table = pd.DataFrame({name: pd.Series(value, dtype=object) for name, value in document.items()})
+        said = ["lists of several lengths: what is not there is missing"] if uneven else []
+        return table.infer_objects(), said
     if all(isinstance(value, dict) and value for value in values):
         inner = [row for value in values for row in value.values()]
         if all(isinstance(row, dict) for row in inner):

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bench.comparisons.tables.folds import fold_names
-from bench.comparisons.tables.layout import Layout, Role
+from bench.comparisons.tables.layout import Layout, Unclear
+from bench.comparisons.tables.names import Role
 from bench.errors import BenchError
 
 MISSING = ("", "nan", "na", "n/a", "none", "null", "-")
@@ -66,9 +67,9 @@ def long_rows(
             rows["seed"] = fold_names(rows)
     else:
         what, instead = ("folds", "") if layout.by_fold else ("seeds", ", or say --unpaired")
-        raise BenchError(
-            f"{source}: no column of {what} among {', '.join(table.columns)}, and without {what} nothing is "
-            f"paired; name it with --{what.removesuffix('s')}-column{instead}"
+        raise Unclear(
+            f"{source}: no column of {what} is known by its name, and without {what} nothing is paired; name "
+            f"it with --{what.removesuffix('s')}-column{instead}"
         )
     if "image" in columns:
         rows["image"] = _filled(source, table, columns["image"])

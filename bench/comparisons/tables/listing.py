@@ -1,0 +1,124 @@
+"""What a table holds, column by column, and a command that would work: for where nothing can be guessed."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from bench.comparisons.tables.guessing import fractional, numeric
+from bench.comparisons.tables.layout import Request, find_layout
+from bench.comparisons.tables.names import BASELINES, is_score, is_setting, plain
+from bench.comparisons.tables.scores import read_scores
+from bench.errors import BenchError
+from bench.metrics import lower_is_better
+
+MOST_COLUMNS = 30
+"""Of a table that are listed: those that could be something come first."""
+MOST_TRIES = 24
+"""Commands that are tried."""
+SAMPLE = 5_000
+"""Rows of a table on which they are."""
+
+
+def explain(source: str, table: pd.DataFrame, request: Request, why: str) -> str:
+    """What could not be guessed, what each column looks like, and what would work."""
+    lines = [why, f"The columns of {source}, {len(table):,} rows:"]
+    names = [name for name in table.columns if name]
+    shown = sorted(names, key=lambda name: _dull(table[name], name))[:MOST_COLUMNS]
+    width = min(max(map(len, shown), default=0), 30)
+    lines += [f"  {name:<{width}}  {looks(table[name], name)}" for name in table.columns if name in shown]
+    if len(shown) < len(table.columns):
+        lines.append(f"  … and {len(table.columns) - len(shown)} more")
+    if command := _command(source, table, request):
+        lines.append(f"For example: {command}")
+    return "\n".join(lines)
+
+
+def looks(column: pd.Series[Any], name: str) -> str:
+    """``words, 3 different: a, b, c``; ``numbers from 0.1 to 0.4, a score by its name``."""
+    there = column.dropna()
+    if there.empty:
+        return "empty"
+    kinds, numbers = there.nunique(), numeric(there)
+    if kinds == 1 and len(there) > 1:
+        return f"always {_cut(there.iloc[0])}"
+    if numbers.mean() > 0.5:
+        values = pd.to_numeric(there, errors="coerce").dropna()
+        whole = "whole numbers" if bool((values % 1 == 0).all()) else "numbers"
+        said = f"{whole} from {values.min():g} to {values.max():g}"
+        said += f", {kinds} different" * (whole == "whole numbers")
+        hint = ", a score by its name" if is_score(name) else ", a setting by its name" * is_setting(name)
+        return said + hint
+    some = ", ".join(_cut(word) for word in there.unique()[:3])
+    return f"words, {'all' if kinds == len(there) else f'{kinds:,}'} different: {some}{' …' * (kinds > 3)}"
+
+
+def _cut(word: object) -> str:
+    text = " ".join(str(word).split())
+    return text if len(text) <= 24 else text[:23] + "…"
+
+
+def _dull(column: pd.Series[Any], name: str) -> int:
+    """What is the same in all rows, or empty, is nothing to go by."""
+    return 0 if is_score(name) else 2 if len(column.dropna().unique()) < 2 else 1
+
+
+def _command(source: str, table: pd.DataFrame, request: Request) -> str:
+    """The first that works of those that could be meant; empty where none does."""
+    rows = table.head(SAMPLE)
+    for columns, metric, paired in itertools.islice(_tries(rows, request), MOST_TRIES):
+        asked = replace(request, columns={**request.columns, **columns}, paired=paired)
+        if metric is not None:
+            asked = replace(asked, metrics=[metric])
+        try:
+            layout = find_layout(source, rows, asked)
+            found = read_scores(source, rows, layout, asked)
+        except BenchError:
+            continue
+        methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
+        if len(methods) < 2:
+            continue
+        words = ["bench", "compare", source]
+        for role, name in columns.items():
+            words += [f"--{role}-column", name]
+        words += ["--metric-column", metric] if metric is not None else []
+        words += [] if paired else ["--unpaired"]
+        if request.baseline is None and sum(plain(name) in BASELINES for name in methods) != 1:
+            words += ["--baseline", methods[0]]
+        return " ".join(map(shlex.quote, words))
+    return ""
+
+
+def _tries(table: pd.DataFrame, request: Request) -> Iterator[tuple[dict[str, str], str | None, bool]]:
+    """Columns for what is not given yet, the likeliest first; the metric; and whether runs are paired."""
+    free = [name for name in table.columns if name and name not in request.columns.values()]
+    kinds = {name: table[name].nunique() for name in free}
+    numbers = [name for name in free if numeric(table[name]).mean() > 0.5]
+    words = [name for name in free if 1 < kinds[name] < max(len(table), 3)]
+    methods = sorted(
+        (name for name in words if not fractional(table[name])), key=lambda name: name in numbers
+    )
+    scores = [name for name in numbers if is_score(name) or (kinds[name] > 1 and not is_setting(name))]
+    scores.sort(
+        key=lambda name: (not is_score(name), lower_is_better(name) is None, not fractional(table[name]))
+    )
+    metrics: Sequence[str | None] = scores
+    if request.metrics or request.columns.get("accuracy") is not None:
+        metrics = [None]
+    method_given = request.columns.get("method") is not None
+    for metric in metrics:
+        for method in [None] if method_given else methods[:6]:
+            if method is not None and method == metric:
+                continue
+            chosen = {} if method is None else {"method": method}
+            yield chosen, metric, request.paired
+            seeds = [n for n in numbers if n not in (method, metric) and not fractional(table[n])]
+            for seed in seeds[:3] if request.columns.get("seed") is None else ():
+                yield {**chosen, "seed": seed}, metric, request.paired
+            if request.paired and request.folds is None:
+                yield chosen, metric, False
