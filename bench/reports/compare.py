@@ -11,15 +11,18 @@ from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.designs import Design, Unpaired
 from bench.comparisons.folds import Folds
 from bench.comparisons.runs import Answers
-from bench.comparisons.tables.layout import Request, Unclear, find_layout
-from bench.comparisons.tables.listing import explain
+from bench.comparisons.tables.layout import Request
 from bench.comparisons.tables.names import BASELINES, plain
-from bench.comparisons.tables.scores import read_scores
+from bench.comparisons.tables.preparing import understand
 from bench.errors import BenchError, unknown
 from bench.reports.answer import answer
 from bench.reports.build import summarise
+from bench.reports.formats import some
 from bench.reports.ranks import rank
 from bench.reports.schema import Cell, Compared, Family
+
+MOST_ASKED = 20
+"""Methods that are named where it is asked which one is the baseline."""
 
 
 def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compared:
@@ -39,12 +42,8 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         )
     if request.folds is not None and request.folds < 2:
         raise BenchError(f"--folds: found {request.folds}, expected 2 or more")
-    table = table.rename(columns=str)
-    try:
-        layout = find_layout(source, table, request)
-        found = read_scores(source, table, layout, request)
-    except Unclear as unclear:
-        raise BenchError(explain(source, table, request, str(unclear))) from None
+    understood = understand(source, table, request)
+    found, layout = understood.reading, understood.layout
     methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
     baseline = _baseline(source, methods, request.baseline)
     order = partial(sorted, key=lambda item: (item[0][:2], item[0][2] != baseline))
@@ -62,7 +61,8 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     rankings = rank(cells, metrics[0], baseline, request.alpha, paired=request.paired)
     return Compared(
         source=source,
-        reading=f"Read as {'; '.join(filter(None, (layout.said, found.said)))}.",
+        reading=f"Read as {understood.said}.",
+        guessed=understood.guessed,
         paired=request.paired,
         folds=tuple(sorted({*found.folds.values()})),
         baseline=baseline,
@@ -94,7 +94,7 @@ def _baseline(source: str, methods: list[str], asked: str | None) -> str:
     if len(methods) == 1 or len(usual) == 1:
         return [*usual, *methods][0]
     raise BenchError(
-        f"{source}: against which of its methods? Give --baseline; allowed: {', '.join(methods)}"
+        f"{source}: against which of its methods? Give --baseline; allowed: {some(methods, MOST_ASKED)}"
     )
 
 

@@ -12,7 +12,7 @@ from bench.tracking.store import TrackingError, connect, foreign_errors, reason,
 PAGE = 1000
 
 
-def read_experiment(source: str, uri: str) -> pd.DataFrame:
+def read_experiment(source: str, uri: str, *, every_step: bool = False) -> pd.DataFrame:
     """One row a run: its tags, parameters and last metrics, each under its own name.
 
     A name that is taken already, as ``loss`` often is, becomes ``metrics.loss``. Runs that did not finish

@@ -309,7 +309,7 @@ HEADER = "method,seed,correct,total\n"
         ("a.csv", HEADER + "ce,0,,10\n", "column 'correct': there is no number in it"),
         ("a.csv", "method,seed,correct\nce,0,9\n", "'correct': out of how many\\? Give --total-column"),
         ("a.csv", "loss,seed,acc\nce,0,95,1\n", "more fields than the header"),
-        ("a.csv", 'loss;seed;acc\nce;0;"95,1"\nb;0;1\n', "data row 1: found 95,1, expected a number"),
+        ("a.csv", 'loss;seed;acc\nce;0;"95,1"\nb;0;1\n', "data row 2: found 1.0, expected a percentage, as"),
         ("a.csv", "loss,seed,acc\nce,0,95\nb,0,0.9\n", "data row 2: found 0.9, expected a percentage"),
         ("a.csv", "loss,seed,acc\nce,0,-0.1\n", "found -0.1, expected an accuracy from 0 to 1"),
         ("a.csv", "loss,seed,acc\nce,0,19954\n", "expected an accuracy from 0 to 100; .*--total-images"),

@@ -82,7 +82,7 @@ def numeric(column: pd.Series[Any]) -> pd.Series[bool]:
     return pd.to_numeric(column, errors="coerce").notna()
 
 
-def fractional(column: pd.Series[Any]) -> bool:
+def fractional(column: Any) -> bool:
     """Whether there are numbers with decimals."""
     return pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 != 0).any())
 

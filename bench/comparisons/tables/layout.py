@@ -52,6 +52,28 @@ class Request:
     """Columns of any numbers, the first of which decides; none: guessed. Of the wide form: what it holds."""
     lower_is_better: bool | None = None
     """None: by the metric's name."""
+    epoch: str | None = None
+    """Where a run has a row an epoch: ``last``, ``best``, ``best:COLUMN`` or a number; None: asked for."""
+    where: Mapping[str, str] = field(default_factory=dict)
+    """Column → value: only rows that have it."""
+    decimal: str | None = None
+    """What stands before decimals of numbers that are written as words; None: guessed."""
+    transpose: bool | None = None
+    """Whether its rows are what columns should be; None: by the names of the columns."""
+    runs: int | None = None
+    """Of how many runs each mean ± deviation is, where no column says it."""
+
+
+def conditions(wanted: Sequence[str]) -> dict[str, str]:
+    """What ``--where NAME=VALUE`` says.
+
+    Raises:
+        BenchError: there is no ``=``.
+    """
+    for text in wanted:
+        if "=" not in text:
+            raise BenchError(f"--where: found '{text}', expected NAME=VALUE")
+    return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in wanted)}
 
 
 class Score(NamedTuple):
@@ -79,6 +101,8 @@ class Layout:
     """Form and columns; which of them were guessed, and which are not used."""
     by_fold: bool = False
     """Whether runs are folds of a cross-validation: in the column of that role, or else the rows."""
+    epoch: str | None = None
+    """The column of epochs, where there is one."""
     guessed: tuple[str, ...] = ()
     """What was, where the name of a column is not that of its role, with the option that says otherwise."""
 
@@ -99,14 +123,18 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
     names, metrics = [name for name in table.columns if name], request.metrics
     given = {role: name for role in USUAL if (name := request.columns.get(role)) is not None}
     columns, wide = (guess_columns(table, given, roles, metrics) for roles in (tuple(USUAL), WIDE))
+    epoch = columns.pop("epoch", None)
     words, scores = columns.get("method"), tuple(Score(name, _kind(name, {})) for name in metrics)
-    taken = {*metrics} & {*names} or columns.keys() - {*WIDE, "method", "epoch"} or "method" in given
+    taken = {*metrics} & {*names} or columns.keys() - {*WIDE, "method"} or "method" in given
     others = [] if taken or words not in (None, wide.get("model")) else names
-    methods = tuple(name for name in others if name not in wide.values() and numeric(table[name]).any())
+    known = {*wide.values(), epoch}
+    methods = tuple(name for name in others if name not in known and numeric(table[name]).any())
     is_wide = len(methods) > 1 and len(metrics) < 2 and _are_methods(methods, names, words, wide)
     for role, name in [*given.items(), *(("metric", name) for name in metrics if not is_wide)]:
         if name not in names:
             raise BenchError(f"{source}: --{role}-column: {unknown('column', name, table.columns)}")
+    if is_wide:
+        wide |= _first_words(table, wide, methods)
     form = "wide form, a column a method" if is_wide else "long form"
     columns, by_fold = _by_fold(source, wide if is_wide else columns, given, request)
     if not is_wide:
@@ -130,7 +158,20 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
     unused = [name for name in names if name not in used]
     if unused:
         said.append(f"not used: {', '.join(unused[:10])}{' …' if len(unused) > 10 else ''}")
-    return Layout(roles, scores, methods, ", ".join([form, *said]), by_fold, tuple(guessed))
+    return Layout(roles, scores, methods, ", ".join([form, *said]), by_fold, epoch, tuple(guessed))
+
+
+def _first_words(table: pd.DataFrame, wide: Mapping[Role, str], methods: Sequence[str]) -> dict[Role, str]:
+    """What the first column of the wide form is, where its name does not say: data sets, unless numbered."""
+    first = next((name for name in table.columns if name), "")
+    words = table[first].astype(str)
+    if {"dataset", "seed", "fold"} & wide.keys() or first in (*wide.values(), *methods):
+        return {}
+    if numeric(table[first]).any() or words.nunique() < 2:
+        return {}
+    if words.str.fullmatch(r"(?i)(seed|run|trial|rep|repeat|s|r)?[ _\-#]*\d+").all():
+        return {"seed": first}
+    return {"fold" if words.str.fullmatch(r"(?i)(fold|split|cv)[ _\-#]*\d+").all() else "dataset": first}
 
 
 def _are_methods(

@@ -63,7 +63,7 @@ def _cut(word: object) -> str:
     return text if len(text) <= 24 else text[:23] + "…"
 
 
-def _dull(column: pd.Series[Any], name: str) -> int:
+def _dull(column: Any, name: str) -> int:
     """What is the same in all rows, or empty, is nothing to go by."""
     return 0 if is_score(name) else 2 if len(column.dropna().unique()) < 2 else 1
 

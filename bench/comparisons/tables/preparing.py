@@ -1,0 +1,85 @@
+"""Somebody's table as it comes → one whose columns can be named: which rows, numbers for words, its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from bench.comparisons.tables.cells import read_cells
+from bench.comparisons.tables.epochs import at_epoch
+from bench.comparisons.tables.layout import Layout, Request, Unclear, find_layout
+from bench.comparisons.tables.listing import explain
+from bench.comparisons.tables.reading import GUESSED
+from bench.comparisons.tables.scores import Reading, read_scores
+from bench.comparisons.tables.shapes import reshape
+from bench.errors import BenchError, unknown
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What a table holds, and how it was understood."""
+
+    reading: Reading
+    layout: Layout
+    said: str
+    """Form, columns, units, in a sentence."""
+    guessed: tuple[str, ...]
+    """What was, with the option that says otherwise, a sentence each."""
+
+
+def understand(source: str, table: pd.DataFrame, request: Request) -> Understood:
+    """All of the way from a table to what was measured.
+
+    Args:
+        source: what messages call the table.
+
+    Raises:
+        BenchError: a column, row or number that cannot be, or nothing to go by: then what its columns look
+            like, and a command that would work.
+    """
+    guessed = [*table.attrs.get(GUESSED, ())]
+    table = _where(source, table.rename(columns=str).reset_index(drop=True), request.where)
+    cells = read_cells(source, table, request.decimal)
+    shaped = reshape(source, cells.table, request, request.transpose)
+    table = shaped.table
+    try:
+        layout = find_layout(source, table, request)
+        used = {*layout.methods, *(score.column for score in layout.scores), layout.columns.get("total", "")}
+        for name in used & cells.unclear.keys():
+            raise BenchError(f"{source}: {cells.unclear[name]}")
+        if _in_percent(cells.percent, used, cells.table, layout, request):
+            request = replace(request, percent=True)
+        table, epoch = at_epoch(source, table, layout, request)
+        reading = read_scores(source, table, layout, request)
+    except Unclear as unclear:
+        raise BenchError(explain(source, table, request, str(unclear))) from None
+    said = "; ".join(filter(None, (layout.said, *shaped.said, epoch, reading.said)))
+    guessed += [*cells.guessed, *shaped.said, *layout.guessed]
+    return Understood(reading, layout, said, tuple(guessed + [epoch] * ("(guessed" in epoch)))
+
+
+def _where(source: str, table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
+    """Only rows whose columns have these values, as they stand there or as numbers."""
+    for name, value in wanted.items():
+        if name not in table.columns:
+            raise BenchError(f"{source}: --where: {unknown('column', name, table.columns)}")
+        found = table[name].astype(str).str.strip() == value
+        if pd.api.types.is_numeric_dtype(table[name]):
+            number = pd.to_numeric(pd.Series([value]), errors="coerce").iloc[0]
+            found |= table[name] == number
+        if not found.any():
+            values = table[name].dropna().astype(str).unique()[:20]
+            raise BenchError(f"{source}: --where {name}=: {unknown('value', value, values)}")
+        table = table[found]
+    return table
+
+
+def _in_percent(
+    percent: frozenset[str], used: set[str], table: pd.DataFrame, layout: Layout, request: Request
+) -> bool:
+    """Whether a sign says that accuracies are percentages, in their column or where they stood before."""
+    shares = not layout.scores or any(score.kind == "accuracy" for score in layout.scores)
+    where = bool(used & percent) or (bool(percent) and not used & {*table.columns})
+    return request.percent is None and request.lower_is_better is None and shares and where
