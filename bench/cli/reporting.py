@@ -6,7 +6,7 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -135,6 +135,10 @@ def compare(
     runs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Runs behind each mean ± deviation of a table.")
     ] = None,
+    spread: Annotated[
+        Literal["sd", "se"] | None,
+        typer.Option(help="Behind ±: standard deviations or errors. Default: by the column's name, else sd."),
+    ] = None,
     transpose: Annotated[
         bool | None,
         typer.Option("--transpose/--no-transpose", help="Methods are rows. Default: by the columns' names."),
@@ -197,6 +201,7 @@ def compare(
         decimal=decimal,
         transpose=transpose,
         runs=runs,
+        spread=spread,
     )
     if source.startswith("mlflow:"):
         from bench.tracking.experiment import read_experiment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,9 +12,11 @@ from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.designs import Design, Unpaired
 from bench.comparisons.folds import Folds
 from bench.comparisons.runs import Answers
+from bench.comparisons.summaries import analyse_summaries
 from bench.comparisons.tables.layout import Request
 from bench.comparisons.tables.names import BASELINES, plain
-from bench.comparisons.tables.preparing import understand
+from bench.comparisons.tables.preparing import prepare, understand
+from bench.comparisons.tables.summaries import Summaries, find_summaries
 from bench.errors import BenchError, unknown
 from bench.reports.answer import answer
 from bench.reports.build import summarise
@@ -42,7 +45,11 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         )
     if request.folds is not None and request.folds < 2:
         raise BenchError(f"--folds: found {request.folds}, expected 2 or more")
-    understood = understand(source, table, request)
+    prepared = prepare(source, table, request)
+    summaries = find_summaries(source, prepared.table, request)
+    if summaries is not None:
+        return _compare_summaries(source, summaries, prepared.guessed, request)
+    understood = understand(source, prepared, request)
     found, layout = understood.reading, understood.layout
     methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
     baseline = _baseline(source, methods, request.baseline)
@@ -82,6 +89,55 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         ),
         notes=tuple(notes),
         rankings=tuple(rankings),
+    )
+
+
+def _compare_summaries(source: str, found: Summaries, guessed: Sequence[str], request: Request) -> Compared:
+    """What a paper prints: unpaired, whatever is asked, and ranked by its means."""
+    methods = list(dict.fromkeys(name for _, _, name in found.cells))
+    baseline = _baseline(source, methods, request.baseline)
+    metric = found.metric
+    ordered = sorted(found.cells.items(), key=lambda item: (item[0][:2], item[0][2] != baseline))
+    analysis = analyse_summaries(dict(ordered), metric, baseline, request.alpha)
+    cells = tuple(
+        Cell(
+            dataset=key[0],
+            model=key[1],
+            loss=key[2],
+            metric=metric.name,
+            n=summary.runs,
+            planned=summary.runs,
+            failed=0,
+            mean=summary.mean,
+            sd=summary.sd,
+            correct=None,
+            total=None,
+            seeds=(),
+            counts=(),
+            values=(),
+            test_images=None,
+        )
+        for key, summary in ordered
+    )
+    means = [cell.model_copy(update={"seeds": (1,), "values": (cell.mean,)}) for cell in cells]
+    return Compared(
+        source=source,
+        reading=f"Read as {found.said}.",
+        guessed=(*guessed, *found.assumed),
+        paired=False,
+        baseline=baseline,
+        alpha=request.alpha,
+        margin=metric.margin,
+        metrics=(metric,),
+        answer=answer(baseline, analysis.comparisons),
+        method=analysis.method,
+        method_name="method",
+        cells=cells,
+        comparisons=analysis.comparisons,
+        adjusted_by=analysis.adjustment.by,
+        secondary=Family(cells=(), comparisons=(), adjusted_by=""),
+        notes=(*analysis.notes, *(one for one in found.assumed)),
+        rankings=tuple(rank(means, metric, baseline, request.alpha, paired=False)),
     )
 
 

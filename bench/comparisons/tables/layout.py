@@ -62,6 +62,8 @@ class Request:
     """Whether its rows are what columns should be; None: by the names of the columns."""
     runs: int | None = None
     """Of how many runs each mean ± deviation is, where no column says it."""
+    spread: str | None = None
+    """Behind ±: ``sd``, or ``se`` for standard errors; None: by the column's name, else ``sd``."""
 
 
 def conditions(wanted: Sequence[str]) -> dict[str, str]:
@@ -130,6 +132,7 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
     known = {*wide.values(), epoch}
     methods = tuple(name for name in others if name not in known and numeric(table[name]).any())
     is_wide = len(methods) > 1 and len(metrics) < 2 and _are_methods(methods, names, words, wide)
+    is_wide = is_wide and not _groups(table, {*known, *methods, words})
     for role, name in [*given.items(), *(("metric", name) for name in metrics if not is_wide)]:
         if name not in names:
             raise BenchError(f"{source}: --{role}-column: {unknown('column', name, table.columns)}")
@@ -172,6 +175,12 @@ def _first_words(table: pd.DataFrame, wide: Mapping[Role, str], methods: Sequenc
     if words.str.fullmatch(r"(?i)(seed|run|trial|rep|repeat|s|r)?[ _\-#]*\d+").all():
         return {"seed": first}
     return {"fold" if words.str.fullmatch(r"(?i)(fold|split|cv)[ _\-#]*\d+").all() else "dataset": first}
+
+
+def _groups(table: pd.DataFrame, known: set[str | None]) -> bool:
+    """Whether a first column of words that come again may hold the methods, whatever it is called."""
+    first = next((name for name in table.columns if name), "")
+    return first not in known and 1 < len(table[first].dropna().unique()) < len(table) / 2
 
 
 def _are_methods(

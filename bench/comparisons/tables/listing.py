@@ -12,7 +12,16 @@ import pandas as pd
 
 from bench.comparisons.tables.guessing import fractional, numeric
 from bench.comparisons.tables.layout import Request, find_layout
-from bench.comparisons.tables.names import BASELINES, is_score, is_setting, plain
+from bench.comparisons.tables.names import (
+    BASELINES,
+    USUAL,
+    is_accuracy,
+    is_cost,
+    is_score,
+    is_setting,
+    plain,
+    spellings,
+)
 from bench.comparisons.tables.scores import read_scores
 from bench.errors import BenchError
 from bench.metrics import lower_is_better
@@ -25,9 +34,9 @@ SAMPLE = 5_000
 """Rows of a table on which they are."""
 
 
-def explain(source: str, table: pd.DataFrame, request: Request, why: str) -> str:
-    """What could not be guessed, what each column looks like, and what would work."""
-    lines = [why, f"The columns of {source}, {len(table):,} rows:"]
+def explain(source: str, table: pd.DataFrame, request: Request, why: str, guessed: Sequence[str] = ()) -> str:
+    """What could not be guessed, what was, what each column looks like, and what would work."""
+    lines = [why, *(f"So far: {one}" for one in guessed), f"The columns of {source}, {len(table):,} rows:"]
     names = [name for name in table.columns if name]
     shown = sorted(names, key=lambda name: _dull(table[name], name))[:MOST_COLUMNS]
     width = min(max(map(len, shown), default=0), 30)
@@ -36,6 +45,11 @@ def explain(source: str, table: pd.DataFrame, request: Request, why: str) -> str
         lines.append(f"  … and {len(table.columns) - len(shown)} more")
     if command := _command(source, table, request):
         lines.append(f"For example: {command}")
+    elif any({*spellings(name)} & {*USUAL["epoch"]} for name in names):
+        lines.append(
+            "These look like the epochs of one run: put those of all runs into one table, with columns "
+            "method and seed."
+        )
     return "\n".join(lines)
 
 
@@ -52,7 +66,9 @@ def looks(column: pd.Series[Any], name: str) -> str:
         whole = "whole numbers" if bool((values % 1 == 0).all()) else "numbers"
         said = f"{whole} from {values.min():g} to {values.max():g}"
         said += f", {kinds} different" * (whole == "whole numbers")
-        hint = ", a score by its name" if is_score(name) else ", a setting by its name" * is_setting(name)
+        hint = ", a setting by its name" * is_setting(name)
+        if lower_is_better(name) is not None or is_accuracy(name):
+            hint = ", a cost by its name" if is_cost(name) else ", a score by its name"
         return said + hint
     some = ", ".join(_cut(word) for word in there.unique()[:3])
     return f"words, {'all' if kinds == len(there) else f'{kinds:,}'} different: {some}{' …' * (kinds > 3)}"
@@ -104,6 +120,10 @@ def _tries(table: pd.DataFrame, request: Request) -> Iterator[tuple[dict[str, st
         (name for name in words if not fractional(table[name])), key=lambda name: name in numbers
     )
     scores = [name for name in numbers if is_score(name) or (kinds[name] > 1 and not is_setting(name))]
+    counting = {name for role in ("seed", "fold", "repeat", "epoch") for name in free
+                if {*spellings(name)} & {*USUAL[role]}}  # fmt: skip
+    methods = [name for name in methods if name not in counting and not is_cost(name)]
+    scores = [name for name in scores if not is_cost(name)] or scores
     scores.sort(
         key=lambda name: (not is_score(name), lower_is_better(name) is None, not fractional(table[name]))
     )

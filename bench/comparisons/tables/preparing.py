@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from bench.comparisons.tables.cells import read_cells
+from bench.comparisons.tables.cells import Cells, read_cells
 from bench.comparisons.tables.epochs import at_epoch
 from bench.comparisons.tables.layout import Layout, Request, Unclear, find_layout
 from bench.comparisons.tables.listing import explain
@@ -15,6 +15,18 @@ from bench.comparisons.tables.reading import GUESSED
 from bench.comparisons.tables.scores import Reading, read_scores
 from bench.comparisons.tables.shapes import reshape
 from bench.errors import BenchError, unknown
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table whose columns can be named."""
+
+    table: pd.DataFrame
+    cells: Cells
+    said: tuple[str, ...]
+    """Into what it was turned."""
+    guessed: tuple[str, ...]
+    """What was, with the option that says otherwise, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -26,24 +38,32 @@ class Understood:
     said: str
     """Form, columns, units, in a sentence."""
     guessed: tuple[str, ...]
-    """What was, with the option that says otherwise, a sentence each."""
 
 
-def understand(source: str, table: pd.DataFrame, request: Request) -> Understood:
-    """All of the way from a table to what was measured.
+def prepare(source: str, table: pd.DataFrame, request: Request) -> Prepared:
+    """Which rows, numbers for words, and a shape that is known.
 
     Args:
         source: what messages call the table.
 
     Raises:
-        BenchError: a column, row or number that cannot be, or nothing to go by: then what its columns look
-            like, and a command that would work.
+        BenchError: a column or value that is not there, or a shape that cannot be.
     """
-    guessed = [*table.attrs.get(GUESSED, ())]
+    guessed = table.attrs.get(GUESSED, ())
     table = _where(source, table.rename(columns=str).reset_index(drop=True), request.where)
     cells = read_cells(source, table, request.decimal)
     shaped = reshape(source, cells.table, request, request.transpose)
-    table = shaped.table
+    return Prepared(shaped.table, cells, shaped.said, (*guessed, *cells.guessed, *shaped.said))
+
+
+def understand(source: str, prepared: Prepared, request: Request) -> Understood:
+    """Which column is which, which row a run, and what was measured.
+
+    Raises:
+        BenchError: a column, row or number that cannot be, or nothing to go by: then what its columns look
+            like, and a command that would work.
+    """
+    table, cells = prepared.table, prepared.cells
     try:
         layout = find_layout(source, table, request)
         used = {*layout.methods, *(score.column for score in layout.scores), layout.columns.get("total", "")}
@@ -54,10 +74,10 @@ def understand(source: str, table: pd.DataFrame, request: Request) -> Understood
         table, epoch = at_epoch(source, table, layout, request)
         reading = read_scores(source, table, layout, request)
     except Unclear as unclear:
-        raise BenchError(explain(source, table, request, str(unclear))) from None
-    said = "; ".join(filter(None, (layout.said, *shaped.said, epoch, reading.said)))
-    guessed += [*cells.guessed, *shaped.said, *layout.guessed]
-    return Understood(reading, layout, said, tuple(guessed + [epoch] * ("(guessed" in epoch)))
+        raise BenchError(explain(source, table, request, str(unclear), prepared.guessed)) from None
+    said = "; ".join(filter(None, (layout.said, *prepared.said, epoch, reading.said)))
+    guessed = (*prepared.guessed, *layout.guessed, *([epoch] if "(guessed" in epoch else []))
+    return Understood(reading, layout, said, guessed)
 
 
 def _where(source: str, table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:

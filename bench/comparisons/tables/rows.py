@@ -6,13 +6,14 @@ Messages name data rows, counted from 1 behind the header.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.comparisons.tables.folds import fold_names
-from bench.comparisons.tables.guessing import numeric
+from bench.comparisons.tables.guessing import fractional, numeric
 from bench.comparisons.tables.layout import Layout, Unclear
 from bench.comparisons.tables.names import Role, is_score
 from bench.errors import BenchError
@@ -69,9 +70,11 @@ def long_rows(
             rows["seed"] = fold_names(rows)
     else:
         what, instead = ("folds", "") if layout.by_fold else ("seeds", ", or say --unpaired")
+        single = not layout.by_fold and not rows.duplicated([key for key in KEY if key in rows]).any()
+        alone = ": there is one number a method, and without those of its runs nothing can be tested"
         raise Unclear(
-            f"{source}: no column of {what} is known by its name, and without {what} nothing is paired; name "
-            f"it with --{what.removesuffix('s')}-column{instead}"
+            f"{source}: no column of {what} is known by its name, and without {what} nothing is paired"
+            f"{alone * single}; name it with --{what.removesuffix('s')}-column{instead}"
         )
     if "image" in columns:
         rows["image"] = _filled(source, table, columns["image"])
@@ -180,12 +183,13 @@ def _there_twice(
         return f"{expected}a column of {repeats}data sets, models or another setting is lacking"
     name = differ[0]
     one, other = table[name].loc[[first.row - 1, second.row - 1]]
+    quoted, one_of = shlex.quote(name), shlex.quote(f"{name}={one}")
     options = (
-        f"--where '{name}={one}' takes one of them, --dataset-column '{name}' or --model-column '{name}' "
+        f"--where {one_of} takes one of them, --dataset-column {quoted} or --model-column {quoted} compares "
+        "within each"
     )
-    options += "compares within each"
-    if numeric(table[name]).all():
-        options += f", --fold-column '{name}' or --epoch-column '{name}' says what it counts"
+    if numeric(table[name]).all() and not fractional(table[name]):
+        options += f", --fold-column {quoted} or --epoch-column {quoted} says what it counts"
     more = f" (as do {', '.join(differ[1:4])})" if len(differ) > 1 else ""
     what = f"which differ in '{name}' ({one} and {other}){more}"
     return f"{expected.format(what)}{options}"

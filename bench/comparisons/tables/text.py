@@ -15,6 +15,8 @@ from bench.errors import BenchError, nearest
 SEPARATORS = ",;\t|"
 ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1", "cp1250", "cp1251", "shift_jis", "gb18030", "mac_roman")
 """Named where one that Python does not know is asked for."""
+FIRST_CHOICE = ("cp1252", "gb18030")
+"""Of encodings that fit a few letters alike, those that most tables are in."""
 HEAD = 1_000_000
 """Letters among which the heading is."""
 SAMPLE = 200_000
@@ -57,8 +59,10 @@ def decoded(source: str, content: bytes, encoding: str | None, allowed: str) -> 
         place = error.start
     from charset_normalizer import from_bytes
 
-    found = from_bytes(content[max(place - SAMPLE // 2, 0) : place + SAMPLE // 2]).best()
-    name = found.encoding if found is not None else "cp1252"
+    found = list(from_bytes(content[max(place - SAMPLE // 2, 0) : place + SAMPLE // 2]))
+    alike = [one for one in found if (one.chaos, one.coherence) == (found[0].chaos, found[0].coherence)]
+    names = [name for one in alike for name in (one.encoding, *one.could_be_from_charset)]
+    name = next((usual for usual in FIRST_CHOICE if usual in names), [*names, FIRST_CHOICE[0]][0])
     try:
         return content.decode(name), [_guess(name)]
     except UnicodeError:
@@ -145,7 +149,9 @@ def _header(lines: list[str]) -> tuple[int, str]:
     ]
     if not shown:  # comments, and nothing else
         return 0, next(line for line in lines if line.strip())
-    fields = [len([f for f in _fields(line, _separator(line)) if f]) for _, line in shown[:20]]
+    usual = Counter(found for _, line in shown[:20] if (found := _separator(line)) != " ")
+    separator = usual.most_common(1)[0][0] if usual else " "
+    fields = [len([f for f in _fields(line, separator) if f]) for _, line in shown[:20]]
     # A title has one field, and what stands below it several, all alike.
     titles = next((k for k, count in enumerate(fields) if count > 1), 0)
     below = {*fields[titles:]}
