@@ -9,10 +9,12 @@ from functools import partial
 import pandas as pd
 
 from bench.comparisons.analysis import Measured, analyse
+from bench.comparisons.comparison import Comparison
 from bench.comparisons.designs import Design, Unpaired
 from bench.comparisons.folds import Folds
 from bench.comparisons.runs import Answers
 from bench.comparisons.summaries import analyse_summaries
+from bench.comparisons.tables.far_off import far_off
 from bench.comparisons.tables.layout import Request
 from bench.comparisons.tables.names import BASELINES, plain
 from bench.comparisons.tables.preparing import prepare, understand
@@ -64,19 +66,20 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     notes = dict.fromkeys([*found.notes, *first.notes, *further])
     if len(methods) == 1:
         notes[f"there is one method, {baseline}, and nothing to compare it with"] = None
+    notes |= dict.fromkeys(_no_seeds_in_common(measured[0], first.comparisons))
     cells = _cells(measured[0])
     rankings = rank(cells, metrics[0], baseline, request.alpha, paired=request.paired)
     return Compared(
         source=source,
         reading=f"Read as {understood.said}.",
-        guessed=understood.guessed,
+        guessed=(*understood.guessed, *far_off(measured[0])),
         paired=request.paired,
         folds=tuple(sorted({*found.folds.values()})),
         baseline=baseline,
         alpha=request.alpha,
         margin=metrics[0].margin,
         metrics=metrics,
-        answer=answer(baseline, first.comparisons),
+        answer=_unshared(first.comparisons, measured[0]) or answer(baseline, first.comparisons),
         method=first.method,
         method_name=layout.columns.get("method", "method"),
         cells=cells,
@@ -152,6 +155,37 @@ def _baseline(source: str, methods: list[str], asked: str | None) -> str:
     raise BenchError(
         f"{source}: against which of its methods? Give --baseline; allowed: {some(methods, MOST_ASKED)}"
     )
+
+
+def _apart(series: Measured, comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Those of which both arms have runs, and no seed in common."""
+    return [
+        c
+        for c in comparisons
+        if not c.n
+        and c.n_baseline is None
+        and series.cells[c.key].counts
+        and series.cells[c.dataset, c.model, c.baseline].counts
+        and not {*series.cells[c.key].counts} & {*series.cells[c.dataset, c.model, c.baseline].counts}
+    ]
+
+
+def _unshared(comparisons: Sequence[Comparison], series: Measured) -> str:
+    """What is answered where no method has a seed in common with the baseline; else empty."""
+    if not comparisons or len(_apart(series, comparisons)) < len(comparisons):
+        return ""
+    return (
+        f"Nothing can be compared in pairs: nothing has a seed in common with {comparisons[0].baseline}. If "
+        "their numbers mean nothing, say --unpaired."
+    )
+
+
+def _no_seeds_in_common(series: Measured, comparisons: Sequence[Comparison]) -> list[str]:
+    return [
+        f"{' × '.join(filter(None, c.key))}: no {c.unit} in common with {c.baseline}: --unpaired compares "
+        "runs that have nothing in common"
+        for c in _apart(series, comparisons)
+    ]
 
 
 def _cells(series: Measured) -> tuple[Cell, ...]:
