@@ -146,4 +146,5 @@ def _are_seeds(column: pd.Series[Any], name: str) -> bool:
     """A few numbers that come again, where the name may mean something else."""
     if {*spellings(name)} & {"iteration", "iter"}:
         return _numbered(column) and column.nunique() <= MOST_SEEDS
-    return not fractional(column)
+    names_of_runs = not numeric(column).any() and column.nunique() == len(column) > 2
+    return not fractional(column) and (stem(name) == "seed" or not names_of_runs)
