@@ -48,6 +48,8 @@ def guess_columns(
         elif role == "fold":
             found = [n for n in found if plain(n) not in SPLITS or _numbered(table[n])]
             found = [n for n in found if plain(n) != "resample" or _are_folds(table[n])]
+            if any(stem(n) in ("resampling", "resampling_id") for n in table.columns):  # mlr3
+                found += [n for n in table.columns if stem(n) == "iteration"]
         elif role == "seed":
             found = [name for name in found if _are_seeds(table[name], name)]
         elif role == "epoch":
@@ -70,7 +72,10 @@ def guess_metrics(table: pd.DataFrame, taken: Iterable[str]) -> list[str]:
     ]
     results = [name for name in found if not is_of_training(name)]
     if all(is_cost(name) for name in results):
-        return found
+        others = [name for name in table.columns if name not in taken and name not in found]
+        # What nobody's list of metrics has is likelier to be meant than how long it took.
+        varied = [n for n in others if numeric(table[n]).all() and fractional(table[n]) and not is_setting(n)]
+        return [] if varied and results else found
     shares = [name for name in results if is_accuracy(name)]
     best = min(map(preference, shares), default=None)
     shares = [name for name in shares if preference(name) == best]

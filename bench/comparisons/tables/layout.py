@@ -138,6 +138,10 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
             raise BenchError(f"{source}: --{role}-column: {unknown('column', name, table.columns)}")
     if is_wide:
         wide |= _first_words(table, wide, methods)
+    if not is_wide and "fold" in columns and "seed" in columns and "seed" not in given:
+        keys = [columns[role] for role in ("dataset", "model", "method", "fold") if role in columns]
+        if not table.duplicated(keys).any():
+            del columns["seed"]  # one a fold: they tell no repeats apart
     form = "wide form, a column a method" if is_wide else "long form"
     columns, by_fold = _by_fold(source, wide if is_wide else columns, given, request)
     if not is_wide:

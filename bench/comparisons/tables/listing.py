@@ -50,6 +50,10 @@ def explain(source: str, table: pd.DataFrame, request: Request, why: str, guesse
             "These look like the epochs of one run: put those of all runs into one table, with columns "
             "method and seed."
         )
+    elif request.columns.get("method") is None:
+        lines.append(
+            "No column tells methods apart: put the runs of all of them into one table, with a column method."
+        )
     return "\n".join(lines)
 
 
@@ -106,7 +110,9 @@ def _command(source: str, table: pd.DataFrame, request: Request) -> str:
         words += [] if paired else ["--unpaired"]
         if request.baseline is None and sum(plain(name) in BASELINES for name in methods) != 1:
             words += ["--baseline", methods[0]]
-        return " ".join(map(shlex.quote, words))
+        known = metric is None or lower_is_better(metric) is not None or is_accuracy(metric)
+        less = "" if known or request.lower_is_better is not None else " (and --lower-is-better, if less is)"
+        return " ".join(map(shlex.quote, words)) + less
     return ""
 
 
@@ -124,6 +130,7 @@ def _tries(table: pd.DataFrame, request: Request) -> Iterator[tuple[dict[str, st
                 if {*spellings(name)} & {*USUAL[role]}}  # fmt: skip
     methods = [name for name in methods if name not in counting and not is_cost(name)]
     scores = [name for name in scores if not is_cost(name)] or scores
+    scores = [name for name in scores if kinds[name] > 1] or scores
     scores.sort(
         key=lambda name: (not is_score(name), lower_is_better(name) is None, not fractional(table[name]))
     )

@@ -18,7 +18,18 @@ USUAL: dict[Role, tuple[str, ...]] = {
     "method": (
         *("method", "loss", "loss_function", "loss_func", "criterion", "objective", "algorithm", "algo"),
         *("approach", "variant", "technique", "strategy", "treatment", "condition", "arm", "optimizer"),
-        *("optimiser", "classifier", "clf", "estimator", "learner", "regressor", "system", "model"),
+        *(
+            "framework",
+            "scheme",
+            "optimiser",
+            "classifier",
+            "clf",
+            "estimator",
+            "learner",
+            "regressor",
+            "system",
+            "model",
+        ),
         *("config", "configuration", "setting", "setup", "experiment", "name", "group", "run_name"),
     ),
     "fold": ("fold", "cv_fold", "fold_id", "fold_index", "fold_idx", "split", "cv_split", "cv", "resample"),
@@ -31,7 +42,7 @@ USUAL: dict[Role, tuple[str, ...]] = {
     "accuracy": ("accuracy", "acc", "test_accuracy", "test_acc", "accuracy_test", "acc_test", "top1", "acc1"),
     "correct": ("correct", "n_correct", "num_correct", "test_correct"),
     "total": ("total", "n_total", "n_test", "test_images", "num_images", "n_images", "images", "test_size"),
-    "dataset": ("dataset", "data_set", "data", "task", "benchmark", "problem", "corpus"),
+    "dataset": ("dataset", "data_set", "data", "task", "benchmark", "problem", "corpus", "env", "game"),
     "model": ("model", "architecture", "arch", "network", "backbone", "net"),
     "epoch": ("epoch", "step", "global_step", "training_iteration", "iteration", "iter", "_step"),
 }
@@ -57,10 +68,11 @@ _PREFIX = re.compile(
     re.IGNORECASE,
 )
 """Under which MLflow, W&B and Hydra file what a run has."""
+_WEKA = re.compile(r"^key_")
 _UNIT = re.compile(r"\s*[(\[]\s*(%|pct|percent|in %)\s*[)\]]|\s*%\s*$", re.IGNORECASE)
 _KIND = re.compile(r"_(name|type|class|fn|func|target|id)_*$")
 """At the end of the name of what is named."""
-_ACCURACY = re.compile(r"\b(acc|accuracy|accuracies|(top|acc) ?\d+)\b")
+_ACCURACY = re.compile(r"\b(acc|accuracy|accuracies|(top|acc) ?\d+|percent correct)\b")
 _NO_SHARE = re.compile(r"\b(balanced|macro|std|sd|gap|err|error|loss|var|sem|rank|time)\b")
 """In names of what is no share of the images, though it is of accuracy."""
 _TRAINING = re.compile(r"^loss$|(^|_)train")
@@ -86,7 +98,7 @@ def stem(name: str) -> str:
     name, before = _UNIT.sub("", name.strip()), ""
     while before != name:
         before, name = name, _PREFIX.sub("", name)
-    return plain(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)).strip("_")
+    return _WEKA.sub("", plain(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)).strip("_"))
 
 
 def spellings(name: str) -> tuple[str, ...]:

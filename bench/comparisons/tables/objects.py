@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.comparisons.tables.names import is_score
 from bench.errors import BenchError
 
 EXAMPLE = '{"method": "ce", "seed": 0, "accuracy": 95.86}'
@@ -78,9 +79,17 @@ def _table(source: str, document: Any) -> tuple[pd.DataFrame, list[str]]:
         if not any(isinstance(row, (dict, list)) for row in inner):
             table = pd.DataFrame(document)
             return table.rename_axis(index="").reset_index(), []
-        if all(isinstance(row, list) for row in inner) and len({tuple(value) for value in values}) == 1:
-            parts = [pd.DataFrame(runs).assign(method=name) for name, runs in document.items()]
-            return pd.concat(parts, ignore_index=True), [f"method: the keys {_some(document)} (guessed)"]
+        if all(isinstance(row, list) for row in inner) and _alike(values):
+            scores = any(is_score(name) for name in values[0])
+            role, words = ("method", "method") if scores else ("dataset", "data set")
+            parts = [
+                pd.DataFrame({"seed": range(1, len(runs_of) + 1), **runs}).assign(**{role: name})
+                for name, runs in document.items()
+                for runs_of in [next(iter(runs.values()))]
+            ]
+            return pd.concat(parts, ignore_index=True), [
+                f"{words}: the keys {_some(document)}, seed: the places in their lists (guessed)"
+            ]
     if all(not isinstance(value, (dict, list)) for value in values):  # one object, on one line
         return _flat([document]), []
     nested = [value for value in values if isinstance(value, dict)]
@@ -96,6 +105,13 @@ def _flat(rows: list[dict[str, Any]]) -> pd.DataFrame:
     if any(isinstance(value, dict) for row in rows for value in row.values()):
         return pd.json_normalize(rows)
     return pd.DataFrame(rows)
+
+
+def _alike(columns: list[dict[str, list[Any]]]) -> bool:
+    """Whether all have the same columns, and each one length."""
+    return len({tuple(one) for one in columns}) == 1 and all(
+        len({len(column) for column in one.values()}) == 1 for one in columns
+    )
 
 
 def _is_rows(value: Any) -> bool:

@@ -76,7 +76,9 @@ def understand(source: str, prepared: Prepared, request: Request) -> Understood:
     except Unclear as unclear:
         raise BenchError(explain(source, table, request, str(unclear), prepared.guessed)) from None
     said = "; ".join(filter(None, (layout.said, *prepared.said, epoch, reading.said)))
-    guessed = (*prepared.guessed, *layout.guessed, *([epoch] if "(guessed" in epoch else []))
+    parts = (part for part in (epoch, *reading.said.split("; ")) if "(guessed; --" in part or "(if " in part)
+    assumed = (f"numbers: accuracies, {part}" if part.startswith("higher is") else part for part in parts)
+    guessed = (*prepared.guessed, *layout.guessed, *assumed)
     return Understood(reading, layout, said, guessed)
 
 

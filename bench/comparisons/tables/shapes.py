@@ -61,6 +61,8 @@ def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool 
     said: list[str] = []
     shapes: Sequence[Callable[[pd.DataFrame, Request], Shaped | None]] = (
         _plots,
+        _measures,
+        _resamples,
         _cross_validation,
         _seeds_across,
         *([] if transpose is False else [_data_sets_across]),
@@ -105,6 +107,34 @@ def _plots(table: pd.DataFrame, _: Request) -> Shaped | None:
     return Shaped(
         long.reset_index(drop=True), (f"a plot of {metric}: a column a run, a row a step (guessed)",)
     )
+
+
+def _measures(table: pd.DataFrame, request: Request) -> Shaped | None:
+    """A row a number: what was measured stands in a column beside it."""
+    names = [n for n in _words(table) if stem(n) in ("metric", "measure", "metric_name", "variable")]
+    values = [n for n in table.columns if stem(n) in ("value", "result") and numeric(table[n]).any()]
+    if len(names) != 1 or len(values) != 1 or len({*table[names[0]]}) < 2 or request.metrics == values:
+        return None
+    keys = [name for name in table.columns if name not in (names[0], values[0])]
+    if table.duplicated([*keys, names[0]]).any():
+        return None
+    made = table.set_index([*keys, names[0]])[values[0]].unstack(sort=False).reset_index()  # noqa: PD010
+    made = made.rename_axis(columns=None)
+    return Shaped(made, (f"a row a number: '{names[0]}' says which, '{values[0]}' what it is (guessed)",))
+
+
+def _resamples(table: pd.DataFrame, _: Request) -> Shaped | None:
+    """caret's resamples: a row a fold, a column a method and metric, ``rf~Accuracy``."""
+    pairs = {name: tuple(name.split("~")) for name in table.columns if name.count("~") == 1}
+    others = [name for name in table.columns if name not in pairs]
+    methods, metrics = ({pair[place] for pair in pairs.values()} for place in (0, 1))
+    if len(methods) < 2 or len(pairs) != len(methods) * len(metrics):
+        return None
+    parts = [
+        table[others].assign(method=method, **{m: table[f"{method}~{m}"] for m in sorted(metrics)})
+        for method in dict.fromkeys(pair[0] for pair in pairs.values())
+    ]
+    return Shaped(pd.concat(parts, ignore_index=True), ("a column a method and metric (guessed)",))
 
 
 def _cross_validation(table: pd.DataFrame, request: Request) -> Shaped | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +13,7 @@ import pandas as pd
 from bench.comparisons.comparison import Key, Metric
 from bench.comparisons.tables.guessing import guess_columns, numeric
 from bench.comparisons.tables.layout import Request
-from bench.comparisons.tables.names import is_accuracy, is_score, stem
+from bench.comparisons.tables.names import Role, is_accuracy, is_score, stem
 from bench.errors import BenchError
 from bench.metrics import lower_is_better
 from bench.suite import PERCENT_MARGIN
@@ -69,20 +70,27 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
     Raises:
         BenchError: several means of which any could be meant; runs that are no whole number.
     """
-    known = guess_columns(table, {}, ["method", "dataset", "model"], ())
+    roles: list[Role] = ["method", "dataset", "model"]
+    given: dict[Role, str] = {r: n for r in roles if (n := request.columns.get(r)) in table.columns and n}
+    known = guess_columns(table, given, roles, ())
     cells = {name: found for name in table.columns if (found := _in_cells(table[name]))}
     free = [
         n for n in table.columns if n not in cells and n not in known.values() and not numeric(table[n]).any()
     ]
-    method = request.columns.get("method") or known.get("method") or next(iter(free), None)
+    method = known.get("method") or next(iter(free), None)
     keys = [name for role, name in known.items() if role != "method" and name != method]
-    if method is None or method not in table.columns or table.duplicated([*keys, method]).any():
+    if (
+        method is None
+        or guess_columns(table, {}, ["fold"], ())
+        or not (pairs := _pairs(source, table, [*cells], request))
+    ):
         return None
-    pairs = _pairs(source, table, [*cells], request)
-    if not pairs:
+    if table.duplicated([*keys, method]).any():
+        _refuse_twice(source, table, [*keys, method], pairs)
         return None
     counts = [name for name in table.columns if _RUNS.fullmatch(stem(name)) and name not in keys]
     metric, named = _metric(pairs, request)
+    counts += [n for n in table.columns if stem(n) in (f"{metric}_count", f"{metric}_n", f"{metric}_runs")]
     share = is_accuracy(metric) and (named or request.lower_is_better is None)
     percent_sign = any("%" in text for found in cells.values() for text in found.values())
     made: dict[Key, Summary] = {}
@@ -138,6 +146,23 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
     margin = request.margin if request.margin is not None or not share else PERCENT_MARGIN
     described = Metric(metric, "%" if share else "", not less, margin)
     return Summaries(made, described, said, tuple(assumed))
+
+
+def _refuse_twice(source: str, table: pd.DataFrame, keys: list[str], pairs: list[_Columns]) -> None:
+    """Means of one method in several rows, and what tells these apart; nothing where they are no means."""
+    spreads = {name for one in pairs for name in one[:2]}
+    apart = [
+        n for n in table.columns if n not in (*keys, *spreads) and not table.duplicated([*keys, n]).any()
+    ]
+    if not apart or (not numeric(table[pairs[0].mean]).any() and not table[pairs[0].mean].notna().any()):
+        return
+    name = min(apart, key=lambda name: table[name].nunique())
+    first = table[name].iloc[0]
+    raise BenchError(
+        f"{source}: means of '{table[keys[-1]].iloc[0]}' are there for several '{name}': --where "
+        f"{shlex.quote(f'{name}={first}')} takes one of them, --dataset-column {shlex.quote(name)} or "
+        f"--model-column {shlex.quote(name)} compares within each"
+    )
 
 
 def _in_cells(column: pd.Series[Any]) -> dict[str, str]:

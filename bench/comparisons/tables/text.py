@@ -98,6 +98,13 @@ def read_csv(source: str, text: str) -> tuple[pd.DataFrame, list[str]]:
     wider = len(rows) > 1 and len(_fields(rows[1], separator)) == len(names) + 1
     if wider and separator in (" ", "\t") and names[0]:  # R's write.table has no heading for names of rows
         names = ["", *names]
+    below = _fields(rows[1], separator) if len(rows) > 1 else []
+    levels = [f"{name} {more}".strip() for name, more in zip(names, below, strict=False)]
+    if len({*names}) < len(names) == len({*levels}) and not any(map(_is_number, below)):
+        names, skipped = levels, skipped + 1  # as pandas writes what groupby().agg() returns
+        rows = head[skipped : skipped + 2]
+        if len(rows) > 1 and not any((last := _fields(rows[1], separator))[1:]):
+            names, skipped = [last[0] or names[0], *names[1:]], skipped + 1
     for name, count in Counter(filter(None, names)).items():
         if count > 1:
             raise BenchError(
@@ -147,6 +154,12 @@ def _header(lines: list[str]) -> tuple[int, str]:
         for k, line in enumerate(lines[:100])
         if line.strip() and not re.match(r"\s*#", line) and not re.fullmatch(r'"?sep=.{0,3}', line)
     ]
+    first = shown[0][0] if shown else 0
+    if 0 < first < len(lines) - 1 and lines[first - 1].lstrip().startswith("#"):  # as numpy and C++ write it
+        above, below = lines[first - 1].lstrip()[1:], lines[first]
+        named = _fields(above, _separator(below))
+        if len(named) > 1 and len(named) == len(_fields(below, _separator(below))):
+            return first - 1, above
     if not shown:  # comments, and nothing else
         return 0, next(line for line in lines if line.strip())
     usual = Counter(found for _, line in shown[:20] if (found := _separator(line)) != " ")
@@ -158,6 +171,10 @@ def _header(lines: list[str]) -> tuple[int, str]:
     if not (titles and len(below) == 1 and len(fields) > titles + 1 and _separated(shown[titles][1])):
         titles = 0
     return shown[titles]
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+\-]?[\d.]+(e[+\-]?\d+)?", text) is not None
 
 
 def _separated(line: str) -> bool:
