@@ -45,12 +45,14 @@ def explain(source: str, table: pd.DataFrame, request: Request, why: str, guesse
         lines.append(f"  … and {len(table.columns) - len(shown)} more")
     if command := _command(source, table, request):
         lines.append(f"For example: {command}")
+    elif "no column of methods" not in why:
+        pass
     elif any({*spellings(name)} & {*USUAL["epoch"]} for name in names):
         lines.append(
             "These look like the epochs of one run: put those of all runs into one table, with columns "
             "method and seed."
         )
-    elif request.columns.get("method") is None:
+    else:
         lines.append(
             "No column tells methods apart: put the runs of all of them into one table, with a column method."
         )

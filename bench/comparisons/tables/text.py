@@ -167,8 +167,9 @@ def _header(lines: list[str]) -> tuple[int, str]:
     fields = [len([f for f in _fields(line, separator) if f]) for _, line in shown[:20]]
     # A title has one field, and what stands below it several, all alike.
     titles = next((k for k, count in enumerate(fields) if count > 1), 0)
-    below = {*fields[titles:]}
-    if not (titles and len(below) == 1 and len(fields) > titles + 1 and _separated(shown[titles][1])):
+    rest = {*fields[titles:]}
+    title = titles and not _separated(shown[0][1]) and _separated(shown[titles][1])
+    if not (title and len(rest) == 1 and len(fields) > titles + 1):
         titles = 0
     return shown[titles]
 
