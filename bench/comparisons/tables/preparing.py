@@ -67,7 +67,7 @@ def understand(source: str, prepared: Prepared, request: Request) -> Understood:
     try:
         layout = find_layout(source, table, request)
         used = {*layout.methods, *(score.column for score in layout.scores), layout.columns.get("total", "")}
-        for name in used & cells.unclear.keys():
+        for name in sorted(used & cells.unclear.keys()):
             raise BenchError(f"{source}: {cells.unclear[name]}")
         if _in_percent(cells.percent, used, cells.table, layout, request):
             request = replace(request, percent=True)
