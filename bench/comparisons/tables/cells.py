@@ -74,7 +74,8 @@ def _written(column: pd.Series[Any]) -> dict[Any, str]:
     """Cell → the number in it, without spaces; empty where there is nothing that pandas does not know."""
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
         return {}
-    cells = column.dropna().unique()
+    cells = column.unique()
+    cells = cells[~pd.isna(cells)]
     if not _mostly(cells[:SAMPLE]) or not _mostly(cells):
         return {}
     found = {cell: text for cell in cells if _WRITTEN.fullmatch(text := _bare(cell))}

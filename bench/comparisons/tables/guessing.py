@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.comparisons.tables.names import (
@@ -33,15 +34,15 @@ def guess_columns(
 ) -> dict[Role, str]:
     """Role → column, those of ``given`` first."""
     columns = {role: given[role] for role in roles if role in given}
-    numbers = {name: numeric(table[name]) for name in table.columns}
+    numbers = _Numbers(table)
     for role in roles:
         if role in columns or (role == "repeat" and "fold" not in columns):
             continue  # what is repeated where there are no folds are seeds
         taken = {*columns.values(), *metrics}
         found = [name for name in _called(table, role) if name not in taken]
         if role == "accuracy":
-            free = [name for name in table.columns if name not in taken and numbers[name].any()]
-            found = [*_accuracy(free)]
+            called = [n for n in table.columns if is_accuracy(n) or stem(n) in USUAL["accuracy"]]
+            found = [*_accuracy([n for n in called if n not in taken and numbers[n].any()], table.columns)]
         elif role in ("method", "dataset", "model"):
             found = [name for name in found if _are_names(table[name], name, numbers[name])]
             found = _told_apart(table, found) if role == "method" else found
@@ -84,7 +85,23 @@ def guess_metrics(table: pd.DataFrame, taken: Iterable[str]) -> list[str]:
 
 def numeric(column: pd.Series[Any]) -> pd.Series[bool]:
     """Which are numbers: a stray word between them is worth a message."""
-    return pd.to_numeric(column, errors="coerce").notna()
+    if pd.api.types.is_numeric_dtype(column):
+        return column.notna()
+    places, kinds = pd.factorize(column)  # of a million words few are different
+    known = pd.to_numeric(pd.Series(kinds), errors="coerce").notna().to_numpy()
+    return pd.Series(np.append(known, False)[places], column.index)
+
+
+class _Numbers(dict[str, "pd.Series[bool]"]):
+    """Column → which of it are numbers; found out once, and only where it is asked for."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        super().__init__()
+        self.table = table
+
+    def __missing__(self, name: str) -> pd.Series[bool]:
+        self[name] = found = numeric(self.table[name])
+        return found
 
 
 def fractional(column: Any) -> bool:
@@ -101,9 +118,8 @@ def _called(table: pd.DataFrame, role: Role) -> list[str]:
     return list(dict.fromkeys(name for usual in USUAL[role] for name in known.get(usual, ())))
 
 
-def _accuracy(names: Sequence[str]) -> Iterable[str]:
-    """The one that stands for a run, if that can be said."""
-    found = [name for name in names if is_accuracy(name) or stem(name) in USUAL["accuracy"]]
+def _accuracy(found: Sequence[str], names: Iterable[str]) -> Iterable[str]:
+    """The one that stands for a run, if that can be said. ``names``: of all columns."""
     stems = {stem(name) for name in names}
     # Keras writes 'accuracy' for the training images beside 'val_accuracy'.
     ranks = {

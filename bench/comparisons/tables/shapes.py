@@ -15,6 +15,8 @@ from bench.errors import BenchError
 
 FIRST = "first column"
 """What a column of words without a name is called."""
+LARGEST = 200_000
+"""Rows up to which a table is looked at for other shapes than a row a run and a column a method."""
 NO_METHOD = "--method-column says otherwise"
 
 _EXTREME = re.compile(r"__(MIN|MAX|STDDEV|STDERR)$")
@@ -58,6 +60,8 @@ def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool 
     table = _named(table)
     if transpose:
         return _transposed(source, table, request)
+    if len(table) > LARGEST:
+        return Shaped(table, ())
     said: list[str] = []
     shapes: Sequence[Callable[[pd.DataFrame, Request], Shaped | None]] = (
         _plots,

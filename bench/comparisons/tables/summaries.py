@@ -21,6 +21,9 @@ from bench.suite import PERCENT_MARGIN
 ASSUMED = 3
 """Runs behind a mean where nobody says how many: as few as papers have, and too few to decide."""
 
+LARGEST = 10_000
+"""Rows of a table of means: in longer ones each row is a run."""
+
 _NUMBER = r"[+\-−]?\d+(?:[.,]\d+)?"
 _CELL = re.compile(
     rf"(?P<mean>{_NUMBER})\s*%?\s*(?:±|\+/-|\+-|\\pm|_\{{?\\pm)\s*(?P<spread>{_NUMBER})\s*%?\}}?"
@@ -70,6 +73,8 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
     Raises:
         BenchError: several means of which any could be meant; runs that are no whole number.
     """
+    if len(table) > LARGEST:
+        return None
     roles: list[Role] = ["method", "dataset", "model"]
     given: dict[Role, str] = {r: n for r in roles if (n := request.columns.get(r)) in table.columns and n}
     known = guess_columns(table, given, roles, ())
