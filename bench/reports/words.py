@@ -98,7 +98,7 @@ def _one(made: Compared, c: Comparison) -> str:
     p = c.verdict.p if c.verdict is not None else None
     if p is not None:
         text = p_value(p)
-        said += f", p {text if text.startswith('<') else f'= {text}'}"
+        said += f", p {text.replace('<', '< ') if '<' in text else f'= {text}'}"
     return f"{said})."
 
 
