@@ -13,8 +13,9 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -54,6 +55,17 @@ def _takes_truth(annotation: Any) -> bool:
 class Options(Strict):
     """The options of one named choice. Subclasses declare them as fields, with their defaults."""
 
+    def shown(self) -> dict[str, Any]:
+        """Those that tables show: the ones that are not the default."""
+        given = self.model_dump(mode="json", exclude_defaults=True)
+        for digest in ("source", "digest"):
+            given.pop(digest, None)
+        return given
+
+    def called(self, name: str) -> str:
+        """What tables call the choice, before its options."""
+        return name
+
 
 class FreeOptions(Options):
     """Options that somebody else's code declares: passed on to it as they are."""
@@ -84,10 +96,9 @@ class Choice:
 
     def label(self) -> str:
         """How tables show it: the name, and only those options that are not the default."""
-        given = self.options.model_dump(mode="json", exclude_defaults=True)
-        given.pop("source", None)
-        shown = ", ".join(f"{key}={_short(value)}" for key, value in given.items())
-        return f"{self.name}({shown})" if shown else self.name
+        shown = ", ".join(f"{key}={_short(value)}" for key, value in self.options.shown().items())
+        called = self.options.called(self.name)
+        return f"{called}({shown})" if shown else called
 
 
 def split_choice(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
@@ -189,6 +200,8 @@ def load_callable(name: str) -> Any:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise BenchError(f"'{name}' cannot be imported: {error}") from error
+    except Exception as error:  # a module of the user's own can raise anything
+        raise BenchError(f"'{name}' cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise BenchError(f"'{name}' is {describe(found)}, not a callable")
     return found
@@ -205,27 +218,97 @@ def recordable(choice: Choice) -> bool:
     return getattr(load_callable(choice.name), "__dict__", {}).get("recordable") is True
 
 
-def construct(kind: str, choice: Choice, *arguments: str) -> Callable[..., Any]:
+def construct(
+    kind: str,
+    choice: Choice,
+    *arguments: str,
+    known: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
+    later: Collection[str] = (),
+    translate: Callable[[Any, dict[str, Any]], dict[str, Any]] = lambda found, options: options,
+) -> Callable[..., Any]:
     """What a ``module:callable`` of the user's own gives, to be called with these ``arguments``.
 
     A function is called with the arguments and the options. A class is constructed with the options, and its
     instance is called.
 
+    Args:
+        kind: the word for messages.
+        known: what a class is also constructed with, where its signature has such a keyword and no option is
+            called so: what makes the value.
+        later: keywords with which it is also called, where it has them.
+        translate: makes of options, as a suite writes them, what the code takes.
+
     Raises:
-        BenchError: it cannot be imported, or not be built or called so; ``kind`` is its word in the message.
+        BenchError: it cannot be imported, or not be built or called so.
     """
     found = load_callable(choice.name)
-    options = dict(choice.options.model_extra or {})
+    given = dict(choice.options.model_extra or {})
     try:
-        if not isinstance(found, type):
-            inspect.signature(found).bind(*arguments, **options)
-            return functools.partial(found, **options)
-        ready: Callable[..., Any] = found(**options)
-        inspect.signature(ready).bind(*arguments)
+        options = translate(found, given)
+        if isinstance(found, type):
+            filled = {name: make() for name, make in known.items() if name in keywords(found)}
+            ready: Callable[..., Any] = found(**{**filled, **options})
+            bound = {}
+        else:
+            ready, bound = functools.partial(found, **options), options
+        called = ready.func if isinstance(ready, functools.partial) else ready
+        also = (keywords(called, len(arguments)) & {*later}) - {*options}
+        signature(called).bind(*arguments, **bound, **dict.fromkeys(also))
+    except BenchError:
+        raise
     except Exception as error:  # a constructor of the user's own can raise anything
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
-        raise BenchError(f"{kind} '{choice.name}' with {given}: {type(error).__name__}: {error}") from error
+        shown = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "no options"
+        raise BenchError(
+            f"{kind} '{choice.name}' with {shown}: {type(error).__name__}: {error}"
+            f"{_remedy(found, given, arguments, {*known})}"
+        ) from error
     return ready
+
+
+def _remedy(found: Any, given: Mapping[str, Any], arguments: Sequence[str], known: Collection[str]) -> str:
+    """What to change about options, or about what is called, where a signature tells; else nothing."""
+    behind = 0 if isinstance(found, type) else len(arguments)
+    try:
+        parameters = [*signature(found).parameters.values()][behind:]
+        call = getattr(found, "forward", found.__call__)  # of a class: with its self
+        called = [] if behind else [*signature(call).parameters.values()][1 + len(arguments) :]
+    except (TypeError, ValueError):
+        return ""
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+        for name in given:
+            if name not in named:
+                return f"; {unknown('option', name, named)}" if named else "; it takes no options"
+    for words, among, has in (
+        ("it needs the option", parameters, {*given, *known}),
+        (f"it is called as f({', '.join(arguments)}), so write a function that also gives it", called, ()),
+    ):
+        required = [p for p in among if p.default is p.empty and p.name not in has]
+        missing = [p.name for p in required if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if missing:
+            return f"; {words}{'s' * (len(missing) > 1 and words.endswith('option'))} {', '.join(missing)}"
+    return ""
+
+
+def signature(called: Callable[..., Any]) -> inspect.Signature:
+    """How something is called; of a torch module, how its ``forward`` is.
+
+    Raises:
+        TypeError, ValueError: it cannot be called, or does not say how.
+    """
+    own = inspect.signature(called)
+    forward = getattr(called, "forward", None)
+    says_nothing = all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in own.parameters.values())
+    return inspect.signature(forward) if says_nothing and callable(forward) else own
+
+
+def keywords(called: Callable[..., Any], behind: int = 0) -> set[str]:
+    """The names by which something takes arguments, behind its first so many. Raises as :func:`signature`."""
+    return {
+        name
+        for name, parameter in [*signature(called).parameters.items()][behind:]
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
 
 
 def explain(error: ValidationError) -> list[str]:

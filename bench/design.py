@@ -67,8 +67,10 @@ class Design:
         plan = stopping_plan(self.suite, self.results)
         assert plan is not None
         first = self.suite.metrics[0]
-        direction = Direction(first.unit == "%", first.higher_is_better, first.is_accuracy)
-        return standings(plan, self.suite.seeds, self._ended(), self.suite.baseline_label, direction)
+        ended = self._ended()
+        counted = first.is_accuracy and all(total is not None for _, total in self._values.values())
+        direction = Direction(first.unit == "%", first.higher_is_better, counted)
+        return standings(plan, self.suite.seeds, ended, self.suite.baseline_label, direction)
 
     def typical_sd(self) -> float | None:
         """Median over comparisons of the sd of their paired differences; None: too few pairs.
@@ -101,6 +103,8 @@ class Design:
                     found[cell.key].lost.add(run.seed)
         odd = odd_ones(self._sightings.values())
         values = {place: self._values[run_id] for place, run_id in finished.items() if run_id not in odd}
+        if any(total is None for _, total in values.values()):  # also where some trainer counts, and one not
+            values = {place: (v / total if total else v, None) for place, (v, total) in values.items()}
         others: dict[tuple[str, str], list[float]] = {}
         for (key, _), (value, total) in values.items():
             if total is None:
@@ -115,7 +119,7 @@ class Design:
     def _value(self, folder: RunFolder, result: Result) -> tuple[float, int | None]:
         """Correct answers and test images; or the value of another metric."""
         first = self.suite.metrics[0]
-        if first.is_accuracy:
+        if first.is_accuracy and result.correct is not None:
             return result.correct, result.total
         return measure(first, folder, result).value, None
 

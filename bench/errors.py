@@ -13,6 +13,12 @@ class BenchError(Exception):
     """
 
 
+def of_file(error: OSError) -> str:
+    """What a file that could not be read or written is told of: which, and why."""
+    where = error.filename or "a file could not be read or written"
+    return f"{where}: {error.strerror or error}"
+
+
 def nearest(found: str, allowed: Iterable[str]) -> str:
     """``'; did you mean 'x'?'`` when a name close to ``found`` is allowed, else an empty string."""
     by_case = {name.casefold(): name for name in allowed}

@@ -1,7 +1,8 @@
 """Where a suite's results lie, and whose folder ``results/<suite>/`` is.
 
 Suites are told apart by name, and two files may give the same one. So ``suite.json`` in that folder says for
-which file it was made. It holds a path of this machine, and is nothing to commit.
+which file it was made. It holds a path of this machine, and is nothing to commit. Of a suite that was made in
+Python, the file is ``suite.yaml`` in the same folder.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bench import versions
 from bench.disk import read, write_json
 from bench.errors import BenchError
 from bench.scale import SUFFIX
+from bench.source import Source
 from bench.suite import Suite
 
 
@@ -29,37 +31,40 @@ class Owner(BaseModel):
     """Of :func:`bench.versions.of_suite`."""
 
 
-def take(suite: Suite, path: Path, results: Path) -> None:
+def take(suite: Suite, source: Source, results: Path) -> None:
     """Note whose folder it is: for whoever writes there, once :func:`check_owner` has let it.
 
     A copy does not take it from the file that was there first: either may be changed later.
     """
+    if _rival(suite, source, results) is not None:
+        return
     # The path of a file may be no text; pydantic and JSON take none but text.
-    file = str(path.absolute()).encode(errors="replace").decode()
+    file = str(source.keep(suite, results).absolute()).encode(errors="replace").decode()
     now = Owner(file=file, code=versions.of_suite(suite))
-    if _owner(suite, results) != now and _rival(suite, path, results) is None:
+    if _owner(suite, results) != now:
         write_json(_record(suite, results), now.model_dump())
 
 
-def check_owner(suite: Suite, path: Path, results: Path) -> None:
+def check_owner(suite: Suite, source: Source, results: Path) -> None:
     """Make sure that the suite's folder is not that of another suite with the same name.
 
-    A suite that was moved, or copied as it is, is the same.
+    A suite that was moved, or copied as it is, is the same; in Python, one that asks the same question.
 
     Raises:
         BenchError: it is; the message says of which file, and what tells the two apart.
     """
-    if (rival := _rival(suite, path, results)) is None:
+    if (rival := _rival(suite, source, results)) is None:
         return
     owner, theirs = rival
     # The same words may name other code, beside each file.
-    if theirs == suites.read(path) and owner.code == versions.of_suite(suite):
+    if theirs == source.values and owner.code == versions.of_suite(suite):
         return
     question = theirs["question"]
     asks = "the same of something else" if question == suite.question else f"'{suite.question}'"
+    this = "suite" if source.file is None else "file"
     raise BenchError(
-        f"{path}: name: '{suite.name}' is taken: {(results / suite.name).absolute()} is the folder of "
-        f"{owner.file}, which asks '{question}'; this file asks {asks}. Give one of the two a name: of its "
+        f"{source.name}: name: '{suite.name}' is taken: {(results / suite.name).absolute()} is the folder of "
+        f"{owner.file}, which asks '{question}'; this {this} asks {asks}. Give one of the two a name: of its "
         "own, or choose another results folder with --results or BENCH_RESULTS"
     )
 
@@ -75,18 +80,19 @@ def has_runs(suite: Suite, results: Path) -> bool:
     return any(run.id in begun for run in suite.runs())
 
 
-def nearest(suite: Suite, path: Path) -> Path | None:
+def nearest(suite: Suite, source: Source) -> Path | None:
     """The nearest ``results/`` with runs of a suite: beside its file or above, then here or above."""
-    for folder in (*path.absolute().parents, Path.cwd(), *Path.cwd().parents):
+    beside = () if source.file is None else source.file.absolute().parents
+    for folder in (*beside, Path.cwd(), *Path.cwd().parents):
         results = folder / "results"
-        if has_runs(suite, results) and _is_welcome(suite, path, results):
+        if has_runs(suite, results) and _is_welcome(suite, source, results):
             return results
     return None
 
 
-def _is_welcome(suite: Suite, path: Path, results: Path) -> bool:
+def _is_welcome(suite: Suite, source: Source, results: Path) -> bool:
     try:
-        check_owner(suite, path, results)
+        check_owner(suite, source, results)
     except BenchError:
         return False
     return True
@@ -104,15 +110,18 @@ def _owner(suite: Suite, results: Path) -> Owner | None:
         return None
 
 
-def _rival(suite: Suite, path: Path, results: Path) -> tuple[Owner, dict[str, Any]] | None:
+def _rival(suite: Suite, source: Source, results: Path) -> tuple[Owner, dict[str, Any]] | None:
     """Whose folder it is, and what that file says: where it is another, and still a suite of this name."""
     owner = _owner(suite, results)
-    if owner is None or _same_file(owner.file, path):
+    same = owner is not None and _same_file(owner.file, source.place(suite, results))
+    if owner is None or (same and source.file is not None):
         return None
     try:
         theirs = suites.read(Path(owner.file))
     except BenchError:
         return None
+    if same and theirs.get("question") == suite.question:
+        return None  # another cell of a notebook, or the same one changed
     names = theirs["name"], f"{theirs['name']}{SUFFIX}"
     return (owner, theirs) if "question" in theirs and suite.name in names else None
 

@@ -289,16 +289,19 @@ def choose_loss(value: Any) -> Choice:
     return choose("loss", value, LOSSES)
 
 
-def as_function(choice: Choice) -> Callable[..., Tensor]:
+def as_function(choice: Choice, **told: Any) -> Callable[..., Tensor]:
     """What training calls: ``f(logits, target)``, and with ``weights`` where the loss learns some.
 
     A function of the user's own is called as ``f(logits, target, **options)``. A class, such as an
     ``nn.Module``, is constructed with the options and its instance is called; moving that to a device and
     training parameters of its own are the caller's business.
 
+    Args:
+        told: ``known``, ``later`` and ``translate`` of :func:`bench.choices.construct`.
+
     Raises:
         BenchError: the user's code cannot be imported, or not be built with these options.
     """
     if isinstance(choice.options, Loss):
         return choice.options
-    return construct("loss", choice, "logits", "target")
+    return construct("loss", choice, "logits", "target", **told)

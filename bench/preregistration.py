@@ -18,8 +18,9 @@ from pydantic import BaseModel, ValidationError
 
 from bench.disk import read, write_json
 from bench.errors import BenchError
+from bench.programs import MARK
 from bench.results import RunFolder
-from bench.run import RECIPE_VERSION, Run, canonical
+from bench.runs import RECIPE_VERSION, Run, canonical
 from bench.suite import KINDS, Suite
 
 Judged = dict[str, Any]
@@ -47,10 +48,13 @@ class Stated(BaseModel):
 def judged(suite: Suite) -> Judged:
     """All that decides what a suite says, as plain data: what it asks, trains and measures, by which rule."""
     recipes: dict[str, int] = {}
+    trainers: dict[str, int] = {}
     cells = []
     for cell in suite.cells:
         place = recipes.setdefault(canonical(cell.recipe), len(recipes))
-        some = {} if cell.seeds == suite.seeds else {"seeds": [*cell.seeds]}
+        some: Judged = {} if cell.seeds == suite.seeds else {"seeds": [*cell.seeds]}
+        if suite.trainers and (trainer := json.loads(cell.text).get("trainer")) is not None:
+            some["trainer"] = trainers.setdefault(canonical(trainer), len(trainers))
         cells.append(
             {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss, "recipe": place, **some}
         )
@@ -59,6 +63,7 @@ def judged(suite: Suite) -> Judged:
         "question": suite.question,
         "baseline": suite.baseline_label,
         **{axis: {entry.label: entry.choice.describe() for entry in getattr(suite, axis)} for axis in KINDS},
+        **_own_trainers(suite, trainers),
         "recipe_version": RECIPE_VERSION,
         "recipes": [json.loads(recipe) for recipe in recipes],
         "cells": cells,
@@ -73,6 +78,17 @@ def judged(suite: Suite) -> Judged:
         "alpha": suite.analysis.alpha,
         "test": suite.analysis.test,
     }
+
+
+def _own_trainers(suite: Suite, trainers: Collection[str]) -> Judged:
+    """Who trains, and what they are told of what; nothing where that is bench itself."""
+    if not trainers:
+        return {}
+    named = {
+        axis: {entry.label: entry.named.describe() for entry in getattr(suite, axis) if entry.named}
+        for axis in KINDS
+    }
+    return {"trainers": [json.loads(trainer) for trainer in trainers], "named": named}
 
 
 def digest_of(content: Judged) -> str:
@@ -145,13 +161,18 @@ def _runs(content: Judged) -> Iterator[Run]:
     """The runs of a plan."""
     judge = {"metric": content["chooses_by"]} if content["chooses_by"] else {}
     for cell in content["cells"]:
+        own = "trainer" in cell
+        items = content["named"] if own else content
         text = canonical(
             {
                 "recipe_version": content["recipe_version"],
-                **{kind: content[axis][cell[kind]] for axis, kind in KINDS.items()},
+                **{kind: items[axis][cell[kind]] for axis, kind in KINDS.items()},
                 "recipe": content["recipes"][cell["recipe"]],
-                "selection": content["selection"],
-                **judge,
+                **(
+                    {"trainer": content["trainers"][cell["trainer"]]}
+                    if own
+                    else {"selection": content["selection"], **judge}
+                ),
             }
         )
         yield from (Run(text, seed) for seed in cell.get("seeds", _seeds(content)))
@@ -204,7 +225,7 @@ def deviations(
             does = "something else than it did"
             if digest in same_as(module, current):
                 does = "the same as it did, by its user's word"
-            said.append(f"code: {module} was changed, and does {does}")
+            said.append(f"code: {module.partition(MARK)[0]} was changed, and does {does}")
     return said
 
 
@@ -270,7 +291,9 @@ def _cells_in_words(plan: Judged, now: Judged, called: Mapping[tuple[str, str], 
     for key, cell in found.items():
         if (before := planned.get(key)) is None:
             continue
-        if changed := _changed(plan["recipes"][before["recipe"]], now["recipes"][cell["recipe"]]):
+        recipes = plan["recipes"][before["recipe"]], now["recipes"][cell["recipe"]]
+        trainers = _trainer(plan, before), _trainer(now, cell)
+        if changed := "; ".join(filter(None, [_changed(*recipes), _changed(*trainers)])):
             trained.setdefault(changed, []).append(" × ".join(key))
         if not _follows(before, cell, plan, now):
             said += [
@@ -283,6 +306,14 @@ def _cells_in_words(plan: Judged, now: Judged, called: Mapping[tuple[str, str], 
         )
         said.append(f"training{which}: {changed}")
     return said
+
+
+def _trainer(content: Judged, cell: Judged) -> Judged:
+    """Who trains a cell, but for its code."""
+    if "trainer" not in cell:
+        return {"trainer": "bench"}
+    described = _bare(content["trainers"][cell["trainer"]])
+    return {"trainer": described.pop("name") if "command" not in described else "a command", **described}
 
 
 def _follows(before: Judged, cell: Judged, plan: Judged, now: Judged) -> bool:
@@ -327,3 +358,6 @@ def _sources(content: Judged) -> Iterator[tuple[str, str]]:
         for item in items.values():
             if "source" in item:
                 yield item["name"].partition(":")[0], item["source"]
+    for item in content.get("trainers", ()):
+        if "source" in item:
+            yield item["name"].partition(":")[0], item["source"]

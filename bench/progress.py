@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Collection, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Item = TypeVar("Item")
 
@@ -30,16 +33,23 @@ def watched(items: Collection[Item], doing: str) -> Iterator[Item]:
                 due = time.monotonic() + show(number + 1)
 
 
+def console() -> Console:
+    """Standard error. In a notebook, too: lines of text, and neither an output of the cell nor a terminal."""
+    from rich.console import Console
+
+    made = Console(stderr=True)
+    return Console(stderr=True, force_jupyter=False, force_terminal=False) if made.is_jupyter else made
+
+
 class _Display:
     """A bar that goes away at the end, or lines. rich is imported here: quick commands do without."""
 
     def __init__(self, doing: str, total: int, shown: contextlib.ExitStack) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.doing = doing
         self.total = total
-        self.console = Console(stderr=True)
+        self.console = console()
         if self.console.is_terminal:
             columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self.bar = shown.enter_context(Progress(*columns, console=self.console, transient=True))

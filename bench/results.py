@@ -17,6 +17,8 @@
     written last: its presence, and nothing else, means done.
 ``failure.json``
     instead of a result: the reason and the trace. Such a run stays failed until someone retries it.
+``work/``
+    only while the run is unfinished, and where a trainer of the user's own trains it: whatever that keeps.
 
 Every file appears whole: written under a name of its own, then moved into place.
 """
@@ -29,6 +31,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,7 +57,7 @@ from bench.disk import (
 from bench.metrics import Measured, Metric, MetricError
 from bench.predictions import NotKept, Predictions, pack, unpack, unpack_old
 from bench.progress import watched
-from bench.run import Run
+from bench.runs import Run, canonical
 from bench.same_data import Seen, Sighting, in_words, odd_ones
 from bench.suite import Cell
 
@@ -97,30 +100,34 @@ class Result(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False)
 
     run_id: str
-    correct: Count
-    """Test images classified correctly at the epoch that counts."""
-    total: Annotated[Count, Field(gt=0)]
-    epoch: Count
+    correct: Count | None = None
+    """Test images classified correctly at the epoch that counts. From here on, what may be None is unknown
+    where a trainer of the user's own says less."""
+    total: Annotated[Count, Field(gt=0)] | None = None
+    epoch: Count | None = None
     """The epoch that counts (from 1), as the suite's `selection` chose it."""
-    nll: float
-    brier: float
-    ece: float
-    last: Score
-    best_test: Score
+    nll: float | None = None
+    brier: float | None = None
+    ece: float | None = None
+    last: Score | None = None
+    best_test: Score | None = None
     """The best epoch on the test set, by the metric that chooses: what the run would have reported had it
     peeked."""
-    images_per_second: float
+    images_per_second: float | None = None
     seconds: float
     """Wall-clock seconds of training and evaluation, over all attempts."""
     finished: UnixTime
-    predictions_sha256: str
-    """Of what accuracy needs of the predictions: the beginning of their file, or an old one whole."""
+    predictions_sha256: str | None = None
+    """Of what accuracy needs of the predictions: the beginning of their file, or an old one whole. None:
+    single images are not known."""
     predictions_bytes: Count | None = None
     """Of ``predictions.npz``, how many bytes that is; None in runs from before there was such a file."""
     trained_on: str = ""
     """Kind of device and of its instructions; all of them where it was resumed on another; empty: unknown."""
     data: Seen | None = None
     """Digests of what it was trained and tested on; None in results from before this was recorded."""
+    class_counts: list[Count] | None = None
+    """Images of each class that it was trained on; None in results from before this was recorded."""
     details_sha256: str | None = None
     """Of the rest of ``predictions.npz``."""
     warnings: list[str] = []
@@ -128,10 +135,16 @@ class Result(BaseModel):
     """What `ece` is made of, at the epoch that counts; None in results from before this was recorded."""
     weights_sha256: str | None = None
     """Of ``weights.safetensors``; None where weights were not kept."""
+    values: dict[str, float] = {}
+    """Metrics that its trainer gave by name: shares as fractions."""
+    validation: dict[str, float] = {}
+    """The same on validation images, where it gave any."""
 
     @property
-    def accuracy(self) -> float:
-        """Fraction of the test images."""
+    def accuracy(self) -> float | None:
+        """Fraction of the test images; None where it is not known."""
+        if self.correct is None or self.total is None:
+            return self.values.get("accuracy")
         return self.correct / self.total
 
 
@@ -223,7 +236,7 @@ class RunFolder:
             raise Damaged(f"{self.file('result.json')}: {explain(error)[0]}") from None
         if result.run_id != self.run_id:
             raise Damaged(f"{self.file('result.json')}: it belongs to run {result.run_id}")
-        if check_predictions or check_details:
+        if (check_predictions or check_details) and result.predictions_sha256 is not None:
             predictions = self.predictions(result)
             if check_details:
                 len(predictions.details)  # reads them
@@ -235,9 +248,13 @@ class RunFolder:
         Raises:
             Damaged: the file is missing, is not what was written, or does not agree with the result. Of what
                 is read later: once it is.
+            NotKept: its trainer gave none.
         """
         import numpy as np
 
+        if result.predictions_sha256 is None:
+            what = "metrics by name" if result.correct is None else "a count of correct answers"
+            raise NotKept(f"single images are not known: its trainer gave {what} alone")
         end = result.predictions_bytes
         path = self.file("predictions.npy" if end is None else "predictions.npz")
         content = _checked(path, result.predictions_sha256, 0, end)
@@ -345,11 +362,13 @@ class RunFolder:
         kept = {key: before[key] for key in ("forgotten",) if key in before}
         write_json(self.path / "run.json", {"id": run.id, **run.description, "attempts": attempts, **kept})
 
-    def end_attempt(self, outcome: str) -> None:
+    def end_attempt(self, outcome: str, seconds: float | None = None) -> None:
         """Note in ``run.json`` why the attempt under way ended without a result, where that is no failure."""
         info = self.info()
         if info.get("attempts"):  # else it was damaged meanwhile
             info["attempts"][-1]["outcome"] = outcome
+            if seconds is not None:
+                info["attempts"][-1]["seconds"] = seconds
             write_json(self.path / "run.json", info)
 
     def write_metrics(self, epochs: Iterable[Mapping[str, Any]]) -> None:
@@ -361,21 +380,27 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(_line(epoch))
 
+    @property
+    def work(self) -> Path:
+        """The folder that a trainer of the user's own has, while the run is unfinished."""
+        return self.path / "work"
+
     def finish(
-        self, result: Mapping[str, Any], predictions: Predictions, weights: bytes | None = None
+        self, result: Mapping[str, Any], predictions: Predictions | None, weights: bytes | None = None
     ) -> None:
-        """Write predictions, weights if any, then the result; the run is done with the last of them."""
-        packed = pack(predictions)
+        """Write predictions and weights, if any, then the result; the run is done with the last of them."""
+        packed = None if predictions is None else pack(predictions)
+        digests = {} if packed is None else packed._asdict()
+        content = digests.pop("content", None)
         whole = Result(
             run_id=self.run_id,
-            predictions_sha256=packed.predictions_sha256,
-            predictions_bytes=packed.predictions_bytes,
-            details_sha256=packed.details_sha256,
+            **digests,
             weights_sha256=None if weights is None else hashlib.sha256(weights).hexdigest(),
             finished=time.time(),
             **{"trained_on": _trained_on(self.info().get("attempts", [])), **result},
         )
-        write_atomically(self.path / "predictions.npz", packed.content)
+        if content is not None:
+            write_atomically(self.path / "predictions.npz", content)
         if weights is not None:
             write_atomically(self.path / "weights.safetensors", weights)
         write_json(self.path / "result.json", whole.model_dump(mode="json"))
@@ -388,6 +413,11 @@ class RunFolder:
         for temporary in self.path.glob(".*.*"):
             if _TEMPORARY.fullmatch(temporary.name) and not temporary.name.startswith(".failure.json."):
                 temporary.unlink(missing_ok=True)
+        self.clear_work()
+
+    def clear_work(self) -> None:
+        """Remove what a finished run no longer needs: whoever wrote its result may have died before that."""
+        shutil.rmtree(self.work, ignore_errors=True)
 
     def fail(self, reason: str, trace: str = "") -> None:
         """Write ``failure.json``. The run stays failed until :meth:`forget_failure`."""
@@ -428,14 +458,25 @@ def measure(metric: Metric, folder: RunFolder, result: Result) -> Measured:
         Damaged: the predictions are not what was written.
     """
     try:
-        return metric.measure(folder.predictions(result), result)
+        return measured(metric, folder, result)
     except NotKept as reason:
+        if result.predictions_sha256 is None:
+            raise NotKept(f"metric '{metric.name}' of run {folder.run_id}: {reason}") from None
         raise NotKept(
             f"metric '{metric.name}' of run {folder.run_id}: {reason}; only another training can give it: "
             f"move {folder.path} away and `bench run` the suite"
         ) from None
     except MetricError as error:
         raise MetricError(f"run {folder.run_id}: {error}") from None
+
+
+def measured(metric: Metric, folder: RunFolder, result: Result) -> Measured:
+    """As :func:`measure`, and its reasons are clauses."""
+    if (given := result.values.get(metric.name, result.values.get(metric.choice.name))) is not None:
+        return Measured(given, remark="its trainer gave one number a run: no interval for new images")
+    if metric.is_accuracy and result.predictions_sha256 is None and result.accuracy is not None:
+        return Measured(result.accuracy)
+    return metric.measure(folder.predictions(result), result)
 
 
 _FILES = {"run_id", "predictions_sha256", "predictions_bytes", "details_sha256", "data"}
@@ -453,10 +494,11 @@ def sighting(cell: Cell, run: Run, result: Result) -> Sighting:
         cell.model,
         cell.loss,
         run.seed,
-        share=float(cell.recipe["validation"]),
+        share=0.0 if run.trainer else float(cell.recipe["validation"]),
         finished=result.finished,
         source=sys.intern(seen.source) if seen else "",
         used=seen.used if seen else "",
+        trainer=sys.intern(canonical({**run.trainer, "source": ""})) if run.trainer else "",
     )
 
 

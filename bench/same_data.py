@@ -39,6 +39,8 @@ class Sighting:
     source: str = ""
     """As :class:`Seen` has it; empty where nobody knows."""
     used: str = ""
+    trainer: str = ""
+    """Of the user's own, as described but for its code: what runs saw is known by their test labels alone."""
 
 
 AGAIN = "--retrain-odd"
@@ -49,20 +51,28 @@ def odd_ones(sightings: Iterable[Sighting]) -> dict[str, str]:
     """Run id → why it is compared with none: it saw other data than most runs, or than the latest of as many.
 
     All runs of a data set must have seen the same source; those with one model and seed, which make pairs,
-    also the same of it.
+    also the same of it. Of a trainer of the user's own, what its runs saw is known by their test labels: they
+    may be others for every seed.
     """
     sources, uses = _odd(sightings)
     return {
         **{
-            one.run_id: f"saw other data (digest {one.source}) than run {usual.run_id} ({usual.source})"
+            one.run_id: f"{_saw(one)} (digest {one.source}) than run {usual.run_id} ({usual.source})"
             for one, usual in sources
         },
         **{
-            one.run_id: f"saw another subset, noise or split of the same data (digest {one.used}) "
-            f"than its pair, run {usual.run_id} ({usual.used})"
+            one.run_id: f"{_used(one)} (digest {one.used}) than its pair, run {usual.run_id} ({usual.used})"
             for one, usual in uses
         },
     }
+
+
+def _saw(one: Sighting) -> str:
+    return "its predictions are for other images: other test labels" if one.trainer else "saw other data"
+
+
+def _used(one: Sighting) -> str:
+    return _saw(one) if one.trainer else "saw another subset, noise or split of the same data"
 
 
 def in_words(sightings: Iterable[Sighting]) -> list[str]:
@@ -70,21 +80,29 @@ def in_words(sightings: Iterable[Sighting]) -> list[str]:
     found = [*sightings]
     sources, uses = _odd(found)
     said = []
-    for dataset, group in _grouped(found, lambda one: one.dataset).items():
+    for group in _grouped(found, lambda one: (one.dataset, one.trainer)).values():
+        dataset, trainer = group[0].dataset, group[0].trainer
         digests = _grouped(group, lambda one: one.source)
-        if len(digests) > 1:
+        if len(digests) > 1 and trainer:
+            odd = sum(one.trainer == trainer and one.dataset == dataset for one, _ in (*sources, *uses))
+            others = f"{odd} are left out" if odd else "all are compared, by seed"
+            said.append(
+                f"runs on {dataset} came back with {len(digests)} different sets of test labels, so that "
+                f"they are not about the same images: {others}"
+            )
+        elif len(digests) > 1:
             which = "; ".join(f"{_runs(saw)} digest {digest}" for digest, saw in digests.items())
-            odd = sum(one.dataset == dataset for one, _ in sources)
+            odd = sum(one.dataset == dataset and not one.trainer for one, _ in sources)
             said.append(
                 f"the data of {dataset} changed between runs: {which}. They are not compared: {odd} are left "
                 f"out, and `bench run` with {AGAIN} trains again those that did not see what is there now"
             )
-    if uses:
+    if uses := [pair for pair in uses if not pair[0].trainer]:
         said.append(
             f"{_runs([one for one, _ in uses])} saw another subset, noise or split of the same data than "
             f"their pairs, and are left out; `bench run` with {AGAIN} trains them again"
         )
-    if silent := sum(not one.source for one in found):
+    if silent := sum(not one.source and not one.trainer for one in found):
         said.append(
             f"{silent} of {len(found)} runs finished before runs kept a digest of their data; they are "
             "compared as if all had seen the same"
@@ -98,10 +116,10 @@ Known = list[tuple[Sighting, Sighting]]
 def _odd(sightings: Iterable[Sighting]) -> tuple[Known, Known]:
     """By source, and by use: each odd one with one of those that it differs from."""
     found = [*sightings]
-    sources = _differing(found, lambda one: one.dataset, lambda one: one.source)
+    sources = _differing(found, lambda one: (one.dataset, one.trainer), lambda one: one.source)
     left = {one.run_id for one in found} - {one.run_id for one, _ in sources}
     pairs = [one for one in found if one.run_id in left]
-    place = attrgetter("dataset", "model", "seed", "share")
+    place = attrgetter("dataset", "model", "seed", "share", "trainer")
     return sources, _differing(pairs, place, lambda one: one.used)
 
 
@@ -112,6 +130,8 @@ def _differing(
     for group in _grouped(found, place).values():
         digests = _grouped(group, digest)
         usual = max(digests.values(), key=lambda saw: (len(saw), max(one.finished for one in saw)))
+        if group[0].trainer and 2 * len(usual) <= len(group) and len({one.seed for one in group}) > 1:
+            continue  # each seed may have test images of its own: pairs are still looked at
         odd += [(one, usual[0]) for saw in digests.values() if saw is not usual for one in saw]
     return odd
 

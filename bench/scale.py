@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from bench.choices import Choice
-from bench.datasets import FORMS, LettersOptions, choose_dataset
+from bench.datasets import FORMS, LettersOptions, OnDisk, choose_dataset
 from bench.models import TinyVgg, choose_model
 from bench.recipe import Recipe
-from bench.suite import Entry, Exclusion, Suite
+from bench.suite import AXES, Entry, Exclusion, Suite
 
 Scale = Literal["full", "tiny"]
 
@@ -51,6 +51,8 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
     Raises:
         BenchError: two trainings that differ in what is made small here become one.
     """
+    if suite.trainers:
+        return _fewer_seeds(suite, seeds)
     epochs = _few(EPOCHS, (recipe.get("epochs") for recipe in _recipes(suite)))
     batches = _few(BATCH, (recipe.get("batch_size") for recipe in _recipes(suite)))
     smaller = {"epochs": epochs, "batch_size": batches}
@@ -58,7 +60,10 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
     def recipe(given: Mapping[str, Any]) -> dict[str, Any]:
         few = {key: smaller[key][int(value)] for key, value in given.items() if key in smaller}
         # bfloat16 takes up to forty times as long as float32 on a processor that has no instructions for it.
-        return {**given, **few, **({"precision": "fp32"} if "precision" in given else {})}
+        same = {
+            key: value for key, value in given.items() if key != "freeze"
+        }  # smaller models have other parts
+        return {**same, **few, **({"precision": "fp32"} if "precision" in given else {})}
 
     def items(axis: str, choices: Iterable[Choice], suffix: str = "") -> list[dict[str, Any]]:
         entries: tuple[Entry, ...] = getattr(suite, axis)
@@ -87,6 +92,37 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
     )
     made.cells  # noqa: B018 - expands, and so checks, every combination
     return made
+
+
+def _fewer_seeds(suite: Suite, seeds: int | None) -> Suite:
+    """Of a suite with a trainer of the user's own: what is small to that, only its user knows."""
+    made = Miniature.model_validate(
+        {
+            **{name: getattr(suite, name) for name in (*KEPT, "recipe", "trainer", "keep_weights")},
+            "analysis": {
+                "alpha": suite.analysis.alpha,
+                "margin": {name: margin for name, margin in suite.margins.items() if margin is not None},
+            },
+            "name": f"{suite.name}{SUFFIX}",
+            **{axis: [_entry(entry, axis) for entry in getattr(suite, axis)] for axis in AXES},
+            "seeds": seeds or (ADDED if suite.until else SEEDS),
+            "exclude": [
+                {**kept, "dataset": list(exclusion.dataset)}
+                for exclusion in suite.exclude
+                if (kept := _exclusion(exclusion, seeds or SEEDS))
+            ],
+        }
+    )
+    made._folder = suite.folder
+    made.cells  # noqa: B018 - as above
+    return made
+
+
+def _entry(entry: Entry, axis: str) -> dict[str, Any]:
+    """What a suite file would say of it."""
+    assert entry.named is not None
+    own = {"trainer": entry.trainer} if axis == "models" and entry.has_trainer else {}
+    return {**_given(entry.named), "label": entry.label, "recipe": entry.recipe, **own}
 
 
 def _recipes(suite: Suite) -> list[Mapping[str, Any]]:
@@ -134,13 +170,16 @@ def _smaller(choice: Choice) -> dict[str, Any]:
     if choice.name in ("vgg5", "spinal-vgg5"):
         return {"name": f"{choice.name}-tiny", "width": 8}
     if isinstance(choice.options, TinyVgg):
-        return {**_given(choice), "width": min(choice.options.width, 8)}
+        seeded = {key: value for key, value in _given(choice).items() if key not in ("weights", "digest")}
+        return {**seeded, "width": min(choice.options.width, 8)}
     found = (sibling for family, sibling in SIBLINGS.items() if choice.name.startswith(family))
     return next(found, _given(choice))
 
 
 def _given(choice: Choice) -> dict[str, Any]:
     """What a suite file would say: the digest of a user's code is found anew."""
+    if isinstance(choice.options, OnDisk):
+        return {"name": choice.name, **choice.options.as_given()}
     return {key: value for key, value in choice.describe().items() if key != "source"}
 
 

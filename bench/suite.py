@@ -5,6 +5,8 @@ A suite is a question put to the runs that exist, and an order for those that do
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import itertools
 import json
 import math
@@ -28,11 +30,22 @@ from pydantic import (
 )
 
 from bench import datasets, losses, metrics, models
-from bench.choices import Choice, Strict, describe, explain, split_choice
+from bench.choices import (
+    Choice,
+    ForeignOptions,
+    FreeOptions,
+    Strict,
+    describe,
+    explain,
+    source_digest,
+    split_choice,
+)
 from bench.errors import BenchError, unknown
 from bench.metrics import Metric
+from bench.programs import Program, find
 from bench.recipe import Recipe, merge_recipes
-from bench.run import RECIPE_VERSION, Run, Selection, canonical
+from bench.runs import RECIPE_VERSION, Run, Selection, canonical
+from bench.trainer import Command, Trainer, check_filled, choose_trainer, fill, values_of
 from bench.yaml_file import read_yaml
 
 MOST_LOOKS = 200
@@ -51,8 +64,21 @@ class Entry:
     """One item of an axis: what it is, what tables call it, and what it changes in the recipe."""
 
     choice: Choice
+    """What it is to bench; the same as :attr:`named` where it is nothing of ours."""
     label: str
     recipe: Mapping[str, Any]
+    named: Choice | None = None
+    """What a trainer of the user's own is told: the name and the options as they are given. None: no such
+    trainer is in sight."""
+    problem: str = ""
+    """Why it is nothing of ours."""
+    trainer: Trainer | None = None
+    has_trainer: bool = False
+    """Whether it says itself who trains: for a model alone."""
+
+
+_TRAINERS_OF_ONES_OWN = contextvars.ContextVar("_TRAINERS_OF_ONES_OWN", default=False)
+"""Whether the suite that is being read has any: then names may be theirs alone."""
 
 
 def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]:
@@ -62,13 +88,59 @@ def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]
         label = _label(name, given)
         if not isinstance(recipe, Mapping):
             raise ValueError(f"{name}: recipe: found {describe(recipe)}, expected a mapping")
+        if _TRAINERS_OF_ONES_OWN.get():
+            return _free_entry(kind, name, given, label, recipe)
         for key in recipe:
             if key not in Recipe.model_fields:
                 raise ValueError(f"{name}: recipe: {unknown('key', str(key), Recipe.model_fields)}")
         choice = choose({name: given})
         return Entry(choice, label or choice.label(), recipe)
 
+    def _free_entry(
+        kind: str, name: str, given: dict[str, Any], label: str | None, recipe: Mapping[str, Any]
+    ) -> Entry:
+        has_trainer = kind == "model" and "trainer" in given
+        said = given.pop("trainer", None) if has_trainer else None
+        try:
+            trainer = None if said is None else choose_trainer(said)
+        except ValueError as error:
+            raise ValueError(f"{name}: trainer: {error}") from None
+        named = _as_named(name, given)
+        try:
+            choice, problem = choose({name: given}), ""
+        except ValueError as error:
+            choice, problem = named, str(error)
+        shown = label or (named if problem else choice).label()
+        return Entry(choice, shown, recipe, named, problem, trainer, has_trainer)
+
     return parse
+
+
+def _as_named(name: str, given: Mapping[str, Any]) -> Choice:
+    """A name with any options, nothing filled in; of code of the user's own, with its digest."""
+    if "name" in given:
+        raise ValueError(f"{name}: name: an option cannot be called so, it would hide what it belongs to")
+    _check_plain(name, given)
+    if ":" in name:
+        with contextlib.suppress(ValueError):
+            return Choice(name, ForeignOptions.model_validate({**given, "source": source_digest(name)}))
+    return Choice(name, FreeOptions.model_validate(dict(given)))
+
+
+def _check_plain(where: str, given: Mapping[str, Any]) -> None:
+    """What cannot be part of a description: dates, say, and numbers that JSON does not have."""
+    for key, value in given.items():
+        try:
+            canonical(value)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{where}: {key}: found {describe(value)}, expected text, a finite number, yes or no, or "
+                "lists and mappings of them"
+            ) from None
+
+
+def _trainer(value: Any) -> Any:
+    return None if value is None else choose_trainer(value)
 
 
 def _metric(value: Any) -> Any:
@@ -226,6 +298,8 @@ class Suite(Strict):
     zip: tuple[Literal["datasets", "models", "losses"], ...] = ()
     """Axes that advance together instead of crossing."""
     exclude: Annotated[tuple[Exclusion, ...], BeforeValidator(_listed)] = ()
+    trainer: Annotated[InstanceOf[Choice] | InstanceOf[Command] | None, BeforeValidator(_trainer)] = None
+    """Who trains, where it is not bench itself: for all models but those that say so themselves."""
     recipe: Mapping[str, Any] = Field(default_factory=dict)
     selection: Selection = "validation"
     metrics: Annotated[
@@ -242,6 +316,8 @@ class Suite(Strict):
     _until: UntilDecided | None = PrivateAttr(None)
     _margins: dict[str, float | None] = PrivateAttr(default_factory=dict)
     _whole: Suite | None = PrivateAttr(None)
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _found: dict[tuple[Any, ...], Program | None] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -253,7 +329,11 @@ class Suite(Strict):
             except ValidationError as error:
                 raise ValueError("; ".join(f"seeds: {line}" for line in explain(error))) from None
             values = {**values, "seeds": until.max}
-        suite = handler(values)
+        before = _TRAINERS_OF_ONES_OWN.set(_has_trainers(values))
+        try:
+            suite = handler(values)
+        finally:
+            _TRAINERS_OF_ONES_OWN.reset(before)
         if until is not None:
             suite._until = until
         return suite
@@ -366,6 +446,11 @@ class Suite(Strict):
         return self._whole or self
 
     @property
+    def folder(self) -> Path:
+        """Where its file lies: files that a command names are looked for there."""
+        return self._folder
+
+    @property
     def is_look(self) -> bool:
         """Whether it was read with a part of the seeds that its file asks for."""
         return not {*self.whole.seeds} <= {*self.seeds}
@@ -407,13 +492,18 @@ class Suite(Strict):
         judge = {"metric": self.chooses_by.describe()} if self.chooses_by else {}
         cells = []
         for dataset, model, loss in self._combinations():
-            key = (id(dataset.recipe), id(model.recipe), id(loss.recipe))
-            if key not in recipes:
-                recipes[key] = self._recipe(dataset, model, loss)
             seeds = self.seeds
             if self.exclude:
                 names = {"dataset": dataset.label, "model": model.label, "loss": loss.label}
                 seeds = tuple(s for s in seeds if not any(e.matches(**names, seed=s) for e in self.exclude))
+            if (trainer := self.trainer_of(model)) is not None:
+                if seeds:
+                    text = canonical(self._described(trainer, dataset, model, loss))
+                    cells.append(Cell(dataset.label, model.label, loss.label, text, seeds))
+                continue
+            key = (id(dataset.recipe), id(model.recipe), id(loss.recipe))
+            if key not in recipes:
+                recipes[key] = self._recipe(dataset, model, loss)
             if seeds:
                 self._check_combination(dataset, model, recipes[key])
                 text = canonical(
@@ -430,6 +520,81 @@ class Suite(Strict):
                 cells.append(Cell(dataset.label, model.label, loss.label, text, seeds))
         self._check_cells(cells)
         return tuple(cells)
+
+    def trainer_of(self, model: Entry) -> Trainer | None:
+        """Who trains a model; None: bench itself."""
+        return model.trainer if model.has_trainer else self.trainer
+
+    @cached_property
+    def trainers(self) -> tuple[Trainer, ...]:
+        """Those of the user's own."""
+        found = [one for model in self.models if (one := self.trainer_of(model)) is not None]
+        return tuple(one for number, one in enumerate(found) if one not in found[:number])
+
+    def ours(self, axis: str) -> tuple[Entry, ...]:
+        """The items of an axis that bench itself needs, to train with them."""
+        used = [
+            combination[AXES.index(axis)]
+            for combination in self._combinations()
+            if self.trainer_of(combination[AXES.index("models")]) is None
+        ]
+        return tuple(entry for entry in getattr(self, axis) if any(entry is one for one in used))
+
+    @cached_property
+    def programs(self) -> Mapping[str, Program]:
+        """By key, the programs of the user's own that its commands run, as they were when it was read."""
+        found = {}
+        for dataset, model, loss in self._combinations():
+            if isinstance(trainer := self.trainer_of(model), Command):
+                described = self._named(dataset, model, loss)
+                if (program := self._program(trainer, described)) is not None:
+                    found[program.key] = program
+        return found
+
+    def _named(self, dataset: Entry, model: Entry, loss: Entry) -> dict[str, Any]:
+        """What a trainer of the user's own is told of a cell."""
+        recipe = {**self.recipe, **dataset.recipe, **model.recipe, **loss.recipe}
+        try:
+            _check_plain("recipe", recipe)
+        except ValueError as error:
+            raise BenchError(str(error)) from None
+        entries = {"dataset": dataset, "model": model, "loss": loss}
+        return {
+            **{kind: (entry.named or entry.choice).describe() for kind, entry in entries.items()},
+            "recipe": recipe,
+        }
+
+    def _described(self, trainer: Trainer, dataset: Entry, model: Entry, loss: Entry) -> dict[str, Any]:
+        """The description of a cell that a trainer of the user's own trains: which epoch counts is its own
+        affair, and no part of it."""
+        described = {"recipe_version": RECIPE_VERSION, **self._named(dataset, model, loss)}
+        if not isinstance(trainer, Command):
+            return {**described, "trainer": trainer.describe()}
+        followed = trainer.progress.file if trainer.progress else None
+        check_filled([*trainer.command, trainer.result.file or "", followed or ""], values_of(described))
+        if trainer.result.is_number or trainer.result.is_count:
+            known = trainer.result.metric or (
+                self.metrics[0].name if trainer.result.is_number else "accuracy"
+            )
+            if others := [metric.name for metric in self.metrics if metric.name != known]:
+                raise BenchError(
+                    f"metrics: '{others[0]}' cannot be had: trainer.result gives {known} alone; have the "
+                    "program write labels with predictions or probabilities (.npz), or metrics by name "
+                    "(.json)"
+                )
+        program = self._program(trainer, described)
+        told = None if program is None else (program.key, program.digest)
+        return {**described, "trainer": trainer.describe(self.metrics[0].name, told)}
+
+    def _program(self, trainer: Command, described: Mapping[str, Any]) -> Program | None:
+        words = tuple(fill(word, values_of(described)) for word in trainer.command)
+        key = (words, trainer.code)
+        if key not in self._found:
+            try:
+                self._found[key] = find(words, trainer.code, self.folder)
+            except BenchError as error:
+                raise BenchError(f"trainer.{error}") from None
+        return self._found[key]
 
     def runs(self) -> tuple[Run, ...]:
         """Every run, each once.
@@ -468,6 +633,9 @@ class Suite(Strict):
                 yield chosen["datasets"], chosen["models"], chosen["losses"]
 
     def _recipe(self, dataset: Entry, model: Entry, loss: Entry) -> Recipe:
+        for axis, entry in (("datasets", dataset), ("models", model), ("losses", loss)):
+            if entry.problem:
+                raise BenchError(f"{axis}: {entry.problem}")
         merged: Mapping[str, Any] = self.recipe
         for entry in (dataset, model, loss):
             merged = merge_recipes(merged, entry.recipe)
@@ -479,16 +647,28 @@ class Suite(Strict):
             raise BenchError("; ".join(f"{where}: {line}" for line in explain(error))) from None
 
     def _check_combination(self, dataset: Entry, model: Entry, recipe: Recipe) -> None:
-        form = datasets.FORMS.get(dataset.choice.name)
-        if form is not None:
+        shape = datasets.shape_of(dataset.choice)
+        if shape is not None:
             try:
-                models.check_fit(model.choice, form.shape)
+                models.check_fit(model.choice, shape)
             except BenchError as error:
                 raise BenchError(f"models: {error} (data set '{dataset.label}')") from None
-        if recipe.schedule.name == "random_cube" and self.selection == "last":
+        if getattr(dataset.choice.options, "crop_from", None) and not recipe.crops_first:
             raise BenchError(
-                "recipe.schedule: random_cube looks for new best accuracies, so it needs "
+                f"datasets: {dataset.label}: crop_from keeps images for `resized_crop`, which must come "
+                "first in recipe.augment"
+            )
+        looking = ("random_cube", "torch/ReduceLROnPlateau")
+        if recipe.schedule.name in looking and self.selection == "last":
+            raise BenchError(
+                f"recipe.schedule: {recipe.schedule.name} looks for new best accuracies, so it needs "
                 "selection: validation or test; found selection: last"
+            )
+
+        if recipe.stop_early is not None and self.selection != "validation":
+            raise BenchError(
+                "recipe.stop_early: looks at the validation metric, so it needs selection: validation; "
+                f"found selection: {self.selection}"
             )
 
     def _check_cells(self, cells: Sequence[Cell]) -> None:
@@ -520,17 +700,27 @@ def load(path: Path, seeds: int | None = None) -> Suite:
     Raises:
         BenchError: anything that does not hold, with file and field.
     """
-    values = read(path)
+    return check(read(path), str(path), path.parent, seeds)
+
+
+def check(values: Mapping[str, Any], where: str, folder: Path, seeds: int | None = None) -> Suite:
+    """The suite that these values ask for; arguments and errors as :func:`load`.
+
+    Args:
+        where: what messages call the place that they come from.
+        folder: in which programs and their files lie.
+    """
     try:
         suite = Suite.model_validate(values)
+        suite._folder = folder.absolute()
         if seeds is not None:
             whole, suite = suite, Suite.model_validate({**values, "seeds": seeds})
-            suite._whole = whole
+            suite._whole, suite._folder = whole, whole.folder
         suite.cells  # noqa: B018 - expands, and so checks, every combination
     except ValidationError as error:
-        raise BenchError("\n".join(f"{path}: {line}" for line in explain(error))) from None
+        raise BenchError("\n".join(f"{where}: {line}" for line in explain(error))) from None
     except BenchError as error:
-        raise BenchError(f"{path}: {error}") from None
+        raise BenchError(f"{where}: {error}") from None
     return suite
 
 
@@ -547,6 +737,17 @@ def read(path: Path) -> dict[str, Any]:
         )
     values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
     return values
+
+
+def _has_trainers(values: Any) -> bool:
+    """Whether what is read as a suite names a trainer of the user's own."""
+    if not isinstance(values, Mapping):
+        return False
+    models = [entry for entry in _listed(values.get("models")) if isinstance(entry, Mapping)]
+    options = [entry if "name" in entry else option for entry in models for option in entry.values()]
+    return values.get("trainer") is not None or any(
+        isinstance(option, Mapping) and "trainer" in option for option in options
+    )
 
 
 def _required() -> list[str]:

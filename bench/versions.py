@@ -2,7 +2,8 @@
 
 ``results/code/<module>-<digest>.json`` keeps each version that was ever to be trained: the text of its
 modules, and which other versions somebody says compute the same. Jobs train from these files, whatever has
-happened to the user's own meanwhile.
+happened to the user's own meanwhile. Programs (:mod:`bench.programs`) are kept alike, by their key in place
+of a module's name, and laid out in a folder beside their file when they are to run.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import code
+from bench import code, programs
 from bench.choices import Choice, ForeignOptions
 from bench.disk import NoFile, exists, parse, read, write_atomically
 from bench.errors import BenchError
 from bench.results import RunFolder
-from bench.run import Run, canonical
+from bench.runs import Run, canonical
 from bench.suite import Cell, Suite
 
 KEEP = "--same-code"
@@ -41,7 +42,7 @@ class Version:
     digest: str
     modules: Mapping[str, code.Module]
     """All that it imports, by name: Python alone, as compiled modules are not kept. Empty for a package, and
-    where runs alone tell of it."""
+    where runs alone tell of it. Of a program, its files."""
     text: str
     """Digest of its file's text when it was kept, if no other version had that before: of runs from before
     there were other digests."""
@@ -57,7 +58,10 @@ def keep(suite: Suite, results: Path) -> None:
     Raises:
         BenchError: a file changed between the reading of the suite and now.
     """
-    for module, digest in of_suite(suite).items():
+    for key, program in suite.programs.items():
+        if _read(results, key, program.digest) is None:
+            _write(results, Version(key, program.digest, program.files, "", (), time.time()))
+    for module, digest in of_modules(suite).items():
         before = _read(results, module, digest)
         try:
             modules, now = code.own_modules(module), code.digest(module)
@@ -88,7 +92,7 @@ def unseen(suite: Suite) -> Iterator[list[str]]:
     said: list[str] = []
     before = {*sys.modules}
     covered = {
-        found.file.resolve() for module in of_suite(suite) for found in code.own_modules(module).values()
+        found.file.resolve() for module in of_modules(suite) for found in code.own_modules(module).values()
     }
     yield said
     new = [module for name, module in sys.modules.items() if name not in before]
@@ -114,11 +118,41 @@ def use(results: Path, sources: Sources) -> None:
                     f"{_file(results, module, digest)}: its code is not what was kept; move it away, and "
                     "`bench run` keeps what there is now"
                 )
-            sys.meta_path.insert(0, code.Snapshot(version.modules))
+            if programs.is_program(module):
+                programs.use(module, version.modules)
+            else:
+                sys.meta_path.insert(0, code.Snapshot(version.modules))
+
+
+def kept_program(results: Path, run: Run) -> Version | None:
+    """The files of the program that trains a run, as they were submitted; None where none are its user's own.
+
+    Raises:
+        BenchError: they are not kept, or not as they were.
+    """
+    trainer = run.trainer or {}
+    if not run.is_by_command or "source" not in trainer:
+        return None
+    key = trainer["name"].partition(":")[0]
+    version = _read(results, key, trainer["source"])
+    if version is None or not _is_whole(version):
+        raise BenchError(
+            f"{_file(results, key, trainer['source'])}: the program is not there as it was kept; "
+            "`bench run` keeps what there is now"
+        )
+    return version
+
+
+def copy_of(results: Path, version: Version) -> Path:
+    """Lay a kept program out, and return what stands there for its suite's folder."""
+    folder = _file(results, version.module, version.digest).with_suffix("")
+    return programs.unpack(version.modules, folder)
 
 
 def _is_whole(version: Version) -> bool:
     """Whether its code has its digest, with the compiled modules of today, as none are kept."""
+    if programs.is_program(version.module):
+        return programs.digest_of(version.modules) == version.digest
     with contextlib.suppress(OSError, SyntaxError):
         if code.digest_of(version.modules) == version.digest:
             return True
@@ -162,7 +196,7 @@ def changes(suite: Suite, results: Path) -> list[str]:
     """Why finished runs wait again, in words: which file, how many, and how to keep them."""
     remarks = []
     for (module, digest), count in _left_behind(suite, results).items():
-        files = _changed_files(module, _told(results, module, digest))
+        files = _changed_files(suite, module, _told(results, module, digest))
         remarks.append(
             f"{files} changed after {_runs(count)} of this suite had finished, which wait again; if it "
             f"computes the same as before, `bench run` with {KEEP} keeps them"
@@ -181,7 +215,7 @@ def declare_same(suite: Suite, results: Path) -> list[str]:
     for (module, digest), count in _left_behind(suite, results).items():
         now = _read(results, module, of_suite(suite)[module])
         assert now is not None
-        files = _changed_files(module, _told(results, module, digest))
+        files = _changed_files(suite, module, _told(results, module, digest))
         said.append(
             f"{files}: computes the same, by your word; {_runs(count)} that had finished go on counting"
         )
@@ -199,10 +233,11 @@ def same_as(results: Path, module: str, digest: str) -> list[str]:
         found += sorted(linked - {*found})
     texts = [kept[one].text for one in found if one in kept and kept[one].text]
     with contextlib.suppress(OSError):
-        now = code.text_digest(module)
+        now = "" if programs.is_program(module) else code.text_digest(module)
         # A text that another version had is that one's: what it imports has changed since.
         if not any(version.text == now for version in kept.values() if version.digest not in found):
             texts.insert(0, now)
+    texts = [text for text in texts if text]
     return [*dict.fromkeys([*found, *texts])][1:]
 
 
@@ -277,8 +312,13 @@ def _told(results: Path, module: str, digest: str) -> Version | None:
     return next(with_text, None) or _read(results, module, digest)
 
 
-def _changed_files(module: str, before: Version | None) -> str:
+def _changed_files(suite: Suite, module: str, before: Version | None) -> str:
     """Of the user's own, those that do something else than they did in a version; by their names."""
+    if (program := suite.programs.get(module)) is not None:
+        then_there: Mapping[str, code.Module] = before.modules if before else {}
+        names = sorted({*program.files, *then_there})
+        other = [n for n in names if _bytes(program.files.get(n)) != _bytes(then_there.get(n))]
+        return ", ".join(other) or module.partition(programs.MARK)[0]
     try:
         modules = code.own_modules(module)
         now = code.meanings(modules)
@@ -292,6 +332,10 @@ def _changed_files(module: str, before: Version | None) -> str:
     return ", ".join(files) or modules[module].file.name
 
 
+def _bytes(file: code.Module | None) -> bytes | None:
+    return None if file is None else file.content
+
+
 def _runs(count: int) -> str:
     return f"{count} run{'s' * (count != 1)}"
 
@@ -300,9 +344,16 @@ def _runs(count: int) -> str:
 
 
 def of_suite(suite: Suite) -> dict[str, str]:
-    """The digest of each module that a suite names, but for those of ``bench`` itself."""
+    """The digest of each module and program that a suite names, but for those of ``bench`` itself."""
+    return of_modules(suite) | {key: program.digest for key, program in suite.programs.items()}
+
+
+def of_modules(suite: Suite) -> dict[str, str]:
+    """The same of modules alone."""
+    entries = [entry for axis in (suite.datasets, suite.models, suite.losses) for entry in axis]
     choices: list[Choice] = [
-        *(entry.choice for axis in (suite.datasets, suite.models, suite.losses) for entry in axis),
+        *(choice for entry in entries for choice in (entry.choice, entry.named) if choice is not None),
+        *(trainer for trainer in suite.trainers if isinstance(trainer, Choice)),
         *(metric.choice for metric in suite.metrics),
     ]
     return {

@@ -7,6 +7,7 @@ characters in them for orders, and a line with others in it reads in another ord
 from __future__ import annotations
 
 import re
+import sys
 
 _REVERSING = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _STEERING = re.compile(f"[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{_REVERSING}]")
@@ -26,3 +27,8 @@ def flat(text: str) -> str:
 def visible_json(text: str) -> str:
     """JSON that says the same in characters which steer nothing."""
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say(message: str) -> None:
+    """Tell a person, on standard error."""
+    print(visible(message), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Reading a YAML file: what is wrong is said with file and line, and nothing is dropped in silence."""
+"""YAML files: what is wrong in one is said with file and line, and nothing is dropped in silence."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from bench.disk import write_atomically
 from bench.errors import BenchError
 
 
@@ -66,3 +67,22 @@ def read_yaml(path: Path) -> Any:
         raise BenchError(f"{path}{line}: not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise BenchError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+class _Quoted(yaml.SafeDumper):
+    """Quotes each text that either YAML, 1.1 or 1.2, would take for something else."""
+
+
+_Quoted.yaml_implicit_resolvers = {
+    first: [
+        *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
+        *_UniqueKeys.yaml_implicit_resolvers.get(first, []),
+    ]
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_UniqueKeys.yaml_implicit_resolvers}
+}
+
+
+def write_yaml(path: Path, values: Any) -> None:
+    """Write plain data such that :func:`read_yaml` gives the same."""
+    text = yaml.dump(values, Dumper=_Quoted, sort_keys=False, allow_unicode=True, width=110)
+    write_atomically(path, text.encode())

@@ -6,7 +6,10 @@ into the training, and now and then two launchers are at work. Then one last `be
 and what lies on disk and in MLflow is counted and compared with the undisturbed run. Exit status 1 where a
 count is not what it should be. Linux only; two to four minutes on two cores.
 
-    python benchmarks/chaos.py [--kills 20] [--seed 0] [--keep FOLDER]
+With --program, a program trains in bench's place (a trainer of one's own), and is killed as well, or what
+watches over it; no two copies of it may ever be at work in one folder.
+
+    python benchmarks/chaos.py [--kills 20] [--seed 0] [--program] [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -44,15 +47,48 @@ SUITE = {
     "recipe": {"epochs": EPOCHS, "batch_size": 64, "optimizer": {"adam": {"lr": 0.005}}},
     "selection": "validation",
 }
+PROGRAM = f"""
+import csv, fcntl, os, sys, time
+
+folder, loss, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
+alone, table = open(f"{{folder}}/alone", "w"), f"{{folder}}/log.csv"
+try:
+    fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    open("two-at-once", "a").write(folder)
+rows = list(csv.DictReader(open(table))) if os.path.exists(table) else []
+for epoch in range(len(rows) + 1, {EPOCHS} + 1):
+    time.sleep(0.2)
+    rows.append({{"epoch": epoch, "train_loss": (len(loss) + seed) / epoch}})
+    with open(f"{{table}}.new", "w") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(f"{{table}}.new", table)
+import numpy as np
+
+labels = np.arange(100) % 10
+predictions = (labels + (np.arange(100) < seed % 7 + len(loss))) % 10
+np.savez(f"{{folder}}/p.npz", labels=labels, predictions=predictions)
+"""
+TRAINER = {
+    "command": [sys.executable, "chaos_program.py", "{folder}", "{loss}", "{seed}"],
+    "result": {"file": "p.npz"},
+    "progress": {"file": "log.csv"},
+    "grace": 5,
+}
 TABLES = ("report.md", "report.json", "cells.csv", "comparisons.csv")
 FILES = {"run.json", "metrics.jsonl", "predictions.npz", "result.json", ".claim"}  # of a finished run
 CREW = {b"submitit.core._submit": "worker", b"submitit.local._local": "controller"}
+SCRIPTS = {b"chaos_program.py": "program", b"watcher.py": "watcher"}
+"""Those of a trainer of one's own, which are in sessions of their own."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20, help="how often (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments and targets (default 0)")
+    parser.add_argument("--program", action="store_true", help="a program trains in bench's place")
     parser.add_argument("--keep", type=Path, help="new folder for all of it (default: temporary, removed)")
     args = parser.parse_args()
     folder = (args.keep or Path(tempfile.mkdtemp(prefix="bench-chaos-"))).absolute()
@@ -60,7 +96,9 @@ def main() -> None:
     if any(folder.iterdir()):
         parser.error(f"--keep: {folder} is not empty")
     seeds = max(5, round(1.5 * args.kills))  # so that the kills are spread over the training
-    (folder / "chaos.yaml").write_text(yaml.safe_dump({**SUITE, "seeds": seeds}, sort_keys=False))
+    own = {"trainer": TRAINER, "models": "net", "recipe": {}} if args.program else {}
+    (folder / "chaos_program.py").write_text(PROGRAM)
+    (folder / "chaos.yaml").write_text(yaml.safe_dump({**SUITE, **own, "seeds": seeds}, sort_keys=False))
     try:
         broken = experiment(folder, args.kills, random.Random(args.seed))
     finally:
@@ -97,6 +135,7 @@ def experiment(folder: Path, kills: int, rng: random.Random) -> int:
         ("exit status of the last run", ended[-1], 0),
         ("exit statuses of 0 of all launchers that were spared", ended.count(0), len(ended)),
         ("processes left behind", len(left), 0),
+        ("programs that found another at work in their folder", (folder / "two-at-once").exists(), False),
         ("results that changed or vanished once they were seen", len(changed), 0),
         *check_folders(folder),
         *check_mlflow(folder),
@@ -133,8 +172,10 @@ def processes(folder: Path, group: int | None = None) -> dict[int, str]:
             if f"{MARK}={folder}\0".encode() in (entry / "environ").read_bytes():
                 command = (entry / "cmdline").read_bytes()
                 if group in (None, os.getpgid(int(entry.name))):
-                    kinds = (kind for module, kind in CREW.items() if module in command.split(b"\0"))
-                    found[int(entry.name)] = next(kinds, "other")
+                    words = command.split(b"\0")
+                    kinds = [kind for module, kind in CREW.items() if module in words]
+                    kinds += [kind for name, kind in SCRIPTS.items() if any(w.endswith(name) for w in words)]
+                    found[int(entry.name)] = next(iter(kinds), "other")
     return found
 
 
@@ -153,10 +194,12 @@ def disturb(
             continue
         launcher = rng.choice(running)
         crew = {kind: number for number, kind in processes(folder, launcher.pid).items()}
+        others = {kind: number for number, kind in processes(folder).items() if kind in SCRIPTS.values()}
         # Its run is to blame for a worker's third death, says the launcher: that would be a failed run.
         spared = {"other"} if deaths[launcher.pid] < MOST_DEATHS - 1 else {"other", "worker", "controller"}
-        target = rng.choice(["launcher", "everything", *sorted(crew.keys() - spared)])
-        with_launcher = target not in crew
+        target = rng.choice(["launcher", "everything", *sorted((crew.keys() | others.keys()) - spared)])
+        with_launcher = target in ("launcher", "everything")
+        crew |= others
         try:
             if target == "everything":
                 os.killpg(launcher.pid, signal.SIGKILL)
@@ -164,14 +207,14 @@ def disturb(
                 os.kill(crew.get(target, launcher.pid), signal.SIGKILL)
         except ProcessLookupError:
             continue  # it has just ended
-        others = "" if len(running) == 1 else " (of one of two launchers)"
+        which = "" if len(running) == 1 else " (of one of two launchers)"
         if with_launcher:
             launcher.wait()  # or else it would still look alive to its workers
             running.remove(launcher)
-        deaths[launcher.pid] += not with_launcher
+        deaths[launcher.pid] += target in ("worker", "controller")
         killed[target] += 1
         done = len(list((folder / "killed" / "runs").glob("*/result.json")))
-        say(f"kill {killed.total()} of {kills}: {target}{others}; {done} runs done")
+        say(f"kill {killed.total()} of {kills}: {target}{which}; {done} runs done")
     return killed, ended, running
 
 
@@ -227,7 +270,8 @@ def essence(run: RunFolder) -> tuple[list[dict[str, float]], bytes]:
     """What must not depend on kills: all metrics but the times, and the predictions."""
     lines = run.metrics()
     for line in lines:
-        del line["time"], line["images_per_second"]
+        del line["time"]
+        line.pop("images_per_second", None)
     return lines, (run.path / "predictions.npz").read_bytes()
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from bench.predictions import Predictions
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 
 EPOCHS = 20
 SUITE = {

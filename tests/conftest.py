@@ -29,6 +29,12 @@ SMALL: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _tried_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a trial has found holds for all tests, and none of it is left on this machine."""
+    os.environ["BENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
 def _numbers_as_small_as_they_are() -> Iterator[None]:
     """What trains in this process takes the smallest numbers for zero, and statistics must not."""

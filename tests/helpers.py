@@ -18,8 +18,17 @@ from bench.comparisons.comparison import Comparison
 from bench.predictions import Predictions
 from bench.reports import columns
 from bench.results import RunFolder, frame
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
+
+
+def as_asked(path: Path, results: Path) -> Suite:
+    """A suite file as the verbs that look read it."""
+    from bench.front.asking import asking
+    from bench.source import Source
+
+    with asking(Source.of(path), results, names=False) as suite:
+        return suite
 
 
 def train_run(run: Run, results: Path, **settings: Any) -> RunFolder:

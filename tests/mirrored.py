@@ -11,7 +11,7 @@ import numpy as np
 from helpers import alike
 
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 BEGUN = 1_700_000_000.0

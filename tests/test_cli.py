@@ -60,8 +60,22 @@ def test_plan_says_what_is_missing_and_how_long_it_takes(
     assert "15 to train by 3 workers: about 0.03 run-hours, 36 s of waiting (from 5 measured runs)" in text
 
 
-def test_plan_without_a_measured_run_gives_no_number(bench: Bench, write_suite: Write) -> None:
-    status, printed, _ = bench("plan", write_suite())
+def test_plan_without_a_measured_run_guesses_once(bench: Bench, write_suite: Write) -> None:
+    path = write_suite(recipe={"epochs": 3, "batch_size": 16})
+    status, printed, said = bench("plan", path)
+    assert status == 0
+    assert "timing a few steps here" in said
+    assert "(from a guess by a few steps on this machine)" in printed
+    _, printed, said = bench("plan", path, "--json")
+    assert said == ""
+    plan = Plan.model_validate_json(printed)
+    assert (plan.estimated_from, plan.guessed) == (0, 1)
+    assert plan.run_hours is not None
+    assert 0 < plan.run_hours < 0.1
+
+
+def test_plan_without_data_gives_no_number(bench: Bench, write_suite: Write) -> None:
+    status, printed, _ = bench("plan", write_suite(datasets="mnist", models="vgg5"))
     assert status == 0
     assert "no estimate of the time" in printed
 

@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.metrics import Metric, MetricError, choose_metric
 from bench.predictions import NotKept
 from bench.results import Damaged, Result, RunFolder, frame, measure
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import finish_run, train_run
+from helpers import as_asked, finish_run, train_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import datasets
-from bench.cli.shared import load
 from bench.datasets import choose_dataset
 from bench.design import Design
 from bench.results import OTHER_DATA, RunFolder, frame
@@ -185,7 +184,7 @@ def test_runs_that_saw_other_data_are_compared_with_none(
     bench: Bench, write_suite: Write, tmp_path: Path
 ) -> None:
     path, results = write_suite(losses=["ce", "mae", "focal"], seeds=6), tmp_path / "results"
-    suite = load(path, results, names=False)
+    suite = as_asked(path, results)
     finish_all(suite, results, {"ce": "a" * 16, "mae": "a" * 16, "focal": "b" * 16})
     _, printed, _ = bench("report", path, "--json")
     report = json.loads(printed)
@@ -209,7 +208,7 @@ def test_runs_of_before_are_compared_and_that_is_said_once(
     bench: Bench, write_suite: Write, tmp_path: Path
 ) -> None:
     path, results = write_suite(losses=["ce", "mae"], seeds=6), tmp_path / "results"
-    finish_all(load(path, results, names=False), results, {"ce": "", "mae": "a" * 16})
+    finish_all(as_asked(path, results), results, {"ce": "", "mae": "a" * 16})
     _, printed, _ = bench("report", path, "--json")
     report = json.loads(printed)
     assert [cell["n"] for cell in report["cells"]] == [6, 6]
@@ -233,14 +232,14 @@ def test_data_that_change_between_two_runs_are_seen(
 ) -> None:
     settings = {"datasets": "load_own:data", "seeds": 2, "recipe": {"epochs": 1, "batch_size": 32}}
     path, results = write_suite(losses=["ce"], baseline=None, **settings), tmp_path / "results"
-    for run in load(path, results, names=False).runs():
+    for run in as_asked(path, results).runs():
         train_run(run, results)
     own_data(b=np.random.default_rng(1).permutation(arrays()["b"]))
     path = write_suite(losses=["ce", {"ce": {"scale": 1.0, "label": "same"}}], baseline=None, **settings)
     with pytest.raises(Exception, match="same training under two names"):
-        load(path, results, names=False)
+        as_asked(path, results)
     path = write_suite(losses=["ce", {"poly1": {"epsilon": 0.0, "label": "same"}}], baseline=None, **settings)
-    suite = load(path, results, names=False)
+    suite = as_asked(path, results)
     for run in suite.cells[1].runs:
         train_run(run, results)
     _, printed, _ = bench("report", path, "--json")

@@ -13,10 +13,10 @@ from helpers import bench, states, train_run
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.cli.shared import write_report
 from bench.datasets import FORMS
 from bench.datasets.miniature import letters_like
 from bench.design import Design
+from bench.front.reporting import write_report
 from bench.reports.blocks import Heading
 from bench.scale import tiny
 from bench.suite import Suite, load

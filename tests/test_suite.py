@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.recipe import Recipe, merge_recipes
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 from bench.yaml_file import read_yaml
 
@@ -228,9 +228,9 @@ def test_id_does_not_depend_on_key_order(order: list[str]) -> None:
 
 def test_what_a_newer_bench_describes_is_refused_and_not_left_out(make_suite: Make) -> None:
     run = make_suite().runs()[0]
-    newer = Run.from_description({**run.description, "trainer": {"name": "theirs"}, "splits": 5})
+    newer = Run.from_description({**run.description, "tuned": {"name": "theirs"}, "splits": 5})
     assert newer.id != run.id
-    with pytest.raises(BenchError, match=f"run {newer.id}: its description has splits, trainer, which this"):
+    with pytest.raises(BenchError, match=f"run {newer.id}: its description has splits, tuned, which this"):
         newer.resolve()
 
 
@@ -290,7 +290,7 @@ def test_a_hundred_thousand_runs_expand_in_seconds_without_torch(write_suite: Wr
         ),
         ({"recipe": {"optimizer": "adamm"}}, "recipe: optimizer: unknown optimizer 'adamm'; .*'adamw?'"),
         ({"recipe": {"epochs": 0}}, "recipe: epochs: found 0; .*greater than or equal to 1"),
-        ({"recipe": {"precision": "fp16"}}, "recipe: precision: found 'fp16'; .*'fp32' or 'bf16'"),
+        ({"recipe": {"precision": "fp8"}}, "recipe: precision: found 'fp8'; .*'fp32', 'bf16' or 'fp16'"),
         ({"recipe": {"augment": [{"rotate": {}}]}}, "recipe: augment.0: unknown augmentation 'rotate'"),
         ({"losses": ["ce", {"mae": {"recipe": {"epoch": 1}}}]}, "losses.1: mae: recipe: unknown key 'epoch'"),
         ({"baseline": "mae"}, "baseline: unknown loss 'mae'; allowed: ce, mix_ent"),

@@ -20,10 +20,11 @@ from helpers import finish_run
 from bench import disk, versions
 from bench.disk import NoFile, parse, read, read_part, strangers
 from bench.errors import BenchError
+from bench.front.reporting import _figures
 from bench.launch.pack import Pack
 from bench.launch.worker import Worker
 from bench.results import Damaged, RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 from bench.training import checkpoint
 
@@ -342,3 +343,22 @@ def test_only_our_own_temporaries_are_cleared(make_suite: Callable[..., Suite], 
 def test_json_that_goes_too_deep_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="too deep"):
         parse(b"[" * 200_000)
+
+
+@pytest.mark.parametrize("kind", ["files", "folder"])
+def test_what_a_link_leads_to_is_no_figure(tmp_path: Path, kind: str) -> None:
+    """Figures go into MLflow, where others read."""
+    home, folder = tmp_path / "home", tmp_path / "figures"
+    home.mkdir()
+    (home / "secret.txt").touch()
+    if kind == "folder":
+        folder.symlink_to(home)
+        assert _figures(folder) == []
+        return
+    folder.mkdir()
+    (folder / "mine.svg").touch()
+    os.mkfifo(folder / "pipe.svg")
+    (folder / "a.folder").mkdir()
+    for number, place in enumerate((home / "secret.txt", "/dev/zero", "nowhere")):
+        (folder / f"{number}.svg").symlink_to(place)
+    assert _figures(folder) == [folder / "mine.svg"]

@@ -15,13 +15,13 @@ from torch import Tensor
 from bench import datasets
 from bench.checkpoints.fitting import Fitted, fit
 from bench.checkpoints.keys import Rule, rename
-from bench.checkpoints.reading import Checkpoint
 from bench.choices import Choice, describe
 from bench.errors import BenchError
 from bench.models import choose_model
 from bench.models.resize import Resized
 from bench.training.data import Normalisation
 from bench.training.evaluation import Scores, answer, batch_size, score
+from bench.training.reading import Checkpoint
 from bench.training.step import precision
 
 
@@ -156,8 +156,8 @@ def ask(
         BenchError: it returns no logits.
     """
     labels = images.test_labels
-    bf16 = checkpoint.description.get("recipe", {}).get("precision") == "bf16"
-    logits = _logits(checkpoint.path, fitted, images, asked, device, bf16, tick)
+    computed_in = str(checkpoint.description.get("recipe", {}).get("precision", "fp32"))
+    logits = _logits(checkpoint.path, fitted, images, asked, device, computed_in, tick)
     answered = logits.argmax(dim=1) - first
     predicted = torch.where((answered >= 0) & (answered < images.form.classes), answered, -1)
     notes = [*checkpoint.notes, *fitted.notes]
@@ -190,19 +190,19 @@ def _logits(
     images: datasets.Images,
     asked: Asked,
     device: torch.device,
-    bf16: bool,
+    computed_in: str,
     tick: Callable[[int], None],
 ) -> Tensor:
     """Logits [N, outputs] of all test images, in float32 on the CPU."""
     form = images.form
-    normalised = Normalisation(asked.mean or form.mean, asked.std or form.std, device)
+    normalised = Normalisation(asked.mean or form.mean, asked.std or form.std, device, form.top)
     side = fitted.model.size if isinstance(fitted.model, Resized) else None
     # As in training, so that the weights of a run give its very predictions.
     size = batch_size(device, *((side, side) if side else form.shape[1:]))
     model = fitted.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = []
     for batch in torch.split(images.test_images, size):
-        with precision("bf16" if bf16 else "fp32", device):
+        with precision(computed_in, device):
             try:
                 answer = model(normalised(batch.to(device).float()))
             except Exception as error:  # somebody's own network can raise anything

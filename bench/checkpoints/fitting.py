@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from bench import models
-from bench.checkpoints.reading import Checkpoint
 from bench.choices import Choice
 from bench.datasets import Form
 from bench.errors import BenchError, nearest
+from bench.training.reading import Checkpoint
 
 _MARKS = (
     (

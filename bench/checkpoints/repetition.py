@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 import torch
 
+from bench.choices import ForeignOptions
 from bench.errors import BenchError
 from bench.results import Damaged, Result, RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.training.device import fingerprint
-from bench.training.loop import train
+from bench.training.loop import Training, train
 
 Origin = Literal["kept", "repeated", "other"]
 """``kept`` by the run; ``repeated`` here with the same answers, or with ``other`` ones."""
@@ -78,7 +79,7 @@ def weights_of(
         accept_other: take a repetition that gives other answers, too.
 
     Raises:
-        BenchError: the repetition gives other answers.
+        BenchError: the repetition gives other answers, or what was scored is a classifier of the loss's.
     """
     attempts = folder.info().get("attempts", [{}])
     try:
@@ -88,6 +89,8 @@ def weights_of(
         content = None
     if content is not None:
         return Weights(content, "kept", result, attempts[-1])
+    if isinstance(run.resolve().loss.options, ForeignOptions):
+        _check_classifier(run, device, data)
     say(f"run {run.id} has no weights: training it again, about {result.seconds:.0f} s where it was trained")
     again = _repeat(run, work, device, data)
     repeated = RunFolder(work, run.id)
@@ -107,6 +110,15 @@ def weights_of(
             "--accept-other, which does not train it once more"
         )
     return Weights(content, "other", again, here)
+
+
+def _check_classifier(run: Run, device: torch.device, data: Path) -> None:
+    """Raise BenchError where a model's weights are not what was scored."""
+    if not Training(run.resolve(), data, device, keep_weights=True).keep_weights:
+        raise BenchError(
+            f"run {run.id}: '{run.resolve().loss.label()}' brings the classifier that is scored, which is no "
+            "part of the model: weights of the model alone do not give its answers"
+        )
 
 
 def _repeat(run: Run, work: Path, device: torch.device, data: Path) -> Result:

@@ -12,8 +12,8 @@ from io import TextIOWrapper
 
 from bench.cli import training, reporting, checkpoints  # noqa: F401 # isort: skip - in the order of --help
 from bench.cli.app import app
-from bench.cli.shared import say
-from bench.errors import BenchError
+from bench.errors import BenchError, of_file
+from bench.visible import say
 
 __all__ = ["app", "main"]
 
@@ -28,8 +28,7 @@ def main() -> None:
     except BenchError as error:
         sys.exit(_fail(str(error), 2))
     except OSError as error:
-        where = error.filename or "a file could not be read or written"
-        sys.exit(_fail(f"{where}: {error.strerror or error}", 2))
+        sys.exit(_fail(of_file(error), 2))
 
 
 def _fail(message: str, status: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,12 @@ from bench import versions
 from bench.choices import Choice
 from bench.cli.app import WEIGHTS, app
 from bench.cli.options import Data, Device, Json, Results
-from bench.cli.shared import exit_1_if, find_modules, load, print_blocks, put, say, watched
+from bench.cli.shared import exit_1_if, print_blocks, put, watched
 from bench.errors import BenchError
+from bench.front.asking import asking, find_modules
 from bench.launch.preflight import check_data
+from bench.source import Source
+from bench.visible import say
 
 
 @app.command(rich_help_panel=WEIGHTS)
@@ -63,13 +67,13 @@ def evaluate(
     from bench import datasets
     from bench.checkpoints import answers
     from bench.checkpoints.keys import read_key_map
-    from bench.checkpoints.reading import read_checkpoint
     from bench.datasets import choose_dataset
     from bench.disk import write_atomically
     from bench.models import choose_model
     from bench.reports.audit import audit, per_image
     from bench.reports.audit_text import audit_text
     from bench.training import device as devices
+    from bench.training.reading import read_checkpoint
 
     _one_each("--model", model or [], checkpoints, once=True)
     _one_each("--claimed", claimed or [], checkpoints)
@@ -119,34 +123,37 @@ def export(
     A run that kept none (its suite has no keep_weights) is trained again here, and its answers are compared.
     """
     _one_thread()
-    asked = load(suite, results, names=False) if suite is not None else None
-    find_modules([str(Path.cwd())])
     from bench.checkpoints.repetition import recorded, weights_of
     from bench.datasets import load as load_images
     from bench.reports.card import WORK, card, check_output, standing, write_export
     from bench.results import RunFolder, finished
-    from bench.run import complete
+    from bench.runs import complete
     from bench.training import device as devices
 
-    if asked is not None:
-        run = complete(run, [planned.id for planned in asked.runs()], "the suite has no such run")
-    else:
-        run = complete(run, finished(results), f"{results.absolute()} has no such finished run")
-    check_output(output)
-    folder = RunFolder(results, run)
-    described, stored = recorded(folder)
-    versions.use(results, versions.of_runs([described]))  # its code, if that has changed since
-    dataset = described.resolve().dataset
-    place = devices.prepare(device)
-    check_data([dataset], data, say)
-    work = output / WORK
-    weights = weights_of(
-        *(described, folder, stored, work), device=place, data=data, say=say, accept_other=accept_other
-    )
-    where = standing(asked, results, described) if asked is not None else None
-    text = card(described, stored, weights, load_images(dataset, data).form, where)
-    for path in write_export(output, weights.content, text):
-        put(str(path))
+    with contextlib.ExitStack() as reading:
+        asked = None
+        if suite is not None:
+            asked = reading.enter_context(asking(Source.of(suite), results, names=False))
+        find_modules([str(Path.cwd())])
+        if asked is not None:
+            run = complete(run, [planned.id for planned in asked.runs()], "the suite has no such run")
+        else:
+            run = complete(run, finished(results), f"{results.absolute()} has no such finished run")
+        check_output(output)
+        folder = RunFolder(results, run)
+        described, stored = recorded(folder)
+        versions.use(results, versions.of_runs([described]))  # its code, if that has changed since
+        dataset = described.resolve().dataset
+        place = devices.prepare(device)
+        check_data([dataset], data, say)
+        work = output / WORK
+        weights = weights_of(
+            *(described, folder, stored, work), device=place, data=data, say=say, accept_other=accept_other
+        )
+        where = standing(asked, results, described) if asked is not None else None
+        text = card(described, stored, weights, load_images(dataset, data).form, where)
+        for path in write_export(output, weights.content, text):
+            put(str(path))
 
 
 def _one_thread() -> None:

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from bench.cli.shared import say
 from bench.scale import Scale
 from bench.tracking.store import holds_secrets, shown
+from bench.visible import say
 
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite's YAML file.")]
 ScaleTo = Annotated[

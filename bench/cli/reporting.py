@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,13 +12,19 @@ import typer
 
 from bench.cli.app import MLFLOW, REPORT, app
 from bench.cli.options import Column, Everything, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
-from bench.cli.shared import exit_1_if, load, look, note_of, print_blocks, put, say, write_report
+from bench.cli.shared import exit_1_if, print_blocks, put
 from bench.design import as_it_stands
 from bench.errors import BenchError
+from bench.front import reporting
+from bench.front.asking import asking
 from bench.home import take
+from bench.source import Source
+from bench.visible import say
 
 if TYPE_CHECKING:
     from bench.reports.blocks import Block
+    from bench.scale import Scale
+    from bench.suite import Suite
 
 
 @app.command(rich_help_panel=REPORT)
@@ -44,37 +50,44 @@ def report(
     With OTHER, both side by side: which cells changed, verdict and difference in each. Two suites stand in
     the order given. A results folder or a saved report.json is the suite as it was then, and comes first.
     """
-    from bench.reports.beside import beside, lay_beside
     from bench.reports.render.terminal import clear, show
 
-    asked = load(suite, results, seeds, scale, names=False)
     if other and watch:
         raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
-    if other:
-        read = partial(load, results=results, scale=scale, names=False)
-        pairs = lay_beside(asked, str(suite), other, read, results)
-        return print_blocks(pairs, beside(pairs), as_json)
-    if asked.is_look and figures:
-        raise BenchError("--figures draws the report: leave out --seeds, which makes a look at a part of it")
-    try:
-        made, shown, coming = look(asked, results, figures)
-        if not asked.is_look:
-            take(asked, suite, results)
-        before: list[Block] = []
-        while watch and coming:
-            blocks = [*shown.blocks(everything=everything), *coming]
-            if not as_json and blocks != before:
+    source = Source.of(suite)
+    with asking(source, results, seeds, scale, names=False) as asked:
+        if other:
+            return _beside(asked, suite, other, scale, results, as_json)
+        try:
+            made = reporting.look(asked, source, results, figures=figures)
+            before: list[Block] = []
+            while watch and made.coming:
+                blocks = made.blocks(everything=everything)
+                if not as_json and blocks != before:
+                    clear()
+                    show(blocks)
+                before = blocks
+                time.sleep(5)
+                made = reporting.look(asked, source, results, figures=figures)
+            if before and not as_json:
                 clear()
-                show(blocks)
-            before = blocks
-            time.sleep(5)
-            made, shown, coming = look(asked, results, figures)
-        if before and not as_json:
-            clear()
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    print_blocks(made, [*shown.blocks(everything=everything), *coming], as_json)
-    exit_1_if(any(cell.failed for cell in made.cells))
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+    print_blocks(made.document, made.blocks(everything=everything), as_json)
+    exit_1_if(made.failed)
+
+
+def _beside(asked: Suite, suite: Path, other: str, scale: Scale, results: Path, as_json: bool) -> None:
+    """Two reports side by side."""
+    from bench.reports.beside import beside, lay_beside
+
+    with contextlib.ExitStack() as reading:
+
+        def read(path: Path) -> Suite:
+            return reading.enter_context(asking(Source.of(path), results, scale=scale, names=False))
+
+        pairs = lay_beside(asked, str(suite), other, read, results)
+    print_blocks(pairs, beside(pairs), as_json)
 
 
 @app.command(rich_help_panel=REPORT)
@@ -166,12 +179,10 @@ def compare(
     number because it failed says so: failed, diverged, OOM. With a column fold (and repeat), runs are folds
     of a cross-validation: they overlap, and are tested as such.
     """
+    given = locals()
     from bench.comparisons.tables.example import write_example
     from bench.comparisons.tables.layout import Request, conditions
-    from bench.comparisons.tables.reading import read_table
     from bench.reports.claim import claim_text, judge_claim
-    from bench.reports.compare import compare_table
-    from bench.reports.document import document
 
     if example:
         return write_example(source)
@@ -180,40 +191,10 @@ def compare(
     if claim is not None:
         judged = judge_claim(*claim, total_images, alpha)
         return print_blocks(judged, claim_text(judged), as_json)
-    columns = {
-        **{"method": method_column, "seed": seed_column, "dataset": dataset_column, "model": model_column},
-        **{"accuracy": accuracy_column, "correct": correct_column, "total": total_column},
-        **{"image": image_column, "fold": fold_column, "repeat": repeat_column, "epoch": epoch_column},
-    }
-    request = Request(
-        baseline=baseline,
-        alpha=alpha,
-        margin=margin,
-        paired=not unpaired,
-        folds=folds,
-        total_images=total_images,
-        percent=percent,
-        columns=columns,
-        metrics=metric_column or (),
-        lower_is_better=lower_is_better,
-        epoch=epoch,
-        where=conditions(where or ()),
-        decimal=decimal,
-        transpose=transpose,
-        runs=runs,
-        spread=spread,
-    )
-    if source.startswith("mlflow:"):
-        from bench.tracking.experiment import read_experiment
-        from bench.tracking.store import default_uri
-
-        table = read_experiment(source, tracking_uri or default_uri(results), every_step=epoch is not None)
-    else:
-        table = read_table(source, encoding=encoding, sheet=sheet)
-    made = compare_table(source, table, request)
-    for guess in made.guessed:
-        say(guess)
-    print_blocks(made, document(made).blocks(everything=everything), as_json)
+    request = Request.of(given, where=conditions(where or ()))
+    table = reporting.read_results(source, results, tracking_uri, request, encoding=encoding, sheet=sheet)
+    made = reporting.compare(source, table, request)
+    print_blocks(made.document, made.blocks(everything=everything), as_json)
 
 
 @app.command(rich_help_panel=MLFLOW)
@@ -229,17 +210,18 @@ def track(
     from bench.tracking.record import look_at
     from bench.tracking.store import default_uri, shown
 
-    asked = load(suite, results, seeds, scale, names=False)
-    take(asked, suite, results)
-    mirror = Mirror(asked, results, tracking_uri or default_uri(results))
-    synced = mirror.sync(aloud=True)
-    now = as_it_stands(asked, results)
-    made, _, written = write_report(now, results, tracking_uri)
-    if written:
-        mirror.attach_report(written, note_of(made))
-    counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
-    waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())
-    put(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")
+    source = Source.of(suite)
+    with asking(source, results, seeds, scale, names=False) as asked:
+        take(asked, source, results)
+        mirror = Mirror(asked, results, tracking_uri or default_uri(results))
+        synced = mirror.sync(aloud=True)
+        now = as_it_stands(asked, results)
+        made, _, written = reporting.write_report(now, results, tracking_uri)
+        if written:
+            mirror.attach_report(written, reporting.note_of(made))
+        counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
+        waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())
+        put(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")
 
 
 @app.command(rich_help_panel=MLFLOW)
@@ -252,20 +234,25 @@ def ui(
 ) -> None:
     """Open MLflow's own user interface on what was mirrored. Ctrl-C ends it. Of a server: say the address."""
     from bench.tracking.mirror import Mirror
-    from bench.tracking.store import default_uri, is_server, shown, ui_command
+    from bench.tracking.store import check_store, default_uri, is_server, shown, ui_command
 
-    asked = load(suite, results, scale=scale, names=False) if suite is not None else None
-    uri = tracking_uri or default_uri(results)
-    there = is_server(uri) and asked is not None
-    command = [] if there else ui_command(results, uri, port)
-    page = shown(uri).rstrip("/") if there else f"http://127.0.0.1:{port}"
-    if asked is not None:
-        mirror = Mirror(asked, results, uri)
-        mirror.sync(aloud=True)
-        own = mirror.own_page(page)
-        page = mirror.page(page)
-        if own:
-            say(f"the suite's own run, with its report and figures: {own}")
+    with contextlib.ExitStack() as reading:
+        asked = None
+        if suite is not None:
+            asked = reading.enter_context(asking(Source.of(suite), results, scale=scale, names=False))
+        uri = tracking_uri or default_uri(results)
+        there = is_server(uri) and asked is not None
+        command = [] if there else ui_command(results, uri, port)
+        page = shown(uri).rstrip("/") if there else f"http://127.0.0.1:{port}"
+        if asked is not None:
+            mirror = Mirror(asked, results, uri)
+            mirror.sync(aloud=True)
+            own = mirror.own_page(page)
+            page = mirror.page(page)
+            if own:
+                say(f"the suite's own run, with its report and figures: {own}")
+        else:
+            check_store(uri)  # the server would retry for minutes, and print the address
     if there:
         return say(f"the suite's runs: {page}")
     say(f"MLflow opens in some seconds at {page}")

@@ -18,7 +18,7 @@ from bench.metrics import Metric as Measure
 from bench.metrics import MetricError
 from bench.predictions import NotKept, Predictions
 from bench.progress import watched
-from bench.results import Damaged, Result, RunFolder
+from bench.results import Damaged, Result, RunFolder, measured
 from bench.statistics.agreement import difference_products, joint_correct, pack
 from bench.statistics.crossed import Crossed, crossed_anova, crossed_of_table
 from bench.statistics.units import TooLarge, in_units, unit_for
@@ -156,18 +156,20 @@ def _read_group(
     for number, (loss, seed, run_id) in enumerate(zip(group.loss, group.seed, group.run_id, strict=True)):
         rows[loss, int(seed)] = number
         name = f"{pair[0]} × {pair[1]} × {loss}, seed {seed} (run {run_id})"
+        folder = RunFolder(results, run_id)
         try:
-            result, predictions = _answers(RunFolder(results, run_id))
+            result = _result(folder)
+            known_of = {one.measure.name: _measure(one, folder, result, name) for one in others}
+            predictions = folder.predictions(result)
             first = first or (run_id, predictions)
             if not np.array_equal(first[1].labels, predictions.labels):
                 trouble = f"run {run_id} was tested on other images than run {first[0]}"
-            measured = {one.measure.name: _measure(one, predictions, result, run_id, name) for one in others}
-        except Damaged as damage:
-            trouble = str(damage)
+        except (Damaged, NotKept) as reason:
+            trouble = str(reason)
             continue
         if counted and not many:
             packed.append(pack((predictions.predicted == predictions.labels)[None])[0])
-        for metric, single in () if trouble or many else measured.items():
+        for metric, single in () if trouble or many else known_of.items():
             if single is None:
                 continue
             if metric not in known:
@@ -201,20 +203,21 @@ def _held(series: Sequence[_Series], tables: Mapping[str, NDArray[np.float64]]) 
     return sum(table.size for table in (*known, *tables.values()))
 
 
-def _answers(folder: RunFolder) -> tuple[Result, Predictions]:
+def _result(folder: RunFolder) -> Result:
     result = folder.result()
     if result is None:
         raise Damaged(f"{folder.path}: its result is gone")
-    return result, folder.predictions(result)
+    return result
 
 
-def _measure(
-    one: _Series, predictions: Predictions, result: Result, run_id: str, name: str
-) -> NDArray[np.floating] | None:
+def _measure(one: _Series, folder: RunFolder, result: Result, name: str) -> NDArray[np.floating] | None:
     """Note the value of a run; returns what is known of its single images."""
     try:
-        found = one.measure.measure(predictions, result)
+        found = measured(one.measure, folder, result)
     except NotKept as reason:
+        if result.predictions_sha256 is None:
+            one.lacking.setdefault(str(reason), []).append(name)
+            return None
         why = f"{reason}; move the folder of a run away, and `bench run` trains it again and keeps it"
         one.lacking.setdefault(why, []).append(name)
         return None
@@ -227,7 +230,7 @@ def _measure(
         why = str(error).removeprefix(f"metric '{one.measure.name}': ")
         one.lacking.setdefault(why, []).append(name)
         return None
-    one.values[run_id] = found.value
+    one.values[folder.run_id] = found.value
     if found.remark:
         one.remarks[found.remark] = None
     if found.per_image is None and not one.measure.over_images:
@@ -264,7 +267,7 @@ def _scores(
         key: Key = tuple(names)
         if state == "failed":
             lost[key].add(seed)
-        elif state == "done" and metric.counted:
+        elif state == "done" and metric.counted and pd.notna(correct):
             counts[key][seed] = int(correct)
             totals[key].add(int(total))
         elif state == "done" and run_id in values:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torchvision
 from torch import Tensor
@@ -29,6 +30,9 @@ _KINDS: dict[str, Any] = {
     "cifar100": torchvision.datasets.CIFAR100,
 }
 
+PACKAGED = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
+"""Where Debian's packages put the original files: dataset-fashion-mnist."""
+
 
 def read(name: str, root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Train images, train labels, test images, test labels, as :class:`bench.datasets.Images` has them.
@@ -42,6 +46,16 @@ def read(name: str, root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     train_images, train_labels = _read_part(name, root, train=True)
     test_images, test_labels = _read_part(name, root, train=False)
     return train_images, train_labels, test_images, test_labels
+
+
+def lies_in(name: str, root: Path) -> str:
+    """Where the data set is read from, of one that is present."""
+    try:
+        _open(name, root, train=True)
+    except Exception:  # torchvision's readers raise whatever their parsing stumbles over
+        if (folder := _packaged(name)) is not None:
+            return f"{folder} (a package of this machine's system)"
+    return str(_folder(name, root))
 
 
 def present(name: str, root: Path) -> bool:
@@ -103,13 +117,46 @@ def _read_part(name: str, root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
     try:
         dataset = _open(name, root, train=train)
     except Exception as error:  # torchvision's readers raise whatever their parsing stumbles over
+        if "not found" in str(error) and _packaged(name) is not None:
+            return _read_packaged(name, train=train)
         if "not found" in str(error):
             raise BenchError(f"{where}: files are missing, or not what they should be; {advice}") from error
         raise BenchError(f"{where}: cannot be read: {_reason(error)}; {advice}") from error
-    images = torch.as_tensor(dataset.data)
+    return _checked(name, where, advice, torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets))
+
+
+def _packaged(name: str) -> Path | None:
+    """The folder of a package of this machine's system; None: it is not installed."""
+    folder = PACKAGED.get(name)
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _read_packaged(name: str, *, train: bool) -> tuple[Tensor, Tensor]:
+    folder = PACKAGED[name]
+    part = "train" if train else "t10k"
+    images, labels = (folder / f"{part}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
+    where, advice = f"data set '{name}' in {folder}", "install its package again"
+    return _checked(name, where, advice, _idx(images), _idx(labels).long())
+
+
+def _idx(file: Path) -> Tensor:
+    """The format of MNIST: two zeros, 8 for bytes, the number of dimensions, each size, values."""
+    try:
+        with gzip.open(file) as packed:
+            content = packed.read()
+        sizes = np.frombuffer(content, ">u4", content[3], 4)
+        values = np.frombuffer(content, np.uint8, offset=4 + sizes.nbytes)
+        if content[:3] != b"\0\0\x08":
+            raise ValueError("it does not begin as such files do")
+        return torch.from_numpy(values.reshape(sizes).copy())
+    except Exception as error:  # gzip, zlib and numpy each say in their own way that it is damaged
+        raise BenchError(f"{file} cannot be read: {_reason(error)}") from None
+
+
+def _checked(name: str, where: str, advice: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """As :class:`bench.datasets.Images` has them. Raises BenchError where they are something else."""
     # CIFAR has [N, H, W, C]; the others [N, H, W].
     images = images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images.unsqueeze(1)
-    labels = torch.as_tensor(dataset.targets)
     if labels.ndim == 2:  # QMNIST keeps eight columns; the first is the class
         labels = labels[:, 0].contiguous()
     labels = labels - FIRST_LABELS.get(name, 0)

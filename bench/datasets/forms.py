@@ -12,9 +12,20 @@ class Form(NamedTuple):
     """Channels, height and width of an image."""
     classes: int
     mean: tuple[float, ...]
-    """Mean of each channel of the training images after division by 255, for normalisation."""
+    """Mean of each channel of the training images after division by `top`, for normalisation."""
     std: tuple[float, ...]
     """Standard deviation of the same."""
+    top: float = 255.0
+    """The raw value that stands for 1: 255, of 16 bits 65,535, of floats 1."""
+
+
+MOST_CLASSES = 65_536
+"""A result keeps each predicted class in at most two bytes."""
+
+
+def top_of(kind: str) -> float:
+    """:attr:`Form.top` of raw values of a type of numpy's: ``uint8``, ``uint16`` or ``float32``."""
+    return {"uint8": 255.0, "uint16": 65_535.0}.get(kind, 1.0)
 
 
 _GREY = ((0.1307,), (0.3081,))  # of MNIST, which the reference uses for EMNIST-Letters too

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from bench.design import Design
 from bench.launch.executors import Trouble
 from bench.launch.lock import only_launcher
+from bench.launch.needs import check_there
 from bench.launch.preflight import prepare, unfinished
 from bench.launch.submitter import Cluster, Submitter
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 POLL = (2.0, 30.0)  # seconds between looks: after a change, and when nothing has changed for long
@@ -35,6 +36,7 @@ def train_there(
         BenchError: the executor cannot be used from here, or refuses such jobs; a data set is missing.
     """
     cluster.executor.require()
+    check_there(cluster.suite, cluster.profile, cluster.file)
     design = Design(cluster.suite, cluster.results)
     with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
         prepare(
@@ -43,6 +45,7 @@ def train_there(
             cluster.results,
             cluster.data,
             cluster.say,
+            search_path=cluster.search_path,
             retry_failed=retry_failed,
         )
     began, wait, before = time.time(), POLL[0], None

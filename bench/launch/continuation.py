@@ -24,7 +24,7 @@ from bench.launch.profile import load_profile
 from bench.launch.submission import Continuation, SubmissionFolder
 from bench.launch.submitter import Cluster, Submitter
 from bench.scale import tiny
-from bench.suite import load
+from bench.suite import check, read
 
 WAIT, MOST_WAIT = 30.0, 600.0  # seconds between looks, where the executor is in trouble
 
@@ -60,7 +60,9 @@ def go_on(told: Continuation) -> None:
     def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
-    suite, profile = load(told.suite), load_profile(told.profile)
+    # Of a suite that was made in Python, the file that is read lies with its results.
+    folder = Path(told.search_path[0]) if told.search_path else told.suite.parent
+    suite, profile = check(read(told.suite), str(told.suite), folder), load_profile(told.profile)
     suite = versions.as_counted(tiny(suite) if told.scale == "tiny" else suite, told.results)
     set_aside_damaged(suite, told.results, say)
     suite = versions.as_counted(suite, told.results)

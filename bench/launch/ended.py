@@ -11,14 +11,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from bench.disk import write_atomically
+from bench.disk import read, write_atomically
+from bench.results import UnixTime
 
 
 class Ended(BaseModel):
     """What the file holds."""
 
-    time: float
-    """Unix time."""
+    time: UnixTime
     message: str | None
     """Why the job could not do its work; None: it did."""
 
@@ -34,7 +34,7 @@ class Ended(BaseModel):
     def read(cls, folder: Path, job: str) -> Ended | None:
         """None where the job has not come to its end, or the file is not what was written."""
         try:
-            return cls.model_validate_json(_file(folder, job).read_bytes())
+            return cls.model_validate_json(read(str(_file(folder, job))))
         except (OSError, ValidationError):
             return None
 
@@ -51,8 +51,8 @@ class Idle:
     def count(folder: Path, job: str, start: str) -> int:
         """Note such a start; how many there have been. A job's processes call it once each."""
         try:
-            starts = _idle(folder, job).read_text().split()
-        except OSError:
+            starts = read(str(_idle(folder, job))).decode().split()
+        except (OSError, UnicodeDecodeError):
             starts = []
         starts = [*dict.fromkeys([*starts, start])]
         write_atomically(_idle(folder, job), "\n".join(starts).encode())

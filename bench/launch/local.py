@@ -19,14 +19,16 @@ from bench.launch.executors.local import Local
 from bench.launch.gpus import gpus_here
 from bench.launch.lock import only_launcher
 from bench.launch.logs import log_of, tail
-from bench.launch.pack import Pack, git_state
+from bench.launch.needs import Needs, by_needs, check_here
+from bench.launch.pack import Pack, git_state, of_trainers
 from bench.launch.preflight import prepare, unfinished
 from bench.launch.profile import Profile
 from bench.launch.side_by_side import side_by_side
 from bench.launch.worker import Worker
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
+from bench.trainer import Command
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint
@@ -67,19 +69,21 @@ def train_here(
         KeyboardInterrupt: someone stopped it. All workers have saved their state by then.
     """
     with only_launcher(results / suite.name, watch, say):
-        prepare(suite, runs, results, data, say, retry_failed=retry_failed)
+        prepare(suite, runs, results, data, say, search_path=search_path, retry_failed=retry_failed)
         missing = unfinished(runs, results)
         if not missing:
             return
-        crew = Crew(suite, missing, results, data, search_path, workers, device)
-        with _terminated_is_interrupted(), crew.measured(workers, say):
-            try:
-                crew.start()
-                while crew.tend():
-                    watch()
-                    time.sleep(POLL_SECONDS)
-            finally:
-                crew.stop()
+        check_here(suite, device)
+        for needs, group in by_needs(missing).items():
+            crew = Crew(suite, group, results, data, search_path, workers, device, needs)
+            with _terminated_is_interrupted(), crew.measured(workers, say):
+                try:
+                    crew.start()
+                    while crew.tend():
+                        watch()
+                        time.sleep(POLL_SECONDS)
+                finally:
+                    crew.stop()
 
 
 def crew_size(workers: int | None, device: str) -> int:
@@ -100,12 +104,20 @@ class Crew:
         search_path: Sequence[str],
         workers: int | None,
         device: str,
+        needs: Needs,
     ) -> None:
         self.results = results
         self.runs = list(runs)
         self.folders = [RunFolder(results, run.id) for run in runs]
-        self.gpus = gpus_here() if device != "cpu" else []
-        self.size = min(crew_size(workers, device), len(self.runs))
+        self.gpus = gpus_here() if device != "cpu" and needs.gpus != 0 else []
+        size = crew_size(workers, device)
+        if needs.gpus:
+            size = min(size, len(self.gpus) // needs.gpus)
+        self.size = min(size, len(self.runs))
+        self.each = needs.gpus or 1
+        self.patience = STOP_SECONDS + max(
+            (one.grace for one in suite.trainers if isinstance(one, Command)), default=0.0
+        )
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.folder = (results / suite.name / "jobs" / name).absolute()
         pack = Pack(
@@ -118,6 +130,8 @@ class Crew:
             launcher=os.getpid(),
             keep_weights=suite.keep_weights,
             keep_probabilities=suite.keep_probabilities,
+            gpus=needs.gpus,
+            **of_trainers(suite),
         )
         self.pack = pack.write(self.folder)
         self.worker = Worker(self.pack)
@@ -129,7 +143,8 @@ class Crew:
     def measured(self, workers: int | None, say: Callable[[str], None]) -> Iterator[None]:
         """Where nobody said how many workers, have as many as each GPU does most with."""
         gpus = len(self.gpus)
-        if workers is not None or not gpus or len(self.runs) <= gpus:
+        own = any(run.trainer is not None for run in self.runs)
+        if workers is not None or not gpus or len(self.runs) <= gpus or own:
             yield
             return
         say("measuring how many runs to train side by side on a GPU")
@@ -141,7 +156,10 @@ class Crew:
 
     def start(self) -> None:
         """Submit a job for every worker."""
-        self.executor.gpus = self.gpus
+        self.executor.gpus = [
+            tuple(self.gpus[first : first + self.each])
+            for first in range(0, len(self.gpus) - self.each + 1, self.each)
+        ]
         for _ in range(self.size):
             self._submit()
 
@@ -199,7 +217,7 @@ class Crew:
         """
         try:
             self.executor.cancel(self.jobs)
-            deadline = time.monotonic() + STOP_SECONDS
+            deadline = time.monotonic() + self.patience
             while self._any_alive() and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
         finally:
@@ -212,7 +230,9 @@ class Crew:
 @contextlib.contextmanager
 def _terminated_is_interrupted() -> Iterator[None]:
     """SIGTERM, or a closed terminal, stops the launcher as Ctrl-C does: with every worker's state saved."""
-    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup
+    # Under nohup it is ignored, and None is a handler that is none of Python's, which could not be put back.
+    left = (signal.SIG_IGN, None)
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) not in left]
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield

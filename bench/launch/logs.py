@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.disk import read
 from bench.errors import BenchError
 from bench.launch.executors import number_of
 from bench.results import RunFolder
-from bench.run import complete
+from bench.runs import complete
 from bench.suite import Suite
 
 
@@ -55,7 +59,7 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
     """
     jobs = results / suite.name / "jobs"
     if not run:
-        logs = sorted(jobs.glob("*/*_log.err"), key=lambda path: path.stat().st_mtime)
+        logs = sorted(filter(os.path.exists, jobs.glob("*/*_log.err")), key=os.path.getmtime)
         if not logs:
             raise BenchError(f"{jobs}: no job of this suite has written a log yet")
         return logs[-1]
@@ -63,8 +67,9 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
     attempts = RunFolder(results, run_id).info().get("attempts", [])
     for attempt in reversed(attempts):
         # The processes of a job have a log each. Numbers come again, here at least: the newest folder first.
-        for path in sorted(jobs.glob(f"*/{number_of(str(attempt.get('job')))}_*_log.err"), reverse=True):
-            if f"run {run_id} " in path.read_text(errors="replace"):
+        job = glob.escape(number_of(str(attempt.get("job"))))
+        for path in sorted(jobs.glob(f"*/{job}_*_log.err"), reverse=True):
+            if f"run {run_id} " in _text(path):
                 return path
     raise BenchError(f"run {run_id}: " + ("its log is gone" if attempts else "no job has begun it yet"))
 
@@ -74,15 +79,22 @@ def logs_of_runs(suite: Suite, results: Path) -> dict[tuple[str, str], Path]:
     found: dict[tuple[str, str], Path] = {}
     for path in sorted((results / suite.name / "jobs").glob("*/*_log.err")):
         job = path.name.removesuffix("_log.err").rpartition("_")[0]
-        for run in re.findall(r"run ([0-9a-f]{16}) ", path.read_text(errors="replace")):
+        for run in re.findall(r"run ([0-9a-f]{16}) ", _text(path)):
             found[job, run] = path
     return found
+
+
+def _text(path: Path) -> str:
+    """What a log holds: nothing, where there is something else in its place."""
+    with contextlib.suppress(OSError):
+        return read(str(path)).decode(errors="replace")
+    return ""
 
 
 def tail(path: Path, lines: int, run: str = "") -> str:
     """The last lines of a file; with a run, of what a job's log says of it."""
     try:
-        found = path.read_text(errors="replace").splitlines()
+        found = read(str(path)).decode(errors="replace").splitlines()
     except OSError as error:
         return f"({path} cannot be read: {error.strerror})"
     return "\n".join((_about(run, found) if run else found)[-lines:])

@@ -12,13 +12,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
 
 from bench import __version__, versions
-from bench.choices import explain
+from bench.choices import explain, restore
 from bench.disk import read, strangers, write_atomically
 from bench.errors import BenchError
-from bench.run import Run, canonical
+from bench.metrics import METRICS, Metric
+from bench.runs import Run, canonical
+from bench.suite import Suite
+from bench.trainer import Command, Handling, handling_key
 
 
 def _to_plain(runs: Sequence[Run]) -> dict[str, Any]:
@@ -54,14 +57,36 @@ class Pack(BaseModel):
     """Commit of the folder that the suite was started in, and whether it had changes."""
     launcher: int | None = None
     """Process on this machine without which the worker stops. None: a job that stands for itself."""
-    cluster: str | None = None
+    cluster: Annotated[str, Field(pattern=r"^[\w-]+$")] | None = None
     """Of the job's id, where its profile names one."""
     keep_weights: bool = False
     keep_probabilities: bool = False
     workers: int | None = 1
     """Processes of a job that share it, on each GPU; None: as many as a measurement on the GPU says."""
+    suite: Path = Path()
+    """The folder of the suite: programs run there."""
+    metrics: dict[str, dict[str, Any]] = {}
+    """What the suite measures, by what it is called: a trainer of the user's own must give what it takes."""
+    handling: dict[str, Handling] = {}
+    """How programs are stopped and followed, by :func:`bench.trainer.handling_key`."""
+    gpus: int | None = None
+    """On each node, that its runs have for themselves; None: one, as all that a process trains."""
+    nodes: int = 1
     versions: dict[str, str] = {}
     """Of what the launcher would train with: a node that has others must not mix its results in."""
+
+    @property
+    def asked(self) -> list[Metric]:
+        """The metrics of ours that the suite measures."""
+        return [
+            Metric.of(restore(described, METRICS), name)
+            for name, described in self.metrics.items()
+            if ":" not in described["name"]
+        ]
+
+    def handling_of(self, run: Run) -> Handling:
+        """How the program of a run is stopped and followed."""
+        return self.handling.get(handling_key(run.trainer or {}), Handling())
 
     @property
     def run_ids(self) -> list[str]:
@@ -97,6 +122,19 @@ class Pack(BaseModel):
             raise BenchError(f"{path}: {explain(error)[0]}") from None
         except OSError as error:
             raise BenchError(f"{path}: {error.strerror}") from None
+
+
+def of_trainers(suite: Suite) -> dict[str, Any]:
+    """What a pack holds for trainers of the user's own: nothing where there are none."""
+    if not suite.trainers:
+        return {}
+    metric = suite.metrics[0].name
+    programs = [trainer for trainer in suite.trainers if isinstance(trainer, Command)]
+    return {
+        "suite": suite.folder,
+        "metrics": {one.name: one.choice.describe() for one in suite.metrics},
+        "handling": {handling_key(one.describe(metric, None)): one.handling for one in programs},
+    }
 
 
 def installed_versions() -> dict[str, str]:

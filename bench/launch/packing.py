@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.launch.profile import Profile
 from bench.results import Damaged, RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 Kind = tuple[str, str]  # data set, model: what decides how long a run takes

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,11 +13,13 @@ from pydantic import BaseModel
 from bench.design import Design, as_it_stands, stopping_plan
 from bench.launch.executors import Executor, Later, Request, Trouble
 from bench.launch.local import crew_size
-from bench.launch.packing import kinds, measured_seconds, pack, typical_seconds
-from bench.launch.preflight import unfinished
+from bench.launch.needs import by_needs, check_there, profile_for
+from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
+from bench.launch.preflight import check_first_calls, unfinished
 from bench.launch.profile import Profile
 from bench.launch.queue import look
 from bench.launch.status import CellStatus, Counts, status
+from bench.launch.trial import guess_seconds
 from bench.suite import Suite
 
 EFFECTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
@@ -86,28 +89,40 @@ class Plan(BaseModel):
     """Jobs that would share them, one after another, on this machine."""
     run_hours: float | None
     """Of one run after another. Estimated from finished runs of the same data set and model, as long as they
-    took beside whatever shared their device; None: no such run."""
+    took beside whatever shared their device, or from a few steps on this machine; None: neither."""
     estimated_from: int
     """How many finished runs that estimate rests on."""
+    guessed: int = 0
+    """How many of the data sets × models that it is of were never timed but by a few steps here."""
     jobs: JobPlan | None = None
     """What would be submitted; None: no profile was given."""
     added: Added | None = None
     """None: the number of seeds is fixed."""
 
 
-def plan(suite: Suite, results: Path, workers: int | None, device: str) -> Plan:
-    """Compare what a suite asks for with what there is."""
+def plan(
+    suite: Suite,
+    results: Path,
+    workers: int | None,
+    device: str,
+    guesses: Mapping[Kind, float] = MappingProxyType({}),
+) -> Plan:
+    """Compare what a suite asks for with what there is.
+
+    Args:
+        guesses: seconds a run, of data sets and models of which no run has finished.
+    """
     design = Design(suite, results)
     now = status(design.now(), results)
     seconds = measured_seconds(suite, results)
-    hours: float | None = 0.0
-    for cell in now.cells:
-        left = cell.waiting + cell.damaged
-        known = seconds.get((cell.dataset, cell.model))
-        if left and known is None:
-            hours = None
-        elif left and hours is not None and known:
-            hours += left * statistics.median(known) / 3600
+    each = {**guesses, **typical_seconds(seconds)}
+    left = {
+        (cell.dataset, cell.model, cell.loss): count
+        for cell in now.cells
+        if (count := cell.waiting + cell.damaged)
+    }
+    known = all(key[:2] in each for key in left)
+    hours = sum(count * each[key[:2]] for key, count in left.items()) / 3600 if known else None
     to_train = now.runs.waiting + now.runs.damaged
     return Plan(
         **now.model_dump(include={"suite", "question", "results", "runs", "cells", "remarks"}),
@@ -115,8 +130,36 @@ def plan(suite: Suite, results: Path, workers: int | None, device: str) -> Plan:
         workers=min(crew_size(workers, device), to_train),
         run_hours=hours,
         estimated_from=sum(map(len, seconds.values())),
+        guessed=len({key[:2] for key in left} - {*seconds}) if known else 0,
         added=None if suite.until is None else _simulate(design),
     )
+
+
+def try_first(
+    suite: Suite,
+    results: Path,
+    data: Path,
+    device: str | None,
+    search_path: Sequence[str],
+    say: Callable[[str], None],
+) -> dict[Kind, float]:
+    """Try the first call of what a suite would train, and guess how long it takes where nothing was timed.
+
+    Args:
+        device: where it would be trained; None: elsewhere, so that nothing is guessed.
+        search_path: where modules of the user's own are.
+        say: gets what takes a while.
+
+    Raises:
+        BenchError: a model or a loss cannot be called.
+    """
+    runs = unfinished(as_it_stands(suite, results).runs(), results)
+    check_first_calls(suite, runs, data, search_path, say)
+    if device is None:
+        return {}
+    kind_of, timed = kinds(suite), measured_seconds(suite, results)
+    untimed = {kind_of[run.id]: run for run in reversed(runs) if kind_of[run.id] not in timed}
+    return guess_seconds(untimed, data, device, search_path, say)
 
 
 def _simulate(design: Design) -> Added:
@@ -154,12 +197,15 @@ def plan_jobs(suite: Suite, results: Path, executor: Executor, profile: Profile,
         BenchError: the executor would refuse such jobs.
     """
     suite = as_it_stands(suite, results)
-    parameters = profile.parameters(f"bench-{suite.name}", profile.jobs or 0, ())
+    check_there(suite, profile, file)
+    asked = [profile_for(needs, profile) for needs in by_needs(suite.runs())]
+    parameters = asked[0].parameters(f"bench-{suite.name}", profile.jobs or 0, ())
     size, remark = None, ""
     try:
         executor.require()
         size = executor.limits(profile).array
-        executor.check(Request(profile, file, f"bench-{suite.name}", profile.jobs or 0))
+        for wanted in asked:
+            executor.check(Request(wanted, file, f"bench-{suite.name}", profile.jobs or 0))
     except Later as refusal:
         remark = f"not now: {refusal}"
     except Trouble as trouble:
@@ -170,13 +216,18 @@ def plan_jobs(suite: Suite, results: Path, executor: Executor, profile: Profile,
     kind_of = kinds(suite)
     known = all(kind_of[run.id] in seconds for run in runs)
     untimed = dict.fromkeys(kind_of.values(), profile.time * 60.0 * profile.tasks)
-    packs = pack(runs, kind_of, {**untimed, **seconds}, profile)
-    total = sum(seconds[kind_of[run.id]] for run in runs) / profile.tasks if known else 0.0
+    packs, hours = [], 0.0
+    for needs, group in by_needs(runs).items():
+        wanted = profile_for(needs, profile)
+        packs += pack(group, kind_of, {**untimed, **seconds}, wanted)
+        if known:
+            total = sum(seconds[kind_of[run.id]] for run in group) / wanted.tasks
+            hours += total * wanted.gpus * wanted.nodes / 3600
     return JobPlan(
         jobs=len(packs),
         arrays=None if size is None else -(-len(packs) // size),
         runs=len(runs),
-        gpu_hours=total * profile.gpus / 3600 if known else None,
+        gpu_hours=hours if known else None,
         shared=profile.shares,
         parameters=parameters,
         remark=remark,

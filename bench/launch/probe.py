@@ -51,7 +51,7 @@ def main(path: Path) -> None:
                 steps = training.steps()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        rate = taken * training.recipe.batch_size / (time.monotonic() - began)
+        rate = taken * training.data.step_size / (time.monotonic() - began)
         print(json.dumps({"rate": rate}), file=answers)
 
 

@@ -45,7 +45,8 @@ _DECIDED = {
 
 def _left_to_bench(options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
     for name in options:
-        if name.replace("_", "-") in _DECIDED:
+        # sbatch takes every beginning of an option for the whole.
+        if any(decided.startswith(name.replace("_", "-")) for decided in _DECIDED):
             advice = "it is a key of the profile" if name == "clusters" else "bench decides it"
             raise ValueError(f"found '{name}', expected any other option of sbatch: {advice}")
     return options
@@ -111,6 +112,11 @@ class Profile(Strict):
         return self.workers * max(self.gpus, 1)
 
     @property
+    def nodes(self) -> int:
+        """Of a job."""
+        return 1
+
+    @property
     def shares(self) -> bool:
         """Whether each GPU measures how many processes it has side by side."""
         return self.workers == "auto" and self.gpus > 0
@@ -147,7 +153,7 @@ class Profile(Strict):
             "qos": self.qos,
             "constraint": self.constraint,
             "time": self.time,
-            "nodes": 1,
+            "nodes": self.nodes,
             "ntasks_per_node": self.tasks,
             "cpus_per_task": max(1, self.cpus // self.tasks),
             "mem": self.memory,
@@ -159,6 +165,32 @@ class Profile(Strict):
             "additional_parameters": extra,
         }
         return {key: value for key, value in wanted.items() if value is not None}
+
+
+class Whole(Profile):
+    """Of jobs that one run has for itself: one process starts its program, which has all nodes and GPUs."""
+
+    several: int = 1
+
+    @classmethod
+    def of(cls, profile: Profile, gpus: int | None, nodes: int) -> Whole:
+        """The same jobs, with so many GPUs on each node (None: as many as the profile says) and nodes."""
+        own = {"gpus": profile.gpus if gpus is None else gpus, "workers": 1, "several": nodes}
+        # Each step of a job takes its cores and GPUs for itself, but for those that share: the worker's must
+        # leave them to the program's.
+        step = ("--nodes=1", "--ntasks=1", "--overlap")
+        return cls.model_construct(**{**dict(profile), **own, "srun": (*profile.srun, *step)})
+
+    @property
+    def nodes(self) -> int:
+        return self.several
+
+    @property
+    def tasks(self) -> int:
+        return 1
+
+    def crowded(self, times: int) -> Profile:
+        return self
 
 
 def load_profile(path: Path) -> Profile:

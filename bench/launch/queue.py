@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.launch.ended import Ended
-from bench.launch.executors import LAUNCH_FAILED, LOST, QUICK, UNKNOWN, Executor, Job
+from bench.launch.executors import LAUNCH_FAILED, LOST, QUICK, UNKNOWN, Executor, Job, cluster_of
 from bench.launch.lock import only_launcher
 from bench.launch.logs import log_of, tail
 from bench.launch.submission import SubmissionFolder, read_all
@@ -30,8 +30,8 @@ class Look:
     """Runs that a job which is alive is to train."""
     ended: dict[str, list[tuple[SubmissionFolder, Job]]] = field(default_factory=lambda: defaultdict(list))
     """For each run, the jobs that had it and have ended, oldest first."""
-    unable: list[str] = field(default_factory=list)
-    """For each job that said within seconds that it could not do its work, its node."""
+    unable: list[Job] = field(default_factory=list)
+    """Jobs that said within seconds that they could not do their work."""
 
     @property
     def damage(self) -> list[str]:
@@ -55,11 +55,14 @@ class Look:
         folders = [folder.content for folder in self.folders if folder.content.continuation is not None]
         return any(self.jobs[name].state == "PENDING" for made in folders for name in made.ids)
 
-    @property
-    def bad_nodes(self) -> tuple[str, ...]:
-        """Nodes that failed twice under jobs of this suite, or on which two failed within seconds."""
-        failures = Counter(node for job in self.jobs.values() for node in job.failed_nodes)
-        failures.update(self.unable)
+    def bad_nodes(self, cluster: str | None) -> tuple[str, ...]:
+        """Nodes of a cluster that failed twice under jobs of this suite, or on which two failed in seconds.
+
+        Another cluster may have a node of that name, or none: then it refuses jobs that are kept off it.
+        """
+        there = [job for job in self.jobs.values() if cluster_of(job.id) == cluster]
+        failures = Counter(node for job in there for node in job.failed_nodes)
+        failures.update(job.node for job in self.unable if cluster_of(job.id) == cluster)
         return tuple(sorted(node for node, count in failures.items() if count > 1))
 
 
@@ -83,7 +86,7 @@ def look(jobs: Path, executor: Executor) -> Look:
                 for run in runs:
                     found.ended[run].append((folder, states[name]))
                 if _unable(folder, states[name]):
-                    found.unable.append(states[name].node)
+                    found.unable.append(states[name])
     return found
 
 

@@ -17,7 +17,7 @@ from bench.launch.queue import explain, look
 from bench.launch.submission import SubmissionFolder
 from bench.progress import watched
 from bench.results import Damaged, Result, RunFolder, sighting
-from bench.run import Run
+from bench.runs import Run
 from bench.same_data import in_words
 from bench.suite import Suite
 from bench.versions import changes

@@ -8,22 +8,24 @@ Beside it lie the packs, one a job, and what submitit writes: pickles, logs and 
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from bench import versions
 from bench.choices import explain, load_callable
-from bench.disk import read, strangers, write_atomically
+from bench.disk import exists, read, strangers, write_atomically
 from bench.errors import BenchError
 from bench.launch.ended import Ended
 from bench.launch.executors import Executor, Job, Request, ids_of
 from bench.launch.pack import Pack
-from bench.results import UnixTime
+from bench.results import LATEST, Count, UnixTime
 from bench.scale import Scale
 
 WORK, ADD_SEEDS = "bench.launch.worker:Worker", "bench.launch.continuation:Continue"
@@ -51,30 +53,38 @@ class Continuation(BaseModel):
         return strangers([path, *map(Path, self.search_path), *kept])
 
 
+def _believable(ends: dict[str, Job]) -> dict[str, Job]:
+    for name, job in ends.items():
+        seconds = (job.seconds, job.waited, job.ended or 0.0)
+        if job.id != name or job.alive or not all(0 <= value <= LATEST for value in seconds):
+            raise ValueError(f"found {job} for job {name}, expected how that one ended")
+    return ends
+
+
 class Submission(BaseModel):
     """What ``submission.json`` holds."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[^,\x00]+$")]
     """Of the Slurm job: unique."""
     created: UnixTime
     """When it was intended."""
-    parallel: int
+    parallel: Count
     """Most jobs of the array that run at once."""
     runs: list[list[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]]]
     """Run ids, pack by pack."""
-    gpus: int
+    gpus: Count
     """Of each job."""
-    tasks: int | None = None
+    tasks: Count | None = None
     """Processes of each job that train side by side; None: measured there."""
     job: Annotated[str, Field(pattern=r"^([\w-]+:)?[0-9]+$")] | None = None
     """Slurm's number; None: not known yet, or never submitted."""
     void: bool = False
     """Slurm has no job of this name: it was never submitted."""
-    given_up: dict[str, str] = {}
+    given_up: dict[str, Annotated[str, Field(pattern="^(LOST|LAUNCH_FAILED|CANCELLED)$")]] = {}
     """Jobs that a launcher has given up, and why: ``LOST``, ``LAUNCH_FAILED`` or ``CANCELLED``."""
-    ends: dict[str, Job] = {}
+    ends: Annotated[dict[str, Job], AfterValidator(_believable)] = {}
     """How jobs ended of which the executor may forget it."""
-    cluster: str | None = None
+    cluster: Annotated[str, Field(pattern=r"^[\w-]+$")] | None = None
     """Which of a site's it was meant for, where the profile names one."""
     without: list[str] = []
     """Nodes that were excluded since, for the jobs that still waited."""
@@ -110,26 +120,33 @@ class SubmissionFolder:
         """
         count = len([*path.glob("pack-*.json")])
         damage = str(path / "submission.json")
+        stamp, _, token = path.name.rpartition("-")
+        closed = False
         try:
             content = Submission.model_validate_json(read(damage))
-            if content.continuation is not None or (all(content.runs) and len(content.runs) >= count):
+            if content.job is None and not content.name.endswith(f"-{token}"):
+                damage += f": name: found '{content.name}', expected that of its folder"
+            elif content.continuation is not None or (all(content.runs) and len(content.runs) >= count):
                 return cls(path, content)
-            damage += ": runs: not those of the packs beside it"
+            else:
+                damage += ": runs: not those of the packs beside it"
         except ValidationError as error:
             damage += f": {explain(error)[0]}"
         except OSError as error:
             damage += f": {error.strerror}"
-        stamp, _, token = path.name.rpartition("-")
+            closed = isinstance(error, PermissionError)
         created = 0.0
         with contextlib.suppress(ValueError):
             created = time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%S"))
-        content = Submission(
-            name=f"bench-{path.parent.parent.name}-{token}", created=created, parallel=0, runs=[], gpus=0
-        )
+            created = min(max(created, 0.0), LATEST)
+        name = re.sub(r"[^\w.-]", "_", f"bench-{path.parent.parent.name}-{token}")
+        content = Submission(name=name, created=created, parallel=0, runs=[], gpus=0)
         try:
             packs = [Pack.read(path / f"pack-{number}.json") for number in range(count)]
         except BenchError as error:
             return cls(path, content, f"{damage}; {error}: nobody can tell what its jobs train", unknown=True)
+        if not packs and closed:
+            return cls(path, content, f"{damage}: nobody can tell what its jobs train", unknown=True)
         if not packs:  # of the job that adds seeds, which says itself that it cannot: another one can
             content.void = True
             return cls(path, content, f"{damage}: no job is known by it")
@@ -211,6 +228,18 @@ class SubmissionFolder:
         self.damage = ""
         return not self.content.void
 
+    def add_from_packs(self) -> bool:
+        """Take for queued, too, what only its packs name: a file is damaged. False: there is none."""
+        before = self.content.runs
+        self.content.runs = [[*dict.fromkeys([*ids, *self._pack(n)])] for n, ids in enumerate(before)]
+        return self.content.runs != before
+
+    def _pack(self, number: int) -> list[str]:
+        """The runs of one of its packs. Of one that cannot be read, its job will complain."""
+        with contextlib.suppress(BenchError):
+            return Pack.read(self.path / f"pack-{number}.json").run_ids
+        return []
+
     def message(self, job: str) -> str | None:
         """Why a job could not do its work, if it said so."""
         ended = Ended.read(self.path, job)
@@ -219,6 +248,17 @@ class SubmissionFolder:
 
 def read_all(jobs: Path) -> list[SubmissionFolder]:
     """Every submission of a suite, oldest first. Folders that are none were written by local launchers."""
-    parts = ("submission.json", "pack-0.json")
-    paths = {path.parent.absolute() for part in parts for path in jobs.glob(f"*/{part}")}
-    return [SubmissionFolder.read(path) for path in sorted(paths)]
+    if not exists(str(jobs)):
+        return []
+    with contextlib.suppress(NotADirectoryError):
+        names = sorted(os.listdir(jobs))
+        return [SubmissionFolder.read(jobs.absolute() / name) for name in names if _is_one(jobs / name)]
+    return []
+
+
+def _is_one(path: Path) -> bool:
+    """Whether a folder is that of a submission, or may be one, as it is closed to us."""
+    try:
+        return any(exists(str(path / part)) for part in ("submission.json", "pack-0.json"))
+    except PermissionError:
+        return True

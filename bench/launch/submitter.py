@@ -15,8 +15,9 @@ from pathlib import Path
 from bench import versions
 from bench.disk import check_writable
 from bench.errors import BenchError
-from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job, Later, Request, Trouble
-from bench.launch.pack import Pack, git_state, installed_versions
+from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job, Later, Request, Trouble, cluster_of
+from bench.launch.needs import Needs, needs_of, profile_for
+from bench.launch.pack import Pack, git_state, installed_versions, of_trainers
 from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import unfinished
 from bench.launch.profile import Profile
@@ -24,7 +25,7 @@ from bench.launch.queue import Look, explain, look, note_ends
 from bench.launch.submission import Continuation, SubmissionFolder, read_all
 from bench.launch.worker import OUT_OF_MEMORY
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 LOST_SECONDS = 60.0  # that a job may be missing, when an executor answers
@@ -91,11 +92,11 @@ class Submitter:
             self._name_unasked()
         missing = unfinished(self.runs, self.cluster.results)
         wanted = [run for run in missing if run.id not in self.look.covered]
-        ready: dict[int, list[Run]] = defaultdict(list)
+        ready: dict[tuple[int, Needs], list[Run]] = defaultdict(list)
         for run in wanted:
             crowding = self._judge(run)
             if crowding is not None:
-                ready[crowding].append(run)
+                ready[crowding, needs_of(run)].append(run)
         if any(ready.values()):
             self._submit(ready)
 
@@ -138,6 +139,9 @@ class Submitter:
                 )
             if folder.damage and self.first:
                 self.cluster.say(folder.damage)
+            if self.first and folder.add_from_packs():
+                folder.write()
+                self.cluster.say(f"{folder.path}: its packs name other runs: both are taken for queued")
             if folder.content.job is None and not folder.content.void:
                 try:
                     found = folder.adopt(self.cluster.executor)
@@ -191,35 +195,48 @@ class Submitter:
         return any(self.look.jobs[other].state == "PENDING" for other in together)
 
     def _avoid(self) -> None:
-        """Keep jobs that wait off the nodes that failed, unless nothing is left without these."""
-        nodes: tuple[str, ...] = ()
+        """Keep jobs that wait off the nodes that failed; on them again, where no others are left to run on.
+
+        Of jobs on another cluster than this profile's, nobody here can tell what would be left.
+        """
+        cluster, profile = self.cluster, self.cluster.profile
+        waiting = {}
         for folder in self.look.folders:
+            names = [name for name in folder.content.ids if self.look.jobs[name].state == "PENDING"]
+            if names and folder.content.cluster == profile.clusters:
+                waiting[folder] = names
+        if not any(folder.content.without for folder in waiting) and not self.look.bad_nodes(
+            profile.clusters
+        ):
+            return
+        nodes = self._bad_nodes() if waiting else ()
+        for folder, names in waiting.items():
             made = folder.content
-            names = [name for name in made.ids if self.look.jobs[name].state == "PENDING"]
-            if not names or {*self.look.bad_nodes} <= {*made.without}:
+            if {*made.without} == {*nodes}:
                 continue
-            if not (nodes := nodes or self._bad_nodes()):
-                return
-            excluded = [*dict.fromkeys([*self.cluster.profile.exclude, *nodes])]
+            if nodes:
+                words = f"are kept off {', '.join(nodes)}, which failed twice"
+            else:
+                words = f"may run on {', '.join(made.without)} again, as no other node is left"
             try:
-                self.cluster.executor.exclude(names, excluded)
+                cluster.executor.exclude(names, [*dict.fromkeys([*profile.exclude, *nodes])])
             except Trouble as trouble:
-                self.cluster.say(f"jobs that wait may still get {', '.join(nodes)}, which failed: {trouble}")
+                cluster.say(f"{made.name}: it could not be said that jobs that wait {words}: {trouble}")
                 continue
             made.without = [*nodes]
             folder.write()
-            self.cluster.say(
-                f"{made.name}: jobs that wait are kept off {', '.join(nodes)}, which failed twice"
-            )
+            cluster.say(f"{made.name}: jobs that wait {words}")
 
     def _bad_nodes(self) -> tuple[str, ...]:
-        """Nodes that failed, where jobs could run without these; else none."""
-        cluster, nodes = self.cluster, self.look.bad_nodes
+        """Nodes that failed, where jobs could run without these; else none. Raises Trouble."""
+        cluster, nodes = self.cluster, self.look.bad_nodes(self.cluster.profile.clusters)
         if nodes:
             try:
                 cluster.executor.check(Request(cluster.profile, cluster.file, "test", 1, nodes))
             except Later:
                 return nodes
+            except Trouble:
+                raise
             except BenchError:
                 return ()
         return nodes
@@ -257,7 +274,7 @@ class Submitter:
             elif attempt is not None or not self._began_any(submission, job):
                 # A node on which everything fails counts once: the run is tried elsewhere first.
                 trouble += job.node not in suspects
-                suspects |= {job.node} & {*self.look.bad_nodes}
+                suspects |= {job.node} & {*self.look.bad_nodes(cluster_of(job.id))}
             else:
                 continue
             last = max(last, job.ended or 0.0)
@@ -285,7 +302,7 @@ class Submitter:
 
     # ------------------------------------------------------------------------------------- submitting
 
-    def _submit(self, ready: Mapping[int, Sequence[Run]]) -> None:
+    def _submit(self, ready: Mapping[tuple[int, Needs], Sequence[Run]]) -> None:
         """Submit runs; those that ran out of memory with fewer workers on a GPU, in smaller packs."""
         cluster = self.cluster
         check_writable(cluster.results)
@@ -298,8 +315,8 @@ class Submitter:
         nodes = self._bad_nodes()
         seconds = self._seconds([run for runs in ready.values() for run in runs])
         kind_of = kinds(cluster.suite)
-        for crowding, runs in ready.items():
-            profile = cluster.profile.crowded(crowding)
+        for (crowding, needs), runs in ready.items():
+            profile = profile_for(needs, cluster.profile.crowded(crowding))
             try:
                 cluster.executor.check(Request(profile, cluster.file, "test", 1, nodes))
             except Later as refusal:
@@ -326,7 +343,7 @@ class Submitter:
                     self.later = True
                     continue
                 try:
-                    self._submit_what_fits(array, parallel, profile, nodes)
+                    self._submit_what_fits(array, parallel, profile, nodes, needs)
                 except Later as refusal:
                     cluster.say(f"{refusal}: submitted later")
                     self.later = True
@@ -349,22 +366,33 @@ class Submitter:
         return shares
 
     def _submit_what_fits(
-        self, array: Sequence[Sequence[Run]], parallel: int, profile: Profile, nodes: tuple[str, ...]
+        self,
+        array: Sequence[Sequence[Run]],
+        parallel: int,
+        profile: Profile,
+        nodes: tuple[str, ...],
+        needs: Needs,
     ) -> None:
         """Submit an array, or the largest half of a half of it that a limit which cannot be read leaves."""
         try:
-            self._submit_array(array, parallel, profile, nodes)
+            self._submit_array(array, parallel, profile, nodes, needs)
         except Later:
             if len(array) == 1:
                 raise
             half = array[: len(array) // 2]
-            self._submit_what_fits(half, min(parallel, len(half)), profile, nodes)
+            self._submit_what_fits(half, min(parallel, len(half)), profile, nodes, needs)
             self.later = True
 
     def _submit_array(
-        self, array: Sequence[Sequence[Run]], parallel: int, profile: Profile, nodes: tuple[str, ...]
+        self,
+        array: Sequence[Sequence[Run]],
+        parallel: int,
+        profile: Profile,
+        nodes: tuple[str, ...],
+        needs: Needs,
     ) -> None:
         cluster = self.cluster
+        measures = profile.shares and all(run.trainer is None for runs in array for run in runs)
         common = {
             "results": cluster.results.absolute(),
             "data": cluster.data.absolute(),
@@ -372,15 +400,19 @@ class Submitter:
             "search_path": list(cluster.search_path),
             "git": git_state(Path.cwd()),
             "versions": installed_versions(),
-            "workers": None if profile.shares else 1,
+            "workers": None if measures else 1,
             "cluster": profile.clusters,
             "keep_weights": cluster.suite.keep_weights,
             "keep_probabilities": cluster.suite.keep_probabilities,
+            "gpus": profile.gpus if needs.whole else None,
+            "nodes": needs.nodes,
+            **of_trainers(cluster.suite),
         }
         packs = [Pack(runs=[*runs], **common) for runs in array]
-        tasks = None if profile.shares else profile.tasks
+        tasks = None if measures else profile.tasks
+        gpus = profile.gpus * needs.nodes
         folder = SubmissionFolder.intend(
-            cluster.jobs, cluster.suite.name, packs, parallel, profile.gpus, tasks, profile.clusters
+            cluster.jobs, cluster.suite.name, packs, parallel, gpus, tasks, profile.clusters
         )
         folder.content.without = [*nodes]
         name = folder.content.name
@@ -404,13 +436,16 @@ class Submitter:
             kind = kind_of[run.id]
             if kind not in seconds:
                 seconds[kind] = self._guess(run)
-                cluster.say(
-                    f"{' × '.join(kind)}: no run was timed yet; a first guess from a few steps here is "
-                    f"{seconds[kind]:.3g} s a run"
+                how = (
+                    "each has a job of its own" if run.trainer else "a first guess from a few steps here is "
                 )
+                guess = "" if run.trainer else f"{seconds[kind]:.3g} s a run"
+                cluster.say(f"{' × '.join(kind)}: no run was timed yet; {how}{guess}")
         return seconds
 
     def _guess(self, run: Run) -> float:
+        if run.trainer is not None:  # of which nothing is known before one has ended: a job each
+            return self.cluster.profile.fill * self.cluster.profile.time * 60
         from bench.training.calibration import estimate_seconds
         from bench.training.device import prepare
 

@@ -60,9 +60,11 @@ def plan_text(plan: Plan) -> str:
         cost = "no finished run of some data set and model yet, so no estimate of the time"
     else:
         wall = plan.run_hours / max(plan.workers, 1)
+        sources = [f"{plan.estimated_from} measured runs"] * bool(plan.estimated_from or not plan.guessed)
+        sources += ["a guess by a few steps on this machine"] * bool(plan.guessed)
         cost = (
             f"about {plan.run_hours:.3g} run-hours, {_duration(wall * 3600)} of waiting "
-            f"(from {plan.estimated_from} measured runs)"
+            f"(from {' and '.join(sources)})"
         )
     todo = (
         f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from bench.progress import console
 from bench.results import RunFolder
 from bench.suite import Suite
 from bench.visible import visible
@@ -22,7 +22,7 @@ class View:
     """Cells, runs done, failed and left, and the time left. Call it to bring it up to date."""
 
     def __init__(self, suite: Suite, results: Path) -> None:
-        self.console = Console(stderr=True)
+        self.console = console()
         self.results = results
         self.progress = Progress(
             TextColumn("{task.description}"),

@@ -17,7 +17,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn
 
 from bench.disk import is_storage_trouble
 from bench.errors import BenchError
@@ -28,11 +28,10 @@ from bench.launch.gpus import choose_gpu
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.preflight import unfinished
 from bench.launch.side_by_side import side_by_side
+from bench.machine import fingerprint
 from bench.results import RunFolder
-from bench.run import Run
-
-if TYPE_CHECKING:
-    import torch
+from bench.runs import Run
+from bench.trainers import Work, train
 
 WAIT_SECONDS = 0.5  # between looks at runs that another worker is training
 END_SECONDS = 600.0  # that it may take to end a job which was to be queued again
@@ -217,13 +216,11 @@ def work(pack: Pack, stop: StopFlag) -> bool:
     if pack.launcher is not None:
         stop.launcher = pack.launcher
     check_versions(pack)
-    choose_gpu(shared=pack.launcher is None)
+    choose_gpu(shared=pack.launcher is None and pack.gpus is None)
     # One thread, set before torch is imported: two would round sums in another order.
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     pack.find_modules()
-    from bench.training import device as devices
-
-    device = devices.prepare(pack.device)
+    device = _prepare(pack)
     waiting = pack.runs
     while waiting:
         busy = []
@@ -239,7 +236,16 @@ def work(pack: Pack, stop: StopFlag) -> bool:
     return not stop.raised
 
 
-def _attempt(run: Run, pack: Pack, device: torch.device, stop: StopFlag) -> bool:
+def _prepare(pack: Pack) -> str:
+    """The device of a pack, made ready where bench itself is to train there."""
+    if any(run.trainer is None for run in pack.runs):
+        from bench.training import device as devices
+
+        return str(devices.prepare(pack.device))
+    return "cpu" if pack.device == "auto" else pack.device
+
+
+def _attempt(run: Run, pack: Pack, device: str, stop: StopFlag) -> bool:
     """Train one run unless that is not needed. False: another process is at it."""
     folder = RunFolder(pack.results, run.id)
     if folder.done or folder.failed:
@@ -253,45 +259,55 @@ def _attempt(run: Run, pack: Pack, device: torch.device, stop: StopFlag) -> bool
         raise BenchError(f"run {run.id}: {error}") from error
 
 
-def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: StopFlag) -> None:
+def _train(run: Run, folder: RunFolder, pack: Pack, device: str, stop: StopFlag) -> None:
     """Train one claimed run. Whatever its code raises is its failure, but not what the machine does."""
-    from bench.training import device as devices
-    from bench.training.loop import train
-    from bench.training.replay import NotRecorded
-
     outcomes = [str(earlier.get("outcome", "")) for earlier in folder.info().get("attempts", [])]
-    attempt = {
-        **devices.fingerprint(device),
-        "started": time.time(),
-        "pid": os.getpid(),
-        "job": job_id(pack),
-        "git": pack.git,
-    }
-    folder.start(run, attempt)
-    _note(run, f"(seed {run.seed}) begins")
+
+    def begin() -> None:
+        place = {"started": time.time(), "pid": os.getpid(), "job": job_id(pack), "git": pack.git}
+        folder.start(run, {**_fingerprint(run, device), **place})
+        _note(run, f"(seed {run.seed}) begins")
+
+    begin()
     try:
         train(
-            run,
-            folder,
-            device=device,
-            data=pack.data,
-            should_stop=stop.before_step,
-            keep_weights=pack.keep_weights,
-            keep_probabilities=pack.keep_probabilities,
-            one_by_one=next((outcome for outcome in outcomes if outcome.startswith(NOT_RECORDED)), ""),
+            Work(
+                run,
+                folder,
+                pack.data,
+                device,
+                should_stop=stop.before_step,
+                keep_weights=pack.keep_weights,
+                keep_probabilities=pack.keep_probabilities,
+                one_by_one=next((outcome for outcome in outcomes if outcome.startswith(NOT_RECORDED)), ""),
+                metrics=pack.asked,
+                suite=pack.suite,
+                gpus=pack.gpus,
+                nodes=pack.nodes,
+                handling=pack.handling_of(run),
+                say=lambda words: _note(run, words),
+                begin=begin,
+            )
         )
     except OSError as error:
         if is_storage_trouble(pack.results, error):
             raise
         _fail(run, folder, f"{type(error).__name__}: {error}")
     except BenchError as error:
-        _fail(run, folder, str(error))
-    except NotRecorded as error:
-        # It may have left the device as if it were recording still. The next process goes on from the last
-        # checkpoint, and takes this run's steps one by one.
-        _end(run, folder, f"{NOT_RECORDED}: {error}")
+        _fail(run, folder, str(error), getattr(error, "output", None))
     except Exception as error:
-        full, lost = devices.is_out_of_memory(error), devices.is_lost(device)
+        if "torch" not in sys.modules:  # a trainer of the user's own that does without
+            return _fail(run, folder, f"{type(error).__name__}: {error}")
+        from torch import device as as_device
+
+        from bench.training import device as devices
+        from bench.training.replay import NotRecorded
+
+        if isinstance(error, NotRecorded):
+            # It may have left the device as if it were recording still. The next process goes on from the
+            # last checkpoint, and takes this run's steps one by one.
+            _end(run, folder, f"{NOT_RECORDED}: {error}")
+        full, lost = devices.is_out_of_memory(error), devices.is_lost(as_device(device))
         if full and pack.launcher is not None:
             _fail(run, folder, f"{OUT_OF_MEMORY} on {device}: {error}")
         elif full:  # not this run's fault alone: tried with fewer side by side
@@ -305,6 +321,16 @@ def _train(run: Run, folder: RunFolder, pack: Pack, device: torch.device, stop: 
             _end(run, folder, None if full else f"{device} was lost: {error}")
 
 
+def _fingerprint(run: Run, device: str) -> dict[str, Any]:
+    if run.trainer is not None:
+        return fingerprint(device)
+    import torch
+
+    from bench.training import device as devices
+
+    return devices.fingerprint(torch.device(device))
+
+
 def _end(run: Run, folder: RunFolder, outcome: str | None) -> NoReturn:
     """End this process at once: the exception under way came of a device that is of no more use to it."""
     if outcome is not None:
@@ -313,9 +339,10 @@ def _end(run: Run, folder: RunFolder, outcome: str | None) -> NoReturn:
     os._exit(1)
 
 
-def _fail(run: Run, folder: RunFolder, reason: str) -> None:
-    """The exception under way is the run's failure: its trace goes into the run folder and the log."""
-    trace = traceback.format_exc()
+def _fail(run: Run, folder: RunFolder, reason: str, output: str | None = None) -> None:
+    """The exception under way is the run's failure: its trace goes into the run folder and the log, or what a
+    program has said."""
+    trace = traceback.format_exc() if output is None else f"{reason}\n{output}"
     folder.fail(reason, trace)
     _note(run, f"failed\n{trace}")
 

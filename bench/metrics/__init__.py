@@ -145,9 +145,12 @@ def as_function(choice: Choice) -> Callable[[Predictions], Any]:
 class Means(Protocol):
     """What the result of every run has, also of those that kept no more of each image than its class."""
 
-    nll: float
-    brier: float
-    ece: float
+    @property
+    def nll(self) -> float | None: ...
+    @property
+    def brier(self) -> float | None: ...
+    @property
+    def ece(self) -> float | None: ...
 
 
 class Measured(NamedTuple):
@@ -264,10 +267,11 @@ class Metric:
         try:
             numbers = self._numbers(predictions)
         except NotKept:
-            if result is None or not self.recorded:
+            known = getattr(result, self.recorded) if result is not None and self.recorded else None
+            if known is None:
                 raise
             kept = "mean over images: no interval for new images" if self.over_images else "value"
-            return Measured(getattr(result, self.recorded), remark=f"some runs kept only the {kept}")
+            return Measured(known, remark=f"some runs kept only the {kept}")
         value = float(numbers.mean())
         if not isinstance(self.choice.options, Measure):
             return Measured(value, numbers if numbers.ndim else None)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from bench.choices import Choice, ForeignOptions, FreeOptions, Options, choose, describe, load_callable
 from bench.errors import BenchError, nearest
@@ -13,7 +18,64 @@ if TYPE_CHECKING:
     import torch
 
 
-class Vgg(Options):
+class StartingWeights(Options):
+    """Weights that trainings begin with, in place of those that their seeds draw.
+
+    ``digest`` is that of the file: part of a run's identity, as other weights make another training.
+    """
+
+    weights: str | None = Field(None, description="a file of safetensors or torch.save")
+    digest: str = Field("", description="follows from the file")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _digested(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("weights"), str):
+            return values
+        found = _digest(find_weights(values["weights"]))
+        if values.get("digest", found) != found:
+            raise ValueError(
+                f"weights: {values['weights']} is no longer the file that these runs were planned with; plan "
+                "the suite again (bench run SUITE)"
+            )
+        return {**values, "digest": found}
+
+    @model_serializer(mode="wrap")
+    def _only_where_used(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        described: dict[str, Any] = handler(self)
+        unused = () if self.weights is not None else ("weights", "digest")
+        return {key: value for key, value in described.items() if key not in unused}
+
+
+def find_weights(name: str) -> Path:
+    """A file of weights: as it is named, or beside the suite, where a user's modules are found, too.
+
+    Raises:
+        ValueError: there is none.
+    """
+    places = [Path(), *map(Path, sys.path)]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    near = nearest(Path(name).name, (f.name for p in places[:3] for f in (p / name).parent.glob("*.*")))
+    raise ValueError(
+        f"weights: there is no file '{name}' (searched {', '.join(map(str, places[:3]))}, … ){near}; "
+        "those of a library are pretrained: true"
+    )
+
+
+def _digest(path: Path) -> str:
+    found = path.stat()
+    return _digest_of(path.absolute(), found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache
+def _digest_of(path: Path, changed: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+class Vgg(StartingWeights):
     """VGG-5 of the reference, or its Spinal version: see :mod:`bench.models.vgg`."""
 
     smallest: ClassVar[int] = 16  # four poolings halve an image four times
@@ -28,9 +90,10 @@ class TinyVgg(Vgg):
     width: int = Field(16, ge=1)
 
 
-class LibraryModel(FreeOptions):
-    """A model of timm or torchvision, never pretrained. Further options go to the library as they are.
+class LibraryModel(StartingWeights, FreeOptions):
+    """A model of timm or torchvision. Further options go to the library as they are.
 
+    `pretrained` weights are the library's own, which of them says timm's name: ``timm/resnet18.a1_in1k``.
     torchvision's googlenet and inception_v3 return more than logits unless told ``aux_logits: false``.
     """
 
@@ -38,14 +101,11 @@ class LibraryModel(FreeOptions):
     pretrained: bool = False
 
     @model_validator(mode="after")
-    def _starts_from_its_seed(self) -> Self:
-        given = {"pretrained": self.pretrained, **(self.model_extra or {})}
-        for key in ("pretrained", "weights", "checkpoint_path"):
-            if given.get(key):
-                raise ValueError(
-                    f"{key}: found {describe(given[key])}; every run starts from weights that its seed "
-                    "draws, so pretrained ones cannot be used"
-                )
+    def _starts_once(self) -> Self:
+        if self.pretrained and self.weights is not None:
+            raise ValueError("pretrained, weights: found both, expected one of them")
+        if "checkpoint_path" in (self.model_extra or {}):
+            raise ValueError("checkpoint_path: a file of weights is named by weights: FILE")
         return self
 
 
@@ -83,6 +143,7 @@ def check_library_name(choice: Choice) -> None:
         import timm
 
         known = timm.list_models()
+        name = name.partition(".")[0]  # what follows says which pretrained weights
     else:
         import torchvision
 
@@ -94,10 +155,13 @@ def check_library_name(choice: Choice) -> None:
         )
 
 
-def build(choice: Choice, shape: tuple[int, int, int], classes: int) -> torch.nn.Module:
+def build(
+    choice: Choice, shape: tuple[int, int, int], classes: int, *, pretrained: bool = False
+) -> torch.nn.Module:
     """Build a model for images of ``shape`` (C, H, W): a module from [N, C, H, W] to logits [N, classes].
 
-    Initial weights come from torch's default generator, which the caller seeds. A callable of the user's
+    Initial weights come from torch's default generator, which the caller seeds, or, ``pretrained``, from
+    timm; what trainings begin with is :func:`bench.training.start.begin`. A callable of the user's
     own is called as ``callable(channels=C, classes=K, **options)``.
 
     Raises:
@@ -114,12 +178,14 @@ def build(choice: Choice, shape: tuple[int, int, int], classes: int) -> torch.nn
         spinal = choice.name.startswith("spinal")
         return vgg.vgg5(shape[0], classes, spinal=spinal, dropout=options.dropout)
     if isinstance(options, LibraryModel):
-        return _build_library_model(choice, options, shape[0], classes)
+        return _build_library_model(
+            choice, options, shape[0], classes, {"pretrained": True} if pretrained else {}
+        )
     return _build_foreign_model(choice, shape[0], classes)
 
 
 def _build_library_model(
-    choice: Choice, options: LibraryModel, channels: int, classes: int
+    choice: Choice, options: LibraryModel, channels: int, classes: int, more: Mapping[str, Any]
 ) -> torch.nn.Module:
     from bench.models.resize import Resized, first_convolution
 
@@ -130,7 +196,7 @@ def _build_library_model(
         if library == "timm":
             import timm
 
-            model = timm.create_model(name, num_classes=classes, in_chans=channels, **extra)
+            model = timm.create_model(name, num_classes=classes, in_chans=channels, **more, **extra)
         else:
             import torchvision
 

@@ -29,7 +29,7 @@ from bench.reports.ranks import rank, why_no_ranks
 from bench.reports.schema import Cell, Family, Plan, Report
 from bench.reports.weights import final_weights
 from bench.results import OTHER_DATA, frame
-from bench.run import Selection
+from bench.runs import Selection
 from bench.suite import Suite
 from bench.versions import same_as
 
@@ -56,7 +56,7 @@ def report_and_agreement(
     """
     runs = frame(results, suite.cells, check_details=suite.needs_details) if runs is None else runs
     baseline, alpha = suite.baseline_label, suite.analysis.alpha
-    metrics = describe(suite)
+    metrics = describe(suite, runs)
     planned = [(cell.key, cell.seeds) for cell in suite.cells]
     measured, unknown = read_measured(runs, results, suite.metrics, metrics, planned)
     plan = stopping_plan(suite, results)
@@ -103,6 +103,7 @@ def report_and_agreement(
         notes=(
             *_failures(runs),
             *runs.attrs["data"],
+            *_unbalanced(runs),
             *_mixed_devices(runs, baseline),
             *_warned(runs),
             *unknown,
@@ -144,15 +145,20 @@ def _plan(suite: Suite, results: Path) -> Plan | None:
     )
 
 
-def describe(suite: Suite) -> tuple[Metric, ...]:
-    """The metrics of a suite, as documents list them."""
+def describe(suite: Suite, runs: pd.DataFrame | None = None) -> tuple[Metric, ...]:
+    """The metrics of a suite, as documents list them.
+
+    Args:
+        runs: of :func:`bench.results.frame`. Accuracy is counted unless one of them has none but a number.
+    """
+    counts = runs is None or bool(runs[runs.state == "done"].correct.notna().all())
     return tuple(
         Metric(
             name=metric.name,
             unit=metric.unit,
             higher_is_better=metric.higher_is_better,
             margin=suite.margins.get(metric.name),
-            counted=metric.choice.name == "accuracy",
+            counted=metric.choice.name == "accuracy" and counts,
         )
         for metric in suite.metrics
     )
@@ -193,7 +199,9 @@ def summarise(key: Key, scores: Scores, metric: Metric, images: int | None = Non
 
 def _cells(series: Measured, runs: pd.DataFrame) -> tuple[Cell, ...]:
     done = runs[runs.state == "done"].groupby(["dataset", "model", "loss"], sort=False).total
-    images = {key: int(found[0]) for key, found in done.unique().items() if len(found) == 1}
+    images = {
+        key: int(found[0]) for key, found in done.unique().items() if len(found) == 1 and pd.notna(found[0])
+    }
     finished = done.size().to_dict()
     odd = runs[runs.state == OTHER_DATA].groupby(["dataset", "model", "loss"]).size().to_dict()
     return tuple(
@@ -215,7 +223,7 @@ def _other_recipes(suite: Suite) -> dict[tuple[str, str, str], str]:
 
 
 def _changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    changed = [key for key, value in ours.items() if value != theirs[key]]
+    changed = [key for key in {**theirs, **ours} if ours.get(key) != theirs.get(key)]
     return (
         f"its recipe differs in {', '.join(changed)}, so this compares more than the loss" if changed else ""
     )
@@ -234,8 +242,14 @@ def chosen_epoch(selection: Selection, metric: str) -> str:
 def _epoch(suite: Suite) -> str:
     names = listed([metric.name for metric in suite.metrics])
     verb = "is that" if len(suite.metrics) == 1 else "are those"
-    chosen = chosen_epoch(suite.selection, suite.metrics[0].name)
-    return f"{names[:1].upper()}{names[1:]} {verb} of {chosen}."
+    said = []
+    if suite.ours("models"):
+        said.append(f"{verb} of {chosen_epoch(suite.selection, suite.metrics[0].name)}")
+    if suite.trainers:
+        own = listed([trainer.label() for trainer in suite.trainers])
+        whose = "its" if len(suite.trainers) == 1 else "their"
+        said.append(f"{verb.split()[0]} what {own} gave, and which epoch counts is {whose} own affair")
+    return f"{names[:1].upper()}{names[1:]} {', or '.join(said)}."
 
 
 def _failures(runs: pd.DataFrame) -> list[str]:
@@ -262,6 +276,21 @@ def _mixed_devices(runs: pd.DataFrame, baseline: str) -> list[str]:
             notes.append(
                 f"devices: {' × '.join(map(str, names))}: {len(mixed):,} of {counted(len(found), 'pair')} "
                 f"were not trained on the same kind ({kinds}): rounding differs there, and not the loss alone"
+            )
+    return notes
+
+
+def _unbalanced(runs: pd.DataFrame) -> list[str]:
+    """Data sets of which one class has at least twice as many training images as another."""
+    notes = []
+    # Of runs that say it: where others do not, pandas has put NaN.
+    done = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
+    for name, found in done.groupby("dataset", sort=False):
+        counts: list[int] = found.class_counts.iloc[0]
+        if max(counts) >= 2 * min(counts):
+            notes.append(
+                f"classes: {name}: its {len(counts):,} classes have {min(counts):,} to {max(counts):,} "
+                f"training images, {sum(counts):,} in all; accuracy counts images, balanced_accuracy classes"
             )
     return notes
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import yaml
 
-from bench.checkpoints.reading import EXPORTED
 from bench.checkpoints.repetition import Weights, machine
 from bench.comparisons.comparison import Comparison
 from bench.datasets import FIRST_LABELS, Form
@@ -26,10 +25,11 @@ from bench.reports.loading import loading
 from bench.reports.render.markdown import escaped
 from bench.reports.schema import Report
 from bench.results import Result
-from bench.run import Resolved, Run
+from bench.runs import Resolved, Run
 from bench.statistics.proportions import wilson
 from bench.statistics.verdicts import Interval
 from bench.suite import Suite
+from bench.training.reading import EXPORTED
 
 _PERCENT = Scale(100, 3)
 WORK = ".repetition"
@@ -100,6 +100,7 @@ def card(run: Run, stored: Result, weights: Weights, form: Form, standing: Stand
 
 def _metadata(run: Run, resolved: Resolved, weights: Weights) -> str:
     result, name = weights.result, resolved.dataset.name
+    assert result.accuracy is not None  # whoever has weights here was trained by bench itself
     tested = {
         "task": {"type": "image-classification"},
         "dataset": {"type": name, "name": resolved.dataset.label(), "split": "test"},
@@ -140,15 +141,19 @@ def _origin(run: Run, stored: Result, weights: Weights) -> str:
 
 
 def _result(resolved: Resolved, result: Result) -> str:
+    accuracy, nll, brier, ece = result.accuracy, result.nll, result.brier, result.ece
+    assert result.correct is not None
+    assert result.total is not None
+    assert None not in (accuracy, nll, brier, ece)
     interval = Interval(*wilson(result.correct, result.total), 0.95)
     chooser = resolved.metric.label() if resolved.metric else "accuracy"
     return (
         f"## Result\n\n{result.correct:,} of {result.total:,} test images correct: accuracy "
-        f"**{_PERCENT.value(result.accuracy)} %** (Wilson's 95 % interval {_PERCENT.interval(interval)} %, "
+        f"**{_PERCENT.value(accuracy)} %** (Wilson's 95 % interval {_PERCENT.interval(interval)} %, "
         f"for this network on new images), after epoch {result.epoch} of {resolved.recipe.epochs}. What "
         f"counts is {chosen_epoch(resolved.selection, chooser)}. nll (negative log-likelihood) "
-        f"{result.nll:.4f}, brier (Brier score) {result.brier:.4f}, ece (expected calibration error) "
-        f"{100 * result.ece:.2f} %."
+        f"{nll:.4f}, brier (Brier score) {brier:.4f}, ece (expected calibration error) "
+        f"{100 * (ece or 0):.2f} %."
         "\n\nOne run: how much another seed would change is not in this number."
     )
 

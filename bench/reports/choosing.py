@@ -59,7 +59,9 @@ def other_epochs(
     return known
 
 
-def _count(metric: Metric, score: Mapping[str, Any], unit: int | None) -> int | None:
+def _count(metric: Metric, score: Mapping[str, Any] | None, unit: int | None) -> int | None:
+    if score is None:  # which epoch counts was its trainer's own affair
+        return None
     if metric.counted:
         return int(score["correct"])
     value = score.get("value")

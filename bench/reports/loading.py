@@ -9,17 +9,18 @@ import pprint
 from collections.abc import Mapping
 from typing import Any
 
-from bench.checkpoints.reading import EXPORTED
 from bench.datasets import Form
 from bench.models import LibraryModel
-from bench.run import Resolved
+from bench.runs import Resolved
+from bench.training.reading import EXPORTED
 
 
 def loading(resolved: Resolved, form: Form) -> str:
     """Lines of Python that load the weights, beside them: with bench only where it has the network's code."""
+    kind = {255.0: "uint8", 65_535.0: "uint16"}.get(form.top, "floats")
     mean, std = (f"torch.tensor({list(v)}).view(1, -1, 1, 1)" for v in (form.mean, form.std))
     imports, build, resized = _network(resolved, form)
-    shown = "(images / 255 - mean) / std"
+    shown = f"(images / {form.top:g} - mean) / std" if form.top != 1 else "(images - mean) / std"
     load = [f'weights = load_file("{EXPORTED}")']
     if resized is not None:
         load.append('weights = {name.removeprefix("model."): tensor for name, tensor in weights.items()}')
@@ -37,14 +38,14 @@ def loading(resolved: Resolved, form: Form) -> str:
         "",
         "",
         "def logits(images):",
-        f'    """Of images, uint8 [N, {", ".join(map(str, form.shape))}]: [N, {form.classes}]."""',
+        f'    """Of images, {kind} [N, {", ".join(map(str, form.shape))}]: [N, {form.classes}]."""',
         f"    shown = {shown}",
     ]
     if resized is not None:
         size = f"size=({resized}, {resized})"
         lines.append(f'    shown = interpolate(shown, {size}, mode="bilinear", antialias=True)')
-    bf16 = resolved.recipe.precision == "bf16"
-    precision = ", torch.autocast(images.device.type, dtype=torch.bfloat16)" if bf16 else ""
+    lower = {"bf16": "bfloat16", "fp16": "float16"}.get(resolved.recipe.precision)
+    precision = f", torch.autocast(images.device.type, dtype=torch.{lower})" if lower else ""
     return "\n".join([*lines, f"    with torch.inference_mode(){precision}:", "        return model(shown)"])
 
 
@@ -65,7 +66,7 @@ def _network(resolved: Resolved, form: Form) -> tuple[list[str], str, int | None
         given = {"channels": channels, "classes": classes, **(choice.options.model_extra or {})}
         given.pop("source", None)
         return [f"from {module} import {function}"], _call(function, None, given), None
-    description = choice.describe()
+    description = {k: v for k, v in choice.describe().items() if k not in ("weights", "digest")}
     chosen = f"choose_model({pprint.pformat(description, width=90, sort_dicts=False)})"
     built = f"build({chosen}, {form.shape}, {classes})"
     return ["from bench.models import build, choose_model"], built, None

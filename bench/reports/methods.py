@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.datasets import DatasetOptions
+from bench.datasets import BuiltInOptions, DatasetOptions, OnDisk
 from bench.launch.submission import read_all
 from bench.metrics import Metric
 from bench.progress import watched
@@ -41,6 +41,18 @@ _RECIPE: Mapping[str, Callable[[Any], str]] = {
     ),
     "mix": lambda choice: f"with batches mixed by {_described(choice)}",
     "precision": lambda name: f"in {name}",
+    "accumulate": lambda count: f"with the gradients of {count} batches in each step",
+    "clip": lambda clip: (
+        "with gradients clipped by " + listed([f"{k} ({v:g})" for k, v in clip.items() if v is not None])
+    ),
+    "no_decay": lambda _: "without weight decay on norms and biases",
+    "layer_decay": lambda share: f"with {share:g} times the learning rate from each layer to the one before",
+    "ema": lambda decay: f"scored by an exponential moving average of the weights (decay {decay:g})",
+    "freeze": lambda parts: f"with {listed([*parts])} frozen",
+    "frozen_statistics": lambda which: f"with {which} statistics of frozen norms",
+    "stop_early": lambda stop: (
+        f"and ended early after {counted(stop['patience'], 'epoch')} without a better validation metric"
+    ),
     "validation": lambda share: f"with {100 * share:g} % of the training images held out for validation",
 }
 """What is said of a recipe that all trainings share."""
@@ -86,13 +98,44 @@ def _trainings(suite: Suite, report: Report) -> list[str]:
         f"with {_choices('loss', suite.labels('losses'), [c['loss'] for c in cells])}, "
         f"{'' if suite.zip or suite.exclude else 'each combination '}from {seeds}: "
         f"{counted(sum(c.planned for c in report.cells), 'training')} in all.",
-        "Trainings with the same data set, model and seed share the split of the data, the initial weights, "
-        "the order of the batches, augmentation and dropout, and differ in the loss alone."
-        if _same_for_losses(suite)
-        else "Trainings with the same data set, model and seed draw all that is random from the same "
-        "streams, and differ in the loss and in what its recipe changes.",
+        *_paired(suite),
+        *_own_parts(suite),
         *_noise(suite),
-        _recipe([cell["recipe"] for cell in cells], suite),
+        _recipe([cell["recipe"] for cell in cells if "trainer" not in cell], suite),
+        *_own_trainers(suite, cells),
+    ]
+
+
+def _paired(suite: Suite) -> list[str]:
+    """What trainings with the same seed share, where bench itself trains."""
+    if not suite.ours("models"):
+        return []
+    if _same_for_losses(suite):
+        return [
+            "Trainings with the same data set, model and seed share the split of the data, the initial "
+            "weights, the order of the batches, augmentation and dropout, and differ in the loss alone."
+        ]
+    return [
+        "Trainings with the same data set, model and seed draw all that is random from the same streams, and "
+        "differ in the loss and in what its recipe changes."
+    ]
+
+
+def _own_trainers(suite: Suite, cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Who trained instead, what it was told, and what pairs its runs."""
+    if not suite.trainers:
+        return []
+    models = [entry.label for entry in suite.models if suite.trainer_of(entry) is not None]
+    recipes = [cell["recipe"] for cell in cells if "trainer" in cell]
+    shared = {key: value for key, value in recipes[0].items() if all(r.get(key) == value for r in recipes)}
+    which = "They" if not suite.ours("models") else listed(models)
+    told = (
+        f", told {listed([f'{key} {json.dumps(value)}' for key, value in shared.items()])}" if shared else ""
+    )
+    return [
+        f"{which} were trained by {listed([trainer.label() for trainer in suite.trainers])}{told}. Trainings "
+        "with the same data set, model and seed were given the same seed; what they share by it is their "
+        "trainer's affair, as is which epoch counts."
     ]
 
 
@@ -105,13 +148,36 @@ def _noise(suite: Suite) -> list[str]:
     ]
     if not noisy:
         return []
-    shares = [f"{100 * o.label_noise:g} % of {label} (noise seed {o.noise_seed})" for label, o in noisy]
     held_out = ", those of the held-out validation images among them" * (suite.selection == "validation")
-    return [
-        "Training labels were replaced by another class, chosen uniformly: "
-        f"{listed(shares)}{held_out}. Which ones, and by what, depends on the data set and its noise seed "
-        "alone, and is the same for every loss, model and seed of a training; test labels stay as they are."
+    said = []
+    for kind, by in (("symmetric", "another class, chosen uniformly"), ("pair_flip", "the next class")):
+        shares = [
+            f"{100 * options.label_noise:g} % of {label} (noise seed {options.noise_seed})"
+            for label, options in noisy
+            if getattr(options, "noise_kind", "symmetric") == kind
+        ]
+        if shares:
+            said.append(f"Training labels were replaced by {by}: {listed(shares)}{held_out}.")
+    said[-1] += (
+        " Which ones, and by what, depends on the data set and its noise seed alone, and is the same for "
+        "every loss, model and seed of a training; test labels stay as they are."
+    )
+    return said
+
+
+def _own_parts(suite: Suite) -> list[str]:
+    """What is particular about the images of data sets."""
+    tails = [
+        f"{label} by a factor of {options.long_tail:g}"
+        for label, options in ((entry.label, entry.choice.options) for entry in suite.datasets)
+        if isinstance(options, BuiltInOptions) and options.long_tail is not None
     ]
+    said = (
+        [f"Training images per class fall exponentially: {listed(tails)}; test images stay."] if tails else []
+    )
+    if suite.selection == "validation" and any(isinstance(e.choice.options, OnDisk) for e in suite.datasets):
+        said.append("Where a data set has a validation split of its own, that was used, and none held out.")
+    return said
 
 
 def _same_for_losses(suite: Suite) -> bool:
@@ -123,6 +189,8 @@ def _same_for_losses(suite: Suite) -> bool:
 
 
 def _recipe(recipes: Sequence[Mapping[str, Any]], suite: Suite) -> str:
+    if not recipes:
+        return ""
     unused = () if suite.selection == "validation" else ("validation",)
     keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in unused)
     shared: dict[str, Any] = {
@@ -332,7 +400,7 @@ def _described(choice: Mapping[str, Any]) -> str:
     options = [
         f"{key} {_value(value)}"
         for key, value in choice.items()
-        if key not in ("name", "source") and value is not None
+        if key not in ("name", "source", "digest") and value is not None
     ]
     return f"{choice['name']} ({', '.join(options)})" if options else str(choice["name"])
 

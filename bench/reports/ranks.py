@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.choices import Choice
 from bench.comparisons.comparison import Metric
-from bench.datasets import DatasetOptions
+from bench.datasets import BuiltInOptions, DatasetOptions, OnDisk
 from bench.reports.answer import MOST_NAMES
 from bench.reports.formats import listed
 from bench.reports.schema import Analysed, Cell, RankedLoss, Ranking, Report, whole_numbers
@@ -105,8 +105,11 @@ class _Runs(NamedTuple):
 
 def _source(choice: Choice) -> str:
     """What a data set is, whatever its size and noise."""
+    if isinstance(choice.options, OnDisk) and choice.options.content:
+        return choice.options.content
+    varied = BuiltInOptions if isinstance(choice.options, BuiltInOptions) else DatasetOptions
     described = choice.describe()
-    return json.dumps({k: v for k, v in described.items() if k not in DatasetOptions.model_fields})
+    return json.dumps({k: v for k, v in described.items() if k not in varied.model_fields})
 
 
 def _ranking(

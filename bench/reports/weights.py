@@ -30,15 +30,21 @@ def learning(suite: Suite) -> list[str]:
 
 def paths(results: Path, run_ids: Iterable[str]) -> NDArray[np.float64] | None:
     """The weights of finished runs after each epoch, [seeds, epochs, weights]; None where none kept them."""
+    found = _all_epochs(results, run_ids)
+    if not found:
+        return None
+    shortest = min(map(len, found))
+    return np.array([path[:shortest] for path in found], dtype=np.float64)
+
+
+def _all_epochs(results: Path, run_ids: Iterable[str]) -> list[list[list[float]]]:
+    """Of runs that have recorded both weights: as many epochs as each has had."""
     found = []
     for run_id in run_ids:
         lines = RunFolder(results, run_id).metrics()
         if lines and all("w1" in line and "w2" in line for line in lines):
             found.append([[line["w1"], line["w2"]] for line in lines])
-    if not found:
-        return None
-    shortest = min(map(len, found))
-    return np.array([path[:shortest] for path in found], dtype=np.float64)
+    return found
 
 
 def final_weights(suite: Suite, results: Path, runs: pd.DataFrame) -> list[str]:
@@ -50,9 +56,9 @@ def final_weights(suite: Suite, results: Path, runs: pd.DataFrame) -> list[str]:
     notes = []
     done = runs[(runs.state == "done") & runs.loss.isin(learning(suite))]
     for (dataset, model, loss), cell in done.groupby(["dataset", "model", "loss"], sort=False):
-        known = paths(results, cell.run_id)
-        if known is not None:
-            w1, w2 = map(_mean_and_sd, known[:, -1].T)
+        known = _all_epochs(results, cell.run_id)
+        if known:
+            w1, w2 = map(_mean_and_sd, np.array([path[-1] for path in known], dtype=np.float64).T)
             notes.append(
                 f"{dataset} × {model} × {loss}: learned weights ended at w1 = {w1} and w2 = {w2} "
                 f"over {len(known)} seed{'s' * (len(known) > 1)}"

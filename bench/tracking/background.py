@@ -21,6 +21,7 @@ class BackgroundMirror(threading.Thread):
         """Why the last sync did not work; None where it did."""
         self._seconds = seconds
         self._finishing = threading.Event()
+        self._abandoned = False
         self._report: tuple[Sequence[Path], str] | None = None
 
     def run(self) -> None:
@@ -28,6 +29,8 @@ class BackgroundMirror(threading.Thread):
         last = False
         while not last:
             last = self._finishing.is_set()
+            if self._abandoned:
+                return
             try:
                 self.mirror.sync()
                 if last and self._report is not None:
@@ -51,3 +54,8 @@ class BackgroundMirror(threading.Thread):
         self.join(timeout)
         if self.is_alive():
             self.warning = f"MLflow: not up to date after {timeout:g} s; bench track SUITE completes it"
+
+    def abandon(self) -> None:
+        """Let it end after what it is writing now, which nobody waits for."""
+        self._abandoned = True
+        self._finishing.set()

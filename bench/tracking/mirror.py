@@ -25,7 +25,7 @@ from bench.design import Design
 from bench.metrics import Metric
 from bench.progress import watched
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Cell, Suite
 from bench.tracking.calls import Calls
 from bench.tracking.record import (
@@ -81,7 +81,7 @@ class Mirror:
         """Finds all runs and makes new ones, as fast as the store allows."""
         self._experiment = ""
         self._writer = ""  # who wrote to the experiment last, as far as we know
-        self._is_writer = False  # whether that is us
+        self._announced = False  # whether that is us, since we hold the store
         self._parent: Twin | None = None
         self._twins: dict[str, Twin] = {}
         self._seen: dict[str, Signature] = {}  # of folders that are mirrored
@@ -247,6 +247,7 @@ class Mirror:
                     self._client = connect(self.uri)
                     self._calls = Calls(self._client, THREADS if is_server(self.uri) else 1)
                     self._many = (None if is_server(self.uri) else Tables.known(self.uri)) or self._calls
+                self._announced = False
                 yield self._find_experiment(make)
         except BaseException as error:
             self._client, self._writer = None, ""  # what was under way may be written or not: look anew
@@ -273,7 +274,7 @@ class Mirror:
         writer = experiment.tags.get("bench.writer", "nobody")
         if (experiment.experiment_id, writer) == (self._experiment, self._writer):
             return True
-        self._experiment, self._writer, self._is_writer = experiment.experiment_id, writer, False
+        self._experiment, self._writer = experiment.experiment_id, writer
         self._parent, self._twins, self._seen = None, {}, {}
         for twin in self._many.find(self._experiment):
             if twin.tags.get("bench.suite") == self.suite.name:
@@ -287,9 +288,12 @@ class Mirror:
         return True
 
     def _announce(self) -> None:
-        """Before writing: tell other mirrors of this suite that what they remember is out of date."""
-        if not self._is_writer:
-            self._writer, self._is_writer = os.urandom(8).hex(), True
+        """Before writing: tell other mirrors of this suite that what they remember is out of date.
+
+        Under a new name each time: one that looked since we wrote last knows the old one.
+        """
+        if not self._announced:
+            self._writer, self._announced = os.urandom(8).hex(), True
             self._client.set_experiment_tag(self._experiment, "bench.writer", self._writer)
 
     def _set_tags(self, twin: Twin, tags: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
 from bench.results import Damaged, Failure, RunFolder, measure
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Cell
 from bench.visible import flat, visible
 
@@ -135,11 +135,15 @@ def read_record(
         if result := folder.result(check_predictions=True):
             status, end, said["bench.warnings"] = "FINISHED", result.finished, "\n".join(result.warnings)
             single = ("accuracy", "correct", "total", "nll", "brier", "ece", "epoch", "seconds")
-            scores = {key: float(getattr(result, key)) for key in single}
-            scores["last_accuracy"] = result.last.correct / result.total
-            scores["best_test_accuracy"] = result.best_test.correct / result.total
+            numbers = {key: getattr(result, key) for key in single}
+            if result.total is not None and result.last is not None and result.best_test is not None:
+                numbers["last_accuracy"] = result.last.correct / result.total
+                numbers["best_test_accuracy"] = result.best_test.correct / result.total
+            numbers |= {key_of(metric): value for metric, value in result.values.items()}
+            numbers |= {key_of(f"validation_{name}"): value for name, value in result.validation.items()}
+            scores = {key: float(number) for key, number in numbers.items() if number is not None}
             for metric in metrics:
-                if not in_result(metric):
+                if not in_result(metric) and key_of(metric.name) not in scores:
                     # What a run has not kept, or what the user's own code cannot say, the report tells.
                     with contextlib.suppress(NotKept, MetricError):
                         scores[key_of(metric.name)] = measure(metric, folder, result).value

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from bench.disk import token
+from bench.disk import read, token
 from bench.errors import BenchError
 
 LOCK = ".mlflow.lock"
@@ -153,7 +153,13 @@ def _name_of(results: Path) -> str:
             new.write(os.urandom(3).hex())
     except FileExistsError:
         pass
-    return (results / NAME).read_text().strip()
+    found = read(str(results / NAME)).decode(errors="replace").strip()
+    if not re.fullmatch("[0-9a-f]{6}", found):
+        raise TrackingError(
+            f"{results / NAME}: found '{found[:40]}', expected six letters that name this folder; "
+            "move it away, and its suites get experiments of their own anew"
+        )
+    return found
 
 
 def foreign_errors() -> tuple[type[Exception], ...]:
@@ -202,6 +208,8 @@ def shown(uri: str) -> str:
     Before the last @, whatever it is: a password may hold the characters that it should not.
     """
     scheme, found, rest = uri.partition("://")
+    if not found and re.search(":.*@", uri):  # half of one, with which it goes wrong
+        return uri.rpartition("@")[2]
     if not found or rest.startswith("/"):  # of a file, unless there are options
         return uri if sqlite_file(uri) else uri.partition("?")[0]
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
@@ -214,7 +222,7 @@ def holds_secrets(uri: str) -> bool:
 
 def without_secrets(text: str, uri: str) -> str:
     """What somebody says of a store, without what :func:`shown` leaves out, as it is or decoded."""
-    user = uri.partition("://")[2].rpartition("@")[0]
+    user = re.sub("^.*?://", "", uri).rpartition("@")[0]
     password = user.partition(":")[2]
     found = [uri, password, password and user, *re.findall(r"[?&][^=]*=([^&]*)", uri)]
     words = {word for word in (*found, *map(unquote, found)) if holds_secrets(uri) and len(word) > 2}

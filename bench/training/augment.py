@@ -26,38 +26,77 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from bench.choices import Choice
-from bench.transforms import Crop, Flip, Perspective, Rotation, Shift
+from bench.errors import BenchError
+from bench.training import randaugment, resized_crop
+from bench.transforms import Crop, Erasing, Flip, Perspective, RandAugment, ResizedCrop, Rotation, Shift
 
 Parameters = list[Tensor]
 """One tensor per transform; row i belongs to the i-th image of the epoch."""
 
 
 def draw(
-    transforms: Sequence[Choice], count: int, shape: tuple[int, int, int], generator: Generator
+    transforms: Sequence[Choice],
+    count: int,
+    shape: tuple[int, int, int],
+    generator: Generator,
+    stored: tuple[int, ...] | None = None,
 ) -> Parameters:
     """Draw the parameters for ``count`` images of ``shape`` (C, H, W) from a generator on the CPU.
 
+    Args:
+        stored: shape of the images before `resized_crop`; None: the same.
+
     Returns, by transform:
+        resized_crop: int64 ``[count, 4]``, top, left, height and width of a box in the stored image.
         perspective: int64 ``[count, 4, 2]``, how far (x, y) each corner moves inwards, in pixels: top left,
             top right, bottom right, bottom left; all zero where the image is left alone.
         rotation: float32 ``[count]``, degrees counter-clockwise.
         shift: int64 ``[count, 2]``, pixels (right, down).
         crop: int64 ``[count, 2]``, (row, column) of the window's corner in the padded image.
         flip: bool ``[count]``.
+        randaugment: see :mod:`bench.training.randaugment`.
+        erasing: int64 ``[count, 4]``, the box's top, left, bottom and right; all zero for no box.
     """
-    return [_draw(transform, count, shape, generator) for transform in transforms]
+    drawn = []
+    for transform in transforms:
+        if isinstance(transform.options, ResizedCrop):
+            _, height, width = stored or shape
+            options = transform.options
+            drawn.append(resized_crop.draw(count, (height, width), options.scale, options.ratio, generator))
+        else:
+            drawn.append(_draw(transform, count, shape, generator))
+    return drawn
 
 
-def apply(transforms: Sequence[Choice], parameters: Parameters, images: Tensor, rows: slice) -> Tensor:
+def apply(
+    transforms: Sequence[Choice],
+    parameters: Parameters,
+    images: Tensor,
+    rows: slice,
+    mean: Tensor | float = 0.0,
+    *,
+    whole: bool = True,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
     """Transform one chunk: ``images`` [N, C, H, W] are those in ``rows`` of the epoch that was drawn.
 
-    Returns new images of the same shape, device and scale; ``images`` stay as they are. What becomes of an
-    image does not depend on the chunk it is in. On a CPU, chunks of 256 to 1,000 images of 28 × 28 are
-    fastest: they stay in the cache. The parameters are on the images' device, and are all that is read.
+    Returns new float32 images of the same device and scale; ``images``, of any type, stay as they are. What
+    becomes of an image does not depend on the chunk it is in. On a CPU, chunks of 256 to 1,000 images of
+    28 × 28 are fastest: they stay in the cache. The parameters are on the images' device, and are all that is
+    read.
+
+    Args:
+        mean: the data set's mean colour [1, C, 1, 1], which erasing may fill in.
+        whole: whether values are whole numbers, and stay so.
+        size: height and width that `resized_crop` returns; None: those of the images.
     """
     for transform, drawn in zip(transforms, parameters, strict=True):
-        images = _apply(transform, drawn[rows], images)
-    return images
+        if isinstance(transform.options, ResizedCrop):
+            height, width = size or images.shape[2:]
+            images = resized_crop.cut(images, drawn[rows], (height, width))
+        else:
+            images = _apply(transform, drawn[rows], images.float(), whole, mean)
+    return images.float()
 
 
 def _draw(transform: Choice, count: int, shape: tuple[int, int, int], generator: Generator) -> Tensor:
@@ -77,13 +116,35 @@ def _draw(transform: Choice, count: int, shape: tuple[int, int, int], generator:
             return torch.randint(0, 2 * padding + 1, (count, 2), generator=generator)
         case Flip(p=p):
             return torch.rand(count, generator=generator) < p
+        case RandAugment() as options:
+            if shape[0] not in (1, 3):
+                raise BenchError(f"augment: randaugment takes grey images or RGB, found {shape[0]} channels")
+            return randaugment.draw(options, count, generator)
+        case Erasing() as options:
+            return _draw_boxes(options, count, height, width, generator)
     raise TypeError(f"{transform.name} is no augmentation")
 
 
-def _apply(transform: Choice, drawn: Tensor, images: Tensor) -> Tensor:
+def _draw_boxes(options: Erasing, count: int, height: int, width: int, generator: Generator) -> Tensor:
+    """As torchvision: the first of ten boxes that is smaller than the image, anywhere in it."""
+    chosen = torch.rand(count, generator=generator) < options.p
+    area = torch.empty(count, 10).uniform_(*options.scale, generator=generator) * (height * width)
+    least, most = map(math.log, options.ratio)
+    ratio = torch.empty(count, 10).uniform_(least, most, generator=generator).exp()
+    heights, widths = (area * ratio).sqrt().round().long(), (area / ratio).sqrt().round().long()
+    fits = (heights < height) & (widths < width)
+    first = fits.int().argmax(1, keepdim=True)
+    chosen &= fits.any(1)
+    down, across = heights.gather(1, first)[:, 0], widths.gather(1, first)[:, 0]
+    u, v = torch.rand(2, count, generator=generator, dtype=torch.float64)
+    top, left = (u * (height - down + 1)).long(), (v * (width - across + 1)).long()
+    return torch.stack([top, left, top + down, left + across], 1) * chosen[:, None]
+
+
+def _apply(transform: Choice, drawn: Tensor, images: Tensor, whole: bool, mean: Tensor | float) -> Tensor:
     match transform.options:
         case Perspective():
-            return _perspective(images, drawn)
+            return _perspective(images, drawn, whole)
         case Rotation():
             return _rotate(images, drawn)
         case Shift(pixels=pixels):
@@ -91,21 +152,28 @@ def _apply(transform: Choice, drawn: Tensor, images: Tensor) -> Tensor:
         case Crop(padding=padding):
             return _window(images, padding, drawn)
         case Flip():
+            if images.device.type == "cpu":
+                flipped = drawn.nonzero()[:, 0]
+                return images.index_copy(0, flipped, images[flipped].flip(3))
             return torch.where(drawn[:, None, None, None], images.flip(3), images)
+        case RandAugment() as options:
+            return randaugment.apply(options, drawn, images)
+        case Erasing(value=value):
+            return torch.where(_inside(drawn, *images.shape[2:]), mean if value == "mean" else value, images)
     raise TypeError(f"{transform.name} is no augmentation")
 
 
-def _perspective(images: Tensor, inwards: Tensor) -> Tensor:
+def _perspective(images: Tensor, inwards: Tensor, whole: bool) -> Tensor:
     """Bilinear perspective of the images [N, C, H, W] whose corners move at all; ``inwards`` is [N, 4, 2]."""
     moves = inwards.flatten(1).any(1)
     if images.device.type == "cpu":
         moved = moves.nonzero()[:, 0]
-        return images.index_copy(0, moved, _all_in_perspective(images[moved], inwards[moved]))
+        return images.index_copy(0, moved, _all_in_perspective(images[moved], inwards[moved], whole))
     # How many move is not known without waiting for the device. What stays is put back, bit for bit.
-    return torch.where(moves[:, None, None, None], _all_in_perspective(images, inwards), images)
+    return torch.where(moves[:, None, None, None], _all_in_perspective(images, inwards, whole), images)
 
 
-def _all_in_perspective(images: Tensor, inwards: Tensor) -> Tensor:
+def _all_in_perspective(images: Tensor, inwards: Tensor, whole: bool = True) -> Tensor:
     _, _, height, width = images.shape
     x, y, scale = _to_unit_square(inwards, width, height).unbind(1)  # [N, 3] each
     # torchvision's points are pixel indices from 0 to side − 1; grid_sample's [−1, 1] spans the whole image.
@@ -118,8 +186,10 @@ def _all_in_perspective(images: Tensor, inwards: Tensor) -> Tensor:
     )
     # A point just on that edge, where Pillow's own rounding errors decide, counts as inside.
     inside = grid.abs_().amax(0).lt_(1 + 1e-6)  # [N, H, W], 0 or 1
-    # Pillow cuts to whole numbers. 2⁻¹³ keeps a flat area of 255 from becoming 254.99998, and thereby 254.
-    return sampled.add_(2**-13).floor_().mul_(inside[:, None])
+    if whole:
+        # Pillow cuts to whole numbers. 2⁻¹³ keeps a flat area of 255 from becoming 254.99998 and so 254.
+        sampled.add_(2**-13).floor_()
+    return sampled.mul_(inside[:, None])
 
 
 def _to_unit_square(inwards: Tensor, width: int, height: int) -> Tensor:
@@ -185,3 +255,11 @@ def _window(images: Tensor, padding: int, corners: Tensor) -> Tensor:
     windows = functional.pad(images, [padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
     row, column = corners.unbind(1)
     return windows[torch.arange(count, device=images.device), :, row, column]
+
+
+def _inside(boxes: Tensor, height: int, width: int) -> Tensor:
+    """bool [N, 1, H, W]: which pixels lie in boxes [N, 4] of top, left, bottom and right."""
+    top, left, bottom, right = boxes[:, :, None].unbind(1)
+    y, x = (torch.arange(side, device=boxes.device) for side in (height, width))
+    rows, columns = (top <= y) & (y < bottom), (left <= x) & (x < right)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]

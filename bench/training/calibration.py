@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from bench.run import Run
+from bench.runs import Run
 from bench.training.loop import Training
 
 STEPS = 3

@@ -16,46 +16,79 @@ from torch import Tensor
 from bench import datasets
 from bench.choices import Choice
 from bench.errors import BenchError
-from bench.run import Resolved
+from bench.recipe import Recipe
+from bench.runs import Resolved
 from bench.same_data import Seen
 from bench.training import augment, mix
+from bench.training.batches import Batches, Smaller, batches_of, move, to_device
+from bench.transforms import Erasing, RandAugment
 
 _CHUNK = 512
+_CACHED = 512 * 3 * 64 * 64
 _PIXELS = 8192 * 28 * 28
-"""Images augmented at once on a CPU: enough to be fast, few enough to stay in the cache. And on a GPU their
-numbers: enough that the launches of kernels do not count, few enough for its memory."""
+"""Images augmented at once on a CPU, and their numbers: enough to be fast, few enough to stay in the cache.
+And on a GPU their numbers: enough that the launches of kernels do not count, few enough for its memory."""
 
 
 @functools.lru_cache(maxsize=2)
 def on_device(choice: Choice, root: Path, device: torch.device) -> datasets.Images:
-    """A data set on a device, as uint8: loaded and moved once for all runs that a process trains on it.
+    """A data set on a device, as stored: loaded and moved once for all runs that a process trains on it.
+
+    What is mapped from files stays there on a CPU, and where a GPU has no room for it.
 
     Raises:
         BenchError: it cannot be loaded.
     """
     images = datasets.load(choice, root)
-    parts = ("train_images", "train_labels", "test_images", "test_labels")
-    return replace(images, **{name: getattr(images, name).to(device) for name in parts})
+
+    def moved(part: Tensor) -> Tensor:
+        return to_device(part, device, mapped=images.mapped)
+
+    held_out = images.validation
+    return replace(
+        images,
+        train_images=moved(images.train_images),
+        train_labels=images.train_labels.to(device),
+        test_images=moved(images.test_images),
+        test_labels=images.test_labels.to(device),
+        validation=held_out and (moved(held_out[0]), held_out[1].to(device)),
+    )
 
 
 class Normalisation:
-    """Call it with images of 0 to 255 [N, C, H, W]: takes out mean and standard deviation, channels last.
+    """Call it with raw images [N, C, H, W]: takes out mean and standard deviation, channels last.
 
     Args:
         mean, std: of images from 0 to 1, one number a channel.
+        top: the raw value that stands for 1.
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
-        scale = 1 / (255 * torch.tensor(std, device=device))
-        shift = torch.tensor(mean, device=device) * 255 * scale
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], device: torch.device, top: float = 255
+    ) -> None:
+        scale = 1 / (top * torch.tensor(std, device=device))
+        shift = torch.tensor(mean, device=device) * top * scale
         self.scale, self.shift = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+        self.mean = self.shift / self.scale
 
     def __call__(self, raw: Tensor) -> Tensor:
         return (raw * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
 
 
+def _check_levels(recipe: Recipe, top: float) -> None:
+    """Raise BenchError where an augmentation reads values as levels from 0 to 255, and they are none."""
+    for transform in recipe.augment:
+        options = transform.options
+        of_erasing = isinstance(options, Erasing) and options.value != "mean"
+        if (of_erasing or isinstance(options, RandAugment)) and top != 255:
+            raise BenchError(
+                f"recipe.augment: {transform.label()} is for images of 8 bits, and white is {top:g} here; "
+                "leave it out, or store them with 8 bits (erasing with value: mean goes with all)"
+            )
+
+
 class Data:
-    """One run's images: ``test`` and ``validation`` as (uint8 images, labels), and the training batches."""
+    """One run's images: ``test`` and ``validation`` as (raw images, labels), and the training batches."""
 
     def __init__(self, resolved: Resolved, root: Path, device: torch.device) -> None:
         self.resolved = resolved
@@ -63,82 +96,125 @@ class Data:
         self.device = device
         everything = on_device(resolved.dataset, root, device)
         self.form = everything.form
-        self.images, self.labels = everything.train_images, everything.train_labels
-        self.test = everything.test_images, everything.test_labels
-        self.validation: tuple[Tensor, Tensor] | None = None
-        self.kept: Tensor | None = None
+        _check_levels(resolved.recipe, everything.form.top)
+        self.stored = tuple(everything.train_images.shape[1:])
+        """Channels, height and width of the training images before any crop."""
+        self.notes = everything.notes
+        self._mapped = everything.mapped
+        self._train_images = everything.train_images
+        self.images: Batches = batches_of(everything.train_images, device, mapped=self._mapped)
+        self.labels = everything.train_labels
+        self.test = batches_of(everything.test_images, device, mapped=self._mapped), everything.test_labels
+        self.validation: tuple[Batches, Tensor] | None = None
+        self.kept: Tensor | None = everything.train_rows
         """Rows of the training images that are trained on; None: all of them."""
         used = everything.digest
         if resolved.selection == "validation":
-            rows = self._split(datasets.load(resolved.dataset, root).train_labels.numpy())
-            used = hashlib.sha256(used.encode() + rows.numpy().tobytes()).hexdigest()[:16]
+            if everything.validation is not None:
+                images, labels = everything.validation
+                self.validation = batches_of(images, device, mapped=self._mapped), labels
+            else:
+                rows = self._split(datasets.load(resolved.dataset, root))
+                used = hashlib.sha256(used.encode() + rows.numpy().tobytes()).hexdigest()[:16]
         self.seen = Seen(source=everything.source, used=used)
         self.count = len(self.labels) if self.kept is None else len(self.kept)
-        self.normalised = Normalisation(self.form.mean, self.form.std, device)
+        self.normalised = Normalisation(self.form.mean, self.form.std, device, self.form.top)
 
-    def _split(self, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
+    def _split(self, images: datasets.Images) -> Tensor:
         """Returns the rows that are held out."""
         rng = np.random.default_rng(self.resolved.derive("split"))
-        size = round(self.recipe.validation * len(labels))
-        if not 0 < size < len(labels):
+        known = np.arange(len(images.train_labels)) if self.kept is None else self.kept.numpy()
+        size = round(self.recipe.validation * len(known))
+        if not 0 < size < len(known):
             raise BenchError(
                 f"recipe.validation: a share of {self.recipe.validation} leaves {size} validation images "
-                f"of {len(labels)}; at least one must stay on either side"
+                f"of {len(known)}; at least one must stay on either side"
             )
-        held_out, kept = map(torch.from_numpy, datasets.stratified_split(labels, size, rng))
+        labels = images.train_labels.numpy()[known]
+        if images.groups is None:
+            parts = datasets.stratified_split(labels, size, rng)
+        else:
+            parts = datasets.grouped_split(images.groups[known], size, rng)
+        held_out, kept = (torch.from_numpy(known[part]) for part in parts)
         self.kept = kept
-        rows = held_out.to(self.device)
-        self.validation = self.images[rows], self.labels[rows]
+        shown = batches_of(self._train_images, self.device, held_out, mapped=self._mapped)
+        if self.stored != self.form.shape:
+            shown = Smaller(shown, self.form.shape[1:])
+        self.validation = shown, self.labels[held_out.to(self.device)]
         return held_out
 
     @property
+    def step_size(self) -> int:
+        """Images of an optimizer step: those of the batches whose gradients it sums up."""
+        return self.recipe.batch_size * self.recipe.accumulate
+
+    @property
     def steps_per_epoch(self) -> int:
-        """Steps in an epoch. A last batch of one image is left out: batch norm cannot use it."""
-        whole, rest = divmod(self.count, self.recipe.batch_size)
-        return whole + (rest > 1)
+        """Steps in an epoch."""
+        return -(-self.seen_per_epoch // self.step_size)
 
     @property
     def seen_per_epoch(self) -> int:
-        """Images that an epoch trains on."""
-        return min(self.count, self.steps_per_epoch * self.recipe.batch_size)
+        """Images that an epoch trains on. A last batch of one is left out: batch norm cannot use it."""
+        return self.count - (self.count % self.recipe.batch_size == 1)
+
+    def order(self, epoch: int) -> Tensor:
+        """The images of an epoch one after another, by their number among those that are trained on."""
+        return torch.randperm(self.count, generator=self._generator("order", epoch))
+
+    def class_counts(self) -> Tensor:
+        """How many images of each class are trained on, int64 [K], on the CPU."""
+        labels = self.labels.cpu()
+        used = labels if self.kept is None else labels[self.kept]
+        return torch.bincount(used, minlength=self.form.classes)
 
     def batches(self, epoch: int, step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch from a step on: normalised images; labels, or probabilities where mixed.
+        """What the steps of an epoch see, from one on: normalised images; labels, or probabilities if mixed.
 
         Orders and parameters are drawn on the CPU, so that they do not depend on the device, and reach it
         in one go: nothing in here waits for the device, or makes it wait.
         """
-        size = self.recipe.batch_size
-        rows = torch.randperm(self.count, generator=self._generator("order", epoch))
+        size, shape = self.step_size, self.form.shape
+        rows = self.order(epoch)
         drawn = augment.draw(
-            self.recipe.augment, self.count, self.form.shape, self._generator("augmentation", epoch)
+            self.recipe.augment, self.count, shape, self._generator("augmentation", epoch), self.stored
         )
-        rows = self._moved(rows if self.kept is None else self.kept[rows])
-        drawn = [self._moved(parameters) for parameters in drawn]
+        rows = rows if self.kept is None else self.kept[rows]
+        labels = self.labels[move(rows, self.device)]
+        drawn = [move(parameters, self.device) for parameters in drawn]
         mixtures = self._mixtures(epoch, step)
-        many = _CHUNK if self.device.type == "cpu" else _PIXELS // math.prod(self.form.shape)
-        chunk = max(1, many // size) * size
+        chunk = max(1, self._at_once() // size) * size
         skip = step * size
-        for start in range(skip - skip % chunk, self.count, chunk):
-            part = slice(start, min(start + chunk, self.count))
-            chosen = rows[part]
-            raw = self.images[chosen].float()
-            images = self.normalised(augment.apply(self.recipe.augment, drawn, raw, part))
-            labels = self.labels[chosen]
-            for first in range(max(skip - start, 0), len(labels), size):
-                batch = images[first : first + size], labels[first : first + size]
+        seen = self.seen_per_epoch
+        starts = range(skip - skip % chunk, seen, chunk)
+        parts = [slice(start, min(start + chunk, seen)) for start in starts]
+        for part, raw in zip(parts, self.images.chunks(rows, parts), strict=True):
+            images = augment.apply(
+                self.recipe.augment,
+                drawn,
+                raw,
+                part,
+                self.normalised.mean,
+                whole=not raw.is_floating_point(),
+                size=shape[1:],
+            )
+            images = self.normalised(images)
+            for first in range(max(skip - part.start, 0), len(images), size):
+                here = slice(part.start + first, min(part.start + first + size, part.stop))
+                batch = images[first : first + size], labels[here]
                 yield batch if mixtures is None else mix.apply(next(mixtures), *batch, self.form.classes)
+
+    def _at_once(self) -> int:
+        """How many images are augmented at once."""
+        pixels = math.prod(self.stored)
+        return min(_CHUNK, _CACHED // pixels) if self.device.type == "cpu" else _PIXELS // pixels
 
     def _mixtures(self, epoch: int, step: int) -> Iterator[mix.Mixture] | None:
         if self.recipe.mix is None:
             return None
-        batches = -(-self.count // self.recipe.batch_size)
+        batches = -(-self.count // self.step_size)
         seed = self.resolved.derive("mix", epoch)
         return iter(mix.draw(self.recipe.mix, batches, self.form.shape, seed)[step:])
-
-    def _moved(self, drawn: Tensor) -> Tensor:
-        """To the device, without waiting for it: that takes memory which stays where it is."""
-        return drawn.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else drawn
 
     def _generator(self, purpose: str, epoch: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.resolved.derive(purpose, epoch))

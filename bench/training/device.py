@@ -12,6 +12,7 @@ import torch
 
 from bench import __version__
 from bench.errors import BenchError
+from bench.machine import processor
 
 _MEMORY = re.compile(
     "out of memory|_STATUS_ALLOC_FAILED|ALLOCATION_FAILED|(CUBLAS|CUDNN|CUSOLVER)_STATUS_NOT_INITIALIZED"
@@ -91,18 +92,7 @@ def fingerprint(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "host": socket.gethostname(),
-        "device": torch.cuda.get_device_name(device) if cuda else _processor(),
+        "device": torch.cuda.get_device_name(device) if cuda else processor(),
         "instructions": torch.version.cuda if cuda else torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

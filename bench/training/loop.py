@@ -1,7 +1,7 @@
 """The training loop: one run, on one device, from its description to its result.
 
 Everything random comes from (data set, model, seed) through generators of their own for each purpose
-(:meth:`bench.run.Resolved.derive`), drawn anew each epoch or step. So a training that stops after any step
+(:meth:`bench.runs.Resolved.derive`), drawn anew each epoch or step. So a training that stops after any step
 goes on from its checkpoint to the same bits, and two losses see the same images in the same order.
 """
 
@@ -18,19 +18,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import models
 from bench.choices import Choice, ForeignOptions, recordable
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.predictions import Predictions
 from bench.results import Damaged, RunFolder
-from bench.run import Resolved, Run
-from bench.training import checkpoint, evaluation, optimization, weights
+from bench.runs import Resolved, Run
+from bench.training import checkpoint, evaluation, optimization, parameters, schedules, weights
 from bench.training import device as devices
+from bench.training.batches import Batches
 from bench.training.data import Data
+from bench.training.objective import Objective
 from bench.training.own_state import Watcher, keeps_state
 from bench.training.replay import CudaRecorder, Recorder, Replayed
-from bench.training.step import Objective, Step, precision
+from bench.training.start import begin
+from bench.training.step import Step, precision
 
 
 class Diverged(BenchError):
@@ -98,7 +100,7 @@ def train(
     folder.write_metrics(training.history)
     earlier = training.seconds
 
-    while training.epoch < training.recipe.epochs:
+    while not training.ended:
         for _ in training.steps():
             now = time.monotonic()
             stop = should_stop()
@@ -112,7 +114,7 @@ def train(
 
     training.seconds = earlier + time.monotonic() - began
     kept = weights.to_bytes(training.kept, run) if training.kept else None
-    if keep_weights and kept is None:
+    if training.keep_weights and kept is None:
         training.warnings.append("weights were not kept: that was asked for after the epoch that counts")
     predictions = training.predictions()
     if keep_probabilities and "probabilities" not in predictions.details:
@@ -152,18 +154,22 @@ class Training:
         torch.manual_seed(resolved.derive("init"))
         _seed_python(resolved.derive("init"))
         form = self.data.form
-        model = models.build(resolved.model, form.shape, form.classes)
+        model = begin(resolved.model, form.shape, form.classes)
         model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        objective = Objective(resolved.loss).to(device)
+        self.fixed = parameters.freeze(model, self.recipe)
+        label = resolved.model.label()
+        objective = Objective(resolved.loss, model, self.data.class_counts, device, label).to(device)
+        objective.check(self.recipe)
         if recorder is None and device.type == "cuda":
             recorder = CudaRecorder(device)
         optimizer = optimization.build_optimizer(
             self.recipe.optimizer,
-            [*model.parameters(), *objective.parameters()],
+            parameters.trained(model, objective, self.recipe),
             recorded_on=None if recorder is None else device,
         )
-        self.base_rate: float = self.recipe.optimizer.options.lr  # type: ignore[attr-defined]
-        self.step = Step(model, objective, optimizer, self.recipe.precision, device)
+        self.base_rate = optimization.base_rate(self.recipe.optimizer, optimizer)
+        self.rates = schedules.rates(self.recipe, self.base_rate, self.data.steps_per_epoch)
+        self.step = Step(model, objective, optimizer, self.recipe, device)
         self.dropout_seed = resolved.derive("dropout")
         # Not torch.manual_seed: that walks over every kind of device, 0.5 ms a call.
         cuda = device.type == "cuda"
@@ -171,13 +177,18 @@ class Training:
 
         self.epoch = 0  # epochs finished
         self.taken = 0  # steps taken in the epoch under way
-        self.rate = 1.0  # what random_cube has made of the learning rate
+        self.rate = 1.0  # what past epochs have made of the learning rate
         self.seconds = 0.0
         self.history: list[dict[str, Any]] = []
-        self.warnings: list[str] = []
+        self.warnings: list[str] = [*self.data.notes]
         self.chosen: dict[str, Any] = {}  # test predictions and scores at the epoch that counts so far
         self.keep_probabilities = keep_probabilities
-        self.keep_weights = keep_weights
+        self.keep_weights = keep_weights and objective.classifier is None
+        if keep_weights and not self.keep_weights:
+            self.warnings.append(
+                "weights were not kept: the loss brings the classifier that is scored, which is no part of "
+                "the model"
+            )
         self.kept: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
         self.take: Callable[[Tensor, Tensor], None] = self.step
         # What is the user's own, by the part of the state in which its state is.
@@ -192,13 +203,24 @@ class Training:
         silent = {choice.label(): code for choice, code in self.own.values() if not recordable(choice)}
         self.watcher = Watcher(silent, self.warnings)
         self._step_state()  # what cannot be kept is said now, and not after an hour
-        if recorder is not None and (one_by_one or silent):
-            why = one_by_one or f"`recordable = True` is not said by {' and '.join(silent)}"
+        why = one_by_one or optimization.not_recordable(self.recipe)
+        if not why and silent:
+            why = f"`recordable = True` is not said by {' and '.join(silent)}"
+        if not why and objective.each_step:
+            why = f"{resolved.loss.label()} takes {' and '.join(objective.each_step)}"
+        if recorder is not None and why:
             self.warnings.append(f"steps were launched one by one, which is slower: {why}")
         elif recorder is not None:
             # A list, and no method of this object: circles would keep a GPU's memory after the run.
             self.take = Replayed(self.step, self.generator, recorder, self.warnings)
         self._start_epoch()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs are done, or enough of them without a better validation metric."""
+        if self.recipe.stop_early is None or self.epoch == self.recipe.epochs:
+            return self.epoch == self.recipe.epochs
+        return self.recipe.stop_early.met(self._judged(line, "validation") for line in self.history)
 
     # ------------------------------------------------------------------------------------ one epoch
 
@@ -210,21 +232,33 @@ class Training:
     def steps(self) -> Iterator[None]:
         """Take the remaining steps of this epoch; yields before each one, when the state may be saved."""
         self.step.model.train()
+        for module in self.fixed:
+            module.eval()
         batches = self.data.batches(self.epoch, self.taken)
+        asks = self.step.objective.asks
+        order = (
+            self.data.order(self.epoch).to(self.device)[: self.data.seen_per_epoch]
+            if "index" in asks
+            else None
+        )
         while self.taken < self.data.steps_per_epoch:
             yield
             began = time.monotonic()
+            if order is not None:
+                first = self.taken * self.data.step_size
+                self.step.objective.now["index"] = order[first : first + self.data.step_size]
             self._take_step(*next(batches))
             self.watcher.count_step()
             self.taken += 1
             self.epoch_seconds += time.monotonic() - began
 
     def _take_step(self, images: Tensor, target: Tensor) -> None:
-        per_epoch = self.data.steps_per_epoch
-        step, total = self.epoch * per_epoch + self.taken, self.recipe.epochs * per_epoch
-        factor = optimization.learning_rate(self.recipe.schedule, step, total, per_epoch)
-        self.last_rate = self.base_rate * self.rate * factor
+        step = self.epoch * self.data.steps_per_epoch + self.taken
+        self.last_rate = self.rates(step) * self.rate
         self.step.set_rate(self.last_rate)
+        if self.step.objective.asks:
+            total = self.recipe.epochs * self.data.steps_per_epoch
+            self.step.objective.now.update(progress=step / total, epoch=self.epoch)
         # Seeding every step makes dropout a function of the step, whatever else drew random numbers.
         self.generator.manual_seed((self.dropout_seed + step) % 2**63)
         if self.take is self.step:  # what is replayed draws nothing on the host
@@ -246,7 +280,7 @@ class Training:
             raise Diverged(f"diverged: the training loss is {train_loss} in epoch {self.epoch + 1}")
         speed = seen / max(self.epoch_seconds, 1e-9)
 
-        self.step.model.eval()
+        self.step.scored.eval()
         answers = self._answers(self.data.test)
         test = evaluation.score(answers)
         if not math.isfinite(test.nll):
@@ -296,9 +330,14 @@ class Training:
                 "predicted": answers.predicted.to(kind).cpu(),
                 "details": answers.details(probabilities=self.keep_probabilities),
             }
-            self.kept = weights.held(self.step.model) if self.keep_weights else {}
+            self.kept = weights.held(self.step.scored) if self.keep_weights else {}
         elif self.recipe.schedule.name == "random_cube":
-            self.rate = optimization.random_cube(self.resolved.derive("schedule", line["epoch"]))
+            self.rate = schedules.random_cube(self.resolved.derive("schedule", line["epoch"]))
+        if self.recipe.schedule.name == schedules.PLATEAU:
+            judged = [self._judged(each, images) for each in (*self.history, line)]
+            higher = self.metric is None or self.metric.higher_is_better
+            values = judged if higher else [-value for value in judged]
+            self.rate = schedules.plateau(self.recipe.schedule, values, self.base_rate, maximised=higher)
 
     def _judged(self, line: Mapping[str, Any], images: str) -> float:
         """How good an epoch is on the ``test`` or ``validation`` images: more is better."""
@@ -307,11 +346,11 @@ class Training:
         value = float(line[f"{images}_{self.metric.key}"])
         return value if self.metric.higher_is_better else -value
 
-    def _answers(self, images: tuple[Tensor, Tensor]) -> evaluation.Answers:
+    def _answers(self, images: tuple[Batches, Tensor]) -> evaluation.Answers:
         return evaluation.answer(self._logits(images[0]), images[1])
 
     @torch.inference_mode()
-    def _logits(self, images: Tensor) -> Tensor:
+    def _logits(self, images: Batches) -> Tensor:
         """Logits [N, K] in float32 of raw images, in large batches."""
         side = getattr(self.resolved.model.options, "image_size", None)
         size = evaluation.batch_size(self.device, *((side, side) if side else self.data.form.shape[1:]))
@@ -319,7 +358,8 @@ class Training:
         for start in range(0, len(images), size):
             with precision(self.recipe.precision, self.device):
                 batch = self.data.normalised(images[start : start + size].float())
-                parts.append(self.step.model(batch).float())
+                logits = self.step.scored(batch).float()
+            parts.append(self.step.objective.judged(logits))
         return torch.cat(parts)
 
     # --------------------------------------------------------------------------------- state, result
@@ -385,6 +425,7 @@ class Training:
             "images_per_second": images / len(self.history),
             "seconds": self.seconds,
             "data": self.data.seen.model_dump(),
+            "class_counts": self.data.class_counts().tolist(),
             "warnings": self.warnings,
         }
 

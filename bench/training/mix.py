@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.choices import Choice
-from bench.transforms import Cutmix, Mixup
+from bench.transforms import Cutmix, Mixup, MixupOrCutmix
 
 
 class Mixture(NamedTuple):
@@ -31,6 +31,17 @@ def draw(choice: Choice, batches: int, shape: tuple[int, int, int], seed: int) -
     """Draw the mixtures of an epoch of ``batches``, for images of ``shape`` (C, H, W)."""
     rng = np.random.default_rng(seed)
     options = choice.options
+    if isinstance(options, MixupOrCutmix):
+        pasted = rng.random(batches) < options.switch
+        seeds = rng.integers(2**63, size=2)
+        both = [
+            draw(Choice(kind, made), batches, shape, int(drawn))
+            for kind, made, drawn in (
+                ("mixup", Mixup(alpha=options.mixup), seeds[0]),
+                ("cutmix", Cutmix(alpha=options.cutmix), seeds[1]),
+            )
+        ]
+        return [mixtures[paste] for *mixtures, paste in zip(*both, pasted.astype(int), strict=True)]
     assert isinstance(options, (Mixup, Cutmix))
     kept = [float(share) for share in rng.beta(options.alpha, options.alpha, batches)]
     if isinstance(options, Mixup):

@@ -1,29 +1,36 @@
-"""Optimizers, and the learning rate as a function of the step."""
+"""Optimizers, as a recipe names them."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from typing import Any
 
 import torch
 
 from bench.choices import Choice
-from bench.recipe import Adam, AdamW, Constant, Cosine, OneCycle, RandomCube, Sgd
+from bench.errors import BenchError
+from bench.recipe import Adam, AdamW, LibraryOptimizer, Recipe, Sgd
 
 
 def build_optimizer(
-    choice: Choice, parameters: Iterable[torch.nn.Parameter], recorded_on: torch.device | None = None
+    choice: Choice, parameters: list[Any], recorded_on: torch.device | None = None
 ) -> torch.optim.Optimizer:
-    """The optimizer that a recipe names, in torch's fused form: one kernel for all parameters.
+    """The optimizer that a recipe names, for parameters or groups of them.
 
-    Where its steps are recorded and replayed, the learning rate is a tensor on that device: a number would be
-    recorded with them.
+    Those with a name of their own here are torch's in fused form: one kernel for all parameters. Where their
+    steps are recorded and replayed, the learning rate is a tensor on that device: a number would be recorded
+    with them.
+
+    Raises:
+        BenchError: a library does not make it with these options, or not for these parameters.
     """
     options = choice.options
+    if isinstance(options, LibraryOptimizer):
+        return _of_library(choice, options, parameters)
     assert isinstance(options, (Sgd, Adam))
     rate = options.lr if recorded_on is None else torch.tensor(options.lr, device=recorded_on)
+    optimizer: torch.optim.Optimizer
     if isinstance(options, Sgd):
-        return torch.optim.SGD(
+        optimizer = torch.optim.SGD(
             parameters,
             lr=rate,
             momentum=options.momentum,
@@ -31,48 +38,54 @@ def build_optimizer(
             weight_decay=options.weight_decay,
             fused=True,
         )
-    kind = torch.optim.AdamW if isinstance(options, AdamW) else torch.optim.Adam
-    optimizer = kind(
-        parameters,
-        lr=rate,
-        betas=options.betas,
-        eps=options.eps,
-        weight_decay=options.weight_decay,
-        fused=True,
-        capturable=recorded_on is not None,
-    )
-    # It would warn of every step that is rehearsed, or taken where recording failed.
-    optimizer._warned_capturable_if_run_uncaptured = True
+    else:
+        kind = torch.optim.AdamW if isinstance(options, AdamW) else torch.optim.Adam
+        optimizer = kind(
+            parameters,
+            lr=rate,
+            betas=options.betas,
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+            fused=True,
+            capturable=recorded_on is not None,
+        )
+        # It would warn of every step that is rehearsed, or taken where recording failed.
+        optimizer._warned_capturable_if_run_uncaptured = True
+    if isinstance(rate, torch.Tensor):
+        for group in optimizer.param_groups[1:]:
+            group["lr"] = rate.clone()  # layers have rates of their own
     return optimizer
 
 
-def learning_rate(schedule: Choice, step: int, steps: int, steps_per_epoch: int) -> float:
-    """The factor on the learning rate at one ``step`` (from 0) of ``steps``.
-
-    A pure function, so that a resumed run needs no scheduler's state. ``random_cube`` changes its rate
-    between epochs instead (:func:`random_cube`): its factor is 1 here.
-    """
-    options = schedule.options
-    if isinstance(options, Cosine):
-        warmup = round(options.warmup_epochs * steps_per_epoch)
-        if step < warmup:
-            return (step + 1) / warmup
-        progress = (step - warmup) / max(steps - warmup, 1)
-        return options.final + (1 - options.final) * (1 + math.cos(math.pi * progress)) / 2
-    if isinstance(options, OneCycle):
-        peak = max(options.warmup * steps - 1, 1e-9)
-        if step <= peak:
-            return _cosine(options.start, 1.0, step / peak)
-        return _cosine(1.0, options.final, (step - peak) / max(steps - 1 - peak, 1e-9))
-    assert isinstance(options, (Constant, RandomCube))
-    return 1.0
+def not_recordable(recipe: Recipe) -> str:
+    """Why steps of a recipe cannot be recorded and replayed; empty where they can."""
+    if isinstance(recipe.optimizer.options, LibraryOptimizer):
+        return f"{recipe.optimizer.name} computes with numbers on the host"
+    if recipe.precision == "fp16":
+        return "fp16 scales its loss on the host"
+    return ""
 
 
-def random_cube(seed: int) -> float:
-    """u³ with u uniform in (0, 1): the reference's new learning rate, as a factor."""
-    uniform = torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return float(uniform) ** 3
+def base_rate(choice: Choice, optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate that a schedule changes: the recipe's, or else the library's own."""
+    given: float | None = choice.options.lr  # type: ignore[attr-defined]
+    return float(optimizer.defaults["lr"]) if given is None else given
 
 
-def _cosine(first: float, last: float, progress: float) -> float:
-    return last + (first - last) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+def _of_library(choice: Choice, options: LibraryOptimizer, parameters: list[Any]) -> torch.optim.Optimizer:
+    library, _, name = choice.name.partition("/")
+    given: dict[str, Any] = {} if options.lr is None else {"lr": options.lr}
+    extra = options.model_extra or {}
+    given |= {key: tuple(value) if isinstance(value, list) else value for key, value in extra.items()}
+    try:
+        if library == "torch":
+            made: torch.optim.Optimizer = getattr(torch.optim, name)(parameters, **given)
+            return made
+        from timm.optim import create_optimizer_v2
+
+        made = create_optimizer_v2(parameters, opt=name, **given)
+    except Exception as error:  # these options reach code that can raise anything
+        raise BenchError(
+            f"optimizer '{choice.label()}' cannot be built: {type(error).__name__}: {error}"
+        ) from error
+    return made

@@ -7,7 +7,6 @@ seed of dropout) is set before a step is taken.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -16,45 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import losses
-from bench.choices import Choice
+from bench.recipe import Recipe
+from bench.training.objective import Objective
 from bench.training.own_state import keeps_state
+from bench.training.update import Update
 
-
-class Objective(torch.nn.Module):
-    """A loss as a module, which owns the weights that the loss learns, if it learns any."""
-
-    def __init__(self, choice: Choice) -> None:
-        super().__init__()
-        self.function = losses.as_function(choice)
-        initial = choice.options.initial_weights() if isinstance(choice.options, losses.Loss) else ()
-        self.weights = torch.nn.Parameter(torch.tensor(initial)) if initial else None
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean loss of logits [N, K] for labels [N] or probabilities [N, K]."""
-        if self.weights is None:
-            return self.function(logits, target)
-        return self.function(logits, target, self.weights)
-
-    @property
-    def bare(self) -> Any:
-        """The loss without the options that are bound to it: what may have state."""
-        return self.function.func if isinstance(self.function, functools.partial) else self.function
-
-    def learned_weights(self) -> list[float]:
-        """The weights of the loss's terms as they are now; empty where they are not learned."""
-        if self.weights is None:
-            return []
-        assert isinstance(self.function, losses.Loss)
-        found: list[float] = self.function.weigh(self.weights.detach()).tolist()
-        return found
+_OF_DEVICE = {"lr", "foreach", "fused", "capturable"}
+"""Of an optimizer's groups: the tensor that holds the rate, and how steps are computed."""
 
 
 def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
-    """The context in which a model computes: ``bf16`` casts what gains by it; ``fp32`` changes nothing."""
-    if name == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
+    """The context in which a model computes: ``bf16`` and ``fp16`` cast what gains by it; ``fp32`` changes
+    nothing."""
+    if name == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if name == "bf16" else torch.float16)
 
 
 class Step:
@@ -65,42 +40,59 @@ class Step:
         model: torch.nn.Module,
         objective: Objective,
         optimizer: torch.optim.Optimizer,
-        precision: str,
+        recipe: Recipe,
         device: torch.device,
     ) -> None:
         self.model = model
         self.objective = objective
         self.optimizer = optimizer
-        self.precision = precision
+        self.update = Update(optimizer, model, recipe, device)
+        self.precision = recipe.precision
+        self.at_once = recipe.batch_size
         self.device = device
         # Sums of the epoch stay on the device: asking for their values would wait for it at every step.
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
 
+    @property
+    def scored(self) -> torch.nn.Module:
+        """What answers for the training: the model, or the average of its weights."""
+        return self.model if self.update.average is None else self.update.average.model
+
     def __call__(self, images: Tensor, target: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        parts = (torch.split(tensor, self.at_once) for tensor in (images, target))
+        first = 0
+        for some, labels in zip(*parts, strict=True):
+            self.objective.part = slice(first, first + len(some))
+            self._learn(some, labels, len(some) / len(images))
+            first += len(some)
+        self.update()
+
+    def _learn(self, images: Tensor, target: Tensor, share: float) -> None:
+        """Add the gradients of a part of the step's images to those of the others."""
         with precision(self.precision, self.device):
             logits = self.model(images)
         logits = logits.float()
         loss = self.objective(logits, target)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        self.update.backward(loss if share == 1 else loss * share)
         with torch.no_grad():
             self.loss_sum += loss.detach().double() * len(target)
             truth = target.argmax(dim=1) if target.is_floating_point() else target
-            self.correct += (logits.argmax(dim=1) == truth).sum()
+            self.correct += (self.objective.judged(logits).argmax(dim=1) == truth).sum()
 
     def rates(self) -> list[Tensor]:
         """The learning rates that lie in tensors, which a recorded step reads at each replay."""
         return [group["lr"] for group in self.optimizer.param_groups if isinstance(group["lr"], Tensor)]
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of the next step."""
+        """The learning rate of the next step; a layer's is its share of that."""
         for group in self.optimizer.param_groups:
+            scaled = rate * group.get("lr_scale", 1.0)
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
+                group["lr"].fill_(scaled)
             else:
-                group["lr"] = rate
+                group["lr"] = scaled
 
     def start_epoch(self) -> None:
         """Begin the sums again."""
@@ -113,7 +105,10 @@ class Step:
         Those of the optimizer are there from its first step on.
         """
         yield from (("sum of losses", self.loss_sum), ("correct", self.correct))
-        for of, module in (("model", self.model), ("loss", self.objective)):
+        modules = {"model": self.model, "loss": self.objective}
+        if self.update.average is not None:
+            modules["average"] = self.update.average.model
+        for of, module in modules.items():
             for name, tensor in itertools.chain(module.named_parameters(), module.named_buffers()):
                 yield f"{of}: {name}", tensor
         for number, rate in enumerate(self.rates()):
@@ -133,7 +128,12 @@ class Step:
             kept = {"loss": loss.state_dict()}
         else:
             kept = {"objective": self.objective.state_dict()}
-        return {"model": self.model.state_dict(), **kept, "optimizer": self.optimizer.state_dict()}
+        return {
+            "model": self.model.state_dict(),
+            **kept,
+            "optimizer": self.optimizer.state_dict(),
+            **self.update.state(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved :meth:`state`, also from one of another kind of device."""
@@ -142,7 +142,8 @@ class Step:
             self.objective.bare.load_state_dict(state["loss"])
         else:  # there may be none of a loss that has a pair: a bench before this one did not ask it
             self.objective.load_state_dict(state["objective"])
-        own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        own = [{k: v for k, v in group.items() if k in _OF_DEVICE} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
         for group, options in zip(self.optimizer.param_groups, own, strict=True):
             group.update(options)  # the very tensor that holds the rate, and how this device wants to step
+        self.update.load_state(state)

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from bench.run import Run, canonical
+from bench.runs import Run, canonical
 
-RUN_KEY = "bench.run"
+RUN_KEY = "bench.runs"
 """Of the file's metadata: the description of the run that made it, as JSON."""
 
 

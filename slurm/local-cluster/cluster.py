@@ -194,6 +194,18 @@ class Cluster:
         """The controller, with the state that it saved."""
         self._start("slurmctld", ["slurmctld", "-D", "-f", str(self.conf)])
 
+    def try_to_start(self, daemon: str) -> bool:
+        """slurmctld or slurmdbd. False: it ended at once."""
+        try:
+            {"slurmctld": self.start_slurmctld, "slurmdbd": self.start_slurmdbd}[daemon]()
+        except SystemExit:
+            return False
+        return True
+
+    def runs(self, name: str) -> bool:
+        """Whether a process that was started here has not ended."""
+        return name in (processes := self._processes()) and _is(processes[name])
+
     def start_slurmd(self, node: str) -> None:
         """One node."""
         self._start(node, ["slurmd", "-D", "-N", node, "-f", str(self.conf)])
@@ -212,6 +224,12 @@ class Cluster:
                 time.sleep(0.05)
         self._write(processes)
         return alive
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """A signal to one process that runs: SIGSTOP holds it, SIGCONT lets it go on."""
+        process = self._processes()[name]
+        if _is(process):
+            os.kill(process[0], number)
 
     # --------------------------------------------------------------------------------------- within
 
@@ -340,7 +358,7 @@ AccountingStorageEnforce=associations,limits,qos"""
         time.sleep(0.1)
         if daemon.poll() is not None:
             sys.exit(f"cluster: {name} ended at once; see {log} and {self.folder}/logs")
-        self._write({**processes, name: [daemon.pid, _started(daemon.pid)]})
+        self._write({**processes, name: [daemon.pid, started_at(daemon.pid)]})
 
     def _processes(self) -> dict[str, list[int]]:
         try:
@@ -381,7 +399,7 @@ AccountingStorageEnforce=associations,limits,qos"""
             time.sleep(0.2)
 
 
-def _started(process: int) -> int:
+def started_at(process: int) -> int:
     """When a process started, in clock ticks since boot: with its number, a name that is never used again."""
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
 
@@ -391,7 +409,7 @@ def _is(process: Sequence[int]) -> bool:
     number, started = process
     try:
         state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z" and _started(number) == started
+        return state != "Z" and started_at(number) == started
     except FileNotFoundError:
         return False
 

@@ -17,11 +17,11 @@ from torch.nn import functional
 
 from bench.checkpoints.answers import Answers
 from bench.checkpoints.fitting import Fitted
-from bench.checkpoints.reading import Checkpoint
 from bench.reports.audit import Audit, audit, claimed_in
 from bench.reports.audit_text import audit_text
 from bench.reports.render.markdown import markdown
 from bench.training.evaluation import answer, score
+from bench.training.reading import Checkpoint
 
 Bench = Callable[..., tuple[int, str, str]]
 LETTERS = ("--dataset", "emnist-letters")

@@ -17,7 +17,7 @@ from helpers import finish_run, train_run
 from bench.datasets import load as load_images
 from bench.reports.audit import Audit
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 
 Write = Callable[..., Path]
@@ -184,6 +184,27 @@ def test_repetition_with_other_answers_is_refused_or_named_for_what_it_is(
     assert f"NOT the weights that made the result of run `{run.id}`" in text
     assert "the run itself, 97, 97.000 %" in text
     assert metadata["bench"]["correct"] != 97
+
+
+def test_a_classifier_that_the_loss_brings_is_said_to_be_missing(
+    bench: Bench, write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "with_head.py").write_text(
+        "from torch import nn\n"
+        "class Head(nn.Linear):\n"
+        "    def __init__(self, class_counts, feature_size):\n"
+        "        super().__init__(feature_size, len(class_counts))\n"
+        "    logits = nn.Linear.forward\n"
+        "    def forward(self, features, target):\n"
+        "        return nn.functional.cross_entropy(self.logits(features), target)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    path = write_suite(losses="with_head:Head", seeds=1, baseline=None)
+    [run] = trained(path, tmp_path / "results", keep=True).runs()
+    status, printed, said = bench("export", run.id, path, "-o", tmp_path / "out")
+    assert (status, printed) == (2, "")
+    assert "'with_head:Head' brings the classifier that is scored, which is no part of the model" in said
+    assert "training it again" not in said
 
 
 def test_damaged_kept_weights_are_made_again(bench: Bench, write_suite: Write, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import torch
 
 from bench.checkpoints.fitting import Fitted, fit
 from bench.checkpoints.keys import read_key_map, rename
-from bench.checkpoints.reading import Checkpoint
 from bench.datasets import FORMS
 from bench.errors import BenchError
 from bench.models import build, choose_model
+from bench.training.reading import Checkpoint
 
 LETTERS = FORMS["emnist-letters"]
 DIGITS = FORMS["digits"]

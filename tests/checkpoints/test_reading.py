@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save as to_safetensors
 
-from bench.checkpoints.reading import read_checkpoint
 from bench.errors import BenchError
+from bench.training.reading import read_checkpoint
 
 NET = torch.nn.Sequential(torch.nn.Linear(2, 3))
 STATE = NET.state_dict()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import os
 import pickle
 import shutil
@@ -44,6 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         raise URLError("Name or service not known")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(files, "PACKAGED", {})  # and no package of this machine's
     return requests
 
 
@@ -475,3 +477,59 @@ def test_a_download_replaces_what_was_damaged(tmp_path: Path, mirror: dict[str, 
     (raw / "train-images-idx3-ubyte").write_bytes(b"half")
     files.fetch("mnist", tmp_path)
     check("mnist", tmp_path, drawn("mnist"))
+
+
+# ---------------------------------------------------------------------------- packages of the system
+
+
+def packaged_files(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    write(folder, packed(mnist_files("fashion-mnist")))
+    monkeypatch.setattr(files, "PACKAGED", {"fashion-mnist": folder})
+    return folder
+
+
+def test_a_package_has_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]) -> None:
+    packaged_files(monkeypatch, tmp_path / "package")
+    check("fashion-mnist", tmp_path / "data", drawn("fashion-mnist"))
+    choice = choose_dataset("fashion-mnist")
+    assert datasets.present(choice, tmp_path / "data")
+    assert datasets.lies_in(choice, tmp_path / "data").startswith(str(tmp_path / "package"))
+    # What is in the data folder goes before.
+    write(tmp_path / "data" / "FashionMNIST" / "raw", mnist_files("fashion-mnist"))
+    assert datasets.lies_in(choice, tmp_path / "data") == str(tmp_path / "data" / "FashionMNIST" / "raw")
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:40], lambda content: gzip.compress(b"\0\0\x0c\x01"), lambda _: b""]
+)
+def test_a_damaged_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Any) -> None:
+    folder = packaged_files(monkeypatch, tmp_path / "package")
+    file = folder / "t10k-images-idx3-ubyte.gz"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(BenchError, match=r"t10k-images-idx3-ubyte.gz cannot be read: \w+: ."):
+        files.read("fashion-mnist", tmp_path / "data")
+
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
+def test_fashion_mnist_as_debian_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Any, write_suite: Any
+) -> None:
+    monkeypatch.setattr(files, "PACKAGED", {"fashion-mnist": DEBIAN})
+    whole = datasets.load(choose_dataset("fashion-mnist"), tmp_path)
+    assert (len(whole.train_labels), len(whole.test_labels)) == (60_000, 10_000)
+    assert torch.bincount(whole.train_labels).tolist() == [6000] * 10
+    pixels = whole.train_images.float() / 255
+    assert whole.form.mean == pytest.approx((float(pixels.mean()),), abs=1e-4)
+    assert whole.form.std == pytest.approx((float(pixels.std()),), abs=1e-4)
+    small = {"fashion-mnist": {"train_size": 600, "test_size": 200}}
+    suite = write_suite(datasets=small, losses=["ce"], baseline=None, seeds=1)
+    status, _, said = bench("fetch", suite)
+    assert status == 0
+    assert f"in place: fashion-mnist(train_size=600, test_size=200) ({DEBIAN}" in said
+    status, printed, said = bench("run", suite, "--json", "--workers", "1")
+    assert status == 0, said
+    assert json.loads(printed)["cells"][0]["mean"] > 0.4

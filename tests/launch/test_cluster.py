@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from bench.errors import BenchError
 from bench.launch.cluster import _leave, train_there
 from bench.launch.ended import Ended
-from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits
+from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits, Request, Trouble
 from bench.launch.executors.slurm import Slurm, _is_held_back
 from bench.launch.lock import only_launcher
+from bench.launch.needs import Needs
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
@@ -27,7 +28,7 @@ from bench.launch.submission import Submission, SubmissionFolder, read_all
 from bench.launch.submitter import LOST_SECONDS, Cluster, Submitter
 from bench.launch.worker import OUT_OF_MEMORY, StopFlag, Worker, check_versions
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 Make = Callable[..., Suite]
@@ -293,27 +294,27 @@ def test_refusal_ends_the_first_submission_and_delays_later_ones(
 ) -> None:
     accepted.refusal = "nodes are down"
     with pytest.raises(BenchError, match="nodes are down"):
-        submitter._submit({0: submitter.cluster.suite.runs()})
+        submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     submitter.first = False
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert accepted.requests == []
     assert submitter.later
 
 
 def test_arrays_are_no_larger_than_slurm_takes(submitter: Submitter, accepted: FakeExecutor) -> None:
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert [(jobs, request.parallel) for request, jobs in accepted.requests] == [(3, 3), (1, 1)]
 
 
 def test_cap_on_jobs_is_shared_out(submitter: Submitter, accepted: FakeExecutor) -> None:
-    changed(submitter, jobs=2)._submit({0: submitter.cluster.suite.runs()})
+    changed(submitter, jobs=2)._submit({(0, Needs()): submitter.cluster.suite.runs()})
     # Packs of two, so that two jobs have all of it.
     assert sum(request.parallel for request, _ in accepted.requests) == 2
 
 
 def test_nothing_is_submitted_over_the_cap(submitter: Submitter, accepted: FakeExecutor) -> None:
     submitted(submitter, Job("7", "RUNNING"))
-    changed(submitter, jobs=1)._submit({0: submitter.cluster.suite.runs()})
+    changed(submitter, jobs=1)._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert accepted.requests == []
     assert submitter.later
 
@@ -323,7 +324,7 @@ def test_full_queue_gets_what_it_has_room_for(
     submitter: Submitter, accepted: FakeExecutor, room: int
 ) -> None:
     accepted.capacity = Limits(array=3, room=room)
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert sum(jobs for _, jobs in accepted.requests) == room
     assert submitter.later
 
@@ -332,7 +333,7 @@ def test_those_that_ran_out_of_memory_get_fewer_neighbours(
     submitter: Submitter, accepted: FakeExecutor
 ) -> None:
     runs = submitter.cluster.suite.runs()
-    changed(submitter, workers=4)._submit({0: runs[:1], 1: runs[1:2], 3: runs[2:3]})
+    changed(submitter, workers=4)._submit({(k, Needs()): runs[n : n + 1] for n, k in enumerate((0, 1, 3))})
     assert [request.profile.workers for request, _ in accepted.requests] == [4, 2, 1]
 
 
@@ -466,11 +467,19 @@ def test_run_that_failed_on_a_bad_node_is_tried_elsewhere(
 def test_node_whose_jobs_cannot_do_their_work_is_excluded_after_the_second(submitter: Submitter) -> None:
     common = {"state": "COMPLETED", "node": "n1", "seconds": 2.0}
     folder = seen(submitter, *(Job(f"7_{k}", **common) for k in range(3)))  # type: ignore[arg-type]
-    assert submitter.look.bad_nodes == ()
+    assert submitter.look.bad_nodes(None) == ()
     for k in range(2):
         Ended.note(folder.path, f"7_{k}", "node n1 has torch 1.0")
-        bad = look(submitter.cluster.jobs, fake(submitter)).bad_nodes
+        bad = look(submitter.cluster.jobs, fake(submitter)).bad_nodes(None)
         assert bad == (("n1",) if k else ())
+
+
+def test_node_of_another_cluster_is_another_node(submitter: Submitter) -> None:
+    jobs = [replace(job, id=f"{job.node[-1]}:7_{job.id}") for job in failed_on("n-a", "n-a", "n-b", "n-b")]
+    submitter.look = Look([], {job.id: job for job in jobs})
+    assert submitter.look.bad_nodes(None) == submitter._bad_nodes() == ()
+    assert submitter.look.bad_nodes("a") == ("n-a",)
+    assert changed(submitter, clusters="b")._bad_nodes() == ("n-b",)
 
 
 def test_jobs_that_wait_are_kept_off_bad_nodes_too(submitter: Submitter) -> None:
@@ -485,12 +494,42 @@ def test_no_node_is_left_out_where_none_would_be_left(submitter: Submitter, acce
     seen(submitter, *(replace(job, id=f"7_{job.id}") for job in failed_on("n1", "n1")), Job("7_2", "PENDING"))
     accepted.least_nodes = 1
     submitter._avoid()
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert accepted.excluded == []
     assert {request.exclude for request, _ in accepted.requests} == {()}
     accepted.least_nodes = 0
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert accepted.requests[-1][0].exclude == ("n1",)
+
+
+def test_jobs_that_wait_may_run_on_bad_nodes_where_no_others_are_left(
+    submitter: Submitter, accepted: FakeExecutor
+) -> None:
+    seen(submitter, *(replace(job, id=f"7_{job.id}") for job in failed_on("n1", "n1")), Job("7_2", "PENDING"))
+    submitter._avoid()
+    accepted.least_nodes = 1  # the others are drained meanwhile
+    for _ in range(2):
+        submitter.look = look(submitter.cluster.jobs, accepted)
+        submitter._avoid()
+    assert accepted.excluded == [(["7_2"], ("n1",)), (["7_2"], ())]
+    accepted.least_nodes = 0
+    submitter.look = look(submitter.cluster.jobs, accepted)
+    submitter._avoid()
+    assert accepted.excluded[2:] == [(["7_2"], ("n1",))]
+
+
+def test_bad_nodes_are_not_used_again_because_nobody_answers(
+    submitter: Submitter, accepted: FakeExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen(submitter, *(replace(job, id=f"7_{job.id}") for job in failed_on("n1", "n1")))
+
+    def silent(request: Request) -> None:
+        raise Trouble("it did not answer")
+
+    monkeypatch.setattr(accepted, "check", silent)
+    with pytest.raises(Trouble):
+        submitter._submit({0: submitter.cluster.suite.runs()})
+    assert accepted.requests == []
 
 
 def test_full_queue_is_a_matter_of_time_from_the_first(
@@ -499,7 +538,7 @@ def test_full_queue_is_a_matter_of_time_from_the_first(
     said: list[str] = []
     submitter.cluster = replace(submitter.cluster, say=said.append)
     accepted.capacity = Limits(array=3, room=0, words="MaxSubmitJobs=3 of account mine")
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert said == ["the queue has no room (MaxSubmitJobs=3 of account mine); submitted later"]
     accepted.capacity = Limits(array=3, room=None)
 
@@ -508,7 +547,7 @@ def test_full_queue_is_a_matter_of_time_from_the_first(
 
     monkeypatch.setattr(accepted, "check", refuse)  # a limit that was not read
     submitter.later = False
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert said[-1] == "sbatch: AssocMaxSubmitJobLimit: submitted later"
     assert submitter.later
     assert accepted.requests == []
@@ -519,7 +558,7 @@ def test_limit_that_nobody_tells_is_felt_for(
     submitter: Submitter, accepted: FakeExecutor, most: int, jobs: list[int]
 ) -> None:
     accepted.most = most
-    submitter._submit({0: submitter.cluster.suite.runs()})
+    submitter._submit({(0, Needs()): submitter.cluster.suite.runs()})
     assert [count for _, count in accepted.requests] == jobs
     assert submitter.later == (most < 3)
 

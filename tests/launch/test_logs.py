@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,3 +108,30 @@ def test_a_run_that_is_tried_again_shows_the_last_job(make_suite: Make, tmp_path
     folder.forget_failure()
     assert end_of_log(suite, tmp_path, run.id)[1].endswith("20260102")
     assert logs_of_runs(suite, tmp_path)["7", run.id].parent.name == "20260102"
+
+
+@pytest.mark.parametrize("job", ["7**", "**", "[7]", "*"])
+def test_number_of_a_job_is_no_pattern(make_suite: Make, tmp_path: Path, job: str) -> None:
+    suite = make_suite()
+    run = suite.runs()[0]
+    RunFolder(tmp_path, run.id).start(run, {"job": job})
+    folder = tmp_path / suite.name / "jobs" / "a"
+    folder.mkdir(parents=True)
+    (folder / "7_0_log.err").write_text(f"10:00:00 run {run.id} (seed 0) begins\n")
+    with pytest.raises(BenchError, match="its log is gone"):
+        find_log(suite, tmp_path, run.id)
+
+
+def test_what_is_no_log_is_not_waited_for(make_suite: Make, tmp_path: Path) -> None:
+    suite = make_suite()
+    run = suite.runs()[0]
+    RunFolder(tmp_path, run.id).start(run, {"job": "7"})
+    folder = tmp_path / suite.name / "jobs" / "a"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "7_0_log.err")
+    (folder / "7_1_log.err").symlink_to("/dev/zero")
+    (folder / "7_2_log.err").symlink_to("nowhere")
+    with pytest.raises(BenchError, match="its log is gone"):
+        find_log(suite, tmp_path, run.id)
+    assert logs_of_runs(suite, tmp_path) == {}
+    assert "it is no file" in tail(find_log(suite, tmp_path), 5)

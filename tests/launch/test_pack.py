@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.launch.pack import Pack, installed_versions
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

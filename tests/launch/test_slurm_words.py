@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.launch.executors import UNKNOWN, Later, Trouble
+from bench.launch.executors import UNKNOWN, Later, Request, Trouble
 from bench.launch.executors import slurm as words
-from bench.launch.executors.slurm import Slurm, _each, _trouble, one_line
+from bench.launch.executors.slurm import Silent, Slurm, _each, _trouble, one_line
 from bench.launch.profile import Profile, load_profile
 
 BOOKS, NONE = "accounting_storage/slurmdbd", "accounting_storage/none"
@@ -156,6 +156,7 @@ def test_gpus_are_asked_for_as_the_site_wants(changes: dict[str, object], option
         ("{gpus_as: gpus-per-task, workers: 2}", "gpus_as: found 'gpus-per-task' with workers: 2, expected"),
         ("sbatch: {job-name: mine}", "sbatch: found 'job-name', expected any other option"),
         ("sbatch: {job_name: mine}", "sbatch: found 'job_name', expected any other option"),
+        ("sbatch: {arr: 0-7}", "sbatch: found 'arr', expected any other option"),
         ("sbatch: {clusters: there}", "sbatch: found 'clusters', .* it is a key of the profile"),
         ("clusters: here,there", "clusters: found 'here,there'"),
     ],
@@ -164,3 +165,28 @@ def test_what_would_lose_jobs_is_refused(tmp_path: Path, text: str, message: str
     (tmp_path / "p.yaml").write_text(text)
     with pytest.raises(BenchError, match=message):
         load_profile(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
+        "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+        "allocation failure: Connection refused",
+    ],
+)
+def test_controller_that_does_not_answer_refuses_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str
+) -> None:
+    program = tmp_path / "sbatch"
+    program.write_text(f"#!/bin/sh\necho '{answer}' >&2\nexit 1\n")
+    program.chmod(0o755)
+    (tmp_path / "scontrol").symlink_to("/bin/true")  # the next moment it does
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(Trouble):
+        Slurm().check(Request(Profile(), tmp_path / "profile.yaml", "test", 1))
+
+
+def test_command_that_takes_too_long_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Silent, match=r"sleep did not answer within 0\.01 s"):
+        words.ask("sleep", "5", timeout=0.01)

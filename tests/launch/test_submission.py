@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,6 +35,21 @@ DAMAGE: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("a pack less", lambda content: json.dumps({**content, "runs": content["runs"][1:]})),
     ("other runs", lambda content: json.dumps({**content, "runs": [["x"], ["y"]]})),
     ("an option", lambda content: json.dumps({**content, "job": "--user=me"})),
+    ("no number of GPUs", lambda content: json.dumps({**content, "gpus": 10**400})),
+    ("no name of a job", lambda content: json.dumps({**content, "name": "a\0b"})),
+    ("the name of another", lambda content: json.dumps({**content, "name": "bench-x-1", "job": None})),
+    ("two names", lambda content: json.dumps({**content, "name": "a,b"})),
+    ("no cluster", lambda content: json.dumps({**content, "cluster": "\0"})),
+    ("given up for no reason", lambda content: json.dumps({**content, "given_up": {"71_0": "READY"}})),
+    *(
+        (
+            f"an end with {changes}",
+            lambda content, changes=changes: json.dumps(
+                {**content, "ends": {"71_0": {"id": "71_0", "state": "FAILED", "ended": 5.0, **changes}}}
+            ),
+        )
+        for changes in ({"id": "9"}, {"state": "RUNNING"}, {"ended": 1e300}, {"seconds": float("nan")})
+    ),
     ("no time", lambda content: json.dumps({**content, "created": 1e300})),
 ]
 
@@ -100,6 +117,25 @@ def test_its_packs_tell_what_its_jobs_train(
     assert abs(again.content.created - submitted.content.created) < 2
 
 
+@pytest.mark.parametrize("file", ["submission.json", "pack-0.json"])
+def test_runs_that_either_file_names_are_queued(
+    cluster: Cluster, submitted: SubmissionFolder, file: str
+) -> None:
+    path = submitted.path / file
+    said, run = path.read_text(), submitted.content.runs[0][0]
+    changed = (
+        said.replace(run, "0" * 16) if file == "submission.json" else said.replace('"epochs":', '"epoch":', 1)
+    )
+    assert changed != said
+    path.write_text(changed)
+    for _ in range(2):
+        assert step(cluster).submitted == 0
+    [again] = read_all(cluster.jobs)
+    assert run in again.content.runs[0]
+    assert len(again.content.runs[0]) == 2
+    assert again.content.job == "71"
+
+
 def test_missing_it_is_an_intent(cluster: Cluster, submitted: SubmissionFolder) -> None:
     (submitted.path / "submission.json").unlink()
     assert look(cluster.jobs, cluster.executor).covered == {run.id for run in cluster.suite.runs()}
@@ -149,3 +185,44 @@ def test_nor_one_that_was_to_add_seeds(cluster: Cluster, tmp_path: Path) -> None
     with pytest.raises(SystemExit, match=r"submission\.json: "):
         Continue(folder.path)()
     assert look(cluster.jobs, cluster.executor).covered == set()
+
+
+@pytest.mark.parametrize(
+    "name", [b"19000101T000000-abc", b"99990101T000000-abc", b"a,b", b"x-a\nb\x1b", b"x-\xff", b"plain"]
+)
+def test_a_folder_may_be_called_anything(cluster: Cluster, submitted: SubmissionFolder, name: bytes) -> None:
+    (submitted.path / "submission.json").write_text("")
+    submitted.path.rename(cluster.jobs / os.fsdecode(name))
+    assert look(cluster.jobs, cluster.executor).covered == {run.id for run in cluster.suite.runs()}
+    status(cluster.suite, cluster.results, cluster.executor)
+
+
+def test_a_pack_names_a_cluster_that_can_be(cluster: Cluster, submitted: SubmissionFolder) -> None:
+    (submitted.path / "submission.json").write_text("")
+    pack = submitted.path / "pack-0.json"
+    pack.write_text(json.dumps({**json.loads(pack.read_text()), "cluster": "\0"}))
+    with pytest.raises(BenchError, match=r"pack-0\.json: cluster"):
+        step(cluster)
+
+
+def test_where_a_folder_is_closed_nothing_is_submitted(
+    cluster: Cluster, submitted: SubmissionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A colleague's, with umask 077. (Permissions would not keep root out.)"""
+
+    def closed(call: Callable[..., Any]) -> Callable[..., Any]:
+        def refused(place: Any, *arguments: Any, **settings: Any) -> Any:
+            if str(place).startswith(f"{submitted.path}/"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(place))
+            return call(place, *arguments, **settings)
+
+        return refused
+
+    monkeypatch.setattr(os, "stat", closed(os.stat))
+    monkeypatch.setattr(os, "open", closed(os.open))
+    monkeypatch.setattr(os, "scandir", closed(os.scandir))
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(()))  # which takes it for empty
+    with pytest.raises(BenchError, match="Permission denied: nobody can tell what its jobs train"):
+        step(cluster)
+    [remark] = status(cluster.suite, cluster.results, cluster.executor).remarks
+    assert str(submitted.path) in remark

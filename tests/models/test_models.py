@@ -134,16 +134,17 @@ def test_images_too_small_are_refused_with_advice(name: str) -> None:
     ("value", "message"),
     [
         ("vgg", "unknown model 'vgg'; allowed: .*timm/<name>.*did you mean 'vgg5'"),
-        ({"vgg5": {"width": 8}}, "vgg5: unknown key 'width'; allowed: dropout"),
+        ({"vgg5": {"width": 8}}, "vgg5: unknown key 'width'; allowed: digest, dropout, weights"),
         ({"vgg5": {"dropout": 1}}, "vgg5: dropout: found 1"),
         ({"vgg5-tiny": {"width": 0}}, "vgg5-tiny: width: found 0"),
         ({"timm/resnet18": {"image_size": 4}}, "timm/resnet18: image_size: found 4"),
         (
-            {"timm/resnet18": {"pretrained": True}},
-            "pretrained: found True; .* from weights that its seed draws",
+            {"torchvision/resnet18": {"weights": "DEFAULT"}},
+            "weights: there is no file 'DEFAULT' .*those of a library are pretrained: true",
         ),
-        ({"torchvision/resnet18": {"weights": "DEFAULT"}}, "weights: found 'DEFAULT'; .*cannot be used"),
-        ({"timm/resnet18": {"checkpoint_path": "a.pt"}}, "checkpoint_path: found 'a.pt'; .*cannot be used"),
+        ({"timm/resnet18": {"checkpoint_path": "a.pt"}}, "checkpoint_path: a file .* named by weights: FILE"),
+        ({"timm/resnet18": {"pretrained": "yes please"}}, "pretrained: found 'yes please'"),
+        ({"vgg5": {"pretrained": True}}, "vgg5: unknown key 'pretrained'; allowed: digest, dropout, weights"),
     ],
 )
 def test_what_does_not_hold_is_refused_before_anything_is_built(value: Any, message: str) -> None:

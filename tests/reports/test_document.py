@@ -19,11 +19,11 @@ from nasty import NASTY
 from rich.cells import cell_len
 from rich.console import Console
 
-from bench.cli.shared import note_of
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Comparison, Key, Metric
 from bench.comparisons.designs import FINISHED, SOUND, TEST_SET, Design
 from bench.comparisons.pairings import Scores
+from bench.front.reporting import note_of
 from bench.reports import columns, files
 from bench.reports.answer import answer, sentence
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, Table

@@ -10,7 +10,7 @@ import pytest
 from helpers import finish_run
 from nasty import NASTY
 
-from bench.cli.shared import note_of
+from bench.front.reporting import note_of
 from bench.reports.build import report
 from bench.suite import Suite
 

@@ -508,6 +508,34 @@ def test_methods_admit_what_a_reviewer_would_ask_for(make_suite: Make, tmp_path:
     assert "Accuracy is that of the epoch with the best accuracy on a validation split" in written
 
 
+def test_methods_say_all_that_a_recipe_asks_for(make_suite: Make, tmp_path: Path) -> None:
+    recipe = {
+        "optimizer": {"timm/lamb": {"lr": 0.01}},
+        "schedule": {"torch/StepLR": {"step_size": 3}},
+        "accumulate": 4,
+        "clip": {"norm": 1.0},
+        "no_decay": "norms_and_biases",
+        "layer_decay": 0.7,
+        "ema": 0.999,
+        "freeze": ["stem"],
+        "stop_early": {"patience": 5},
+    }
+    suite = make_suite(recipe=recipe, selection="validation")
+    written = paper(suite, tmp_path, fill(suite, tmp_path))["methods.md"]
+    for words in (
+        "by timm/lamb (lr 0.01)",
+        "by the schedule torch/StepLR (step_size 3)",
+        "with the gradients of 4 batches in each step",
+        "with gradients clipped by norm (1)",
+        "without weight decay on norms and biases",
+        "with 0.7 times the learning rate from each layer to the one before",
+        "scored by an exponential moving average of the weights (decay 0.999)",
+        "with stem frozen",
+        "ended early after 5 epochs without a better validation metric",
+    ):
+        assert words in re.sub(r"\\(?=\W)", "", written), words
+
+
 def test_versions_are_those_of_the_runs(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite()
     fill(suite, tmp_path)

@@ -16,7 +16,7 @@ from nasty import NASTY
 from rich.cells import cell_len
 from rich.console import Console
 
-from bench.cli.shared import still_to_come
+from bench.front.reporting import still_to_come
 from bench.launch.status import status
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, plain_table
 from bench.reports.build import report

@@ -18,7 +18,7 @@ from helpers import attempts, bench, start, states, wait_for
 
 from bench.launch.submission import SubmissionFolder, read_all
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite, load
 
 Write = Callable[..., Path]
@@ -109,11 +109,13 @@ def test_launcher_that_died_while_submitting_is_made_up_for(
     held = profile(sbatch={"hold": True}, fill=1e-6)
     assert bench("run", path, "--on", held, "--detach", "--results", results).returncode == 0
     [folder] = submissions(results)
-    number = folder.content.job
+    number, token = folder.content.job, folder.path.name.rpartition("-")[2]
     assert number is not None
     if reached == "intent":
         slurm("scancel", number)
-        folder.content.name += "-never"  # a name that Slurm has not heard of
+        # A name that Slurm has not heard of; a submission has that of its folder.
+        folder.path = folder.path.rename(folder.path.with_name(folder.path.name.replace(token, "never")))
+        folder.content.name = folder.content.name.replace(token, "never")
     else:
         # submitit had not yet given the jobs their pickles.
         for pickled in folder.path.glob("*_submitted.pkl"):
@@ -205,7 +207,9 @@ def test_cancelled_job_is_left_alone_until_somebody_asks_again(
 
 def test_failing_and_greedy_runs_say_why(write_suite: Write, profile: Write, tmp_path: Path) -> None:
     (tmp_path / "own_slurm_losses.py").write_text(
-        "def broken(logits, target):\n    raise RuntimeError('as the test wants')\n"
+        "def broken(logits, target):\n"
+        "    if len(logits) > 6: raise RuntimeError('as the test wants')  # no first call, tried before\n"
+        "    return logits.square().mean()\n"
         "def greedy(logits, target):\n    raise MemoryError('all of it')\n"
     )
     losses = ["ce", "own_slurm_losses:broken", "own_slurm_losses:greedy"]
@@ -319,12 +323,11 @@ def test_unknown_is_alive_when_slurm_is_silent(
     assert bench("cancel", path, "--results", results, "--yes").returncode == 0
 
 
-def test_faults_of_every_kind_lose_nothing(cluster: Any) -> None:
-    numbers = ["--seeds", "8", "--faults", "5", "--seed", "1"]
+def test_faults_of_every_kind_lose_nothing(cluster: Any, other: Any) -> None:
+    numbers = ["--seeds", "6", "--faults", "14", "--seed", "1"]
     command = [sys.executable, str(BENCHMARKS / "slurm_chaos.py"), *numbers]
+    folders = ["--cluster", str(cluster.folder), "--other", str(other.folder)]
     began = time.monotonic()
-    done = subprocess.run(
-        [*command, "--cluster", str(cluster.folder)], capture_output=True, text=True, timeout=600
-    )
+    done = subprocess.run([*command, *folders], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"after {time.monotonic() - began:.0f} s\n{done.stdout}{done.stderr}"
     assert "runs lost: 0, runs doubled: 0" in done.stdout

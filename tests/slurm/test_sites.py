@@ -253,7 +253,10 @@ def test_node_on_which_everything_fails_is_left_out(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert states(load(path), results) == ["done"] * 8
-    assert "node1" in done.stderr
+    books = slurm(
+        "sacct", "--allocations", "--starttime=now-10minutes", "--format=jobid,state,node,start,end"
+    )
+    assert "node1" in done.stderr, done.stderr + books
 
 
 def test_plan_is_shown_where_no_cluster_can_be_asked(

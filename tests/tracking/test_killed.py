@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mirrored import EPOCHS, history, make_results, make_suite, mirrored
+from mirrored import EPOCHS, add_epochs, begin, finish, history, make_results, make_suite, mirrored
 
 from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.store import default_uri
@@ -74,6 +74,20 @@ def test_a_mirror_killed_at_any_write_is_completed(
                 assert run.data.params["epochs"] == str(EPOCHS)
             assert len(history(uri, runs[done.run_id], "accuracy")) == 1
     assert at >= 10
+
+
+@pytest.mark.parametrize("turns", ["first second", "first second second first", "second first first second"])
+def test_two_mirrors_that_take_turns_make_one_run_of_each(results: Path, turns: str) -> None:
+    suite = make_suite(seeds=4, losses="ce")
+    uri = default_uri(results)
+    mirrors = {"first": Mirror(suite, results, uri), "second": Mirror(suite, results, uri)}
+    for number, run in enumerate(suite.runs(), start=1):
+        folder = begin(results, run)
+        add_epochs(folder, 1, EPOCHS)
+        finish(folder)
+        for turn in turns.split():  # whoever wrote last writes again, and the other is none the wiser
+            mirrors[turn].sync()
+            assert len(mirrored(uri)[1]) == number
 
 
 def test_two_processes_may_mirror_into_a_fresh_store(tmp_path: Path) -> None:

@@ -107,6 +107,9 @@ SECRET = [
     "postgresql://host/db?user=me&password=hushhush",
     "http://me:hushhush@host:5000",
     "sqlite+pysqlcipher://:hushhush@/some.db",
+    "me:hushhush@host/db",
+    "http:/me:hushhush@host:5000",
+    "postgresql:me:hushhush@host/db",
 ]
 
 
@@ -126,18 +129,24 @@ def test_an_address_without_secrets_is_shown_as_it_is(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", [uri for uri in SECRET if uri.startswith("postgresql")])
-@pytest.mark.parametrize("verb", ["track", "doctor", "compare", "ui"])
+@pytest.mark.parametrize("verb", ["track", "doctor", "compare", "ui", "ui alone"])
 def test_no_verb_says_a_password(
     bench: Bench, write_suite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, uri: str, verb: str
 ) -> None:
     def fails(address: str) -> None:
         raise OSError(f"cannot connect to {address} ({unquote(address)})")
 
+    def serves(*command: Any) -> None:
+        raise AssertionError(f"{command} was started, which shows addresses whole")
+
     for module in ("mirror", "store", "experiment"):
         monkeypatch.setattr(f"bench.tracking.{module}.connect", fails)
+    monkeypatch.setattr("os.execvp", serves)
     monkeypatch.setattr("bench.doctor._libraries", list)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     arguments = {"doctor": [], "compare": ["mlflow:x"]}.get(verb, [write_suite()])
+    if verb == "ui alone":
+        verb, arguments = "ui", []
     status, out, err = bench(verb, *arguments)
     assert status in (1, 2)
     assert "cannot connect to" in out + err
@@ -204,3 +213,20 @@ def test_of_half_a_store_it_is_said_what_to_do(results: Path, left: str) -> None
     make_results(results, suite)
     with pytest.raises(TrackingError, match="move the file away and bench track SUITE makes it anew"):
         Mirror(suite, results, f"sqlite:///{results}/mlflow.db").sync()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "no text", "what steers a terminal", "link to nowhere"])
+def test_a_name_of_a_results_folder_that_is_none_is_one_message(
+    results: Path, tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> None:
+    suite, elsewhere = make_suite(), tmp_path_factory.mktemp("elsewhere")
+    make_results(results, suite)
+    name = results / ".mlflow.name"
+    if kind == "pipe":
+        os.mkfifo(name)
+    elif kind == "link to nowhere":
+        name.symlink_to("nowhere")
+    else:
+        name.write_bytes(b"\xff\xfe" if kind == "no text" else b"a\x1b[31m")
+    with pytest.raises(TrackingError, match=r"\.mlflow\.name"):
+        Mirror(suite, results, f"sqlite:///{elsewhere}/own.db").sync()

@@ -239,7 +239,8 @@ def test_an_empty_chunk_is_empty() -> None:
 
 
 def test_names_and_options() -> None:
-    assert set(TRANSFORMS) == {"perspective", "rotation", "shift", "crop", "flip"}
+    ours = {"resized_crop", "perspective", "rotation", "shift", "crop", "flip", "randaugment", "erasing"}
+    assert set(TRANSFORMS) == ours
     assert choose_transform("perspective").describe() == {"name": "perspective", "distortion": 0.5, "p": 0.5}
     assert choose_transform("rotation").describe() == {"name": "rotation", "degrees": 10.0}
     with pytest.raises(ValueError, match=r"unknown augmentation 'rotate'.*did you mean 'rotation'"):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import train_run
+from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 from training.recorder import FakeRecorder
 
@@ -24,13 +25,14 @@ from bench.transforms import MIXES
 
 Make = Callable[..., Suite]
 BOTH = [{"mixup": {"alpha": 0.5}}, {"cutmix": {"alpha": 1.0}}]
+EITHER = {"mixup_or_cutmix": {"mixup": 0.5, "cutmix": 1.0, "switch": 0.3}}
 
 
 def recipe(value: Any, **more: Any) -> dict[str, Any]:
     return {"epochs": 2, "batch_size": 32, "mix": value, **more}
 
 
-@pytest.mark.parametrize("value", BOTH, ids=str)
+@pytest.mark.parametrize("value", [*BOTH, EITHER], ids=str)
 def test_same_as_torchvision_at_equal_parameters(value: Any) -> None:
     images, labels = torch.rand(16, 3, 9, 12), torch.arange(16) % 5
     for mixture in mix.draw(choose("mix", value, MIXES), 20, (3, 9, 12), seed=1):
@@ -53,6 +55,18 @@ def test_distribution_is_torchvisions(value: Any) -> None:
     assert np.quantile(drawn, [0.1, 0.25, 0.75, 0.9]) == pytest.approx(
         np.quantile(shares, [0.1, 0.25, 0.75, 0.9]), abs=0.04
     )
+
+
+def test_one_of_both_for_each_batch() -> None:
+    drawn = mix.draw(choose("mix", EITHER, MIXES), 4000, (1, 28, 28), seed=3)
+    pasted = [mixture.own for mixture in drawn if mixture.box is not None]
+    averaged = [mixture.own for mixture in drawn if mixture.box is None]
+    assert len(pasted) / 4000 == pytest.approx(0.3, abs=0.03)
+    for value, shares in zip(BOTH, (averaged, pasted), strict=True):
+        alone = [mixture.own for mixture in mix.draw(choose("mix", value, MIXES), 4000, (1, 28, 28), seed=4)]
+        assert ks_2samp(shares, alone).pvalue > 0.001
+    with_one = mix.draw(choose("mix", {"mixup_or_cutmix": {"switch": 1}}, MIXES), 50, (1, 28, 28), seed=3)
+    assert all(mixture.box is not None for mixture in with_one)
 
 
 def test_recipes_that_do_not_mix_keep_their_ids(make_suite: Make) -> None:
@@ -78,7 +92,7 @@ def test_wrong_mixes_are_named(make_suite: Make) -> None:
         make_suite(recipe={"mix": {"mixup": {"alpha": 0}}})
 
 
-@pytest.mark.parametrize("value", BOTH, ids=str)
+@pytest.mark.parametrize("value", [*BOTH, EITHER], ids=str)
 def test_two_losses_see_the_same_mixtures(make_suite: Make, tmp_path: Path, value: Any) -> None:
     suite = make_suite(losses=["ce", "mae"], recipe=recipe(value))
     device = prepare("cpu")

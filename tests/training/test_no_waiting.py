@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bench import models
 from bench.suite import Suite
 from bench.training.data import Data
-from bench.training.step import Objective, Step
+from bench.training.objective import Objective
+from bench.training.step import Step
 
 CUDA = torch.device("cuda", 0)
 ALL_LOSSES: list[Any] = [
@@ -72,11 +73,13 @@ def test_such_tensors_find_what_waits(pretended: FakeTensorMode) -> None:
 
 def test_batches(make_suite: Callable[..., Suite], tmp_path: Path, pretended: FakeTensorMode) -> None:
     every = ["perspective", "rotation", {"shift": {"pixels": 1}}, {"crop": {"padding": 1}}, "flip"]
+    every += ["randaugment", "erasing"]
     suite = make_suite(selection="validation", recipe={"batch_size": 32, "augment": every})
     data = Data(suite.runs()[0].resolve(), tmp_path, torch.device("cpu"))
+    next(data.batches(0))  # what is a number on the host is known once and for all
     data.device = CUDA
     with pretended:
-        places = {data: ("images", "labels"), data.normalised: ("scale", "shift")}
+        places = {data: ("labels",), data.images: ("images",), data.normalised: ("scale", "shift", "mean")}
         for owner, name in ((owner, name) for owner, names in places.items() for name in names):
             setattr(owner, name, getattr(owner, name).to(CUDA))
         batches = data.batches(0)
@@ -103,7 +106,7 @@ def take_steps(suite: Suite, side: int) -> None:
     model = models.build(run.model, (1, side, side), 10).to(meta)
     objective = Objective(run.loss).to(meta)
     optimizer = torch.optim.SGD([*model.parameters(), *objective.parameters()])
-    step = Step(model, objective, optimizer, "fp32", meta)
+    step = Step(model, objective, optimizer, run.recipe, meta)
     images = torch.zeros(8, 1, side, side, device=meta).contiguous(memory_format=torch.channels_last)
     target = torch.zeros(8, dtype=torch.long, device=meta)
     for _ in range(2):

@@ -14,7 +14,7 @@ from training.test_loop import StopAfter, outcome
 
 from bench.errors import BenchError
 from bench.results import RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 from bench.training import checkpoint
 from bench.training.device import prepare

@@ -15,7 +15,7 @@ from bench.datasets import load as load_images
 from bench.launch.local import train_here
 from bench.models import build
 from bench.results import Damaged, RunFolder
-from bench.run import Run
+from bench.runs import Run
 from bench.suite import Suite
 from bench.training.device import prepare
 from bench.training.loop import train

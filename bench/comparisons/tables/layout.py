@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -64,6 +64,27 @@ class Request:
     """Of how many runs each mean ± deviation is, where no column says it."""
     spread: str | None = None
     """Behind ±: ``sd``, or ``se`` for standard errors; None: by the column's name, else ``sd``."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], **others: Any) -> Request:
+        """What options of these names ask; those of columns are called as roles, with ``_column`` or not.
+
+        Args:
+            options: more than these do not matter.
+            others: fields, before what options say.
+        """
+        # 'epoch' says which of them, so that its column is always called 'epoch_column': the last one counts.
+        columns = {
+            role: options[name] for role in USUAL for name in (role, f"{role}_column") if name in options
+        }
+        metric = options.get("metric_column", options.get("metric")) or ()
+        given = {one.name: options[one.name] for one in fields(cls) if one.name in options}
+        given |= {
+            "paired": not options["unpaired"],
+            "columns": columns,
+            "metrics": (metric,) if isinstance(metric, str) else tuple(metric),
+        }
+        return cls(**given | others)
 
 
 def conditions(wanted: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,9 @@ follows from how it ended, is decided above: :mod:`bench.launch.submitter`, :mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +19,8 @@ from bench.launch.profile import Profile
 LOST = "LOST"  # no executor's word: it no longer knows the job
 LAUNCH_FAILED = "LAUNCH_FAILED"  # nor this: it holds the job back because a node could not start it
 UNKNOWN = "UNKNOWN"
+OF_A_LAUNCHER = ("MLFLOW_TRACKING_URI", "MLFLOW_BACKEND_STORE_URI")
+"""Variables that jobs do not get: they mirror nothing, and a password may stand there."""
 QUICK = 60.0  # seconds within which a job that fails makes its node suspect
 ENDED = {
     LOST, LAUNCH_FAILED, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL",
@@ -145,10 +149,22 @@ class Executor(Protocol):
         """End jobs; those that have ended already are no error. Raises Trouble."""
 
     def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
-        """Keep jobs that wait off these nodes as well. Raises Trouble."""
+        """Keep jobs that wait off these nodes, and let them on all others. Raises Trouble."""
 
     def queue_again(self, job: str) -> None:
         """Called inside a job that has saved its state: let it be started again. Raises Trouble."""
+
+
+@contextlib.contextmanager
+def without(names: Iterable[str]) -> Iterator[None]:
+    """While something is started that gets this process's environment: less these variables."""
+    before = {**os.environ}
+    for name in names:
+        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        os.environ.update(before)
 
 
 def ids_of(number: str | None, count: int) -> list[str]:
@@ -156,6 +172,11 @@ def ids_of(number: str | None, count: int) -> list[str]:
     if number is None:
         return []
     return [number] if count == 1 else [f"{number}_{k}" for k in range(count)]
+
+
+def cluster_of(job: str) -> str | None:
+    """The cluster that an id names; None: that of this machine."""
+    return job.rpartition(":")[0] or None
 
 
 def number_of(job: str) -> str:

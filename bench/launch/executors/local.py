@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.launch.ended import Ended
-from bench.launch.executors import UNKNOWN, Job, Limits, Request
+from bench.launch.executors import OF_A_LAUNCHER, UNKNOWN, Job, Limits, Request, without
 from bench.launch.profile import Profile
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ class Local:
     """Starts processes, and knows those alone that it has started itself.
 
     Args:
-        gpus: each job sees one of them, that which the fewest jobs have.
+        gpus: each job sees one of these groups, that which the fewest jobs have.
     """
 
-    def __init__(self, gpus: Sequence[int] = ()) -> None:
+    def __init__(self, gpus: Sequence[tuple[int, ...]] = ()) -> None:
         self.gpus = gpus
         self._jobs: dict[str, submitit.Job[Any]] = {}
-        self._gpu_of: dict[str, int] = {}
+        self._gpu_of: dict[str, tuple[int, ...]] = {}
 
     def require(self) -> None:
         """This machine is always here."""
@@ -49,11 +49,11 @@ class Local:
         busy = Counter(self._gpu_of[name] for name in self._alive())
         gpu = min(self.gpus, key=busy.__getitem__) if self.gpus else None
         # submitit hides all GPUs from a job that does not ask for one.
-        one = {} if gpu is None else {"gpus_per_node": 1, "visible_gpus": (gpu,)}
+        one = {} if gpu is None else {"gpus_per_node": len(gpu), "visible_gpus": gpu}
         executor.update_parameters(timeout_min=60 * 24 * 365, **one)
         # Ctrl-C reaches every process of the terminal. submitit's controller would kill its worker then,
         # in the middle of a checkpoint; started like this it ignores Ctrl-C. The worker has its own handler.
-        with _ignored(signal.SIGINT):
+        with _ignored(signal.SIGINT), without(OF_A_LAUNCHER):
             job: submitit.Job[Any] = executor.submit(worker)
         self._jobs[job.job_id] = job
         if gpu is not None:

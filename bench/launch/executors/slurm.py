@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError, nearest
 from bench.launch.executors import (
     ENDED,
+    OF_A_LAUNCHER,
     QUICK,
     UNKNOWN,
     Job,
@@ -33,6 +34,7 @@ from bench.launch.executors import (
     Trouble,
     ids_of,
     number_of,
+    without,
 )
 from bench.launch.profile import Profile
 
@@ -41,18 +43,25 @@ if TYPE_CHECKING:
 
 TIMEOUT = 20.0  # seconds that one of Slurm's commands may take
 _OF_A_SHELL = (
-    *("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_"),
+    *("SLURM_", "_SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_"),
     *("SACCT_", "SACCTMGR_", "SCANCEL_", "SCONTROL_", "SINFO_"),
 )
 _WHERE = {"SLURM_CONF", "SLURM_CONF_SERVER"}
 
 
+class Silent(Trouble):
+    """A command had no answer: that refuses nothing."""
+
+
 def clean_environment() -> dict[str, str]:
-    """The environment of this process, without what a shell, or the job that it runs in, tells Slurm."""
+    """The environment of this process, without what a shell, or the job that it runs in, tells Slurm.
+
+    And without what jobs have no use for.
+    """
     return {
         name: value
         for name, value in os.environ.items()
-        if name in _WHERE or not name.startswith(_OF_A_SHELL)
+        if name in _WHERE or (not name.startswith(_OF_A_SHELL) and name not in OF_A_LAUNCHER)
     }
 
 
@@ -60,7 +69,8 @@ def ask(*command: str, script: str = "", timeout: float = TIMEOUT) -> str:
     """Run one of Slurm's commands, which may read a script, and return what it prints.
 
     Raises:
-        Trouble: it failed, or did not answer in time.
+        Trouble: it failed.
+        Silent: there was no answer, or none in time.
         Later: a limit on queued jobs is reached.
     """
     try:
@@ -74,7 +84,7 @@ def ask(*command: str, script: str = "", timeout: float = TIMEOUT) -> str:
             env=clean_environment(),
         )
     except subprocess.TimeoutExpired:
-        raise Trouble(f"{command[0]} did not answer within {timeout:g} s") from None
+        raise Silent(f"{command[0]} did not answer within {timeout:g} s") from None
     except OSError as error:
         raise Trouble(f"{command[0]}: {error.strerror}") from None
     if done.returncode != 0:
@@ -84,7 +94,10 @@ def ask(*command: str, script: str = "", timeout: float = TIMEOUT) -> str:
 
 def _trouble(words: str) -> Trouble:
     # Slurm names such a limit as it does in the queue: QOSMaxSubmitJobPerUserLimit, AssocGrpSubmitJobsLimit.
-    return Later(words) if re.search(r"(Assoc|QOS)\w*Submit", words) else Trouble(words)
+    if re.search(r"(Assoc|QOS)\w*Submit", words):
+        return Later(words)
+    silent = re.search(r"contact slurm|timed out|connection refused|standby mode", words, re.IGNORECASE)
+    return Silent(words) if silent else Trouble(words)
 
 
 def keeps_books(cluster: str | None = None) -> bool:
@@ -142,7 +155,7 @@ class Slurm:
         script = _executor(request, request.file.parent)._make_submission_file_text("true", "test")
         try:
             ask("sbatch", "--test-only", script=script)
-        except Later:
+        except (Later, Silent):
             raise
         except Trouble as trouble:
             _config(request.profile.clusters)  # if that fails, too, it was no refusal
@@ -156,7 +169,8 @@ class Slurm:
 
         executor = _executor(request, folder)
         try:
-            with _cleaned(), executor.batch():
+            # submitit calls sbatch, which passes this environment on to the job.
+            with without(os.environ.keys() - clean_environment().keys()), executor.batch():
                 submitted = [executor.submit(worker) for worker in workers]
         except (FailedSubmissionError, FailedJobError, OSError) as error:
             raise _trouble(f"sbatch: {one_line(str(error))}") from None
@@ -207,7 +221,7 @@ class Slurm:
                 ask("scancel", *_on(cluster), *numbers[first : first + 500])
 
     def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
-        """Keep jobs that wait off these nodes, beside those that the profile names. Raises Trouble."""
+        """Keep jobs that wait off these nodes, and let them on all others. Raises Trouble."""
         for cluster, numbers in _by_cluster(ids).items():
             ask(
                 "scontrol",
@@ -313,18 +327,6 @@ def _partition(profile: Profile) -> dict[str, str]:
         if name == profile.partition if profile.partition else found.get("Default") == "YES":
             return found
     return {}
-
-
-@contextlib.contextmanager
-def _cleaned() -> Iterator[None]:
-    """While submitit calls sbatch, which passes this environment on to the job."""
-    before = {**os.environ}
-    for name in before.keys() - clean_environment().keys():
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(before)
 
 
 def _hint(profile: Profile) -> str:

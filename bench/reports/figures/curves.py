@@ -23,7 +23,7 @@ def values(material: Material, pair: Pair, loss: str) -> NDArray[np.float64] | N
     for run in material.runs_of(pair, loss).itertuples():
         kept = [line.get(f"test_{key}") for line in material.epochs(str(run.run_id))]
         if kept and None not in kept:
-            total = float(run.total)  # type: ignore[arg-type]
+            total = float(run.total or 0) or np.nan  # type: ignore[arg-type]
             shown = np.array(kept, dtype=np.float64) / (total if metric.counted else 1)
             if _is_share(metric):  # an error of zero has no place on a logarithmic axis: half an image
                 shown = np.maximum(1 - shown, 0.5 / total)

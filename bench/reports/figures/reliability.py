@@ -56,7 +56,7 @@ def draw(material: Material) -> list[Sketch]:
     """
     found = material.known(lambda pair, loss: pooled(material, pair, loss))
     if not found:
-        done = "the finished runs are from before bins were kept"
+        done = "the finished runs are from before bins were kept, or their trainer gave no probabilities"
         raise NothingToDraw(
             f"no confidences are recorded: {'no run has finished' if material.runs.empty else done}"
         )

@@ -50,6 +50,7 @@ Found = Mapping[Pair, Mapping[str, Means]]
 def means(material: Material, pair: Pair, loss: str) -> Means | None:
     """By what runs recorded of their epochs; None where that is nothing."""
     runs = material.runs_of(pair, loss)
+    runs = runs[runs["last"].notna()]
     if material.epoch_metric.counted and not runs.empty:
         epochs = (
             runs.correct,
@@ -66,11 +67,14 @@ def draw(material: Material) -> list[Sketch]:
     """One row a cell that has finished runs.
 
     Raises:
-        NothingToDraw: no run has finished.
+        NothingToDraw: no run has finished, or none tells of other epochs.
     """
     found = material.known(lambda pair, loss: means(material, pair, loss))
     if not found:
-        raise NothingToDraw("no run has finished")
+        none = material.runs.empty
+        raise NothingToDraw(
+            "no run has finished" if none else "which epoch counts is its trainer's own affair"
+        )
     selection = material.report.selection
     scales = {pair: scale_of(material.epoch_metric, material.groups[pair].cells) for pair in found}
     pages = rows.pages(

@@ -59,7 +59,7 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
         rows.append(
             [
                 *(number, run.seed, run.id, state, reason),
-                *(int(count) if done else None for count in counts),
+                *(int(count) if done and pd.notna(count) else None for count in counts),
                 round(float(seconds), 1) if done else None,
                 log.relative_to(results / suite.name).as_posix() if log else "",
                 _trained(attempts),

@@ -128,10 +128,10 @@ def _load(path: Path) -> Any:
         raise BenchError(
             f"{path}: needs more than weights: it asks for '{wanted[1]}', and making that could run any "
             "code. Where you trust the file, write its weights into a new one with the code that made it: "
-            "torch.save(torch.load(FILE, weights_only=False)[ENTRY], NEW), .state_dict() in place of [ENTRY] "
-            "where it is a whole network"
+            "torch.save(everything[ENTRY], NEW) of what it loads, .state_dict() in place of [ENTRY] where "
+            "that is a whole network"
         )
-    # The first sentence: torch goes on with advice that is none here, such as weights_only=False.
+    # The first sentence: torch goes on with advice to run whatever the file says.
     reason = message.removeprefix("Weights only load failed").split(". ")[0].strip(" .")
     raise BenchError(f"{path}: is no whole PyTorch file: {reason or 'it ends too early'}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from bench.recipe import Recipe
 RECIPE_VERSION = 1
 """Raised whenever the same description comes to mean another training: old results then count no more."""
 
-DESCRIBED = {"recipe_version", "dataset", "model", "loss", "recipe", "selection", "metric"}
+DESCRIBED = {"recipe_version", "dataset", "model", "loss", "recipe", "selection", "metric", "trainer"}
 """Keys of a description, but for the seed. Where one is absent, all is as before there was such a key, the id
 as well."""
 
@@ -49,12 +49,28 @@ class Run:
         rest = {key: value for key, value in description.items() if key != "seed"}
         return cls(canonical(rest), int(description["seed"]))
 
+    @cached_property
+    def trainer(self) -> dict[str, Any] | None:
+        """Who trains it, as described; None: bench itself."""
+        found: dict[str, Any] | None = self.description.get("trainer") if '"trainer":' in self.text else None
+        return found
+
+    @property
+    def is_by_command(self) -> bool:
+        """Whether a program trains it."""
+        return self.trainer is not None and "command" in self.trainer
+
+    def derive(self, *purpose: str | int) -> int:
+        """As :meth:`Resolved.derive`, of any run."""
+        parts = json.loads(self.text)
+        return _derive([parts["dataset"], parts["model"]], self.seed, purpose)
+
     def resolve(self) -> Resolved:
         """The description as checked objects.
 
         Raises:
-            BenchError: code of the user's own has changed; or a newer bench has described more than this one
-                knows of, and would not train.
+            BenchError: code of the user's own has changed; a newer bench has described more than this one
+                knows of, and would not train; or a trainer of the user's own does, by names of its own.
         """
         parts = json.loads(self.text)
         if unknown := parts.keys() - DESCRIBED:
@@ -62,6 +78,9 @@ class Run:
                 f"run {self.id}: its description has {', '.join(sorted(unknown))}, which this bench does not "
                 "know of: a newer one has asked for it"
             )
+        if self.trainer is not None:
+            by = " ".join(self.trainer.get("command", [self.trainer["name"]]))
+            raise BenchError(f"run {self.id}: `{by}` trains it, and bench knows nothing of its network")
         return Resolved(
             dataset=restore(parts["dataset"], datasets.DATASETS),
             model=restore(parts["model"], models.MODELS),
@@ -91,11 +110,14 @@ class Resolved:
 
         Two losses with the same seed thus get the same split, initial weights, order and augmentation.
         """
-        described = [self.dataset.describe(), self.model.describe()]
-        for part in described:
-            part.pop("source", None)  # editing a comment in a user's module must not reshuffle
-        key = canonical([*described, self.seed, *purpose])
-        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
+        return _derive([self.dataset.describe(), self.model.describe()], self.seed, purpose)
+
+
+def _derive(described: Sequence[dict[str, Any]], seed: int, purpose: Sequence[str | int]) -> int:
+    for part in described:
+        part.pop("source", None)  # editing a comment in a user's module must not reshuffle
+    key = canonical([*described, seed, *purpose])
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
 
 
 def complete(beginning: str, ids: Collection[str], none: str) -> str:

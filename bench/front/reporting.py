@@ -1,0 +1,229 @@
+"""What was found: of a suite, written into its folder, or in somebody's table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.choices import describe
+from bench.design import as_it_stands
+from bench.errors import BenchError
+from bench.front.asking import asking
+from bench.front.report import Report
+from bench.home import take
+from bench.scale import Scale
+from bench.source import Source
+from bench.suite import Suite
+from bench.visible import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.comparisons.tables.layout import Request
+    from bench.launch.status import Status
+    from bench.reports.blocks import Document, Figure, Notes
+    from bench.reports.schema import Report as Made
+
+
+def report(
+    source: Source,
+    seeds: int | None = None,
+    scale: Scale = "full",
+    results: Path = Path("results"),
+    figures: bool = False,
+) -> Report:
+    """Tables and verdicts from what is finished, also while runs go on; writes them into the suite's folder.
+
+    Raises:
+        BenchError: the suite, or a metric of the user's own, does not hold.
+    """
+    with asking(source, results, seeds, scale, names=False) as asked:
+        return look(asked, source, results, figures=figures)
+
+
+def look(asked: Suite, source: Source, results: Path, *, figures: bool = False) -> Report:
+    """The same of a suite that has been read. MLflow gets the figures."""
+    from bench.launch.status import status
+
+    if asked.is_look and figures:
+        raise BenchError("--figures draws the report: leave out --seeds, which makes a look at a part of it")
+    now = as_it_stands(asked, results)
+    made, shown, written = write_report(now, results, figures=figures)
+    if figures:
+        _show_in_mlflow(now, results, made, written)
+    if not asked.is_look:
+        take(asked, source, results)
+    return Report(made, shown, [] if made.complete else still_to_come(status(now, results), made))
+
+
+def compare(
+    name: str, table: pd.DataFrame, request: Request, words: Callable[[str], str] = lambda text: text
+) -> Report:
+    """The comparisons of a report on anybody's results.
+
+    Args:
+        name: what messages call the table.
+        words: how options are named to whoever asks.
+
+    Raises:
+        BenchError: what is asked cannot be: names column, row, what was found and what is allowed.
+    """
+    from bench.reports.compare import compare_table
+    from bench.reports.document import document
+
+    made = compare_table(name, table, request)
+    made = made.model_copy(
+        update={
+            "answer": words(made.answer),
+            "reading": words(made.reading),
+            **{name: tuple(map(words, getattr(made, name))) for name in ("guessed", "notes")},
+        }
+    )
+    for guess in made.guessed:
+        say(guess)
+    return Report(made, document(made))
+
+
+def read_results(
+    source: str,
+    results: Path,
+    tracking_uri: str | None,
+    request: Request,
+    *,
+    encoding: str | None = None,
+    sheet: str | None = None,
+) -> pd.DataFrame:
+    """Somebody's table: a file, standard input, or ``mlflow:EXPERIMENT``.
+
+    Args:
+        request: a question about epochs needs those of an experiment.
+        encoding: of a text; None: guessed.
+        sheet: of an Excel file; None: the first that holds a table.
+
+    Raises:
+        BenchError: there is none, or it cannot be read.
+    """
+    if source.startswith("mlflow:"):
+        from bench.tracking.experiment import read_experiment
+        from bench.tracking.store import default_uri
+
+        uri = tracking_uri or default_uri(results)
+        return read_experiment(source, uri, every_step=request.epoch is not None)
+    from bench.comparisons.tables.reading import read_table
+
+    return read_table(source, encoding=encoding, sheet=sheet)
+
+
+def as_table(frame: Any) -> pd.DataFrame:
+    """A DataFrame as :func:`read_results` would give it: what its index names are columns.
+
+    Raises:
+        BenchError: it is none, is empty, or has no name of its own for each column.
+    """
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise BenchError(f"bench.compare: found {describe(frame)}, expected a pandas DataFrame or a path")
+    if frame.columns.nlevels > 1:
+        raise BenchError("data frame: its columns have names of several levels; expected one name each")
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    table = (frame.reset_index(level=named) if named else frame).reset_index(drop=True).rename(columns=str)
+    for column, count in table.columns.value_counts().items():
+        if count > 1:
+            raise BenchError(
+                f"data frame: {count} columns are called '{column}'; every column needs its own name"
+            )
+    if table.empty:
+        raise BenchError(
+            f"data frame: there are columns ({', '.join(table.columns)}), but no rows"
+            if len(table.columns)
+            else "data frame: it is empty"
+        )
+    return table
+
+
+def write_report(
+    asked: Suite, results: Path, tracking_uri: str | None = None, *, figures: bool = False
+) -> tuple[Made, Document, list[Path]]:
+    """Write all that a report has into the suite's folder: the report, its document, and the files.
+
+    A look at a part of the seeds is written nowhere: the report stays.
+    """
+    from bench.reports import files
+    from bench.reports.build import report_and_agreement
+    from bench.reports.document import document
+    from bench.reports.html import page
+    from bench.reports.html.runs import list_runs
+    from bench.reports.methods import paper
+    from bench.results import frame
+    from bench.tracking.links import link_to_runs
+    from bench.tracking.store import default_uri
+
+    runs = frame(results, asked.cells, check_details=asked.needs_details)
+    made, agreement = report_and_agreement(asked, results, runs)
+    if asked.is_look:
+        return made, document(made), []
+    link = link_to_runs(asked, results, tracking_uri or default_uri(results))
+    drawn = _draw_figures(asked, results, made) if figures else []
+    shown = page(made, list_runs(asked, results, runs, link), drawn)
+    texts = paper(asked, results, made)
+    written = files.write(made, results / asked.name, agreement, shown, texts)
+    # Figures from before the last run finished do not show what the report says.
+    last = runs.finished.max()
+    current = [file for file in _figures(results / asked.name / "figures") if not file.stat().st_mtime < last]
+    return made, document(made), [*written, *current]
+
+
+def _figures(folder: Path) -> list[Path]:
+    """Those that lie there. MLflow gets them, and must not get what a link leads to."""
+    there = [] if folder.is_symlink() else sorted(folder.glob("*.*"))
+    return [file for file in there if file.is_file() and not file.is_symlink()]
+
+
+def _draw_figures(asked: Suite, results: Path, made: Made) -> list[Figure]:
+    """The figures as the page shows them."""
+    from bench.reports.blocks import Figure
+    from bench.reports.figures import draw
+
+    folder = results / asked.name / "figures"
+    say(f"drawing figures into {folder}")
+    drawn = draw(made, asked, results, folder)
+    for story, reason in drawn.skipped.items():
+        say(f"not drawn: {story}: {reason}")
+    return [Figure(made.title, made.alt, made.paths["svg"].read_text("utf-8")) for made in drawn.drawings]
+
+
+def _show_in_mlflow(asked: Suite, results: Path, made: Made, written: list[Path]) -> None:
+    """Put the report where the suite is mirrored already. Where that fails, there is still a report."""
+    from bench.tracking.mirror import Mirror
+    from bench.tracking.store import TrackingError, default_uri, may_hold_runs
+
+    uri = default_uri(results)
+    try:
+        if may_hold_runs(uri) and Mirror(asked, results, uri).renew_report(written, note_of(made)):
+            say(f"the report and its figures are in MLflow: bench ui shows them on the run '{asked.name}'")
+    except TrackingError as error:
+        say(f"warning: not in MLflow: {error}")
+
+
+def note_of(made: Made) -> str:
+    """What MLflow's page of a suite says: its Markdown is shown as HTML."""
+    from bench.reports.document import document
+    from bench.reports.render.markdown import markdown
+
+    return markdown(document(made).blocks(everything=False), html=True)
+
+
+def still_to_come(status: Status, made: Made) -> list[Notes]:
+    """What runs and what waits, and why it waits again; nothing where nothing does."""
+    from bench.reports.blocks import Notes
+
+    notes = [remark for remark in status.remarks if remark not in made.notes]
+    for state in ("running", "waiting"):
+        counts = [(getattr(cell, state), cell) for cell in status.cells]
+        where = [f"{c.dataset} × {c.model} × {c.loss} {count}" for count, c in counts if count]
+        if where:
+            more = f", and {len(where) - 6} more cells" if len(where) > 6 else ""
+            notes.append(f"{state}: {getattr(status.runs, state):,} runs ({', '.join(where[:6])}{more})")
+    return [Notes(tuple(notes))] if notes else []
