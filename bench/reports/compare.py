@@ -16,7 +16,7 @@ from bench.comparisons.runs import Answers
 from bench.comparisons.summaries import analyse_summaries
 from bench.comparisons.tables.far_off import far_off
 from bench.comparisons.tables.layout import Request
-from bench.comparisons.tables.names import BASELINES, plain
+from bench.comparisons.tables.names import is_baseline
 from bench.comparisons.tables.preparing import prepare, understand
 from bench.comparisons.tables.summaries import Summaries, find_summaries
 from bench.errors import BenchError, unknown
@@ -149,7 +149,7 @@ def _baseline(source: str, methods: list[str], asked: str | None) -> str:
         if asked not in methods:
             raise BenchError(f"{source}: --baseline: {unknown('method', asked, methods)}")
         return asked
-    usual = [name for name in methods if plain(name) in BASELINES]
+    usual = [name for name in methods if is_baseline(name)]
     if len(methods) == 1 or len(usual) == 1:
         return [*usual, *methods][0]
     raise BenchError(

@@ -9,11 +9,21 @@ from typing import Any
 
 import pandas as pd
 
-from bench.comparisons.tables.rows import FAILED, MISSING
 from bench.errors import BenchError
 
+MISSING = (
+    *("", "nan", "na", "n/a", "n.a.", "none", "null", "-", "--", "---", "–", "—", "?", "tbd", "missing"),
+    *("#n/a", "#div/0!", "#value!", "#num!", "#ref!", "#name?"),
+)
+"""What stands for a number that is not there, in any case."""
+FAILED = re.compile(
+    r"\s*(fail(ed|ure)?|diverged|oom|out of memory|error|crash(ed)?|time(d )?out)\b", re.IGNORECASE
+)
+"""How a cell begins that says that the run failed: a result, though without a number."""
 SAMPLE = 1000
 """Different cells by which a column of words is known to hold no numbers."""
+_MARKS = re.compile(r"\*+|[†‡§¶‖]|^[$€£]|\$$|\\(textbf|mathbf|underline)\b|[{}]")
+"""Bold type, footnotes and currencies."""
 _SPACES = re.compile("[ \t\u00a0\u2009\u202f'’]")
 _WRITTEN = re.compile(
     r"[+\-]?(\d{1,3}(,\d{3})+(\.\d+)?|\d{1,3}(\.\d{3})+(,\d+)?|\d+([.,]\d*)?|[.,]\d+)([eE][+\-]?\d+)?%?"
@@ -36,12 +46,15 @@ class Cells:
     """Columns left as they were, since their commas may be either; and what is to be said of each."""
 
 
-def read_cells(source: str, table: pd.DataFrame, decimal: str | None = None) -> Cells:
+def read_cells(
+    source: str, table: pd.DataFrame, decimal: str | None = None, percent: bool | None = None
+) -> Cells:
     """Only columns of words are looked at, and changed only where most of them are numbers.
 
     Args:
         source: what messages call the table.
         decimal: what stands before decimals; None: by what else could not be, anywhere in the table.
+        percent: whether accuracies are percentages, if that is asked.
     """
     if decimal not in (None, ",", "."):
         raise BenchError(f"{source}: --decimal: found '{decimal}', expected , or .")
@@ -64,10 +77,16 @@ def read_cells(source: str, table: pd.DataFrame, decimal: str | None = None) -> 
         if decimal is None and seen:
             what = "a decimal comma" if comma else "a comma between thousands"
             guessed.append(f"column '{name}': {seen} has {what} (guessed; --decimal says otherwise)")
+        if percent is None and (mixed := _mixed(texts.values())):
+            unclear[name] = f"column '{name}': {mixed}"
+            continue
+        marked = next((str(cell).strip() for cell in texts if _MARKS.search(str(cell).strip())), "")
+        if marked:
+            guessed.append(f"column '{name}': marks as in {marked} are no part of numbers (guessed)")
         numbers = {cell: float(_plain(text, comma)) for cell, text in texts.items()}
         changed[name] = table[name].map(lambda cell, known=numbers: known.get(cell, cell)).infer_objects()
-    percent = frozenset(n for n, texts in written.items() if any(t.endswith("%") for t in texts.values()))
-    return Cells(table.assign(**changed) if changed else table, percent, tuple(guessed), unclear)
+    signs = frozenset(n for n, texts in written.items() if any(t.endswith("%") for t in texts.values()))
+    return Cells(table.assign(**changed) if changed else table, signs, tuple(guessed), unclear)
 
 
 def _written(column: pd.Series[Any]) -> dict[Any, str]:
@@ -84,7 +103,7 @@ def _written(column: pd.Series[Any]) -> dict[Any, str]:
 
 
 def _bare(cell: object) -> str:
-    return _SPACES.sub("", str(cell)).replace("−", "-")
+    return _MARKS.sub("", _SPACES.sub("", str(cell))).replace("−", "-")
 
 
 def _mostly(cells: Iterable[Any]) -> bool:
@@ -101,6 +120,18 @@ def _evidence(texts: Iterable[str]) -> tuple[bool | None, str]:
     )
     seen = decimals or groups or next(iter(found), "")
     return (bool(decimals) if bool(decimals) != bool(groups) else None), seen
+
+
+def _mixed(texts: Iterable[str]) -> str:
+    """What is to be said where percentages with their sign stand beside fractions; else nothing."""
+    signed = [text for text in texts if text.endswith("%")]
+    bare = [text for text in texts if not text.endswith("%") and re.fullmatch(r"0?[.,]\d+|1([.,]0*)?", text)]
+    large = [text for text in signed if not re.fullmatch(r"0?[.,]\d+%|[01]%", text)]
+    if not (large and bare):
+        return ""
+    return (
+        f"found {large[0]} and {bare[0]}, expected percent signs in all of them or in none; or say --percent"
+    )
 
 
 def _plain(text: str, comma: bool) -> str:

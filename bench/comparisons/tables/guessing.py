@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.comparisons.tables.cells import FAILED, MISSING
 from bench.comparisons.tables.names import (
     OF_A_RUN,
     SPLITS,
@@ -42,7 +43,10 @@ def guess_columns(
         found = [name for name in _called(table, role) if name not in taken]
         if role == "accuracy":
             called = [n for n in table.columns if is_accuracy(n) or stem(n) in USUAL["accuracy"]]
-            found = [*_accuracy([n for n in called if n not in taken and numbers[n].any()], table.columns)]
+            called = [name for name in called if name not in taken]
+            scored = [name for name in called if numbers[name].any()]
+            scored = scored or [name for name in called if _is_empty(table[name])]
+            found = [*_accuracy(scored, table.columns)]
         elif role in ("method", "dataset", "model"):
             found = [name for name in found if _are_names(table[name], name, numbers[name])]
             found = _told_apart(table, found) if role == "method" else found
@@ -102,6 +106,12 @@ class _Numbers(dict[str, "pd.Series[bool]"]):
     def __missing__(self, name: str) -> pd.Series[bool]:
         self[name] = found = numeric(self.table[name])
         return found
+
+
+def _is_empty(column: pd.Series[Any]) -> bool:
+    """Whether all its cells say that there is no number: then that is what is wrong with it."""
+    words = column.dropna().astype(str).unique()
+    return all(word.strip().casefold() in MISSING or FAILED.match(word) for word in words)
 
 
 def fractional(column: Any) -> bool:

@@ -10,13 +10,13 @@ import pandas as pd
 
 from bench.comparisons.tables.guessing import guess_columns, guess_metrics, numeric
 from bench.comparisons.tables.names import (
-    BASELINES,
     LOSSES,
     USUAL,
     WIDE,
     Columns,
     Role,
     is_accuracy,
+    is_baseline,
     is_score,
     is_setting,
     plain,
@@ -215,7 +215,7 @@ def _are_methods(
 
     'mae' may be a metric or a method: that, beside one that is no metric, or where nothing else could be.
     """
-    if any(plain(name) in BASELINES for name in methods):
+    if any(map(is_baseline, methods)):
         return not any(is_accuracy(name) for name in methods)
     if any(is_score(name) or is_setting(name) for name in methods):
         return False

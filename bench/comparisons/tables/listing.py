@@ -13,13 +13,12 @@ import pandas as pd
 from bench.comparisons.tables.guessing import fractional, numeric
 from bench.comparisons.tables.layout import Request, find_layout
 from bench.comparisons.tables.names import (
-    BASELINES,
     USUAL,
     is_accuracy,
+    is_baseline,
     is_cost,
     is_score,
     is_setting,
-    plain,
     spellings,
 )
 from bench.comparisons.tables.scores import read_scores
@@ -77,7 +76,10 @@ def looks(column: pd.Series[Any], name: str) -> str:
             hint = ", a cost by its name" if is_cost(name) else ", a score by its name"
         return said + hint
     some = ", ".join(_cut(word) for word in there.unique()[:3])
-    return f"words, {'all' if kinds == len(there) else f'{kinds:,}'} different: {some}{' …' * (kinds > 3)}"
+    hint = "a score by its name, but " if is_score(name) else ""
+    return (
+        f"{hint}words, {'all' if kinds == len(there) else f'{kinds:,}'} different: {some}{' …' * (kinds > 3)}"
+    )
 
 
 def _cut(word: object) -> str:
@@ -103,14 +105,15 @@ def _command(source: str, table: pd.DataFrame, request: Request) -> str:
         except BenchError:
             continue
         methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
-        if len(methods) < 2:
-            continue
+        runs, pairs = found.measured[0].cells, {key[:2] for key in found.measured[0].cells}
+        if len(methods) < 2 or (len(pairs) < 2 and all(len(scores.counts) < 2 for scores in runs.values())):
+            continue  # one number a method tells nothing
         words = ["bench", "compare", source]
         for role, name in columns.items():
             words += [f"--{role}-column", name]
         words += ["--metric-column", metric] if metric is not None else []
         words += [] if paired else ["--unpaired"]
-        if request.baseline is None and sum(plain(name) in BASELINES for name in methods) != 1:
+        if request.baseline is None and sum(map(is_baseline, methods)) != 1:
             words += ["--baseline", methods[0]]
         known = metric is None or lower_is_better(metric) is not None or is_accuracy(metric)
         less = "" if known or request.lower_is_better is not None else " (and --lower-is-better, if less is)"
@@ -146,7 +149,9 @@ def _tries(table: pd.DataFrame, request: Request) -> Iterator[tuple[dict[str, st
                 continue
             chosen = {} if method is None else {"method": method}
             yield chosen, metric, request.paired
-            seeds = [n for n in numbers if n not in (method, metric) and not fractional(table[n])]
+            seeds = [
+                n for n in numbers if n not in (method, metric) and kinds[n] > 1 and not fractional(table[n])
+            ]
             for seed in seeds[:3] if request.columns.get("seed") is None else ():
                 yield {**chosen, "seed": seed}, metric, request.paired
             if request.paired and request.folds is None:

@@ -107,6 +107,12 @@ def spellings(name: str) -> tuple[str, ...]:
     return plain(name), short, _KIND.sub("", short).strip("_"), short.replace("_", "")
 
 
+def is_baseline(name: str) -> bool:
+    """Whether a method is called as a baseline: ``ce``, ``ResNet (baseline)``, ``Baseline [3]``."""
+    marked = re.search(r"^baseline\s*[(\[]|[(\[]\s*baseline\s*[)\]]$", name.strip().casefold())
+    return plain(name).strip("_") in BASELINES or bool(marked)
+
+
 def is_accuracy(name: str) -> bool:
     """Whether this is what a share of right answers is called."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", name).casefold()

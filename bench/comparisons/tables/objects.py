@@ -51,6 +51,10 @@ def _lines(source: str, text: str) -> list[dict[str, Any]]:
 def _table(source: str, document: Any) -> tuple[pd.DataFrame, list[str]]:
     if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
         return _flat(document), []
+    if isinstance(document, list) and len(document) > 1 and all(isinstance(row, list) for row in document):
+        names, *rows = document
+        if all(isinstance(name, str) for name in names) and {len(row) for row in rows} == {len(names)}:
+            return pd.DataFrame(rows, columns=names), []
     if not isinstance(document, dict) or not document:
         raise BenchError(f"{source}: no table; line 1: expected one object a line, or a list of such objects")
     values = [*document.values()]
@@ -59,6 +63,9 @@ def _table(source: str, document: Any) -> tuple[pd.DataFrame, list[str]]:
     if all(_is_rows(value) for value in values):
         rows = [{"method": name, **row} for name, runs in document.items() for row in runs]
         return _flat(rows), [f"method: the keys {_some(document)} (guessed)"]
+    if all(isinstance(value, dict) and sum(map(_is_rows, value.values())) == 1 for value in values):
+        inner_rows = {name: next(filter(_is_rows, value.values())) for name, value in document.items()}
+        return _table(source, inner_rows)
     within = [name for name, value in document.items() if _is_rows(value)]
     if len(within) == 1:
         return _flat(document[within[0]]), [f"rows: the objects in '{within[0]}' (guessed)"]

@@ -11,10 +11,15 @@ from bench.comparisons.tables.cells import Cells, read_cells
 from bench.comparisons.tables.epochs import at_epoch
 from bench.comparisons.tables.layout import Layout, Request, Unclear, find_layout
 from bench.comparisons.tables.listing import explain
+from bench.comparisons.tables.names import plain
 from bench.comparisons.tables.reading import GUESSED
 from bench.comparisons.tables.scores import Reading, read_scores
 from bench.comparisons.tables.shapes import reshape
+from bench.comparisons.tables.totals import without_totals
 from bench.errors import BenchError, unknown
+
+MOST_ALIKE = 3
+"""Names that are asked about."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,10 @@ def prepare(source: str, table: pd.DataFrame, request: Request) -> Prepared:
     """
     guessed = table.attrs.get(GUESSED, ())
     table = _where(source, table.rename(columns=str).reset_index(drop=True), request.where)
-    cells = read_cells(source, table, request.decimal)
+    table, left_out = without_totals(_hashable(table))
+    cells = read_cells(source, table, request.decimal, request.percent)
     shaped = reshape(source, cells.table, request, request.transpose)
-    return Prepared(shaped.table, cells, shaped.said, (*guessed, *cells.guessed, *shaped.said))
+    return Prepared(shaped.table, cells, shaped.said, (*guessed, *left_out, *cells.guessed, *shaped.said))
 
 
 def understand(source: str, prepared: Prepared, request: Request) -> Understood:
@@ -78,8 +84,32 @@ def understand(source: str, prepared: Prepared, request: Request) -> Understood:
     said = "; ".join(filter(None, (layout.said, *prepared.said, epoch, reading.said)))
     parts = (part for part in (epoch, *reading.said.split("; ")) if "(guessed; --" in part or "(if " in part)
     assumed = (f"numbers: accuracies, {part}" if part.startswith("higher is") else part for part in parts)
-    guessed = (*prepared.guessed, *layout.guessed, *assumed)
+    guessed = (*prepared.guessed, *layout.guessed, *assumed, *_alike(reading))
     return Understood(reading, layout, said, guessed)
+
+
+def _hashable(table: pd.DataFrame) -> pd.DataFrame:
+    """With texts for lists and the like, which are settings of some run."""
+    changed = {}
+    for name in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            try:
+                table[name].unique()
+            except TypeError:
+                changed[name] = table[name].map(str, na_action="ignore")
+    return table.assign(**changed) if changed else table
+
+
+def _alike(reading: Reading) -> list[str]:
+    """Names of methods that differ in nothing but case, spaces and marks."""
+    names: dict[str, list[str]] = {}
+    for name in dict.fromkeys(key[2] for key in reading.measured[0].cells):
+        names.setdefault(plain(name).strip("_"), []).append(name)
+    return [
+        f"method: {' and '.join(same)} are taken for {len(same)} (guessed; if they are one, give it one name)"
+        for same in names.values()
+        if len(same) > 1
+    ][:MOST_ALIKE]
 
 
 def _where(source: str, table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:

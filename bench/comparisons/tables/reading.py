@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.comparisons.tables.objects import read_json
-from bench.comparisons.tables.text import decoded, read_csv, without_nameless
+from bench.comparisons.tables.text import decoded, headings, read_csv, without_nameless
 from bench.errors import BenchError, nearest, unknown
 
 ALLOWED = (
@@ -44,6 +44,21 @@ def read_table(path: Path | str, *, encoding: str | None = None, sheet: str | No
         except (OSError, EOFError, zlib.error) as error:
             raise BenchError(f"{source}: no gzip file that can be read: {error}") from None
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if suffix in (
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".pkl",
+        ".pickle",
+        ".npy",
+        ".npz",
+        ".pt",
+        ".mat",
+        ".h5",
+        ".rds",
+        ".pdf",
+    ):
+        raise BenchError(f"{source}: {suffix} files are not read; expected {ALLOWED}")
     if not content.strip():
         raise BenchError(f"{source}: the file is empty; expected {ALLOWED}")
     if suffix in (".xlsx", ".xlsm", ".xls", ".ods") or content[:4] == b"PK\x03\x04":
@@ -117,11 +132,15 @@ def _excel(source: str, content: bytes, suffix: str, sheet: str | None) -> tuple
     found = sheets[name]
     # A title has one cell, and what stands below it several.
     above = next((k for k, count in enumerate(found.notna().sum(axis=1)) if count > 1), 0)
-    names = ["" if pd.isna(cell) else str(cell).strip() for cell in found.iloc[above]]
+    top = [
+        ["" if pd.isna(c) else str(c).strip() for c in row]
+        for row in found.iloc[above : above + 3].to_numpy()
+    ]
+    names, rows = headings(top)
     twice = next((one for one in names if one and names.count(one) > 1), None)
     if twice is not None:
         raise BenchError(f"{source}: sheet '{name}': {names.count(twice)} columns are called '{twice}'")
-    table = found.iloc[above + 1 :].reset_index(drop=True)
+    table = found.iloc[above + rows :].reset_index(drop=True)
     table.columns = pd.Index(names)
     if above:
         guessed.append(f"{above} rows above the heading are skipped")

@@ -5,25 +5,18 @@ Messages name data rows, counted from 1 behind the header.
 
 from __future__ import annotations
 
-import re
 import shlex
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.comparisons.tables.cells import FAILED, MISSING
 from bench.comparisons.tables.folds import fold_names
 from bench.comparisons.tables.guessing import fractional, numeric
 from bench.comparisons.tables.layout import Layout, Unclear
 from bench.comparisons.tables.names import Role, is_score
 from bench.errors import BenchError
-
-MISSING = ("", "nan", "na", "n/a", "none", "null", "-")
-"""What stands for a number that is not there, in any case."""
-FAILED = re.compile(
-    r"\s*(fail(ed|ure)?|diverged|oom|out of memory|error|crash(ed)?|time(d )?out)\b", re.IGNORECASE
-)
-"""How a cell begins that says that the run failed: a result, though without a number."""
 
 KEY = ["dataset", "model", "method", "seed"]
 
@@ -182,6 +175,8 @@ def _there_twice(
         expected = expected.format("which differ in nothing but results")
         return f"{expected}a column of {repeats}data sets, models or another setting is lacking"
     name = differ[0]
+    if pd.isna(first.found):
+        first, second = second, first  # the one with a result is likelier to be wanted
     one, other = table[name].loc[[first.row - 1, second.row - 1]]
     quoted, one_of = shlex.quote(name), shlex.quote(f"{name}={one}")
     options = (

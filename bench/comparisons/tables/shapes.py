@@ -64,6 +64,7 @@ def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool 
         return Shaped(table, ())
     said: list[str] = []
     shapes: Sequence[Callable[[pd.DataFrame, Request], Shaped | None]] = (
+        _filled_down,
         _plots,
         _measures,
         _resamples,
@@ -96,6 +97,23 @@ def _words(table: pd.DataFrame) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------ exports
+
+
+def _filled_down(table: pd.DataFrame, request: Request) -> Shaped | None:
+    """A name that stands in the first row of its group alone, as in merged cells."""
+    roles = {*USUAL["method"], *USUAL["dataset"], *USUAL["model"]}
+    names = [
+        name for name in _words(table)
+        if (name == FIRST or {*spellings(name)} & roles or name in request.columns.values())
+        and not pd.isna(table[name].iloc[0]) and 2 * table[name].isna().sum() > len(table)
+    ]  # fmt: skip
+    if not names:
+        return None
+    said = [
+        f"column '{name}': an empty cell is as the one above it (guessed; if not, fill them)"
+        for name in names
+    ]
+    return Shaped(table.assign(**{name: table[name].ffill() for name in names}), tuple(said))
 
 
 def _plots(table: pd.DataFrame, _: Request) -> Shaped | None:

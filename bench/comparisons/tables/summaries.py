@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from bench.comparisons.comparison import Key, Metric
+from bench.comparisons.tables.cells import MISSING
 from bench.comparisons.tables.guessing import guess_columns, numeric
 from bench.comparisons.tables.layout import Request
 from bench.comparisons.tables.names import Role, is_accuracy, is_score, stem
@@ -24,7 +25,7 @@ ASSUMED = 3
 LARGEST = 10_000
 """Rows of a table of means: in longer ones each row is a run."""
 
-_NUMBER = r"[+\-−]?\d+(?:[.,]\d+)?"
+_NUMBER = r"[+\-−]?(?:\d+(?:[.,]\d+)?|[.,]\d+)"
 _CELL = re.compile(
     rf"(?P<mean>{_NUMBER})\s*%?\s*(?:±|\+/-|\+-|\\pm|_\{{?\\pm)\s*(?P<spread>{_NUMBER})\s*%?\}}?"
     rf"|(?P<mean2>{_NUMBER})\s*%?\s*\(\s*±?\s*(?P<spread2>{_NUMBER})\s*%?\s*\)"
@@ -175,8 +176,8 @@ def _in_cells(column: pd.Series[Any]) -> dict[str, str]:
     if pd.api.types.is_numeric_dtype(column):
         return {}
     texts = {str(cell): _FONT.sub("", str(cell)).strip() for cell in column.dropna().unique()[:2000]}
-    matches = sum(bool(_CELL.fullmatch(text)) for text in texts.values())
-    return texts if 2 * matches > len(texts) else {}
+    there = [text for text in texts.values() if text.casefold() not in MISSING]
+    return texts if 2 * sum(bool(_CELL.fullmatch(text)) for text in there) > len(there) else {}
 
 
 def _pairs(source: str, table: pd.DataFrame, cells: list[str], request: Request) -> list[_Columns]:

@@ -7,9 +7,12 @@ import io
 import re
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.comparisons.tables.framed import unframed
+from bench.comparisons.tables.names import is_score
 from bench.errors import BenchError, nearest
 
 SEPARATORS = ",;\t|"
@@ -84,11 +87,18 @@ def read_csv(source: str, text: str) -> tuple[pd.DataFrame, list[str]]:
     Raises:
         BenchError: rows that have not as many fields as the heading, or two columns of one name.
     """
+    text = unframed(source, text)
     head = text[:HEAD].splitlines()
     skipped, header = _header(head)
     above = [line for line in head[:skipped] if line.strip()]
     said = [f"above the heading: '{above[0].strip()[:40]}' (skipped)"] if above else []
     separator = _separator(header)
+    if header.startswith("'") and '"' not in header:
+        text = text.replace("'", '"')
+        head = text[:HEAD].splitlines()
+        header = head[skipped]
+    text, again = _once(text, header, separator)
+    said += again
     if header.lstrip().startswith("|"):
         text, separator, skipped = _markdown(text, skipped), "|", 0
         head = text[:HEAD].splitlines()
@@ -98,13 +108,8 @@ def read_csv(source: str, text: str) -> tuple[pd.DataFrame, list[str]]:
     wider = len(rows) > 1 and len(_fields(rows[1], separator)) == len(names) + 1
     if wider and separator in (" ", "\t") and names[0]:  # R's write.table has no heading for names of rows
         names = ["", *names]
-    below = _fields(rows[1], separator) if len(rows) > 1 else []
-    levels = [f"{name} {more}".strip() for name, more in zip(names, below, strict=False)]
-    if len({*names}) < len(names) == len({*levels}) and not any(map(_is_number, below)):
-        names, skipped = levels, skipped + 1  # as pandas writes what groupby().agg() returns
-        rows = head[skipped : skipped + 2]
-        if len(rows) > 1 and not any((last := _fields(rows[1], separator))[1:]):
-            names, skipped = [last[0] or names[0], *names[1:]], skipped + 1
+    below = [_fields(line, separator) for line in head[skipped + 1 : skipped + 3]]
+    names, lines = headings([names, *below])
     for name, count in Counter(filter(None, names)).items():
         if count > 1:
             raise BenchError(
@@ -118,7 +123,7 @@ def read_csv(source: str, text: str) -> tuple[pd.DataFrame, list[str]]:
                 sep=r"\s+" if separator == " " else separator,
                 names=list(range(len(names))),
                 header=None,
-                skiprows=skipped + 1,
+                skiprows=skipped + lines,
                 index_col=False,
                 skipinitialspace=True,
                 keep_default_na=False,  # a method may be called None
@@ -136,7 +141,65 @@ def read_csv(source: str, text: str) -> tuple[pd.DataFrame, list[str]]:
         reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise BenchError(f"{source}: the rows do not have {len(names)} fields each: {reason}") from None
     table.columns = pd.Index(names)
+    _refuse_without_heading(source, table)
     return without_nameless(table), said
+
+
+def headings(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
+    """Names of columns, and in how many rows they stand: one, or as spreadsheets and pandas write levels.
+
+    Args:
+        rows: the first three.
+    """
+    names = [*rows[0]]
+    below = rows[1] if len(rows) > 1 else []
+    if len(below) != len(names) or any(map(_is_number, below)):
+        return names, 1
+    above = [*names]
+    for place in range(1, len(above)):  # of merged cells only the first has the name
+        above[place] = above[place] or (above[place - 1] if below[place] else "")
+    levels = [f"{name} {more}".strip() for name, more in zip(above, below, strict=True)]
+    if len({*above}) == len(above) or len({*levels}) < len(levels):
+        return names, 1
+    last = rows[2] if len(rows) > 2 else []
+    if not last or any(last[1:]):
+        return levels, 2
+    if below[0]:  # a pivot: the name of the lower level stands beside it
+        levels = [
+            f"{more}~{name}" if is_score(name) else f"{name}~{more}"
+            for name, more in zip(above, below, strict=True)
+        ]
+    return [last[0] or levels[0], *levels[1:]], 3
+
+
+def _once(text: str, header: str, separator: str) -> tuple[str, list[str]]:
+    """Without comments between the rows, and without a heading that stands there again."""
+    again, comments = text.count(f"\n{header}\n"), "\n#" in text
+    above, _, below = text.partition(header)
+    if not below or (not comments and again < 1 + bool(above)):
+        return text, []
+    marks = header.count(separator)
+    lines = below.splitlines()
+    kept = [
+        line for line in lines
+        if line != header and not (line.startswith("#") and line.count(separator) < marks)
+    ]  # fmt: skip
+    found = lines.count(header)
+    said = [f"the heading stands there {found + 1} times, as where files are joined (skipped)"] * bool(found)
+    return above + header + "\n".join(kept) + "\n", said
+
+
+def _refuse_without_heading(source: str, table: pd.DataFrame) -> None:
+    """What would be its name is a number with decimals, such as those in the column below it."""
+    for name, column in table.items():
+        if re.fullmatch(r"[+\-]?\d+\.\d+", str(name)) and pd.api.types.is_numeric_dtype(column):
+            least, most = column.min(), column.max()
+            if least - (most - least) <= float(str(name)) <= most + (most - least):
+                first = ", ".join(map(str, table.columns[:6]))
+                raise BenchError(
+                    f"{source}: there is no heading: its first line, {first}, looks like the rows below; "
+                    "expected names of columns there, such as method,seed,accuracy"
+                )
 
 
 def without_nameless(table: pd.DataFrame) -> pd.DataFrame:
