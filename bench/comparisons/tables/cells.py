@@ -82,7 +82,7 @@ def read_cells(
             continue
         marked = next((str(cell).strip() for cell in texts if _MARKS.search(str(cell).strip())), "")
         if marked:
-            guessed.append(f"column '{name}': marks as in {marked} are no part of numbers (guessed)")
+            guessed.append(f"column '{name}': marks as in {marked} are left out")
         numbers = {cell: float(_plain(text, comma)) for cell, text in texts.items()}
         changed[name] = table[name].map(lambda cell, known=numbers: known.get(cell, cell)).infer_objects()
     signs = frozenset(n for n, texts in written.items() if any(t.endswith("%") for t in texts.values()))
@@ -129,9 +129,7 @@ def _mixed(texts: Iterable[str]) -> str:
     large = [text for text in signed if not re.fullmatch(r"0?[.,]\d+%|[01]%", text)]
     if not (large and bare):
         return ""
-    return (
-        f"found {large[0]} and {bare[0]}, expected percent signs in all of them or in none; or say --percent"
-    )
+    return f"found {large[0]} and {bare[0]}, expected percent signs in all or none; if all are percent, say --percent"
 
 
 def _plain(text: str, comma: bool) -> str:

@@ -17,7 +17,8 @@ _RULES = re.compile(r"\s*={2,}(\s+={2,})+\s*")
 _AND = re.compile(r"(?<!\\)&")
 _ROW = re.compile(r"(?m)(?<!\\)&.*\\\\")
 _LINES = re.compile(r"\\(?:hline|(?:top|mid|bottom)rule|c(?:mid)?(?:line|rule)(?:\([lr]+\))?\{[^}]*\})")
-_SPANNING = re.compile(r"\\multi(?:row|column)\*?\{[^}]*\}\{[^}]*\}\{")
+_ROWS = re.compile(r"\\multirow\*?\{[^}]*\}\{[^}]*\}\{([^}]*)\}")
+_COLUMNS = re.compile(r"\\multicolumn\{(\d+)\}\{[^}]*\}\{([^}]*)\}")
 _FONTS = re.compile(r"\\(?:text(?:bf|it|rm|sc|tt)|math(?:bf|rm|it)|underline|emph|bm|bf|cite\w*\{[^}]*\})")
 
 
@@ -64,7 +65,8 @@ def _between_rules(text: str, rule: str) -> str:
 
 def _latex(text: str) -> str:
     """The lines with fields of a ``tabular``, without fonts."""
-    text = _SPANNING.sub("{", _LINES.sub("", text.replace(r"\tabularnewline", r"\\")))
+    text = _ROWS.sub(r"\1", _LINES.sub("", text.replace(r"\tabularnewline", r"\\")))
+    text = _COLUMNS.sub(lambda found: found[2] + " &" * (int(found[1]) - 1), text)
     rows = [_AND.split(line.partition(r"\\")[0]) for line in text.splitlines() if _AND.search(line)]
     return _written([[_bare(field) for field in row] for row in rows])
 

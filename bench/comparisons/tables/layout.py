@@ -220,7 +220,8 @@ def _are_methods(
     if any(is_score(name) or is_setting(name) for name in methods):
         return False
     alone = words is None and {*names} <= {*wide.values(), *methods}
-    return alone or not all(stem(name) in LOSSES for name in methods)
+    losses = [stem(name) in LOSSES for name in methods]
+    return alone or not (any(losses) if words or "model" in wide else all(losses))
 
 
 def _by_fold(source: str, columns: Columns, given: Columns, request: Request) -> tuple[dict[Role, str], bool]:

@@ -29,6 +29,8 @@ MOST_COLUMNS = 30
 """Of a table that are listed: those that could be something come first."""
 MOST_TRIES = 24
 """Commands that are tried."""
+MOST_SETTINGS = 10
+"""Different values of a setting that may tell methods apart."""
 SAMPLE = 5_000
 """Rows of a table on which they are."""
 
@@ -76,7 +78,7 @@ def looks(column: pd.Series[Any], name: str) -> str:
             hint = ", a cost by its name" if is_cost(name) else ", a score by its name"
         return said + hint
     some = ", ".join(_cut(word) for word in there.unique()[:3])
-    hint = "a score by its name, but " if is_score(name) else ""
+    hint = "a score by its name, but " if is_score(name) and not is_cost(name) else ""
     return (
         f"{hint}words, {'all' if kinds == len(there) else f'{kinds:,}'} different: {some}{' …' * (kinds > 3)}"
     )
@@ -127,8 +129,11 @@ def _tries(table: pd.DataFrame, request: Request) -> Iterator[tuple[dict[str, st
     kinds = {name: table[name].nunique() for name in free}
     numbers = [name for name in free if numeric(table[name]).mean() > 0.5]
     words = [name for name in free if 1 < kinds[name] < max(len(table), 3)]
+    few = min(len(table) // 2, MOST_SETTINGS)
+    settings = {name for name in words if kinds[name] <= few and not is_score(name)}
     methods = sorted(
-        (name for name in words if not fractional(table[name])), key=lambda name: name in numbers
+        (name for name in words if name in settings or not fractional(table[name])),
+        key=lambda name: (name in numbers, fractional(table[name])),
     )
     scores = [name for name in numbers if is_score(name) or (kinds[name] > 1 and not is_setting(name))]
     counting = {name for role in ("seed", "fold", "repeat", "epoch") for name in free

@@ -60,7 +60,7 @@ def _table(source: str, document: Any) -> tuple[pd.DataFrame, list[str]]:
     values = [*document.values()]
     if {"columns", "data"} <= document.keys():
         return pd.DataFrame(document["data"], columns=document["columns"]), []
-    if all(_is_rows(value) for value in values):
+    if len(values) > 1 and all(_is_rows(value) for value in values):
         rows = [{"method": name, **row} for name, runs in document.items() for row in runs]
         return _flat(rows), [f"method: the keys {_some(document)} (guessed)"]
     if all(isinstance(value, dict) and sum(map(_is_rows, value.values())) == 1 for value in values):

@@ -106,7 +106,8 @@ def _alike(reading: Reading) -> list[str]:
     for name in dict.fromkeys(key[2] for key in reading.measured[0].cells):
         names.setdefault(plain(name).strip("_"), []).append(name)
     return [
-        f"method: {' and '.join(same)} are taken for {len(same)} (guessed; if they are one, give it one name)"
+        f"method: {' and '.join(same)} are taken for {len(same)} methods (guessed; if they are one, give it "
+        "one name)"
         for same in names.values()
         if len(same) > 1
     ][:MOST_ALIKE]

@@ -143,7 +143,7 @@ def _excel(source: str, content: bytes, suffix: str, sheet: str | None) -> tuple
     table = found.iloc[above + rows :].reset_index(drop=True)
     table.columns = pd.Index(names)
     if above:
-        guessed.append(f"{above} rows above the heading are skipped")
+        guessed.append(f"{above} row{'s' * (above > 1)} above the heading skipped")
     return without_nameless(table).infer_objects(), guessed
 
 

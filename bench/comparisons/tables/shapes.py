@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 
+from bench.comparisons.tables.exports import (
+    NO_METHOD,
+    Shaped,
+    cross_validation,
+    measures,
+    plots,
+    resamples,
+    words_of,
+)
 from bench.comparisons.tables.guessing import fractional, guess_columns, numeric
 from bench.comparisons.tables.layout import Request
 from bench.comparisons.tables.names import USUAL, is_score, is_setting, spellings, stem
@@ -17,11 +27,7 @@ FIRST = "first column"
 """What a column of words without a name is called."""
 LARGEST = 200_000
 """Rows up to which a table is looked at for other shapes than a row a run and a column a method."""
-NO_METHOD = "--method-column says otherwise"
 
-_EXTREME = re.compile(r"__(MIN|MAX|STDDEV|STDERR)$")
-_OF_RUN = re.compile(r"(?P<run>.+) - (?P<metric>[^-]+)")
-_SPLIT = re.compile(r"split(?P<fold>\d+)_test_(?P<scorer>\w+)")
 _NUMBERED = re.compile(
     r"(?P<metric>.*?)[ _\-./]*(?P<word>seed|run|trial|rep|repeat|fold|split|iter|iteration|#)[ _\-.=#]*\d+",
     re.IGNORECASE,
@@ -38,13 +44,6 @@ _DATA_SETS = re.compile(
     r"|mnli|qnli|qqp|mrpc|squad|iris|wine|adult|higgs|abalone|breast|boston|housing|heart|ionosphere|sonar",
     re.IGNORECASE,
 )
-
-
-class Shaped(NamedTuple):
-    """A table as the others know it, and what was taken for granted."""
-
-    table: pd.DataFrame
-    said: tuple[str, ...]
 
 
 def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool | None = None) -> Shaped:
@@ -65,13 +64,14 @@ def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool 
     said: list[str] = []
     shapes: Sequence[Callable[[pd.DataFrame, Request], Shaped | None]] = (
         _filled_down,
-        _plots,
-        _measures,
-        _resamples,
-        _cross_validation,
+        plots,
+        measures,
+        resamples,
+        cross_validation,
         _seeds_across,
         *([] if transpose is False else [_data_sets_across]),
         _run_names,
+        _seeds_named_after_methods,
     )
     for shape in shapes:
         found = shape(table, request)
@@ -90,23 +90,15 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="")
 
 
-def _words(table: pd.DataFrame) -> list[str]:
-    return [
-        name for name in table.columns if not numeric(table[name]).mean() > 0.5 and table[name].notna().any()
-    ]
-
-
-# ------------------------------------------------------------------------------------------ exports
-
-
 def _filled_down(table: pd.DataFrame, request: Request) -> Shaped | None:
     """A name that stands in the first row of its group alone, as in merged cells."""
     roles = {*USUAL["method"], *USUAL["dataset"], *USUAL["model"]}
     names = [
-        name for name in _words(table)
+        name
+        for name in words_of(table)
         if (name == FIRST or {*spellings(name)} & roles or name in request.columns.values())
-        and not pd.isna(table[name].iloc[0]) and 2 * table[name].isna().sum() > len(table)
-    ]  # fmt: skip
+        and _heads_groups(table[name])
+    ]
     if not names:
         return None
     said = [
@@ -116,74 +108,12 @@ def _filled_down(table: pd.DataFrame, request: Request) -> Shaped | None:
     return Shaped(table.assign(**{name: table[name].ffill() for name in names}), tuple(said))
 
 
-def _plots(table: pd.DataFrame, _: Request) -> Shaped | None:
-    """W&B's export of a plot: a column a run, ``ce-1 - test_acc``, and a row a step."""
-    kept = [name for name in table.columns if not _EXTREME.search(name)]
-    runs = {name: match for name in kept if (match := _OF_RUN.fullmatch(name))}
-    if not runs or len(runs) < len(kept) - 1 or len({match["metric"] for match in runs.values()}) > 1:
-        return None
-    step = [name for name in kept if name not in runs]
-    metric = next(iter(runs.values()))["metric"]
-    long = table[kept].melt(step, [*runs], var_name="run", value_name=metric).dropna(subset=[metric])
-    long["run"] = long.run.map({name: match["run"] for name, match in runs.items()})
-    return Shaped(
-        long.reset_index(drop=True), (f"a plot of {metric}: a column a run, a row a step (guessed)",)
-    )
-
-
-def _measures(table: pd.DataFrame, request: Request) -> Shaped | None:
-    """A row a number: what was measured stands in a column beside it."""
-    names = [n for n in _words(table) if stem(n) in ("metric", "measure", "metric_name", "variable")]
-    values = [n for n in table.columns if stem(n) in ("value", "result") and numeric(table[n]).any()]
-    if len(names) != 1 or len(values) != 1 or len({*table[names[0]]}) < 2 or request.metrics == values:
-        return None
-    keys = [name for name in table.columns if name not in (names[0], values[0])]
-    if table.duplicated([*keys, names[0]]).any():
-        return None
-    made = table.set_index([*keys, names[0]])[values[0]].unstack(sort=False).reset_index()  # noqa: PD010
-    made = made.rename_axis(columns=None)
-    return Shaped(made, (f"a row a number: '{names[0]}' says which, '{values[0]}' what it is (guessed)",))
-
-
-def _resamples(table: pd.DataFrame, _: Request) -> Shaped | None:
-    """caret's resamples: a row a fold, a column a method and metric, ``rf~Accuracy``."""
-    pairs = {name: tuple(name.split("~")) for name in table.columns if name.count("~") == 1}
-    others = [name for name in table.columns if name not in pairs]
-    methods, metrics = ({pair[place] for pair in pairs.values()} for place in (0, 1))
-    if len(methods) < 2 or len(pairs) != len(methods) * len(metrics):
-        return None
-    parts = [
-        table[others].assign(method=method, **{m: table[f"{method}~{m}"] for m in sorted(metrics)})
-        for method in dict.fromkeys(pair[0] for pair in pairs.values())
-    ]
-    return Shaped(pd.concat(parts, ignore_index=True), ("a column a method and metric (guessed)",))
-
-
-def _cross_validation(table: pd.DataFrame, request: Request) -> Shaped | None:
-    """scikit-learn's ``cv_results_``: a row a setting, a column a fold."""
-    splits = {name: match for name in table.columns if (match := _SPLIT.fullmatch(name))}
-    if not splits:
-        return None
-    fitted = re.compile(r"(mean|std|rank|split\d+)_(fit|score|test|train)_\w+")
-    others = [name for name in table.columns if name not in splits and not fitted.fullmatch(name)]
-    settings = [n for n in others if n.startswith("param_") and len({*table[n].astype(str)}) > 1]
-    method = request.columns.get("method") or guess_columns(table[others], {}, ["method"], ()).get("method")
-    method = method or (settings[0] if len(settings) == 1 else "params" if "params" in others else None)
-    if method is None or method not in others:
-        return None
-    parts = []
-    for scorer in dict.fromkeys(match["scorer"] for match in splits.values()):
-        own = {name: match["fold"] for name, match in splits.items() if match["scorer"] == scorer}
-        long = table.melt(others, [*own], var_name="fold", value_name=f"test_{scorer}")
-        parts.append(long.assign(fold=long.fold.map(own).astype(int)))
-    made = parts[0]
-    for part in parts[1:]:
-        made = made.assign(**{part.columns[-1]: part.iloc[:, -1]})
-    if not (given := request.columns.get("method")):
-        made = made.rename(columns={method: "method"}).assign(method=lambda rows: rows.method.astype(str))
-    what = f"a row a setting ('{given or method}'), a column a fold"
-    said = f"cv_results_ of scikit-learn: {what} (guessed; {NO_METHOD})"
-    return Shaped(made, (said,))
+def _heads_groups(column: pd.Series[Any]) -> bool:
+    """Whether names stand at equal distances, each another one, with nothing between them."""
+    there = column[column.notna()]
+    starts = [*there.index, len(column)]
+    sizes = {later - first for first, later in pairwise(starts)}
+    return starts[0] == 0 and len(there) > 1 and len(sizes) == 1 and min(sizes) > 1 and there.is_unique
 
 
 # ---------------------------------------------------------------------------------- methods in rows
@@ -203,7 +133,7 @@ def _seeds_across(table: pd.DataFrame, request: Request) -> Shaped | None:
     others = [name for name in table.columns if name not in columns]
     known = guess_columns(table[others], {}, ["method", "dataset", "model"], ())
     method = request.columns.get("method") or known.get("method")
-    free = [name for name in _words(table[others]) if name not in known.values()]
+    free = [name for name in words_of(table[others]) if name not in known.values()]
     method = method or (free[0] if len(free) == 1 else None)
     if method not in others or len(metrics) > 1 or len(words) > 1:
         return None
@@ -226,7 +156,7 @@ def _seeds_across(table: pd.DataFrame, request: Request) -> Shaped | None:
 
 def _data_sets_across(table: pd.DataFrame, request: Request) -> Shaped | None:
     """A method a row, a data set a column, as papers print it."""
-    words = _words(table)
+    words = words_of(table)
     numbers = [name for name in table.columns if name not in words]
     if len(words) != 1 or len(numbers) < 2 or table[words[0]].duplicated().any() or request.metrics:
         return None
@@ -242,7 +172,7 @@ def _data_sets_across(table: pd.DataFrame, request: Request) -> Shaped | None:
 
 def _transposed(source: str, table: pd.DataFrame, request: Request) -> Shaped:
     asked = request.columns.get("method")
-    words = [asked] if asked in table.columns else _words(table)
+    words = [asked] if asked in table.columns else words_of(table)
     if not words or table[words[0]].duplicated().any():
         found = f"names that come again in '{words[0]}'" if words else "no column of words"
         raise BenchError(
@@ -266,7 +196,7 @@ def _run_names(table: pd.DataFrame, request: Request) -> Shaped | None:
         return None
     known = guess_columns(table, {}, [role for role in USUAL if role != "epoch"], request.metrics)
     named = [
-        n for n in _words(table) if {*spellings(n)} & {"name", "run_name", "run", "experiment", "run_id"}
+        n for n in words_of(table) if {*spellings(n)} & {"name", "run_name", "run", "experiment", "run_id"}
     ]
     if "method" in known and known["method"] not in named:
         return None
@@ -294,3 +224,27 @@ def _run_names(table: pd.DataFrame, request: Request) -> Shaped | None:
             said = said.replace("method:", "method and seed:")
             return Shaped(made.assign(seed=runs.map(seeds)).drop(columns=drop), (said,))
     return None
+
+
+def _seeds_named_after_methods(table: pd.DataFrame, request: Request) -> Shaped | None:
+    """Names of runs as seeds, ``ce-1`` beside a column that says ``ce``: without that part they are shared."""
+    known = guess_columns(table, {}, ["method", "seed"], request.metrics)
+    if len(known) < 2 or known.keys() & {role for role, name in request.columns.items() if name}:
+        return None
+    methods, seeds = (table[known[role]].astype(str) for role in ("method", "seed"))
+    pairs = {*zip(methods, seeds, strict=True)}
+    if not all(method in seed and method != seed for method, seed in pairs):
+        return None
+    rest = {(method, seed): seed.replace(method, "", 1).strip(" _-./") for method, seed in pairs}
+    sets = [{seed for (of, _), seed in rest.items() if of == method} for method in {*methods}]
+    if (
+        len(sets) < 2
+        or len(set.intersection(*sets)) < 2
+        or len({(of, seed) for (of, _), seed in rest.items()}) < len(pairs)
+    ):
+        return None
+    made = table.assign(**{known["seed"]: [rest[pair] for pair in zip(methods, seeds, strict=True)]})
+    said = (
+        f"seed: what the names in '{known['seed']}', such as '{seeds.iloc[0]}', have besides those of methods"
+    )
+    return Shaped(made, (f"{said} (guessed; --seed-column says otherwise)",))

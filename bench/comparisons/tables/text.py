@@ -261,4 +261,5 @@ def _markdown(text: str, skipped: int) -> str:
     """Without the lines at both ends and below the heading, and without what makes words bold."""
     lines = text.splitlines()[skipped:]
     kept = [line.strip().strip("|") for line in lines if line.strip() and not _RULE.fullmatch(line)]
-    return re.sub(r"\*\*|__|`", "", "\n".join(re.sub(r"\s*\|\s*", "|", line.strip()) for line in kept))
+    rows = "\n".join(re.sub(r"\s*\|\s*", "|", line.strip()) for line in kept)
+    return re.sub(r"\*\*|__|`|<br\s*/?>|<sup>.*?</sup>|</?(?:b|i|em|strong|sub)>", "", rows)

@@ -42,7 +42,9 @@ def without_totals(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         if sums.any():
             words = ", ".join(dict.fromkeys(table[name][sums].str.strip()))
             of = f"column '{name}'" if name else "the first column"
-            said.append(f"{of}: rows called {words} sum up others, and are left out (guessed by the name)")
+            said.append(
+                f"{of}: rows called {words} sum up others, and are left out (guessed; if not, rename them)"
+            )
             table = table[~sums]
     return table, said
 
