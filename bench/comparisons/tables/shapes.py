@@ -227,7 +227,7 @@ def _run_names(table: pd.DataFrame, request: Request) -> Shaped | None:
 
 
 def _seeds_named_after_methods(table: pd.DataFrame, request: Request) -> Shaped | None:
-    """Names of runs as seeds, ``ce-1`` beside a column that says ``ce``: without that part they are shared."""
+    """Names of runs as seeds, ``ce-1`` beside a column that says ``ce``: without that they are shared."""
     known = guess_columns(table, {}, ["method", "seed"], request.metrics)
     if len(known) < 2 or known.keys() & {role for role, name in request.columns.items() if name}:
         return None
