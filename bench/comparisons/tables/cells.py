@@ -129,7 +129,8 @@ def _mixed(texts: Iterable[str]) -> str:
     large = [text for text in signed if not re.fullmatch(r"0?[.,]\d+%|[01]%", text)]
     if not (large and bare):
         return ""
-    return f"found {large[0]} and {bare[0]}, expected percent signs in all or none (if all are percent, --percent)"
+    signs = "percent signs in all of them or in none; if all are percentages, say --percent"
+    return f"found {large[0]} and {bare[0]}, expected {signs}"
 
 
 def _plain(text: str, comma: bool) -> str:
