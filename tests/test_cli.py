@@ -181,7 +181,13 @@ def test_compare_prints_tables_or_one_document(bench: Bench, tmp_path: Path) -> 
     file = tmp_path / "theirs.csv"
     file.write_text(TABLE)
     status, printed, said = bench("compare", file)
-    assert (status, said) == (0, "")
+    assert (status, said.splitlines()) == (
+        0,
+        [
+            "method: column 'loss' (guessed; --method-column says otherwise)",
+            "accuracy: column 'acc' (guessed; --accuracy-column says otherwise)",
+        ],
+    )
     assert re.search(r"^\| ?mae *\| +2/2 ?\|", printed, re.M)
     assert "accuracy = 'acc' (guessed)" in printed
     status, printed, _ = bench("compare", file, "--json", "--unpaired", "--baseline", "mae")

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -156,6 +156,36 @@ def compare(
     dataset_column: Column = None,
     model_column: Column = None,
     image_column: Column = None,
+    epoch_column: Column = None,
+    epoch: Annotated[
+        str | None,
+        typer.Option(metavar="WHICH", help="Of a row an epoch: last, best, best:COLUMN or a number."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Only rows that have it; again for further ones."),
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Runs behind each mean ± deviation of a table.")
+    ] = None,
+    spread: Annotated[
+        Literal["sd", "se"] | None,
+        typer.Option(help="Behind ±: standard deviations or errors. Default: by the column's name, else sd."),
+    ] = None,
+    transpose: Annotated[
+        bool | None,
+        typer.Option("--transpose/--no-transpose", help="Methods are rows. Default: by the columns' names."),
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(metavar="CHAR", help="What stands before decimals. Default: guessed.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Of a text. Default: guessed.")] = None,
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of an Excel file. Default: the first table.")
+    ] = None,
+    example: Annotated[
+        bool, typer.Option("--example", help="Print a table to start from, or write it to FILE.")
+    ] = False,
     results: Results = Path("results"),
     tracking_uri: TrackingUri = None,
     everything: Everything = False,
@@ -163,38 +193,27 @@ def compare(
 ) -> None:
     """The same statistics on anybody's results, or on a published claim.
 
-    CSV, Parquet, JSON Lines or an MLflow experiment. Long form: a row a run, with its method, seed, and
-    accuracy, or correct and total, or any other metric; optionally dataset and model; with image, a row for
-    each image of a run, correct being 0 or 1. Wide form: a column a method. A run without a number because it
-    failed says so: failed, diverged, OOM. With a column fold (and repeat), runs are folds of a
-    cross-validation: they overlap, and are tested as such.
+    CSV, Excel, JSON, Parquet, standard input (-) or an MLflow experiment. Long form: a row a run, with its
+    method, seed, and accuracy, or correct and total, or any other metric; optionally dataset and model; with
+    image, a row for each image of a run, correct being 0 or 1. Wide form: a column a method. A run without a
+    number because it failed says so: failed, diverged, OOM. With a column fold (and repeat), runs are folds
+    of a cross-validation: they overlap, and are tested as such.
     """
-    from bench.comparisons.tables.layout import Request
+    given = locals()
+    from bench.comparisons.tables.example import write_example
+    from bench.comparisons.tables.layout import Request, conditions
     from bench.reports.claim import claim_text, judge_claim
 
+    if example:
+        return write_example(source)
     if (claim is None) == (not source):
         raise BenchError("compare what? Give a FILE, or mlflow:EXPERIMENT, or --claim with two accuracies")
     if claim is not None:
         judged = judge_claim(*claim, total_images, alpha)
         return print_blocks(judged, claim_text(judged), as_json)
-    columns = {
-        **{"method": method_column, "seed": seed_column, "dataset": dataset_column, "model": model_column},
-        **{"accuracy": accuracy_column, "correct": correct_column, "total": total_column},
-        **{"image": image_column, "fold": fold_column, "repeat": repeat_column},
-    }
-    request = Request(
-        baseline=baseline,
-        alpha=alpha,
-        margin=margin,
-        paired=not unpaired,
-        folds=folds,
-        total_images=total_images,
-        percent=percent,
-        columns=columns,
-        metrics=metric_column or (),
-        lower_is_better=lower_is_better,
-    )
-    made = reporting.compare(source, reporting.read_results(source, results, tracking_uri), request)
+    request = Request.of(given, where=conditions(where or ()))
+    table = reporting.read_results(source, results, tracking_uri, request, encoding=encoding, sheet=sheet)
+    made = reporting.compare(source, table, request)
     print_blocks(made.document, made.blocks(everything=everything), as_json)
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from bench.choices import describe
 from bench.errors import BenchError, of_file, unknown
 from bench.front import reporting, training
+from bench.front.keywords import in_python
 from bench.front.report import Report
 from bench.front.suites import Suite, load
 from bench.front.training import Device
@@ -40,29 +40,6 @@ PathLike = str | os.PathLike[str]
 Count = Annotated[int, Field(ge=1)]
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
-
-_OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)(:?)")
-_SAID = {
-    "--percent": "percent=True",
-    "--fraction": "percent=False",
-    "--lower-is-better": "lower_is_better=True",
-    "--higher-is-better": "lower_is_better=False",
-    "--on PROFILE": "on=PROFILE",
-}
-"""Options of the command that are no keyword of the same name."""
-_FLAGS = ("detach", "unpaired", "figures", "retry_failed", "same_code", "retrain_odd")
-
-
-def in_python(text: str) -> str:
-    """What is said to a person, with keywords in place of the command's options."""
-    for option, keyword in _SAID.items():
-        text = text.replace(option, keyword)
-    return _OPTION.sub(_keyword, text)
-
-
-def _keyword(option: re.Match[str]) -> str:
-    name = option[1].removesuffix("-column").replace("-", "_")
-    return f"{name}:" if option[2] else f"{name}=True" if name in _FLAGS else f"{name}="
 
 
 def _checked(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
@@ -290,13 +267,22 @@ def compare(
     dataset: str | None = None,
     model: str | None = None,
     image: str | None = None,
+    epoch_column: str | None = None,
+    epoch: str | int | None = None,
+    where: Mapping[str, Any] | None = None,
+    runs: Count | None = None,
+    spread: Literal["sd", "se"] | None = None,
+    transpose: bool | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
     results: PathLike | None = None,
     tracking_uri: str | None = None,
 ) -> Report:
     """The comparisons of a report on anybody's results: a row a run, or a column a method and a row a seed.
 
     Args:
-        source: a pandas DataFrame; a file (CSV, JSON Lines, Parquet); or ``mlflow:EXPERIMENT``.
+        source: a pandas DataFrame; a file (CSV, Excel, JSON, Parquet); or ``mlflow:EXPERIMENT``.
         baseline: the method that all others meet. Default: the one with a usual name for it.
         alpha: chance of any false alarm, and of each false *equivalent*.
         margin: what does not matter, in the metric's unit. Default: .1 points of accuracy, else none.
@@ -304,36 +290,33 @@ def compare(
         folds: seeds are so many folds of a cross-validation. Default: by the columns.
         total_images: test images of every run.
         percent: whether accuracies are percentages, and no fractions. Default: by size.
-        method, seed, fold, repeat, accuracy, correct, total, dataset, model, image: names of columns; what is
-            not given is guessed, and the report says so.
+        method, seed, fold, repeat, accuracy, correct, total, dataset, model, image, epoch_column: names of
+            columns; what is not given is guessed, which is said.
         metric: columns of any numbers, the first of which decides.
         lower_is_better: default: by the metric's name.
+        epoch: of a row an epoch: ``last``, ``best``, ``best:COLUMN`` or a number.
+        where: column → value: only rows that have it.
+        runs: behind each mean ± deviation of a table. Default: by a column, else 3 are assumed.
+        spread: what stands behind ±: ``sd`` or ``se``. Default: by the column's name, else ``sd``.
+        transpose: whether methods are rows. Default: by the names of the columns.
+        decimal: what stands before decimals; encoding: of a text; sheet: of an Excel file. Default: guessed.
         results, tracking_uri: where ``mlflow:`` looks, as for :func:`run`.
 
     Raises:
         BenchError: what is asked cannot be: names column, row, what was found and what is allowed.
     """
+    given = locals()
     from bench.comparisons.tables.layout import Request
 
-    columns = {
-        **{"method": method, "seed": seed, "dataset": dataset, "model": model, "accuracy": accuracy},
-        **{"correct": correct, "total": total, "image": image, "fold": fold, "repeat": repeat},
-    }
-    request = Request(
-        baseline=baseline,
-        alpha=alpha,
-        margin=margin,
-        paired=not unpaired,
-        folds=folds,
-        total_images=total_images,
-        percent=percent,
-        columns=columns,
-        metrics=(metric,) if isinstance(metric, str) else tuple(metric),
-        lower_is_better=lower_is_better,
+    request = Request.of(
+        given,
+        epoch=None if epoch is None else str(epoch),
+        where={name: str(value) for name, value in (where or {}).items()},
     )
     if isinstance(source, (str, os.PathLike)):
         name = os.fspath(source)
-        table = reporting.read_results(name, _results(results), _tracking_uri(tracking_uri))
+        places = _results(results), _tracking_uri(tracking_uri)
+        table = reporting.read_results(name, *places, request, encoding=encoding, sheet=sheet)
     else:
         name, table = "data frame", reporting.as_table(source)
     return reporting.compare(name, table, request, in_python)

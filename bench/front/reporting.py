@@ -73,12 +73,33 @@ def compare(
     from bench.reports.document import document
 
     made = compare_table(name, table, request)
-    made = made.model_copy(update={"reading": words(made.reading), "notes": tuple(map(words, made.notes))})
+    made = made.model_copy(
+        update={
+            "answer": words(made.answer),
+            "reading": words(made.reading),
+            **{name: tuple(map(words, getattr(made, name))) for name in ("guessed", "notes")},
+        }
+    )
+    for guess in made.guessed:
+        say(guess)
     return Report(made, document(made))
 
 
-def read_results(source: str, results: Path, tracking_uri: str | None) -> pd.DataFrame:
-    """Somebody's table: a file, or ``mlflow:EXPERIMENT``.
+def read_results(
+    source: str,
+    results: Path,
+    tracking_uri: str | None,
+    request: Request,
+    *,
+    encoding: str | None = None,
+    sheet: str | None = None,
+) -> pd.DataFrame:
+    """Somebody's table: a file, standard input, or ``mlflow:EXPERIMENT``.
+
+    Args:
+        request: a question about epochs needs those of an experiment.
+        encoding: of a text; None: guessed.
+        sheet: of an Excel file; None: the first that holds a table.
 
     Raises:
         BenchError: there is none, or it cannot be read.
@@ -87,10 +108,11 @@ def read_results(source: str, results: Path, tracking_uri: str | None) -> pd.Dat
         from bench.tracking.experiment import read_experiment
         from bench.tracking.store import default_uri
 
-        return read_experiment(source, tracking_uri or default_uri(results))
+        uri = tracking_uri or default_uri(results)
+        return read_experiment(source, uri, every_step=request.epoch is not None)
     from bench.comparisons.tables.reading import read_table
 
-    return read_table(Path(source))
+    return read_table(source, encoding=encoding, sheet=sheet)
 
 
 def as_table(frame: Any) -> pd.DataFrame:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 
 from bench.comparisons.analysis import Measured, analyse
+from bench.comparisons.comparison import Comparison
 from bench.comparisons.designs import Design, Unpaired
 from bench.comparisons.resampled import Folds
 from bench.comparisons.runs import Answers
-from bench.comparisons.tables.layout import BASELINES, Request, find_layout, plain
-from bench.comparisons.tables.scores import read_scores
+from bench.comparisons.summaries import analyse_summaries
+from bench.comparisons.tables.far_off import far_off
+from bench.comparisons.tables.layout import Request
+from bench.comparisons.tables.names import is_baseline
+from bench.comparisons.tables.preparing import prepare, understand
+from bench.comparisons.tables.summaries import Summaries, find_summaries
 from bench.errors import BenchError, unknown
 from bench.reports.answer import answer
 from bench.reports.build import summarise
+from bench.reports.formats import some
 from bench.reports.ranks import rank
 from bench.reports.schema import Cell, Compared, Family
+
+MOST_ASKED = 20
+"""Methods that are named where it is asked which one is the baseline."""
 
 
 def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compared:
@@ -37,9 +47,12 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         )
     if request.folds is not None and request.folds < 2:
         raise BenchError(f"--folds: found {request.folds}, expected 2 or more")
-    table = table.rename(columns=str)
-    layout = find_layout(source, table, request)
-    found = read_scores(source, table, layout, request)
+    prepared = prepare(source, table, request)
+    summaries = find_summaries(source, prepared.table, request)
+    if summaries is not None:
+        return _compare_summaries(source, summaries, prepared.guessed, request)
+    understood = understand(source, prepared, request)
+    found, layout = understood.reading, understood.layout
     methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
     baseline = _baseline(source, methods, request.baseline)
     order = partial(sorted, key=lambda item: (item[0][:2], item[0][2] != baseline))
@@ -53,18 +66,20 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     notes = dict.fromkeys([*found.notes, *first.notes, *further])
     if len(methods) == 1:
         notes[f"there is one method, {baseline}, and nothing to compare it with"] = None
+    notes |= dict.fromkeys(_no_seeds_in_common(measured[0], first.comparisons))
     cells = _cells(measured[0])
     rankings = rank(cells, metrics[0], baseline, request.alpha, paired=request.paired)
     return Compared(
         source=source,
-        reading=f"Read as {'; '.join(filter(None, (layout.said, found.said)))}.",
+        reading=f"Read as {understood.said}.",
+        guessed=(*understood.guessed, *far_off(measured[0])),
         paired=request.paired,
         folds=tuple(sorted({*found.folds.values()})),
         baseline=baseline,
         alpha=request.alpha,
         margin=metrics[0].margin,
         metrics=metrics,
-        answer=answer(baseline, first.comparisons),
+        answer=_unshared(first.comparisons, measured[0]) or answer(baseline, first.comparisons),
         method=first.method,
         method_name=layout.columns.get("method", "method"),
         cells=cells,
@@ -80,17 +95,97 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     )
 
 
+def _compare_summaries(source: str, found: Summaries, guessed: Sequence[str], request: Request) -> Compared:
+    """What a paper prints: unpaired, whatever is asked, and ranked by its means."""
+    methods = list(dict.fromkeys(name for _, _, name in found.cells))
+    baseline = _baseline(source, methods, request.baseline)
+    metric = found.metric
+    ordered = sorted(found.cells.items(), key=lambda item: (item[0][:2], item[0][2] != baseline))
+    analysis = analyse_summaries(dict(ordered), metric, baseline, request.alpha)
+    cells = tuple(
+        Cell(
+            dataset=key[0],
+            model=key[1],
+            loss=key[2],
+            metric=metric.name,
+            n=summary.runs,
+            planned=summary.runs,
+            failed=0,
+            mean=summary.mean,
+            sd=summary.sd,
+            correct=None,
+            total=None,
+            seeds=(),
+            counts=(),
+            values=(),
+            test_images=None,
+        )
+        for key, summary in ordered
+    )
+    means = [cell.model_copy(update={"seeds": (1,), "values": (cell.mean,)}) for cell in cells]
+    return Compared(
+        source=source,
+        reading=f"Read as {found.said}.",
+        guessed=(*guessed, *found.assumed),
+        paired=False,
+        baseline=baseline,
+        alpha=request.alpha,
+        margin=metric.margin,
+        metrics=(metric,),
+        answer=answer(baseline, analysis.comparisons),
+        method=analysis.method,
+        method_name="method",
+        cells=cells,
+        comparisons=analysis.comparisons,
+        adjusted_by=analysis.adjustment.by,
+        secondary=Family(cells=(), comparisons=(), adjusted_by=""),
+        notes=(*analysis.notes, *(one for one in found.assumed)),
+        rankings=tuple(rank(means, metric, baseline, request.alpha, paired=False)),
+    )
+
+
 def _baseline(source: str, methods: list[str], asked: str | None) -> str:
     if asked is not None:
         if asked not in methods:
             raise BenchError(f"{source}: --baseline: {unknown('method', asked, methods)}")
         return asked
-    usual = [name for name in methods if plain(name) in BASELINES]
+    usual = [name for name in methods if is_baseline(name)]
     if len(methods) == 1 or len(usual) == 1:
         return [*usual, *methods][0]
     raise BenchError(
-        f"{source}: against which of its methods? Give --baseline; allowed: {', '.join(methods)}"
+        f"{source}: against which of its methods? Give --baseline; allowed: {some(methods, MOST_ASKED)}"
     )
+
+
+def _apart(series: Measured, comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Those of which both arms have runs, and no seed in common."""
+    return [
+        c
+        for c in comparisons
+        if not c.n
+        and c.n_baseline is None
+        and series.cells[c.key].counts
+        and series.cells[c.dataset, c.model, c.baseline].counts
+        and not {*series.cells[c.key].counts} & {*series.cells[c.dataset, c.model, c.baseline].counts}
+    ]
+
+
+def _unshared(comparisons: Sequence[Comparison], series: Measured) -> str:
+    """What is answered where no method has a seed in common with the baseline; else empty."""
+    if not comparisons or len(_apart(series, comparisons)) < len(comparisons):
+        return ""
+    return (
+        f"Nothing can be compared in pairs: nothing has a seed in common with {comparisons[0].baseline}. If "
+        "their numbers mean nothing, say --unpaired."
+    )
+
+
+def _no_seeds_in_common(series: Measured, comparisons: Sequence[Comparison]) -> list[str]:
+    return [
+        f"{' × '.join(filter(None, c.key))}: no {c.unit} in common with {c.baseline}: --unpaired compares "
+        "runs that have nothing in common"
+        for c in _apart(series, comparisons)
+    ]
 
 
 def _cells(series: Measured) -> tuple[Cell, ...]:

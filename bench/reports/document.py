@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import NamedTuple
@@ -34,11 +35,15 @@ from bench.reports.ranks import across, letters
 from bench.reports.render.markdown import escaped, fitting, room_for_names, within
 from bench.reports.schema import Analysed, Compared, Family, RankedLoss, Ranking, Report
 from bench.reports.schema import Cell as CellOf
+from bench.reports.words import in_words, only_ranked
 from bench.statistics.verdicts import Interval, Word
 
 HEADINGS = (20, 12)
 """Characters that a metric's name gets in a heading: fewer where that leaves those of losses less."""
 MARKS = ("†", "‡", "§", "¶", "‖")
+MOST_ROWS, MOST_SHOWN = 40, 20
+"""Methods of a setting of somebody's table up to which all are shown; of more, so many of the best. And
+remarks up to which those on single comparisons are shown."""
 SCALED_DOWN = "SCALED DOWN: a trial with tiny models, few images and two epochs, which answers nothing."
 OPTIMISTIC = "OPTIMISTIC: the epoch was chosen on the test set itself, so no verdict is given."
 NOT_PAIRED = "NOT PAIRED: runs with the same seed are taken to have nothing in common."
@@ -135,9 +140,8 @@ def document(report: Analysed, title: str = "", *, page: bool = False) -> Docume
     """
     maker = _Maker(report, shorten=not page)
     tables = [*maker.first(), *maker.epochs(), *maker.rankings(), *maker.secondary(), *maker.scopes()]
-    remarks = notes(report) if page else all_remarks(report)
     closing: list[Block] = [
-        *([Notes(tuple(remarks))] if remarks else []),
+        *_listed(report, page=page),
         *in_full(maker.cut),
         Paragraph(report.method),
         *_planned(report, page=page),
@@ -149,7 +153,20 @@ def document(report: Analysed, title: str = "", *, page: bool = False) -> Docume
         title = title or getattr(report, "question", "")
     reading = report.reading if isinstance(report, Compared) else ""
     said = " ".join(filter(None, (report.answer, across(report))))
+    if isinstance(report, Compared):
+        said = in_words(report, said)
     return Document(title, tuple(cautions(report)), said, tuple(tables), tuple(closing), reading)
+
+
+def _listed(report: Analysed, *, page: bool) -> list[Block]:
+    """Remarks; of somebody's table, those on single comparisons only where there are few, and some matter."""
+    whole, every = notes(report), all_remarks(report)
+    if page or not isinstance(report, Compared) or not (only_ranked(report) or len(every) > MOST_ROWS):
+        items = tuple(whole if page else every)
+        return [Notes(items)] if items else []
+    single = every[: len(every) - len(whole)]
+    more = [f"{counted(len(single), 'remark')} on single comparisons: --all shows them"] * bool(single)
+    return [Notes((*whole, *more)), *([Notes(tuple(single), detail=True)] if single else [])]
 
 
 def _planned(report: Analysed, *, page: bool) -> list[Block]:
@@ -213,10 +230,11 @@ class _Maker:
     def first(self) -> Iterator[Block]:
         """The tables of the metric that decides, with their evidence."""
         metric = self.report.metrics[0]
+        ranked = isinstance(self.report, Compared) and only_ranked(self.report)
         for group in groups(self.report, metric):
             size = f"{group.images:,} test images" if group.images else ""
-            yield Heading(group.name, 2, size, self._cautions())
-            yield from self._tables(group)
+            blocks = [Heading(group.name, 2, size, self._cautions()), *self._tables(group)]
+            yield from (replace(block, detail=True) for block in blocks) if ranked else blocks
 
     def secondary(self) -> Iterator[Block]:
         """The others, metric by metric."""
@@ -344,9 +362,21 @@ class _Maker:
         entries = [self._entry(cell, group) for cell in group.cells]
         best = _best(entries, self.report.baseline, group.metric)
         place = self.plots[group.metric.name]
-        yield self._table(
-            "first", entries, group, partial(_first_cell, best=best, place=place), place.shown(group.scale)
-        )
+        if isinstance(self.report, Compared) and len(entries) > MOST_ROWS:
+            entries = _best_first(entries, group.metric)
+            few, said = _shown_of_many(entries, self.report.baseline)
+            yield Paragraph(said)
+            yield self._table("first", few, group, partial(_first_cell, best=best, place=place))
+            whole = partial(_first_cell, best=best, place=place)
+            yield replace(self._table("first", entries, group, whole, place.shown(group.scale)), detail=True)
+        else:
+            yield self._table(
+                "first",
+                entries,
+                group,
+                partial(_first_cell, best=best, place=place),
+                place.shown(group.scale),
+            )
         compared = [
             entry for entry in entries if entry.comparison is not None and entry.comparison.p is not None
         ]
@@ -421,6 +451,24 @@ def _first_cell(column: columns.Column, entry: Entry, best: str | None, place: _
     if column.path == "comparison.delta" and entry.comparison is not None:
         return Cell(made.text, made.value, plot=place(entry.comparison))
     return made
+
+
+def _best_first(entries: Sequence[Entry], metric: Metric) -> list[Entry]:
+    """By their means; those without one last."""
+    sign = -1 if metric.higher_is_better else 1
+    known = [entry for entry in entries if entry.cell.mean is not None]
+    known.sort(key=lambda entry: sign * (entry.cell.mean or 0))
+    return [*known, *(entry for entry in entries if entry.cell.mean is None)]
+
+
+def _shown_of_many(entries: Sequence[Entry], baseline: str) -> tuple[list[Entry], str]:
+    """The best and the baseline, of methods in this order; and where that stands."""
+    place = next(k for k, entry in enumerate(entries) if entry.cell.loss == baseline)
+    shown = [*entries[:MOST_SHOWN], *([entries[place]] if place >= MOST_SHOWN else [])]
+    return shown, (
+        f"The best {MOST_SHOWN} of {len(entries):,} by their means; {baseline}, which they meet, is number "
+        f"{place + 1:,} of them. --all shows all, in this order."
+    )
 
 
 def _best(entries: Sequence[Entry], baseline: str, metric: Metric) -> str | None:

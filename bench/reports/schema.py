@@ -250,6 +250,8 @@ class Compared(Analysed):
     source: str
     reading: str
     """How the source was understood: form, columns, units; and what of it was guessed."""
+    guessed: tuple[str, ...] = ()
+    """What was taken for granted, with the option that says otherwise."""
     paired: bool
     folds: tuple[int, ...] = ()
     """Numbers of folds (k), where runs are folds of a cross-validation; several where data sets differ."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,7 @@ def welch(
     """
     check_confidence(confidence)
     ours, theirs = (correct_counts(arm, total, bounded=bounded).tolist() for arm in (loss, baseline))
-    sizes = len(ours), len(theirs)
+    sizes = (len(ours), len(theirs))
     if min(sizes) == 0:
         return Welch(*sizes)
     estimate = (sum(ours) * sizes[1] - sum(theirs) * sizes[0]) / (sizes[0] * sizes[1] * total)
@@ -58,8 +59,30 @@ def welch(
     # From whole numbers, as in paired_t: neither the order of the runs nor what both arms gained moves a
     # digit, and an arm that does not vary is no trouble (scipy's ttest_ind warns there).
     shares = [_variance_of_mean(arm) for arm in (ours, theirs)]
+    return _tested(sizes, estimate, [share / total**2 for share in shares], confidence)
+
+
+def welch_of_summaries(
+    loss: tuple[float, float, int], baseline: tuple[float, float, int], confidence: float = 0.95
+) -> Welch:
+    """The same from what papers print: mean, standard deviation (n − 1 in its denominator), runs of each.
+
+    Raises:
+        ValueError: a deviation below 0, fewer than one run, a confidence outside (0, 1).
+    """
+    check_confidence(confidence)
+    (ours, sd, n), (theirs, sd_baseline, m) = loss, baseline
+    if min(sd, sd_baseline) < 0 or min(n, m) < 1:
+        raise ValueError(f"expected deviations of 0 or more of 1 run or more, got {loss} and {baseline}")
+    if min(n, m) == 1:
+        return Welch(n, m, ours - theirs)
+    return _tested((n, m), ours - theirs, [sd**2 / n, sd_baseline**2 / m], confidence)
+
+
+def _tested(sizes: tuple[int, int], estimate: float, shares: Sequence[float], confidence: float) -> Welch:
+    """From the variances of both means."""
     variance = shares[0] + shares[1]
-    se = math.sqrt(variance) / total
+    se = math.sqrt(variance)
     if variance == 0:
         return Welch(*sizes, estimate, se)
     df = variance**2 / (shares[0] ** 2 / (sizes[0] - 1) + shares[1] ** 2 / (sizes[1] - 1))

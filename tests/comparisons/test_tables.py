@@ -219,17 +219,17 @@ def test_a_method_may_be_called_as_a_metric_is() -> None:
 @pytest.mark.parametrize(
     ("text", "metrics", "message"),
     [
-        (RUNS.format("rmse,r2", "2,1", "2,1"), [], "which of its .*Give --metric-column.*: rmse, r2$"),
-        (RUNS.format("rmse,seconds", "2,1", "2,1"), [], "allowed: rmse, seconds$"),
-        (RUNS.format("loss,seconds", "2,1", "2,1"), [], "allowed: loss, seconds$"),
+        (RUNS.format("rmse,r2", "2,1", "2,1"), [], "which of its .*Give --metric-column.*: rmse, r2\n"),
+        (RUNS.format("rmse,seconds", "2,1", "2,1"), [], "allowed: rmse, seconds\n"),
+        (RUNS.format("loss,seconds", "2,1", "2,1"), [], "allowed: loss, seconds\n"),
         (RUNS.format("rmse,r2", "2,1", "2,1"), ["rsme"], "--metric-column: unknown column 'rsme'.*'rmse'"),
         (RUNS.format("rmse,r2", "2,1", "2,1"), ["r2", "r2"], "found r2, r2; expected each metric once"),
         (RUNS.format("points", "2", "2"), [], "no column of accuracies or correct answers .*--metric-column"),
-        ("name,seed,rmse\na,0,1\nb,0,2\n", [], "no column of methods among name, seed, rmse"),
-        ("name,seed,rmse\na,0,1\nb,0,2\n", ["rmse"], "no column of methods among name, seed, rmse"),
-        ("name,seed,rmse,r2\na,0,1,2\nb,0,2,2\n", [], "no column of methods among"),
-        ("seed,acc\n0,1\n1,2\n", [], "no column of methods among seed, acc"),
-        ("model,seed,rmse,runtime\na,0,1,2\nb,0,2,2\n", [], "allowed: rmse, runtime$"),
+        ("name,seed,rmse\na,0,1\nb,0,2\n", [], "no column of methods .*name  +words, all different: a, b"),
+        ("name,seed,rmse\na,0,1\nb,0,2\n", ["rmse"], "no column of methods .*name +words, all"),
+        ("name,seed,rmse,r2\na,0,1,2\nb,0,2,2\n", [], "no column of methods .*"),
+        ("seed,acc\n0,1\n1,2\n", [], "no column of methods "),
+        ("model,seed,rmse,runtime\na,0,1,2\nb,0,2,2\n", [], "allowed: rmse, runtime\n"),
         (RUNS.format("rmse", "2", "inf"), [], "column 'rmse', data row 2: found inf, expected a finite n"),
         (RUNS.format("rmse", "2", "two"), [], "column 'rmse', data row 2: found two, expected a number"),
         (RUNS.format("rmse", "-", ""), ["rmse"], "column 'rmse': there is no number in it"),
@@ -240,9 +240,8 @@ def test_a_method_may_be_called_as_a_metric_is() -> None:
     ],
 )  # fmt: skip
 def test_where_several_could_be_meant_it_asks(text: str, metrics: list[str], message: str) -> None:
-    with pytest.raises(BenchError, match=message) as caught:
+    with pytest.raises(BenchError, match=f"(?s){message}"):
         compare(table(text), *metrics)
-    assert "\n" not in str(caught.value)
 
 
 # ------------------------------------------------------------------------------------------- wide form

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from conftest import SMALL
 from helpers import finish_run
 
 import bench
-from bench.front.door import in_python
+from bench.front.keywords import in_python
 
 Write = Callable[..., Path]
 
@@ -278,6 +279,34 @@ def test_a_value_that_is_missing_is_a_run_without_a_result() -> None:
 def test_a_frame_that_cannot_be_compared(frame: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(bench.BenchError, match=message):
         bench.compare(frame, **options)
+
+
+def test_a_frame_is_asked_as_the_command_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.concat([runs(epoch=1), runs(epoch=2)]).assign(lr=0.1)
+    with pytest.raises(bench.BenchError, match=r"say which counts with epoch: last"):
+        bench.compare(frame)
+    made = bench.compare(frame, epoch="last", where={"lr": 0.1})
+    assert (
+        made.answer == bench.compare(frame.rename(columns={"epoch": "e"}), epoch_column="e", epoch=2).answer
+    )
+    assert "method: column 'loss' (guessed; method= says otherwise)" in capsys.readouterr().err
+    with pytest.raises(bench.BenchError) as refused:
+        bench.compare(runs().rename(columns={"loss": "kind"}))
+    call = str(refused.value).partition("For example: ")[2]
+    assert call == "bench.compare(frame, method='kind', metric='accuracy')"
+    assert (
+        eval(call, {"bench": bench, "frame": runs().rename(columns={"loss": "kind"})}).answer == made.answer
+    )
+
+
+def test_the_command_and_the_function_have_the_same_options() -> None:
+    from bench.cli.reporting import compare
+
+    only_there = {"claim", "example", "everything", "as_json"}
+    given = inspect.signature(compare).parameters.keys() - only_there
+    assert {name if name == "epoch_column" else name.removesuffix("_column") for name in given} == {
+        *inspect.signature(bench.compare).parameters
+    }
 
 
 # -------------------------------------------------------------------------------------------------- types

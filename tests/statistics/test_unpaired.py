@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.statistics.ranks import Superiority
-from bench.statistics.unpaired import BrunnerMunzel, Welch, brunner_munzel, welch
+from bench.statistics.unpaired import BrunnerMunzel, Welch, brunner_munzel, welch, welch_of_summaries
 
 arms = st.tuples(*[st.lists(st.integers(0, 60), min_size=2, max_size=9)] * 2)
 
@@ -119,3 +119,28 @@ def test_what_cannot_be_computed_is_none():
 def test_bad_requests(test, loss, options, message):
     with pytest.raises(ValueError, match=message):
         test(loss, [1, 2], 10, **options)
+
+
+summaries = st.tuples(st.floats(-5, 5), st.floats(0.01, 3), st.integers(2, 40))
+
+
+@given(summaries, summaries)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_from_summaries_it_is_scipys(ours: tuple[float, float, int], theirs: tuple[float, float, int]):
+    got = welch_of_summaries(ours, theirs)
+    expected = stats.ttest_ind_from_stats(*ours, *theirs, equal_var=False)
+    assert (got.t, got.p) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-9)
+    assert (got.n_loss, got.n_baseline) == (ours[2], theirs[2])
+
+
+def test_from_summaries_of_the_runs_it_is_the_same():
+    ours, theirs = [905, 910, 903, 915], [899, 890, 905]
+    of_runs = welch(ours, theirs, 1000)
+    of_means = welch_of_summaries(
+        *((np.mean(a) / 1000, np.std(a, ddof=1) / 1000, len(a)) for a in (ours, theirs))
+    )
+    for name in ("estimate", "se", "df", "low", "high", "p"):
+        assert getattr(of_means, name) == pytest.approx(getattr(of_runs, name)), name
+    assert welch_of_summaries((0.9, 0.1, 1), (0.8, 0.1, 5)).p is None
+    with pytest.raises(ValueError, match="deviations of 0 or more"):
+        welch_of_summaries((0.9, -0.1, 3), (0.8, 0.1, 5))

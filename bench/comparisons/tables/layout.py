@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.errors import BenchError, unknown
-from bench.metrics import lower_is_better
-
-Role = Literal[
-    "method", "fold", "repeat", "seed", "image", "accuracy", "correct", "total", "dataset", "model", "metric"
-]
-Columns = Mapping[Role, str]
-
-USUAL: dict[Role, tuple[str, ...]] = {
-    "method": ("method", "loss", "loss_function", "criterion", "algorithm", "approach", "variant", "model"),
-    "fold": ("fold", "cv_fold", "fold_id", "fold_index", "split", "cv_split", "cv"),
-    "repeat": ("repeat", "repetition", "rep", "cv_repeat"),
-    "seed": ("seed", "random_seed", "random_state", "run", "repeat", "repetition", "trial"),
-    "image": ("image", "image_id", "example", "example_id", "sample", "sample_id", "item"),
-    "accuracy": ("accuracy", "acc", "test_accuracy", "test_acc", "accuracy_test", "acc_test", "top1", "acc1"),
-    "correct": ("correct", "n_correct", "num_correct", "test_correct"),
-    "total": ("total", "n_total", "n_test", "test_images", "num_images", "n_images", "images", "test_size"),
-    "dataset": ("dataset", "data_set", "data", "task", "benchmark"),
-    "model": ("model", "architecture", "arch", "network", "backbone"),
-}
-"""As :func:`plain` writes them; the first that a table has is taken."""
-
-WIDE: tuple[Role, ...] = ("fold", "repeat", "seed", "total", "dataset", "model")
-"""Roles of columns beside those of the methods."""
-BASELINES = ("baseline", "ce", "cross_entropy", "crossentropy", "cross_entropy_loss", "control", "reference")
-"""What a baseline is usually called, as :func:`plain` writes it."""
-
-SPLITS = ("split", "cv_split", "cv")
-"""Names of columns of folds that as often hold words: train, test."""
-
-_ACCURACY = re.compile(r"\b(acc|accuracy|accuracies|(top|acc) ?\d+)\b")
-_NO_SHARE = re.compile(r"\b(balanced|macro|std|sd|gap)\b")
-"""In names of what is no share of the images, though it is of accuracy."""
-_TRAINING = re.compile(r"^loss$|(^|_)train")
-_COST = re.compile(
-    r"(^|_)(run)?(time|duration|latency|seconds?|minutes|hours|memory|flops|energy|speed)(_|$)"
+from bench.comparisons.tables.guessing import guess_columns, guess_metrics, numeric
+from bench.comparisons.tables.names import (
+    LOSSES,
+    USUAL,
+    WIDE,
+    Columns,
+    Role,
+    is_accuracy,
+    is_baseline,
+    is_score,
+    is_setting,
+    plain,
+    stem,
 )
+from bench.errors import BenchError, unknown
+
+
+class Unclear(BenchError):
+    """Nobody could say which column is which: its columns are to be shown, and what would work."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +52,51 @@ class Request:
     """Columns of any numbers, the first of which decides; none: guessed. Of the wide form: what it holds."""
     lower_is_better: bool | None = None
     """None: by the metric's name."""
+    epoch: str | None = None
+    """Where a run has a row an epoch: ``last``, ``best``, ``best:COLUMN`` or a number; None: asked for."""
+    where: Mapping[str, str] = field(default_factory=dict)
+    """Column → value: only rows that have it."""
+    decimal: str | None = None
+    """What stands before decimals of numbers that are written as words; None: guessed."""
+    transpose: bool | None = None
+    """Whether its rows are what columns should be; None: by the names of the columns."""
+    runs: int | None = None
+    """Of how many runs each mean ± deviation is, where no column says it."""
+    spread: str | None = None
+    """Behind ±: ``sd``, or ``se`` for standard errors; None: by the column's name, else ``sd``."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], **others: Any) -> Request:
+        """What options of these names ask; those of columns are called as roles, with ``_column`` or not.
+
+        Args:
+            options: more than these do not matter.
+            others: fields, before what options say.
+        """
+        # 'epoch' says which of them, so that its column is always called 'epoch_column': the last one counts.
+        columns = {
+            role: options[name] for role in USUAL for name in (role, f"{role}_column") if name in options
+        }
+        metric = options.get("metric_column", options.get("metric")) or ()
+        given = {one.name: options[one.name] for one in fields(cls) if one.name in options}
+        given |= {
+            "paired": not options["unpaired"],
+            "columns": columns,
+            "metrics": (metric,) if isinstance(metric, str) else tuple(metric),
+        }
+        return cls(**given | others)
+
+
+def conditions(wanted: Sequence[str]) -> dict[str, str]:
+    """What ``--where NAME=VALUE`` says.
+
+    Raises:
+        BenchError: there is no ``=``.
+    """
+    for text in wanted:
+        if "=" not in text:
+            raise BenchError(f"--where: found '{text}', expected NAME=VALUE")
+    return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in wanted)}
 
 
 class Score(NamedTuple):
@@ -98,77 +124,104 @@ class Layout:
     """Form and columns; which of them were guessed, and which are not used."""
     by_fold: bool = False
     """Whether runs are folds of a cross-validation: in the column of that role, or else the rows."""
+    epoch: str | None = None
+    """The column of epochs, where there is one."""
+    guessed: tuple[str, ...] = ()
+    """What was, where the name of a column is not that of its role, with the option that says otherwise."""
 
 
 def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
     """Long form where there is a column of methods and one of scores, else wide form.
 
+    A table of which some number is called as a result is long, whatever else it has: it is then asked which
+    column holds the methods.
+
     Args:
         source: what messages call the table.
 
     Raises:
-        BenchError: a given column that is not there, a table that is neither long nor wide, or several
-            numbers of which any could be meant.
+        BenchError: a given column that is not there.
+        Unclear: a table that is neither long nor wide, or several numbers of which any could be meant.
     """
     names, metrics = [name for name in table.columns if name], request.metrics
     given = {role: name for role in USUAL if (name := request.columns.get(role)) is not None}
-    columns, wide = (_guessed(table, given, roles, metrics) for roles in (tuple(USUAL), WIDE))
+    columns, wide = (guess_columns(table, given, roles, metrics) for roles in (tuple(USUAL), WIDE))
+    epoch = columns.pop("epoch", None)
     words, scores = columns.get("method"), tuple(Score(name, _kind(name, {})) for name in metrics)
     taken = {*metrics} & {*names} or columns.keys() - {*WIDE, "method"} or "method" in given
     others = [] if taken or words not in (None, wide.get("model")) else names
-    methods = tuple(name for name in others if name not in wide.values() and _numbers(table[name]).any())
-    # 'mae' may be a metric or a method: that, beside one that is no metric, or where nothing else could be.
-    alone = words is None and {*names} <= {*wide.values(), *methods}
-    known = all(lower_is_better(name) is not None and plain(name) not in BASELINES for name in methods)
-    is_wide = len(methods) > 1 and len(metrics) < 2 and (alone or not known)
+    known = {*wide.values(), epoch}
+    methods = tuple(name for name in others if name not in known and numeric(table[name]).any())
+    is_wide = len(methods) > 1 and len(metrics) < 2 and _are_methods(methods, names, words, wide)
+    is_wide = is_wide and not _groups(table, {*known, *methods, words})
     for role, name in [*given.items(), *(("metric", name) for name in metrics if not is_wide)]:
         if name not in names:
             raise BenchError(f"{source}: --{role}-column: {unknown('column', name, table.columns)}")
+    if is_wide:
+        wide |= _first_words(table, wide, methods)
+    if not is_wide and "fold" in columns and "seed" in columns and "seed" not in given:
+        keys = [columns[role] for role in ("dataset", "model", "method", "fold") if role in columns]
+        if not table.duplicated(keys).any():
+            del columns["seed"]  # one a fold: they tell no repeats apart
     form = "wide form, a column a method" if is_wide else "long form"
     columns, by_fold = _by_fold(source, wide if is_wide else columns, given, request)
     if not is_wide:
         methods, scores = (), _scores(source, table, columns, given, request)
     if not is_wide and (words is None or not scores):
         missing = "methods" if words is None else "accuracies or correct answers"
-        raise BenchError(
-            f"{source}: no column of {missing} among {', '.join(table.columns)}; expected method, seed, and "
-            "accuracy or correct and total (long form), or a column a method and a row a seed (wide form); "
-            "name columns with --method-column, --metric-column, …"
+        raise Unclear(
+            f"{source}: no column of {missing} is known by its name; expected method, seed, and accuracy or "
+            "correct and total (long form), or a column a method and a row a seed (wide form); name columns "
+            "with --method-column, --seed-column, --metric-column, …"
         )
     roles = {role: name for role, name in columns.items() if role not in ("accuracy", "correct")}
     pairs = [*roles.items(), *((score.kind, score.column) for score in scores if not methods)]
     told, used = {*given.values(), *metrics}, {*(name for _, name in pairs), *methods}
     said = [f"{role} = '{name}'{'' if name in told else ' (guessed)'}" for role, name in pairs]
+    guessed = [
+        f"{role}: column '{name}' (guessed; --{role}-column says otherwise)"
+        for role, name in pairs
+        if name not in told and plain(name) != role
+    ]
     unused = [name for name in names if name not in used]
     if unused:
         said.append(f"not used: {', '.join(unused[:10])}{' …' if len(unused) > 10 else ''}")
-    return Layout(roles, scores, methods, ", ".join([form, *said]), by_fold)
+    return Layout(roles, scores, methods, ", ".join([form, *said]), by_fold, epoch, tuple(guessed))
 
 
-def plain(name: str) -> str:
-    """A name in lower case, its words joined by ``_``."""
-    return re.sub(r"\W+", "_", name.strip().casefold())
+def _first_words(table: pd.DataFrame, wide: Mapping[Role, str], methods: Sequence[str]) -> dict[Role, str]:
+    """What the first column of the wide form is, where its name does not say: data sets, unless numbered."""
+    first = next((name for name in table.columns if name), "")
+    words = table[first].astype(str)
+    if {"dataset", "seed", "fold"} & wide.keys() or first in (*wide.values(), *methods):
+        return {}
+    if numeric(table[first]).any() or words.nunique() < 2:
+        return {}
+    if words.str.fullmatch(r"(?i)(seed|run|trial|rep|repeat|s|r)?[ _\-#]*\d+").all():
+        return {"seed": first}
+    return {"fold" if words.str.fullmatch(r"(?i)(fold|split|cv)[ _\-#]*\d+").all() else "dataset": first}
 
 
-def _guessed(
-    table: pd.DataFrame, given: Columns, roles: Iterable[Role], metrics: Sequence[str]
-) -> dict[Role, str]:
-    columns = {role: given[role] for role in roles if role in given}
-    names = {plain(name): name for name in reversed(table.columns)}
-    for role in roles:
-        if role == "repeat" and "fold" not in columns:
-            continue  # what is repeated there are seeds
-        for name in (names.get(usual) for usual in USUAL[role] if role not in columns):
-            if name is None or name in (*columns.values(), *metrics):
-                continue
-            if role == "fold" and plain(name) in SPLITS and not _numbered(table[name]):
-                continue
-            # A loss that was measured is called 'loss' as well: names are no fractions.
-            measured = plain(name) == "loss" and _numbers(table[name]).mean() > 0.5
-            if not (role in ("method", "dataset", "model") and (measured or _fractions(table[name]))):
-                columns[role] = name
-                break
-    return columns
+def _groups(table: pd.DataFrame, known: set[str | None]) -> bool:
+    """Whether a first column of words that come again may hold the methods, whatever it is called."""
+    first = next((name for name in table.columns if name), "")
+    return first not in known and 1 < len(table[first].dropna().unique()) < len(table) / 2
+
+
+def _are_methods(
+    methods: Sequence[str], names: Sequence[str], words: str | None, wide: Mapping[Role, str]
+) -> bool:
+    """Whether columns of numbers are those of methods, and neither results nor settings of one.
+
+    'mae' may be a metric or a method: that, beside one that is no metric, or where nothing else could be.
+    """
+    if any(map(is_baseline, methods)):
+        return not any(is_accuracy(name) for name in methods)
+    if any(is_score(name) or is_setting(name) for name in methods):
+        return False
+    alone = words is None and {*names} <= {*wide.values(), *methods}
+    losses = [stem(name) in LOSSES for name in methods]
+    return alone or not (any(losses) if words or "model" in wide else all(losses))
 
 
 def _by_fold(source: str, columns: Columns, given: Columns, request: Request) -> tuple[dict[Role, str], bool]:
@@ -206,9 +259,9 @@ def _scores(
     if kind in (given if names else columns) and columns[kind] not in names:
         names.insert(0, columns[kind])
     if not names and "method" in columns:
-        names = _known(table, columns.values())
+        names = guess_metrics(table, columns.values())
         if len(names) > 1:
-            raise BenchError(
+            raise Unclear(
                 f"{source}: which of its numbers is compared? Give --metric-column, once or more; allowed: "
                 f"{', '.join(names)}"
             )
@@ -223,33 +276,6 @@ def _kind(name: str, columns: Columns) -> Role:
     for kind in ("accuracy", "correct"):
         if name == columns.get(kind):
             return kind
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", name).casefold()
-    if _ACCURACY.search(words) and not _NO_SHARE.search(words) and not lower_is_better(name):
+    if is_accuracy(name):
         return "accuracy"
-    return "correct" if plain(name) in USUAL["correct"] else "metric"
-
-
-def _known(table: pd.DataFrame, taken: Iterable[str]) -> list[str]:
-    """Columns of numbers with the name of a metric; of training, only where there is none of a result."""
-    found = [
-        name
-        for name in table.columns
-        if name not in taken and lower_is_better(name) is not None and _numbers(table[name]).any()
-    ]
-    results = [name for name in found if not _TRAINING.search(plain(name))]
-    return results if any(not _COST.search(plain(name)) for name in results) else found
-
-
-def _numbers(column: pd.Series[Any]) -> pd.Series[bool]:
-    """Which are numbers: a stray word between them is worth a message."""
-    return pd.to_numeric(column, errors="coerce").notna()
-
-
-def _numbered(column: pd.Series[Any]) -> bool:
-    """Whether there are several whole numbers and nothing else: words may say train and test."""
-    values = pd.to_numeric(column, errors="coerce")
-    return bool((values.notna() & (values % 1 == 0)).all()) and values.min() < values.max()
-
-
-def _fractions(column: pd.Series[Any]) -> bool:
-    return pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 != 0).any())
+    return "correct" if stem(name) in USUAL["correct"] else "metric"

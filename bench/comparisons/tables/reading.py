@@ -1,48 +1,95 @@
-"""Somebody's own results, from a file: CSV, JSON Lines or Parquet → one DataFrame, or one clear message."""
+"""Somebody's own results, from a file or standard input → one DataFrame, or one clear message."""
 
 from __future__ import annotations
 
-import csv
+import gzip
 import io
-import json
-import warnings
-from collections import Counter
+import sys
+import zlib
 from pathlib import Path
 
 import pandas as pd
 
-from bench.errors import BenchError, nearest
+from bench.comparisons.tables.objects import read_json
+from bench.comparisons.tables.text import decoded, headings, read_csv, without_nameless
+from bench.errors import BenchError, nearest, unknown
 
-SEPARATORS = ",;\t|"
-ALLOWED = "CSV (.csv, .tsv), JSON Lines (.jsonl) or Parquet (.parquet)"
+ALLOWED = (
+    "CSV (.csv, .tsv), JSON (.json, .jsonl), Parquet (.parquet) or Excel (.xlsx), or - for standard input"
+)
+GUESSED = "guessed"
+"""In a table's ``attrs``: what was taken for granted, and the option that says otherwise, a sentence each."""
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The rows of a file, in its order. Only an empty field of a CSV is a missing value.
+def read_table(path: Path | str, *, encoding: str | None = None, sheet: str | None = None) -> pd.DataFrame:
+    """The rows of a file, in its order; what was guessed on the way stands in ``attrs["guessed"]``.
 
-    The format is known by the file's name; what is neither JSON Lines nor Parquet is read as CSV, with
-    whichever of ``, ; tab |`` its header has most.
+    The format is known by the file's content and name; what is neither JSON, Parquet nor Excel is read as
+    text: CSV, or any table whose columns a separator tells apart.
+
+    Args:
+        path: ``-``: standard input.
+        encoding: of a text; None: UTF-8 where it is, else guessed.
+        sheet: of an Excel file; None: the one that holds a table.
 
     Raises:
         BenchError: there is no such file, it is empty, or not what it seems to be: says where.
     """
+    path = Path(path)
+    source = "standard input" if str(path) == "-" else str(path)
+    content = _content(path)
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise BenchError(f"{source}: no gzip file that can be read: {error}") from None
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if suffix in (
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".pkl",
+        ".pickle",
+        ".npy",
+        ".npz",
+        ".pt",
+        ".mat",
+        ".h5",
+        ".rds",
+        ".pdf",
+    ):
+        raise BenchError(f"{source}: {suffix} files are not read; expected {ALLOWED}")
+    if not content.strip():
+        raise BenchError(f"{source}: the file is empty; expected {ALLOWED}")
+    if suffix in (".xlsx", ".xlsm", ".xls", ".ods") or content[:4] == b"PK\x03\x04":
+        table, guessed = _excel(source, content, suffix, sheet)
+    elif sheet is not None:
+        raise BenchError(f"{source}: --sheet is for Excel files, and this is none")
+    elif content[:4] == b"PAR1" or suffix in (".parquet", ".pq"):
+        table, guessed = _parquet(source, content), []
+    else:
+        text, guessed = decoded(source, content, encoding, ALLOWED)
+        is_json = suffix in (".jsonl", ".ndjson", ".json") or (not suffix and text.lstrip()[:1] in "[{")
+        table, more = read_json(source, text) if is_json else read_csv(source, text)
+        guessed = [*guessed, *more]
+    if table.empty:
+        raise BenchError(f"{source}: there are columns ({', '.join(map(str, table.columns))}), but no rows")
+    table = table.rename(columns=str)
+    table.attrs[GUESSED] = guessed
+    return table
+
+
+def _content(path: Path) -> bytes:
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
     if path.is_dir():
         raise BenchError(f"{path}: a folder; expected a file: {ALLOWED}")
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise BenchError(f"{path}: there is no such file{_beside(path)}") from None
-    if not content.strip():
-        raise BenchError(f"{path}: the file is empty; expected {ALLOWED}")
-    if content[:4] == b"PAR1" or path.suffix in (".parquet", ".pq"):
-        table = _parquet(path, content)
-    elif path.suffix in (".jsonl", ".ndjson", ".json"):
-        table = _json_lines(path, _text(path, content))
-    else:
-        table = _csv(path, _text(path, content))
-    if table.empty:
-        raise BenchError(f"{path}: there are columns ({', '.join(map(str, table.columns))}), but no rows")
-    return table.rename(columns=str)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _beside(path: Path) -> str:
@@ -50,70 +97,56 @@ def _beside(path: Path) -> str:
     return nearest(path.name, (file.name for file in folder.iterdir())) if folder.is_dir() else ""
 
 
-def _text(path: Path, content: bytes) -> str:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BenchError(f"{path}: byte {error.start:,} is no UTF-8 text; expected {ALLOWED}") from None
-    if "\0" in text:
-        raise BenchError(f"{path}: a binary file; expected {ALLOWED}")
-    return text
-
-
-def _csv(path: Path, text: str) -> pd.DataFrame:
-    header = next(line for line in text.splitlines() if line.strip())
-    counts = Counter(letter for letter in header if letter in SEPARATORS)
-    separator = max(SEPARATORS, key=lambda letter: counts[letter])
-    names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise BenchError(f"{path}: {count} columns are called '{name}'; every column needs its own name")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                io.StringIO(text),
-                sep=separator,
-                names=names,
-                header=0,
-                index_col=False,
-                skipinitialspace=True,
-                keep_default_na=False,  # a method may be called None
-                na_values=[""],
-                low_memory=False,
-            )
-    except pd.errors.ParserWarning:
-        raise BenchError(f"{path}: there are rows with more fields than the header, {len(names)}") from None
-    except pd.errors.ParserError as error:
-        reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise BenchError(f"{path}: the rows do not have {len(names)} fields each: {reason}") from None
-
-
-def _json_lines(path: Path, text: str) -> pd.DataFrame:
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BenchError(
-                f"{path}: line {number}: no JSON ({error}); expected one object a line"
-            ) from None
-        if not isinstance(row, dict):
-            raise BenchError(
-                f"{path}: line {number}: expected one object a line, as in "
-                '{"method": "ce", "seed": 0, "accuracy": 95.86}'
-            )
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _parquet(path: Path, content: bytes) -> pd.DataFrame:
+def _parquet(source: str, content: bytes) -> pd.DataFrame:
     try:
         table = pd.read_parquet(io.BytesIO(content))
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise BenchError(
-            f"{path}: no Parquet file that can be read: {' '.join(str(error).split())}"
+            f"{source}: no Parquet file that can be read: {' '.join(str(error).split())}"
         ) from None
     return table.reset_index(drop=isinstance(table.index, pd.RangeIndex))
+
+
+def _excel(source: str, content: bytes, suffix: str, sheet: str | None) -> tuple[pd.DataFrame, list[str]]:
+    if suffix in (".xls", ".ods"):
+        raise BenchError(f"{source}: {suffix} files are not read; save it as .xlsx or CSV")
+    try:
+        cells = pd.read_excel(io.BytesIO(content), sheet_name=None, header=None, keep_default_na=False,
+                              na_values=[""])  # fmt: skip
+    except ImportError:
+        raise BenchError(
+            f"{source}: Excel files need openpyxl: pip install 'lossbench[excel]', or save it as CSV"
+        ) from None
+    except Exception as error:  # openpyxl raises whatever a broken archive happens to cause
+        reason = " ".join(str(error).split())
+        raise BenchError(f"{source}: no Excel file that can be read: {reason}") from None
+    sheets = {str(name): found for name, one in cells.items() if len(found := _without_edges(one)) > 1}
+    if sheet is not None and sheet not in sheets:
+        raise BenchError(f"{source}: --sheet: {unknown('sheet with a table', sheet, sheets)}")
+    if not sheets:
+        raise BenchError(f"{source}: no sheet has a heading and a row")
+    name = sheet or next(iter(sheets))
+    guessed = []
+    if sheet is None and len(sheets) > 1:
+        guessed.append(f"sheet: '{name}', of {', '.join(sheets)} (guessed; --sheet says otherwise)")
+    found = sheets[name]
+    # A title has one cell, and what stands below it several.
+    above = next((k for k, count in enumerate(found.notna().sum(axis=1)) if count > 1), 0)
+    top = [
+        ["" if pd.isna(c) else str(c).strip() for c in row]
+        for row in found.iloc[above : above + 3].to_numpy()
+    ]
+    names, rows = headings(top)
+    twice = next((one for one in names if one and names.count(one) > 1), None)
+    if twice is not None:
+        raise BenchError(f"{source}: sheet '{name}': {names.count(twice)} columns are called '{twice}'")
+    table = found.iloc[above + rows :].reset_index(drop=True)
+    table.columns = pd.Index(names)
+    if above:
+        guessed.append(f"{above} row{'s' * (above > 1)} above the heading skipped")
+    return without_nameless(table).infer_objects(), guessed
+
+
+def _without_edges(cells: pd.DataFrame) -> pd.DataFrame:
+    """Rows and columns in which there is something."""
+    return cells.dropna(how="all").dropna(how="all", axis=1)

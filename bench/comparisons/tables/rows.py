@@ -5,22 +5,18 @@ Messages name data rows, counted from 1 behind the header.
 
 from __future__ import annotations
 
-import re
+import shlex
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.comparisons.tables.cells import FAILED, MISSING
 from bench.comparisons.tables.folds import fold_names
-from bench.comparisons.tables.layout import Layout, Role
+from bench.comparisons.tables.guessing import fractional, numeric
+from bench.comparisons.tables.layout import Layout, Unclear
+from bench.comparisons.tables.names import Role, is_score
 from bench.errors import BenchError
-
-MISSING = ("", "nan", "na", "n/a", "none", "null", "-")
-"""What stands for a number that is not there, in any case."""
-FAILED = re.compile(
-    r"\s*(fail(ed|ure)?|diverged|oom|out of memory|error|crash(ed)?|time(d )?out)\b", re.IGNORECASE
-)
-"""How a cell begins that says that the run failed: a result, though without a number."""
 
 KEY = ["dataset", "model", "method", "seed"]
 
@@ -38,13 +34,14 @@ def long_rows(
 
     Args:
         source: what messages call the table.
+        table: its index counts the rows of the source from 0.
         score: which column holds the scores of the long form.
 
     Raises:
         BenchError: a key that is missing, or that comes twice.
     """
     columns = layout.columns
-    rows = pd.DataFrame({"row": np.arange(1, len(table) + 1), "failed": False})
+    rows = pd.DataFrame({"row": table.index.to_numpy() + 1, "failed": False})
     for name in table.columns.difference([*columns.values(), *layout.methods]):
         rows["failed"] |= _failures(table[name]).to_numpy()  # as a column of states says it
     for role in ("dataset", "model"):
@@ -66,9 +63,11 @@ def long_rows(
             rows["seed"] = fold_names(rows)
     else:
         what, instead = ("folds", "") if layout.by_fold else ("seeds", ", or say --unpaired")
-        raise BenchError(
-            f"{source}: no column of {what} among {', '.join(table.columns)}, and without {what} nothing is "
-            f"paired; name it with --{what.removesuffix('s')}-column{instead}"
+        single = not layout.by_fold and not rows.duplicated([key for key in KEY if key in rows]).any()
+        alone = ": there is one number a method, and without those of its runs nothing can be tested"
+        raise Unclear(
+            f"{source}: no column of {what} is known by its name, and without {what} nothing is paired"
+            f"{alone * single}; name it with --{what.removesuffix('s')}-column{instead}"
         )
     if "image" in columns:
         rows["image"] = _filled(source, table, columns["image"])
@@ -78,7 +77,9 @@ def long_rows(
         rows.assign(method=name, column=name, found=table[name].to_numpy()) for name in layout.methods
     ] or [rows.assign(column=score, found=table[score].to_numpy())]
     made = pd.concat(parts, ignore_index=True)
-    _refuse_duplicates(source, made, [*KEY, *(["image"] if "image" in made else [])], layout)
+    keys = [*KEY, *(["image"] if "image" in made else [])]
+    if made.duplicated(keys).any():
+        raise BenchError(_there_twice(source, made, keys, table, layout))
     return made.assign(failed=made.failed | _failures(made.found))
 
 
@@ -130,10 +131,10 @@ def _failures(column: pd.Series[Any]) -> pd.Series[bool]:
 
 def _filled(source: str, table: pd.DataFrame, name: str) -> pd.Series[Any]:
     """A column in which nothing may be missing."""
-    column = table[name].reset_index(drop=True)
+    column, row = table[name].reset_index(drop=True), table.index.to_numpy() + 1
     if not pd.api.types.is_numeric_dtype(column):
         column = column.astype(object).where(column.isna(), column.astype(str).str.strip())
-    rows = pd.DataFrame({"row": np.arange(1, len(table) + 1), "column": name, "found": column})
+    rows = pd.DataFrame({"row": row, "column": name, "found": column})
     refuse(source, rows, column.isna() | (column == ""), "a name or number")
     return column
 
@@ -146,15 +147,44 @@ def _seeds(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.astype(str)
 
 
-def _refuse_duplicates(source: str, rows: pd.DataFrame, keys: list[str], layout: Layout) -> None:
-    again = rows.duplicated(keys)
-    if again.any():
-        second = rows[again].iloc[0]
-        first = rows[(rows[keys] == second[keys]).all(axis=1)].iloc[0]
-        what = named(second, by_fold=layout.by_fold)
-        what += f", image {second.image}" if "image" in keys else ""
-        settings = "repeats, " * (layout.by_fold and "repeat" not in layout.columns) + "data set, model"
-        raise BenchError(
-            f"{source}: {what} is there twice, in data rows {first.row} and {second.row}; expected one row "
-            f"each: are {settings} or another setting in a column that is not used?"
-        )
+def _there_twice(
+    source: str, rows: pd.DataFrame, keys: list[str], table: pd.DataFrame, layout: Layout
+) -> str:
+    """Which run, in which rows, what tells these apart, and what to say of that."""
+    second = rows[rows.duplicated(keys)].iloc[0]
+    first = rows[(rows[keys] == second[keys]).all(axis=1)].iloc[0]
+    what = named(second, by_fold=layout.by_fold) + (f", image {second.image}" if "image" in keys else "")
+    said = f"{source}: {what} is there twice, in data rows {first.row} and {second.row}"
+    used = {*layout.columns.values(), *layout.methods, *(score.column for score in layout.scores)}
+    free = [name for name in table.columns if name not in used and not is_score(name)]
+    apart = [
+        name
+        for name in free
+        if not layout.methods
+        and not rows.assign(_apart=table[name].to_numpy()).duplicated([*keys, "_apart"]).any()
+    ]
+    # What differs in every row, as names and times of runs do, tells nothing but that they are two.
+    kinds = {name: table[name].nunique() for name in apart}
+    apart = sorted((name for name in apart if kinds[name] < len(table)), key=lambda name: kinds[name])
+    differ = apart or [
+        name for name in free if table[name].loc[first.row - 1] != table[name].loc[second.row - 1]
+    ]
+    expected = f"{said}, {{}}; expected one row each: "
+    if not differ:
+        repeats = "repeats, " * (layout.by_fold and "repeat" not in layout.columns)
+        expected = expected.format("which differ in nothing but results")
+        return f"{expected}a column of {repeats}data sets, models or another setting is lacking"
+    name = differ[0]
+    if pd.isna(first.found):
+        first, second = second, first  # the one with a result is likelier to be wanted
+    one, other = table[name].loc[[first.row - 1, second.row - 1]]
+    quoted, one_of = shlex.quote(name), shlex.quote(f"{name}={one}")
+    options = (
+        f"--where {one_of} takes one of them, --dataset-column {quoted} or --model-column {quoted} compares "
+        "within each"
+    )
+    if numeric(table[name]).all() and not fractional(table[name]):
+        options += f", --fold-column {quoted} or --epoch-column {quoted} says what it counts"
+    more = f" (as do {', '.join(differ[1:4])})" if len(differ) > 1 else ""
+    what = f"which differ in '{name}' ({one} and {other}){more}"
+    return f"{expected.format(what)}{options}"
