@@ -15,7 +15,7 @@ from bench.cli.options import Column, Everything, Json, Results, ScaleTo, Seeds,
 from bench.cli.shared import exit_1_if, print_blocks, put
 from bench.design import as_it_stands
 from bench.errors import BenchError
-from bench.front import reporting
+from bench.front import reporting, sharing
 from bench.front.asking import asking
 from bench.home import take
 from bench.source import Source
@@ -47,11 +47,21 @@ def report(
 ) -> None:
     """Tables and verdicts from what is finished, also while runs go on.
 
+    SUITE may be a bundle, which is reported as it is, without the data or the code.
+
     With OTHER, both side by side: which cells changed, verdict and difference in each. Two suites stand in
     the order given. A results folder or a saved report.json is the suite as it was then, and comes first.
     """
+    from bench.bundles.archive import is_bundle
     from bench.reports.render.terminal import clear, show
 
+    if is_bundle(suite):
+        sharing.check_alone(
+            suite, OTHER=other, watch=watch, seeds=seeds, scale=scale != "full", figures=figures
+        )
+        made = sharing.report_of(suite)
+        print_blocks(made.document, made.blocks(everything=everything), as_json)
+        return exit_1_if(made.failed)
     if other and watch:
         raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
     source = Source.of(suite)
