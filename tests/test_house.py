@@ -17,7 +17,7 @@ FLOORS = [
     ["__main__"],
     ["cli"],
     ["front"],
-    ["doctor", "site"],
+    ["doctor", "sites"],
     ["bundles"],
     ["reports", "tracking"],
     ["comparisons"],

@@ -105,7 +105,9 @@ def write(path: Path, files: Mapping[str, Path], **said: Any) -> Manifest:
             os.fsync(raw.fileno())
         put_in_place(temporary, path)
     except OSError as error:
-        raise BenchError(f"{error.filename or path}: {error.strerror or error}; nothing was written") from error
+        raise BenchError(
+            f"{error.filename or path}: {error.strerror or error}; nothing was written"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     return manifest
@@ -179,7 +181,8 @@ class Archive:
         if isinstance(made, int) and not isinstance(made, bool) and made > FORMAT:
             raise BenchError(
                 f"{self.path}: {MANIFEST}: format: found {made}, which a newer bench has written "
-                f"({str(found.get('bench'))[:40]}; this is {__version__}, and reads up to {FORMAT}): update bench"
+                f"({str(found.get('bench'))[:40]}; this is {__version__}, and reads format {FORMAT}): update "
+                "bench"
             )
         try:
             manifest = Manifest.model_validate(found, strict=True)
@@ -248,7 +251,8 @@ class Archive:
                     read += len(piece)
                     if read > size:
                         raise BenchError(
-                            f"{self.path}: {info.filename}: it unpacks to more than the {size:,} bytes that it says"
+                            f"{self.path}: {info.filename}: it unpacks to more than the {size:,} bytes that "
+                            "it says"
                         )
                     yield piece
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -118,10 +118,11 @@ def _sizes(content: bytes) -> dict[str, int]:
 
 
 def _tables(file: str, bundled: str, here: str) -> Iterator[Difference]:
-    theirs, ours = ([*csv.reader(io.StringIO(text))] for text in (bundled, here))
+    theirs: list[list[str]] = [*csv.reader(io.StringIO(bundled))]
+    ours: list[list[str]] = [*csv.reader(io.StringIO(here))]
     head = theirs[0] if theirs else []
-    for number, (one, other) in enumerate(itertools.zip_longest(theirs, ours, fillvalue=[]), 1):
-        for place, (value, now) in enumerate(itertools.zip_longest(one, other)):
+    for number, (one, other) in enumerate(itertools.zip_longest(theirs, ours), 1):
+        for place, (value, now) in enumerate(itertools.zip_longest(one or [], other or [])):
             if value != now:
                 column = head[place] if place < len(head) else place + 1
                 yield Difference(file=file, where=f"line {number}, {column}", bundle=value, here=now)

@@ -1,4 +1,4 @@
-"""What a bundle is, in the words of RO-Crate 1.2 (https://w3id.org/ro/crate/1.2), which archives understand."""
+"""What a bundle is, in words that archives understand: RO-Crate 1.2, https://w3id.org/ro/crate/1.2."""
 
 from __future__ import annotations
 
@@ -77,4 +77,6 @@ def metadata(report: Report, files: Collection[str], finished: float, devices: C
         }
     )
     crate.root_dataset["mentions"] = {"@id": "#bench"}
-    return json.dumps(crate.metadata.generate(), indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    return (
+        json.dumps(crate.metadata.generate(), indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    )

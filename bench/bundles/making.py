@@ -74,7 +74,9 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
         environment = Environment(runs=trained, report=libraries())
         write_json(folder / "environment.json", environment.model_dump(mode="json"))
         said = {"suite": suite.name, "question": suite.question, "answer": made.report.answer}
-        write_atomically(folder / "README.md", README.format(**said, name=output.name).encode(errors="replace"))
+        write_atomically(
+            folder / "README.md", README.format(**said, name=output.name).encode(errors="replace")
+        )
         files |= {name: folder / name for name in _below(folder)}
         files |= _figures(suite, results, made)
         devices = {one.device for one in trained if one.device}
@@ -121,7 +123,8 @@ _WORKING = ("checkpoint.pt", "work")
 def _check_no_link(path: Path) -> None:
     if stat.S_ISLNK(path.lstat().st_mode):
         raise BenchError(
-            f"{path}: it is a link, and a bundle takes nothing from elsewhere: put in its place what it leads to"
+            f"{path}: it is a link, and a bundle takes nothing from elsewhere: put in its place "
+            "what it leads to"
         )
 
 

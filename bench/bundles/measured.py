@@ -64,7 +64,7 @@ class Kept(Metric):
         images = len(predictions.labels)
         if numbers.dtype != np.float64 or numbers.shape not in ((), (images,)):
             raise BenchError(
-                f"{path}: found {numbers.dtype} {[*numbers.shape]}, expected float64, one number or {images:,}"
+                f"{path}: found {numbers.dtype} {[*numbers.shape]}, expected one float64, or {images:,}"
             )
         if not np.isfinite(numbers).all():
             raise BenchError(f"{path}: found numbers that are not finite")

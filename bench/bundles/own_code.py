@@ -1,4 +1,4 @@
-"""The user's own code in a bundle: text to be read, and to be compared with the digests that runs are named by.
+"""The user's own code in a bundle: text to be read, and compared with the digests that runs are named by.
 
 It lies there twice: as files under ``code/``, and each version that runs were trained with in
 ``results/code/``, from which jobs would train again. Neither is run, or imported, by reading a bundle.

@@ -154,8 +154,8 @@ def _count(value: Any) -> int:
 def _taken(made: reading.Made) -> list[str]:
     done = int((made.runs.state == "done").sum())
     return [
-        f"{metric.name}: code of the study's own, which is not run: what it gave on {done:,} runs is taken as "
-        "it stands, and everything else is computed from that"
+        f"{metric.name}: code of the study's own, which is not run: what it gave on {done:,} runs is taken "
+        "as it stands, and everything else is computed from that"
         for metric in measured.own_metrics(made.suite)
     ]
 
@@ -164,15 +164,19 @@ def _other_versions(found: Unpacked, same_bench: bool, differing: bool) -> list[
     notes = []
     if not same_bench:
         notes.append(
-            f"made by bench {found.manifest.bench}, and this is {__version__}: numbers were compared, and not "
-            "how they are worded"
+            f"made by bench {found.manifest.bench}, and this is {__version__}: numbers were compared, and "
+            "not how they are worded"
         )
     try:
         environment = Environment.model_validate_json(read(str(found.folder / "environment.json")))
     except (OSError, ValidationError):
         raise BenchError("environment.json: it is not what was bundled") from None
     then, now = environment.report, libraries()
-    others = [f"{name} {then[name]} then, {now[name]} here" for name in now if then.get(name, now[name]) != now[name]]
+    others = [
+        f"{name} {then[name]} then, {now[name]} here"
+        for name in now
+        if then.get(name, now[name]) != now[name]
+    ]
     if others and differing:
         notes.append(f"other versions may round otherwise: {', '.join(others)}")
     return notes

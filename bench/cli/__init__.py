@@ -1,8 +1,8 @@
 """The command: one short function a verb.
 
 :mod:`~bench.cli.training` has the verbs that train, :mod:`~bench.cli.reporting` those that show what was
-found, :mod:`~bench.cli.sharing` those about what travels, :mod:`~bench.cli.checkpoints` those about weights; :mod:`~bench.cli.app`, :mod:`~bench.cli.options` and
-:mod:`~bench.cli.shared` are what they share.
+found, :mod:`~bench.cli.sharing` those about what travels, :mod:`~bench.cli.checkpoints` those about weights;
+:mod:`~bench.cli.app`, :mod:`~bench.cli.options` and :mod:`~bench.cli.shared` are what they share.
 """
 
 from __future__ import annotations

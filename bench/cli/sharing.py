@@ -13,6 +13,7 @@ from bench.cli.shared import exit_1_if, print_document, put
 from bench.errors import BenchError
 from bench.front import sharing
 from bench.source import Source
+from bench.visible import say
 
 
 @app.command(rich_help_panel=SHARE)
@@ -52,3 +53,36 @@ def bundle(
         raise BenchError(f"{suite}: it is a bundle already: --verify checks it, `bench report` prints it")
     made = sharing.bundle(Source.of(suite), results, output, weights=weights)
     put(f"{made}: {made.stat().st_size / 1e6:,.1f} MB; bench bundle --verify {made} computes all of it again")
+
+
+@app.command(rich_help_panel=SHARE)
+def merge(
+    folders: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Results folders, or bundles.")],
+    into: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The joined folder: a new one, or one with runs.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Two labs' results as one: says what they share and what differs, refuses what contradicts."""
+    from bench.merging import in_words
+
+    made = sharing.merge(folders, into)
+    print_document(made, in_words(made), as_json)
+    exit_1_if(any(part.damaged for part in made.parts))
+
+
+@app.command(rich_help_panel=SHARE)
+def site(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RESULTS...", help="Results folders, or bundles.", envvar="BENCH_RESULTS"),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where it is made; an older one is replaced.")
+    ] = Path("site"),
+) -> None:
+    """All suites of a results folder as pages: they open from disk, and from any web server."""
+    made = sharing.site(folders or [Path("results")], output)
+    for line in made.left_out:
+        say(f"left out: {line}")
+    put(f"{output / 'index.html'}: {len(made.suites)} suites")
