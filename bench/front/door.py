@@ -349,9 +349,9 @@ def site(folders: PathLike | Sequence[PathLike] | None = None, *, output: PathLi
     Raises:
         BenchError: there is no such folder, or something else lies where the site is to be.
     """
-    single = folders is None or isinstance(folders, (str, os.PathLike))
-    given = [_results(folders)] if single else [Path(folder) for folder in folders]
-    sharing.site(given, Path(output))
+    if folders is None or isinstance(folders, (str, os.PathLike)):
+        folders = [_results(folders)]
+    sharing.site([Path(folder) for folder in folders], Path(output))
     return Path(output) / "index.html"
 
 
