@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +37,11 @@ _LARGEST_EXPANSION = 1032
 """Bytes that deflate can make of one: https://zlib.net/zlib_tech.html."""
 _TIME = (1980, 1, 1, 0, 0, 0)
 _PIECE = 2**20
+_TROUBLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(EOFError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError),
+)
+"""What the standard library raises over a file that is no zip, or is damaged."""
 _STORED = (".safetensors", ".png")
 """What does not get smaller."""
 
@@ -243,7 +249,7 @@ class Archive:
     def _pieces(self, info: zipfile.ZipInfo, size: int) -> Iterator[bytes]:
         """The content of a file, as long as it is no more than it says."""
         more = copy.copy(info)
-        more.file_size = size + 1  # else zipfile would cut it off there, and never tell
+        more.file_size = size + 2 * _PIECE  # else zipfile would cut it off there, and never tell
         read = 0
         try:
             with self._zip.open(more) as source:
@@ -255,7 +261,7 @@ class Archive:
                             "it says"
                         )
                     yield piece
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except _TROUBLE as error:
             raise BenchError(f"{self.path}: {info.filename}: it is damaged: {error}") from None
         if read < size:
             raise BenchError(f"{self.path}: {info.filename}: it ends after {read:,} of {size:,} bytes")
@@ -281,7 +287,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
 def _zip(path: Path, raw: IO[bytes]) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(raw)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError) as error:
+    except _TROUBLE as error:
         raise BenchError(
             f"{path}: it is no zip, or half of one ({str(error)[:80]}): copy or download it again"
         ) from None

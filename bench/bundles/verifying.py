@@ -64,8 +64,8 @@ def verify(path: Path) -> Verification:
             compared = [*NUMBERS, *(WORDS if same_bench else ())]
             there = found.results / made.suite.name
             differing = [
-                *(_run_ids(found, made.suite)),
-                *(_code(found, made.suite)),
+                *_run_ids(found),
+                *_code(found, made.suite),
                 *itertools.chain.from_iterable(
                     file_differences(f"{RESULTS}/{made.suite.name}/{name}", there / name, again / name)
                     for name in compared
@@ -109,10 +109,13 @@ def _shown(value: Any) -> str:
 # --------------------------------------------------------------------------------- runs and code
 
 
-def _run_ids(found: Unpacked, suite: Suite) -> Iterator[Difference]:
-    """Runs whose description is not the one that their id names, and folders of none of the suite's."""
+def _run_ids(found: Unpacked) -> Iterator[Difference]:
+    """Runs whose description is not the one that their id names."""
     names = {name.split("/")[2] for name in found.manifest.files if name.startswith(f"{RESULTS}/runs/")}
     for run_id in sorted(names):
+        folder = f"{RESULTS}/runs/{run_id}"
+        if not {f"{folder}/run.json", f"{folder}/result.json"} & found.manifest.files.keys():
+            continue  # it failed before it was begun
         info = RunFolder(found.results, run_id).info()
         said = {key: value for key, value in info.items() if key in DESCRIBED or key == "seed"}
         try:
@@ -120,8 +123,9 @@ def _run_ids(found: Unpacked, suite: Suite) -> Iterator[Difference]:
         except (KeyError, TypeError, ValueError):
             named = None
         if named != run_id:
-            file = f"{RESULTS}/runs/{run_id}/run.json"
-            yield Difference(file=file, where="the run that it describes", bundle=run_id, here=named)
+            yield Difference(
+                file=f"{folder}/run.json", where="the run that it describes", bundle=run_id, here=named
+            )
 
 
 def _code(found: Unpacked, suite: Suite) -> Iterator[Difference]:

@@ -55,11 +55,17 @@ def report_of(bundle: Path) -> Report:
         BenchError: it is none, or damaged.
     """
     from bench.bundles import reading
+    from bench.front.reporting import still_to_come
+    from bench.launch.status import status
     from bench.reports.document import document
 
     with reading.unpacked(bundle) as found:
-        made = reading.make(bundle, found.folder).report
-        return Report(made, document(made))
+        made = reading.make(bundle, found.folder)
+        shown, report = document(made.report), made.report
+        whole = report.complete
+        return Report(
+            report, shown, [] if whole else still_to_come(status(made.suite, found.results), report)
+        )
 
 
 def check_alone(bundle: Path, **given: object) -> None:
