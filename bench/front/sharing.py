@@ -131,7 +131,7 @@ def _shown_of_bundle(bundle: Path, origin: str) -> Shown:
 
 def _add_suites(made: Site, results: Path, origin: str) -> None:
     """Every suite of a results folder: as its runs are now, where its file is still there."""
-    from bench.sites import REPORT, suites_in
+    from bench.sites import MINIATURE, REPORT, suites_in
 
     for folder in suites_in(results):
         noted = home.owner(folder.name, results)
@@ -140,7 +140,7 @@ def _add_suites(made: Site, results: Path, origin: str) -> None:
                 raise BenchError("nobody noted where its suite file is")
             with asking(Source.of(Path(noted.file)), results, names=False) as asked:
                 if f"{asked.name}{SUFFIX}" == folder.name:
-                    made.leave_out(f"{folder.name}: it is {asked.name} in miniature, and answers nothing")
+                    made.leave_out(f"{folder.name}: {MINIATURE}")
                 elif asked.name != folder.name:
                     raise BenchError(f"{noted.file} is now the suite '{asked.name}'")
                 elif (shown := _shown(as_it_stands(asked, results), results, origin)) is None:

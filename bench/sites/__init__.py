@@ -27,7 +27,7 @@ from bench.disk import parse, read, token, write_atomically, write_json
 from bench.errors import BenchError
 from bench.home import RECORD
 from bench.reports import files
-from bench.reports.document import OPTIMISTIC, SCALED_DOWN, cautions
+from bench.reports.document import OPTIMISTIC, cautions
 from bench.reports.html import FOLDER as PAGE
 from bench.reports.schema import Report
 from bench.statistics.verdicts import Word
@@ -42,6 +42,7 @@ COPIED = (
 """Of a report that was written before."""
 HOME = "../index.html"
 """The index, as the page of a suite leads to it."""
+MINIATURE = "it is a suite in miniature, and answers nothing"
 TITLE = "What was compared, and what came of it"
 
 
@@ -54,7 +55,7 @@ class Entry(BaseModel):
     date: str
     """Of the last run that has finished."""
     finished: float
-    """The same as Unix time."""
+    """The same as Unix time; 0 where that is not known."""
     runs: str
     plan: str
     deviations: list[str]
@@ -132,10 +133,11 @@ class Site:
         content = read(str(folder / REPORT))
         try:
             report = parse(content)
+            if report["scaled_down"]:
+                return self.leave_out(f"{folder.name}: {MINIATURE}")
             name = self._name(str(report["suite"]))
-            said = [OPTIMISTIC] * bool(report["optimistic"]) + [SCALED_DOWN] * bool(report["scaled_down"])
-            finished = (folder / REPORT).stat().st_mtime
-            self._note(name, report, finished, said, origin, f"As it was reported then: {why}.")
+            said = [OPTIMISTIC] * bool(report["optimistic"])
+            self._note(name, report, 0.0, said, origin, f"As it was reported then: {why}.")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BenchError(f"{folder / REPORT}: no report of `bench report`: {error}") from None
         for path in sorted(folder.iterdir()):
@@ -172,7 +174,7 @@ class Site:
                 suite=report["suite"],
                 question=report["question"],
                 answer=report["answer"],
-                date=time.strftime("%Y-%m-%d", time.gmtime(finished)),
+                date=time.strftime("%Y-%m-%d", time.gmtime(finished)) if finished else "not noted",
                 finished=finished,
                 runs=_runs(report["cells"]),
                 plan=_plan(plan),
