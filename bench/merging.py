@@ -86,6 +86,8 @@ def merge(folders: Mapping[str, Path], into: Path) -> Merged:
     Raises:
         BenchError: one is no results folder, or two contradict each other. Nothing was written.
     """
+    if str(into) in folders:
+        raise BenchError(f"{into}: it is the same folder as the joined one: it is the first of them as it is")
     everyone = {str(into): into, **folders} if (into / "runs").is_dir() else dict(folders)
     _check_apart(everyone, into)
     found = [_look(name, results) for name, results in everyone.items()]
