@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, nargs="+", default=[100, 10_000])
     parser.add_argument("--wide", action="store_true", help="many cells with ten seeds, not ten with many")
     args = parser.parse_args()
-    rows: dict[str, list[str]] = {}
+    print("| runs | command | seconds | of processor | peak MB |\n| ---: | --- | ---: | ---: | ---: |")
     os.fsync = lambda fd: None  # what is made up may be lost
     with tempfile.TemporaryDirectory(prefix="bench-sharing-") as temporary:
         for runs in args.runs:
@@ -34,13 +34,9 @@ def main() -> None:
             made_up.finish(suites.load(file).runs(), folder / "results")
             for name, words in COMMANDS.items():
                 wall, cpu, peak = in_command(["-m", "bench.cli", *words], folder)
-                rows.setdefault(name, []).append(f" {wall:.1f} s ({cpu:.1f}), {peak:,.0f} MB |")
+                print(f"| {runs:,} | {name} | {wall:.1f} | {cpu:.1f} | {peak:,.0f} |", flush=True)
             size = (folder / "suite.bundle.zip").stat().st_size / 1e6
-            rows.setdefault("the bundle", []).append(f" {size:,.1f} MB |")
-    print("| command: seconds (of processor), peak MB |" + "".join(f" {runs:,} runs |" for runs in args.runs))
-    print("| --- |" + " ---: |" * len(args.runs))
-    for name, cells in rows.items():
-        print(f"| {name} |" + "".join(cells), flush=True)
+            print(f"\nThe bundle of {runs:,} runs has {size:,.1f} MB.\n")
 
 
 COMMANDS = {

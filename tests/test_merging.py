@@ -155,6 +155,16 @@ def test_other_data_are_said(file: Path, tmp_path: Path) -> None:
     assert said.startswith("the data of digits differ (digests ")
 
 
+def test_weights_are_taken_from_whoever_has_them(file: Path, tmp_path: Path) -> None:
+    one = lab(file, tmp_path / "one", slice(0, 2), weights=b"weights of a run")
+    bundles = [
+        door.bundle(file, results=one, output=tmp_path / f"{name}.zip", weights=name == "whole")
+        for name in ("bare", "whole")
+    ]
+    door.merge(bundles, into=tmp_path / "both")
+    assert len([*(tmp_path / "both" / "runs").glob("*/weights.safetensors")]) == 2
+
+
 def test_bundles_are_folders_too(file: Path, tmp_path: Path) -> None:
     one, other = lab(file, tmp_path / "one", slice(0, 8)), lab(file, tmp_path / "other", slice(6, 12))
     bundles = [door.bundle(file, results=r, output=tmp_path / f"{r.name}.zip") for r in (one, other)]

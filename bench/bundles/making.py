@@ -75,7 +75,8 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
         write_json(folder / "environment.json", environment.model_dump(mode="json"))
         said = {"suite": suite.name, "question": suite.question, "answer": made.report.answer}
         write_atomically(
-            folder / "README.md", README.format(**said, name=output.name).encode(errors="replace")
+            folder / "README.md",
+            README.format(**said, name=f"{suite.name}.bundle.zip").encode(errors="replace"),
         )
         files |= {name: folder / name for name in _below(folder)}
         files |= _figures(suite, results, made)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.disk import NoFile, array_bytes, parse, read, read_array, write_atomically, write_json
+from bench.disk import Damaged, NoFile, array_bytes, parse, read, read_array, write_json
 from bench.errors import BenchError
 from bench.metrics import Means, Measured, Metric
 from bench.predictions import NotKept, Predictions
@@ -84,18 +84,21 @@ def keep(suite: Suite, results: Path, run_ids: Iterable[str], folder: Path) -> N
     """
     for number, metric in enumerate(own_metrics(suite)):
         lacking: dict[str, str] = {}
+        (folder / str(number)).mkdir(parents=True)
         for run_id in watched([*run_ids], f"measuring {metric.name}"):
             run = RunFolder(results, run_id)
-            result = run.result()
-            if result is None or {metric.name, metric.choice.name} & result.values.keys():
-                continue  # a number that its trainer gave stands in the result
             try:
+                result = run.result()
+                if result is None or {metric.name, metric.choice.name} & result.values.keys():
+                    continue  # a number that its trainer gave stands in the result
                 found = metric.measure(run.predictions(result), result)
             except NotKept as reason:
                 lacking[run_id] = str(reason)
                 continue
+            except Damaged:
+                continue  # as it will be there
             numbers = found.value if found.per_image is None else found.per_image
-            write_atomically(folder / str(number) / f"{run_id}.npy", _bytes(numbers))
+            (folder / str(number) / f"{run_id}.npy").write_bytes(_bytes(numbers))
         write_json(folder / str(number) / _LACKING, lacking)
 
 

@@ -58,15 +58,18 @@ class Unpacked:
 
 
 @contextlib.contextmanager
-def unpacked(path: Path) -> Iterator[Unpacked]:
-    """A bundle, in a folder of its own for a while: all but the weights, which no report needs.
+def unpacked(path: Path, *, weights: bool = False) -> Iterator[Unpacked]:
+    """A bundle, in a folder of its own for a while.
+
+    Args:
+        weights: with the weights of runs, which no report needs.
 
     Raises:
         BenchError: it is none, or is not what was bundled.
     """
     with open_archive(path) as archive, tempfile.TemporaryDirectory(prefix="bench-bundle-") as temporary:
         folder = Path(temporary)
-        archive.unpack(folder, lambda name: not name.endswith(f"/{WEIGHTS}"))
+        archive.unpack(folder, lambda name: weights or not name.endswith(f"/{WEIGHTS}"))
         yield Unpacked(folder, archive.manifest)
 
 

@@ -90,7 +90,9 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
         for folder in folders:
             if str(folder) in named:
                 raise BenchError(f"{folder}: it was given twice")
-            found = stack.enter_context(reading.unpacked(folder)).results if is_bundle(folder) else folder
+            found = folder
+            if is_bundle(folder):
+                found = stack.enter_context(reading.unpacked(folder, weights=True)).results
             named[str(folder)] = found
         return merge(named, into)
 

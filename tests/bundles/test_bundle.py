@@ -98,7 +98,7 @@ def test_the_same_study_gives_the_same_bytes_and_changes_nothing(study: Study, t
     first = bundled(file, results).read_bytes()
     os.utime(file)
     again = door.bundle(file, results=results, output=tmp_path / "again.zip").read_bytes()
-    assert again.replace(b"again.zip", b"made.zip") == first or len(again) - len(first) < 64
+    assert again == first
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
 
 
@@ -212,8 +212,9 @@ def test_failed_runs_are_results(study: Study) -> None:
     assert check(file, results).failed == 1
 
 
-def test_a_damaged_run_is_damaged_there_too(study: Study) -> None:
-    file, results = study()
+def test_a_damaged_run_is_damaged_there_too(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(METRIC)
+    file, results = study(metrics=["accuracy", "mine:wrong"])
     run = as_asked(file, results).runs()[3]
     (results / "runs" / run.id / "predictions.npz").write_bytes(b"something else")
     made = bundled(file, results)
