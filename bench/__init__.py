@@ -11,9 +11,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.errors import BenchError
-    from bench.front.door import Report, Suite, compare, load, plan, report, run, status
+    from bench.front.door import (
+        Report,
+        Suite,
+        bundle,
+        compare,
+        load,
+        merge,
+        plan,
+        report,
+        run,
+        site,
+        status,
+        verify,
+    )
 
-__all__ = ["BenchError", "Report", "Suite", "compare", "load", "plan", "report", "run", "status"]
+__all__ = [
+    "BenchError",
+    "Report",
+    "Suite",
+    "bundle",
+    "compare",
+    "load",
+    "merge",
+    "plan",
+    "report",
+    "run",
+    "site",
+    "status",
+    "verify",
+]
 __version__ = "0.1.0"
 
 

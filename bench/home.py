@@ -21,6 +21,8 @@ from bench.scale import SUFFIX
 from bench.source import Source
 from bench.suite import Suite
 
+RECORD = "suite.json"
+
 
 class Owner(BaseModel):
     """What ``suite.json`` holds."""
@@ -41,7 +43,7 @@ def take(suite: Suite, source: Source, results: Path) -> None:
     # The path of a file may be no text; pydantic and JSON take none but text.
     file = str(source.keep(suite, results).absolute()).encode(errors="replace").decode()
     now = Owner(file=file, code=versions.of_suite(suite))
-    if _owner(suite, results) != now:
+    if owner(suite.name, results) != now:
         write_json(_record(suite, results), now.model_dump())
 
 
@@ -55,16 +57,16 @@ def check_owner(suite: Suite, source: Source, results: Path) -> None:
     """
     if (rival := _rival(suite, source, results)) is None:
         return
-    owner, theirs = rival
+    noted, theirs = rival
     # The same words may name other code, beside each file.
-    if theirs == source.values and owner.code == versions.of_suite(suite):
+    if theirs == source.values and noted.code == versions.of_suite(suite):
         return
     question = theirs["question"]
     asks = "the same of something else" if question == suite.question else f"'{suite.question}'"
     this = "suite" if source.file is None else "file"
     raise BenchError(
         f"{source.name}: name: '{suite.name}' is taken: {(results / suite.name).absolute()} is the folder of "
-        f"{owner.file}, which asks '{question}'; this {this} asks {asks}. Give one of the two a name: of its "
+        f"{noted.file}, which asks '{question}'; this {this} asks {asks}. Give one of the two a name: of its "
         "own, or choose another results folder with --results or BENCH_RESULTS"
     )
 
@@ -99,31 +101,31 @@ def _is_welcome(suite: Suite, source: Source, results: Path) -> bool:
 
 
 def _record(suite: Suite, results: Path) -> Path:
-    return results / suite.name / "suite.json"
+    return results / suite.name / RECORD
 
 
-def _owner(suite: Suite, results: Path) -> Owner | None:
-    """Whose folder it is; None where that was never noted, or cannot be read."""
+def owner(name: str, results: Path) -> Owner | None:
+    """Whose folder a suite's is; None where that was never noted, or cannot be read."""
     try:
-        return Owner.model_validate_json(read(str(_record(suite, results))))
+        return Owner.model_validate_json(read(str(results / name / RECORD)))
     except (OSError, ValidationError):
         return None
 
 
 def _rival(suite: Suite, source: Source, results: Path) -> tuple[Owner, dict[str, Any]] | None:
     """Whose folder it is, and what that file says: where it is another, and still a suite of this name."""
-    owner = _owner(suite, results)
-    same = owner is not None and _same_file(owner.file, source.place(suite, results))
-    if owner is None or (same and source.file is not None):
+    noted = owner(suite.name, results)
+    same = noted is not None and _same_file(noted.file, source.place(suite, results))
+    if noted is None or (same and source.file is not None):
         return None
     try:
-        theirs = suites.read(Path(owner.file))
+        theirs = suites.read(Path(noted.file))
     except BenchError:
         return None
     if same and theirs.get("question") == suite.question:
         return None  # another cell of a notebook, or the same one changed
     names = theirs["name"], f"{theirs['name']}{SUFFIX}"
-    return (owner, theirs) if "question" in theirs and suite.name in names else None
+    return (noted, theirs) if "question" in theirs and suite.name in names else None
 
 
 def _same_file(one: str, other: Path) -> bool:

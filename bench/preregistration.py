@@ -155,10 +155,10 @@ def state(suite: Suite, results: Path, git: Mapping[str, Any] | None, *, frozen:
 
 
 def _any_finished(content: Judged, results: Path) -> bool:
-    return any(RunFolder(results, run.id).done for run in _runs(content))
+    return any(RunFolder(results, run.id).done for run in runs_of(content))
 
 
-def _runs(content: Judged) -> Iterator[Run]:
+def runs_of(content: Judged) -> Iterator[Run]:
     """The runs of a plan."""
     judge = {"metric": content["chooses_by"]} if content["chooses_by"] else {}
     for cell in content["cells"]:

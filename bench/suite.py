@@ -83,6 +83,8 @@ _TRAINERS_OF_ONES_OWN = contextvars.ContextVar("_TRAINERS_OF_ONES_OWN", default=
 
 def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]:
     def parse(value: Any) -> Entry:
+        if isinstance(value, Entry):
+            return value
         name, given = split_choice(kind, value)
         recipe = given.pop("recipe", None) or {}
         label = _label(name, given)

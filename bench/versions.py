@@ -167,6 +167,56 @@ def files(results: Path, sources: Sources) -> list[Path]:
     return [_file(results, module, digest) for module, digest in sources.items()]
 
 
+def copy(suite: Suite, results: Path, into: Path) -> None:
+    """Write what is kept of the versions that a suite's runs have into another results folder.
+
+    Where files lay here is left out: what others get says nothing of this machine.
+    """
+    wanted: dict[tuple[str, str], None] = {}
+    for cell in suite.cells:
+        for text in (cell.text, *cell.former.values()):
+            for module, digest in _sources_of(text).items():
+                wanted[module, digest] = None
+    for module, digest in [*wanted, *of_suite(suite).items()]:
+        for one in (digest, *same_as(results, module, digest)):
+            wanted[module, one] = None
+    for module, digest in wanted:
+        if (version := _read(results, module, digest)) is not None:
+            modules = version.modules.items()
+            program = programs.is_program(module)
+            places = {name: name if program else place_of(name, found) for name, found in modules}
+            moved = {name: replace(found, file=Path(places[name])) for name, found in modules}
+            _write(into, replace(version, modules=moved))
+
+
+def join(theirs: Path, into: Path) -> None:
+    """Add the versions that another results folder keeps. Of one that both keep, either's word holds."""
+    for path in sorted((theirs / "code").glob("*-*.json")):
+        module, _, digest = path.stem.rpartition("-")
+        version, ours = (_read(results, module, digest) for results in (theirs, into))
+        if version is None or (ours is not None and {*version.same_as} <= {*ours.same_as}):
+            continue
+        same = [*dict.fromkeys([*(ours.same_as if ours else ()), *version.same_as])]
+        _write(into, replace(ours or version, same_as=same))
+
+
+def damaged(results: Path) -> list[str]:
+    """Files of kept versions whose code is not that of their digest, or that cannot be read."""
+    found = []
+    for path in sorted((results / "code").glob("*-*.json")):
+        module, _, digest = path.stem.rpartition("-")
+        version = _read(results, module, digest)
+        if version is None or (version.modules and not _is_whole(version)):
+            found.append(path.name)
+    return found
+
+
+def place_of(name: str, module: code.Module) -> str:
+    """Where a module lies below the folder that it is imported from."""
+    parts = name.split(".")
+    return "/".join([*parts, module.file.name] if module.is_package else [*parts[:-1], module.file.name])
+
+
 def of_runs(runs: Iterable[Run]) -> Sources:
     """The versions that runs are to be trained with, which were asked for together."""
     texts = dict.fromkeys(run.text for run in runs)

@@ -1,8 +1,8 @@
 """The command: one short function a verb.
 
 :mod:`~bench.cli.training` has the verbs that train, :mod:`~bench.cli.reporting` those that show what was
-found, :mod:`~bench.cli.checkpoints` those about weights; :mod:`~bench.cli.app`, :mod:`~bench.cli.options` and
-:mod:`~bench.cli.shared` are what they share.
+found, :mod:`~bench.cli.sharing` those about what travels, :mod:`~bench.cli.checkpoints` those about weights;
+:mod:`~bench.cli.app`, :mod:`~bench.cli.options` and :mod:`~bench.cli.shared` are what they share.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from io import TextIOWrapper
 
-from bench.cli import training, reporting, checkpoints  # noqa: F401 # isort: skip - in the order of --help
+from bench.cli import training, reporting, sharing, checkpoints  # noqa: F401 # isort: skip - in the order of --help
 from bench.cli.app import app
 from bench.errors import BenchError, of_file
 from bench.visible import say

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from bench import __version__
 
 TRAIN, FOLLOW, REPORT = "Train", "Follow what is trained", "Report what was found"
-MLFLOW, WEIGHTS = "Look at it in MLflow", "Weights"
+SHARE, MLFLOW, WEIGHTS = "Share it", "Look at it in MLflow", "Weights"
 """What verbs are for: the headings of ``bench --help``."""
 
 

@@ -15,7 +15,7 @@ from bench.cli.options import Column, Everything, Json, Results, ScaleTo, Seeds,
 from bench.cli.shared import exit_1_if, print_blocks, put
 from bench.design import as_it_stands
 from bench.errors import BenchError, unknown
-from bench.front import reporting
+from bench.front import reporting, sharing
 from bench.front.asking import asking
 from bench.home import take
 from bench.reports.formats import counted
@@ -24,6 +24,9 @@ from bench.statistics.verdicts import Word
 from bench.visible import say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.front.report import Report
     from bench.reports.blocks import Block
     from bench.scale import Scale
     from bench.suite import Suite
@@ -52,16 +55,26 @@ def report(
 ) -> None:
     """Tables and verdicts from what is finished, also while runs go on.
 
+    SUITE may be a bundle, which is reported as it is, without the data or the code.
+
     With OTHER, both side by side: which cells changed, verdict and difference in each. Two suites stand in
     the order given. A results folder or a saved report.json is the suite as it was then, and comes first.
     """
+    from bench.bundles.archive import is_bundle
     from bench.reports.render.terminal import clear, show
 
-    if other and watch:
-        raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
     barred = _words(fail_on)
     if other and barred:
         raise BenchError("--fail-on is about the verdicts of one suite: leave out either it or OTHER")
+    if is_bundle(suite):
+        sharing.check_alone(
+            suite, OTHER=other, watch=watch, seeds=seeds, scale=scale != "full", figures=figures
+        )
+        made = sharing.report_of(suite)
+        print_blocks(made.document, made.blocks(everything=everything), as_json)
+        return _exit(made, barred)
+    if other and watch:
+        raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
     source = Source.of(suite)
     with asking(source, results, seeds, scale, names=False) as asked:
         if other:
@@ -82,6 +95,11 @@ def report(
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
     print_blocks(made.document, made.blocks(everything=everything), as_json)
+    _exit(made, barred)
+
+
+def _exit(made: Report, barred: Sequence[str]) -> None:
+    """By failed runs, and by verdicts that are not to be."""
     found = [word for word in made.verdicts() if word in barred]
     if found:
         say(f"--fail-on: {counted(len(found), 'verdict')} of {', '.join(dict.fromkeys(found))}")

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from bench.choices import describe
 from bench.errors import BenchError, of_file, unknown
-from bench.front import reporting, training
+from bench.front import reporting, sharing, training
 from bench.front.keywords import in_python
 from bench.front.report import Report
 from bench.front.suites import Suite, load
@@ -30,11 +30,26 @@ from bench.visible import say
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from bench.bundles.verifying import Verification
     from bench.front.looks import Plan, Status
+    from bench.merging import Merged
 else:  # what checks arguments needs no more
-    DataFrame = Plan = Status = Any
+    DataFrame = Merged = Plan = Status = Verification = Any
 
-__all__ = ["Report", "Suite", "compare", "load", "plan", "report", "run", "status"]
+__all__ = [
+    "Report",
+    "Suite",
+    "bundle",
+    "compare",
+    "load",
+    "merge",
+    "plan",
+    "report",
+    "run",
+    "site",
+    "status",
+    "verify",
+]
 
 PathLike = str | os.PathLike[str]
 Count = Annotated[int, Field(ge=1)]
@@ -236,12 +251,85 @@ def report(
     Writes them into the suite's folder, too, as the command does. Arguments as for :func:`run`.
 
     Args:
+        suite: also the path of a bundle, which is reported as it is, without the data or the code; nothing is
+            written then.
         figures: also draw figures: PDF, SVG, PNG, and on the page.
 
     Raises:
-        BenchError: the suite, or a metric of the user's own, does not hold.
+        BenchError: the suite, the bundle, or a metric of the user's own, does not hold.
     """
+    from bench.bundles.archive import is_bundle
+
+    if not isinstance(suite, Suite) and is_bundle(Path(suite)):
+        sharing.check_alone(Path(suite), seeds=seeds, scale=scale != "full", figures=figures)
+        return sharing.report_of(Path(suite))
     return reporting.report(_source(suite), seeds, scale, _results(results), figures)
+
+
+@_checked
+def bundle(
+    suite: Suite | PathLike,
+    *,
+    output: PathLike | None = None,
+    weights: bool = False,
+    results: PathLike | None = None,
+) -> Path:
+    """The study as one file: suite, plan, code, runs and report. Returns its path.
+
+    Args:
+        suite: as for :func:`run`.
+        output: the file. Default: ``<suite>.bundle.zip`` in the working directory.
+        weights: with the weights that runs kept.
+        results: as for :func:`run`.
+
+    Raises:
+        BenchError: the suite does not hold, nothing of it has finished, or there is such a file already.
+    """
+    return sharing.bundle(
+        _source(suite), _results(results), None if output is None else Path(output), weights=weights
+    )
+
+
+@_checked
+def verify(bundle: PathLike) -> Verification:
+    """Compute every number of a bundle again from its run folders, and compare the bits.
+
+    What it returns has ``same``, and ``differences``: which number, there and here.
+
+    Raises:
+        BenchError: it is no bundle, or damaged.
+    """
+    return sharing.verify(Path(bundle))
+
+
+@_checked
+def merge(folders: Sequence[PathLike], *, into: PathLike) -> Merged:
+    """Results folders, or bundles, as one folder: says what they share, and what differs.
+
+    Args:
+        into: a new folder, or one with runs, which is then the first of them and keeps all that it has.
+
+    Raises:
+        BenchError: one is neither, or two have other predictions of the same run: nothing was written.
+    """
+    return sharing.merge([Path(folder) for folder in folders], Path(into))
+
+
+@_checked
+def site(folders: PathLike | Sequence[PathLike] | None = None, *, output: PathLike = "site") -> Path:
+    """All suites of results folders, or of bundles, as pages. Returns the path of the index.
+
+    Args:
+        folders: default: ``BENCH_RESULTS``, or ``results``.
+        output: the folder. A site that was made there before is replaced, and nothing else.
+
+    Raises:
+        BenchError: there is no such folder, or something else lies where the site is to be.
+    """
+    if folders is None or isinstance(folders, (str, os.PathLike)):
+        folders = [_results(folders)]
+    sharing.site([Path(folder) for folder in folders], Path(output))
+    return Path(output) / "index.html"
 
 
 @_checked

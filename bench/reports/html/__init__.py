@@ -40,8 +40,12 @@ Told = tuple[Word | None, str]
 """A comparison: its verdict, and the sentence about it."""
 
 
-def page(report: Report, runs: RunList, figures: Sequence[Figure] = ()) -> str:
-    """The whole page. The same report, runs and figures give the same text."""
+def page(report: Report, runs: RunList, figures: Sequence[Figure] = (), home: str = "") -> str:
+    """The whole page. The same report, runs and figures give the same text.
+
+    Args:
+        home: address of a page with all suites, where there is one.
+    """
     style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -60,6 +64,7 @@ def page(report: Report, runs: RunList, figures: Sequence[Figure] = ()) -> str:
         told=list(_told(report)),
         figures=figures,
         runs=runs,
+        home=home,
         data=_embedded(runs, report),
         kind=lambda block: type(block).__name__,
         zip=zip,

@@ -1,0 +1,92 @@
+"""What the joined folder lacks, written into it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench import versions
+from bench.disk import exists, parse, read, token, write_json
+from bench.merging.folders import COPIED, Folder
+from bench.preregistration import Stated, runs_of
+from bench.progress import watched
+from bench.results import RunFolder
+
+
+def copy(found: Sequence[Folder], into: Path, plans: Mapping[str, tuple[Folder, Stated]]) -> list[list[str]]:
+    """Copy what is not there; returns the runs that each folder was the first to have."""
+    done = {run_id for one in found for run_id in one.done}
+    there: set[str] = set()
+    copied = []
+    for one in found:
+        new = [run_id for run_id in (*one.done, *sorted(one.failed - done)) if run_id not in there]
+        there |= {*new}
+        copied.append(new)
+        if one.results.resolve() == into.resolve():
+            continue
+        for run_id in watched(new, f"copying {one.name}"):
+            source = _with_weights(run_id, one, found)
+            _copy_run(source.results / "runs" / run_id, into / "runs" / run_id)
+        versions.join(one.results, into)
+        _copy_rules(one.results, into)
+    for suite, (one, stated) in plans.items():
+        earlier = before(stated, one, found, suite)
+        if earlier or one.results.resolve() != into.resolve():
+            whole = stated.modelcopy(update={"finished": stated.finished + earlier})
+            write_json(into / suite / "plan.json", whole.model_dump(mode="json"))
+    return copied
+
+
+def _with_weights(run_id: str, one: Folder, found: Sequence[Folder]) -> Folder:
+    """The folder that a run is copied from: where it kept weights, and a bundle has none, one that has them."""
+    result = one.done.get(run_id)
+    if result is None or result.weights_sha256 is None:
+        return one
+    sides = [one, *(other for other in found if run_id in other.done)]
+    kept = (side for side in sides if exists(RunFolder(side.results, run_id).file("weights.safetensors")))
+    return next(kept, one)
+
+
+def _copy_rules(results: Path, into: Path) -> None:
+    """Reports of suites that add seeds by e-values: whose comparisons go on as they were begun."""
+    for path in sorted(results.glob("*/report.json")):
+        target = into / path.parent.name / path.name
+        try:
+            made = parse(read(str(path)))
+            rule = made["sequential"]["rule"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if rule == "whenever" and not exists(str(target)):
+            write_json(target, made)
+
+
+def _copy_run(source: Path, target: Path) -> None:
+    """One run, whole or not at all. What a folder has of it that has not ended stays beside it."""
+    temporary = target.with_name(f".{target.name}.{token()}")
+    temporary.mkdir(parents=True)
+    try:
+        for name in COPIED:
+            if exists(str(source / name)):
+                shutil.copyfile(source / name, temporary / name, follow_symlinks=False)
+        if target.exists():  # an attempt that failed, or has not ended, where another folder's has
+            aside = target.parent.parent / "set-aside" / f"{target.name}-{token()}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            target.rename(aside)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def before(stated: Stated, one: Folder, found: Sequence[Folder], suite: str) -> int:
+    """Runs of a plan that had finished before it, in folders where none was stated."""
+    silent = [other for other in found if suite not in other.plans]
+    if not silent:
+        return 0
+    planned = {run.id for run in runs_of(stated.judged)}
+    return sum(
+        result.finished < stated.time
+        for other in silent
+        for run_id, result in other.done.items()
+        if run_id in planned and run_id not in one.done
+    )
