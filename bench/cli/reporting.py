@@ -199,10 +199,14 @@ def track(
         now = as_it_stands(asked, results)
         made, _, written = reporting.write_report(now, results, tracking_uri)
         if written:
-            mirror.attach_report(written, reporting.note_of(made))
+            mirror.attach_report(written, reporting.answer_of(made))
         counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
         waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())
+        if synced.deleted:
+            counts += f", {synced.deleted} deleted in MLflow, which stay deleted"
         put(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")
+        if mirror.remark:
+            say(f"MLflow: {mirror.remark}")
 
 
 @app.command(rich_help_panel=MLFLOW)

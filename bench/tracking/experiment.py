@@ -41,7 +41,9 @@ def read_experiment(source: str, uri: str) -> pd.DataFrame:
     except foreign_errors() as error:
         raise TrackingError(f"MLflow at {shown(uri)}: {reason(error, uri)}") from error
     parents = {run.data.tags.get("mlflow.parentRunId") for run in runs}
-    rows = [_row(run) for run in runs if run.info.run_id not in parents]
+    rows = [
+        _row(run) for run in runs if run.info.run_id not in parents and "bench.suite" not in run.data.tags
+    ]
     if not rows:
         raise TrackingError(f"MLflow at {shown(uri)}: experiment '{name}' has no runs")
     return pd.DataFrame(rows)
