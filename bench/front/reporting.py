@@ -205,11 +205,9 @@ def answer_of(made: Made) -> Answer:
         if verdict is not None:
             verdicts[comparison.key] = verdict.phrase
         name, shown = f"{before[comparison.key[:2]]}{key_of(comparison.loss)}", comparison.shown
-        numbers |= {f"{name}/delta": comparison.delta, f"{name}/p": verdict and verdict.p}
-        numbers |= {
-            f"{name}/interval_low": shown and shown.low,
-            f"{name}/interval_high": shown and shown.high,
-        }
+        numbers |= {f"{name}/delta": comparison.delta, f"{name}/p": verdict.p if verdict else None}
+        if shown is not None:
+            numbers |= {f"{name}/interval_low": shown.low, f"{name}/interval_high": shown.high}
     return Answer(
         made.question,
         " ".join([*cautions(made), made.answer]),

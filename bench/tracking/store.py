@@ -137,7 +137,7 @@ def _was_cut_short(file: Path) -> bool:
                 return False
         if "alembic_version" not in tables or not tables >= _PARTS:
             return True
-        return store.execute("SELECT count(*) FROM alembic_version").fetchone() == (0,)
+        return bool(store.execute("SELECT count(*) FROM alembic_version").fetchone() == (0,))
     return False
 
 

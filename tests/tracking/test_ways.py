@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import re
 import sqlite3
 import sys
@@ -72,6 +73,8 @@ def test_both_ways_write_the_same_rows(
     results: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = some_of_all(results)
+    for folder in (results / "runs").iterdir():
+        os.utime(folder, (0, 0))  # all at rest, however long this takes
     found = {}
     for way in ("tables", "calls"):
         (results / "mlflow.db").write_bytes(empty_store)
