@@ -209,6 +209,24 @@ def track(
             say(f"MLflow: {mirror.remark}")
 
 
+@app.command("export-logs", rich_help_panel=MLFLOW)
+def export_logs(
+    suite: SuiteFile,
+    tensorboard: Annotated[
+        Path, typer.Option("--tensorboard", metavar="DIR", help="Event files, a folder for each run.")
+    ],
+    seeds: Seeds = None,
+    scale: ScaleTo = "full",
+    results: Results = Path("results"),
+) -> None:
+    """Write a suite's curves, scores and descriptions for TensorBoard, from the run folders."""
+    from bench.tracking import tensorboard as logs
+
+    with asking(Source.of(suite), results, seeds, scale, names=False) as asked:
+        count = logs.export_logs(asked, results, tensorboard)
+    put(f"{count} runs in {tensorboard}; tensorboard --logdir {tensorboard} shows them")
+
+
 @app.command(rich_help_panel=MLFLOW)
 def ui(
     suite: Annotated[Path | None, typer.Argument(metavar="SUITE", help="Open on its runs.")] = None,
