@@ -29,7 +29,8 @@ def export_logs(suite: Suite, results: Path, folder: Path) -> int:
         ) from None
     count = 0
     try:
-        for count, (place, record) in enumerate(_records(suite, results), start=1):
+        for place, record in _records(suite, results):
+            count += 1
             for old in (folder / place).glob("events.out.tfevents.*"):
                 old.unlink()
             with SummaryWriter(str(folder / place)) as writer:
