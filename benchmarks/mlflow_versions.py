@@ -32,7 +32,8 @@ from bench.tracking.tables import Tables, schema_of
 place = Path(tempfile.mkdtemp())
 suite = make_suite()
 make_results(place, suite)
-said = Answer("Is it?", "It is.", "It is.", {{("digits", "vgg5-tiny", "ce"): "baseline"}}, {{"ce/delta": 0.0}})
+baseline = {{("digits", "vgg5-tiny", "ce"): "baseline"}}
+said = Answer("Is it?", "It is.", "It is.", baseline, {{"ce/delta": 0.0}})
 ways = []
 for name in ("first", "client"):
     uri = f"sqlite:///{{place}}/{{name}}.db"

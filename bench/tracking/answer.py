@@ -43,7 +43,10 @@ class Answer:
         links = [f"[all runs, best first]({page_of_runs('.', experiment)})"]
         if own_run:
             links.insert(0, f"[the report]({page_of_report('.', experiment, own_run)})")
-        return fitted("\n\n".join([" ".join(filter(None, both)), " · ".join(links), self.text]), LONGEST_NOTE)
+        tables = self.text[
+            max(self.text.find("\n\n## "), 0) :
+        ].strip()  # title and answer stand there already
+        return fitted("\n\n".join([" ".join(filter(None, both)), " · ".join(links), tables]), LONGEST_NOTE)
 
     @property
     def verdict(self) -> str:
