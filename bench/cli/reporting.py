@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli.app import MLFLOW, REPORT, app
-from bench.cli.options import Column, Everything, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
+from bench.cli.options import Column, Data, Everything, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
 from bench.cli.shared import exit_1_if, print_blocks, put
 from bench.design import as_it_stands
 from bench.errors import BenchError, unknown
@@ -241,6 +241,10 @@ def track(
     seeds: Seeds = None,
     scale: ScaleTo = "full",
     results: Results = Path("results"),
+    data: Data = Path("data"),
+    models: Annotated[
+        bool, typer.Option("--models", help="Also models, of finished runs that kept their weights.")
+    ] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
@@ -256,10 +260,34 @@ def track(
         now = as_it_stands(asked, results)
         made, _, written = reporting.write_report(now, results, tracking_uri)
         if written:
-            mirror.attach_report(written, reporting.note_of(made))
+            mirror.attach_report(written, reporting.answer_of(made))
+        logged = f", {mirror.log_models(data)} models" if models else ""
         counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
         waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())
+        counts += logged
+        if synced.deleted:
+            counts += f", {synced.deleted} deleted in MLflow, which stay deleted"
         put(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")
+        if mirror.remark:
+            say(f"MLflow: {mirror.remark}")
+
+
+@app.command("export-logs", rich_help_panel=MLFLOW)
+def export_logs(
+    suite: SuiteFile,
+    tensorboard: Annotated[
+        Path, typer.Option("--tensorboard", metavar="DIR", help="Event files, a folder for each run.")
+    ],
+    seeds: Seeds = None,
+    scale: ScaleTo = "full",
+    results: Results = Path("results"),
+) -> None:
+    """Write a suite's curves, scores and descriptions for TensorBoard, from the run folders."""
+    from bench.tracking import tensorboard as logs
+
+    with asking(Source.of(suite), results, seeds, scale, names=False) as asked:
+        count = logs.export_logs(asked, results, tensorboard)
+    put(f"{count} runs in {tensorboard}; tensorboard --logdir {tensorboard} shows them")
 
 
 @app.command(rich_help_panel=MLFLOW)

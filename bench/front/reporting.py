@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bench.launch.status import Status
     from bench.reports.blocks import Document, Figure, Notes
     from bench.reports.schema import Report as Made
+    from bench.tracking.answer import Answer
 
 
 def report(
@@ -201,18 +202,41 @@ def _show_in_mlflow(asked: Suite, results: Path, made: Made, written: list[Path]
 
     uri = default_uri(results)
     try:
-        if may_hold_runs(uri) and Mirror(asked, results, uri).renew_report(written, note_of(made)):
+        if may_hold_runs(uri) and Mirror(asked, results, uri).renew_report(written, answer_of(made)):
             say(f"the report and its figures are in MLflow: bench ui shows them on the run '{asked.name}'")
     except TrackingError as error:
         say(f"warning: not in MLflow: {error}")
 
 
-def note_of(made: Made) -> str:
-    """What MLflow's page of a suite says: its Markdown is shown as HTML."""
-    from bench.reports.document import document
+def answer_of(made: Made) -> Answer:
+    """What MLflow says of a suite: its Markdown is shown as HTML."""
+    from bench.reports.document import cautions, document
     from bench.reports.render.markdown import markdown
+    from bench.tracking.answer import BASELINE, Answer, names_of_numbers
+    from bench.tracking.record import key_of
 
-    return markdown(document(made).blocks(everything=False), html=True)
+    verdicts = {
+        cell.key: BASELINE for cell in made.cells if cell.loss == made.baseline and not made.optimistic
+    }
+    before = names_of_numbers([cell.key[:2] for cell in made.cells])
+    numbers: dict[str, float | None] = {}
+    for comparison in made.comparisons:
+        if comparison.metric != made.metrics[0].name:
+            continue
+        verdict = comparison.verdict
+        if verdict is not None:
+            verdicts[comparison.key] = verdict.phrase
+        name, shown = f"{before[comparison.key[:2]]}{key_of(comparison.loss)}", comparison.shown
+        numbers |= {f"{name}/delta": comparison.delta, f"{name}/p": verdict.p if verdict else None}
+        if shown is not None:
+            numbers |= {f"{name}/interval_low": shown.low, f"{name}/interval_high": shown.high}
+    return Answer(
+        made.question,
+        " ".join([*cautions(made), made.answer]),
+        markdown(document(made).blocks(everything=False), html=True),
+        verdicts,
+        {key: number for key, number in numbers.items() if number is not None},
+    )
 
 
 def still_to_come(status: Status, made: Made) -> list[Notes]:

@@ -12,7 +12,7 @@ from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.front.asking import asking
 from bench.front.report import Report
-from bench.front.reporting import note_of, write_report
+from bench.front.reporting import answer_of, write_report
 from bench.home import take
 from bench.launch.pack import git_state
 from bench.launch.preflight import set_aside_damaged, set_aside_odd
@@ -115,9 +115,11 @@ def run(
         except BaseException:
             mirror.abandon()
             raise
-        mirror.finish(written, note_of(made))
+        mirror.finish(written, answer_of(made))
         if mirror.warning:
             say(f"warning: not mirrored: {mirror.warning}")
+        if mirror.mirror.remark:
+            say(f"MLflow: {mirror.mirror.remark}")
         page = next((file for file in written if file.name == "report.html"), None)
         return Report(made, shown, page=page)
 

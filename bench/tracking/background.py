@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.tracking.answer import Answer
 from bench.tracking.mirror import Mirror
 from bench.tracking.store import without_secrets
 
@@ -22,7 +23,7 @@ class BackgroundMirror(threading.Thread):
         self._seconds = seconds
         self._finishing = threading.Event()
         self._abandoned = False
-        self._report: tuple[Sequence[Path], str] | None = None
+        self._report: tuple[Sequence[Path], Answer] | None = None
 
     def run(self) -> None:
         """Sync until told to finish, and then once more."""
@@ -45,11 +46,11 @@ class BackgroundMirror(threading.Thread):
             if not last:
                 self._finishing.wait(self._seconds)
 
-    def finish(self, files: Sequence[Path] = (), note: str = "", timeout: float = 60.0) -> None:
+    def finish(self, files: Sequence[Path] = (), answer: Answer | None = None, timeout: float = 60.0) -> None:
         """Sync a last time, attach the report and stop; after ``timeout`` seconds go on without it, with a
         warning. Arguments as for :meth:`Mirror.attach_report`.
         """
-        self._report = (files, note) if files else None
+        self._report = (files, answer) if files and answer else None
         self._finishing.set()
         self.join(timeout)
         if self.is_alive():

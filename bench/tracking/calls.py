@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from bench.tracking.record import Record, Twin
+from bench.tracking.record import REPLACED, Record, Twin
 
 BATCH = 700  # metrics in one call: MLflow takes 1,000 things, parameters and tags included
 PAGE = 200  # runs asked for at once: a server needs seconds for more
+SOURCE = "code", '{"tags": {"mlflow.source.name": "bench", "mlflow.source.type": "LOCAL"}}'
+"""Where MLflow is told that data come from, in its own form: what bench loaded, by a digest of all of it."""
+USED = "mlflow.data.context", "training"
 
 
 class Calls:
@@ -27,22 +30,45 @@ class Calls:
         self._threads = threads
 
     def find(self, experiment: str) -> Iterator[Twin]:
-        """All runs of an experiment."""
+        """All runs of an experiment, those in MLflow's trash too."""
+        from mlflow.entities import ViewType
+
         page = None
         while page is None or page.token:
             page = self._client.search_runs(
-                [experiment], max_results=PAGE, page_token=page.token if page else None
+                [experiment],
+                run_view_type=ViewType.ALL,
+                max_results=PAGE,
+                page_token=page.token if page else None,
             )
             for run in page:
-                yield Twin(run.info.run_id, run.info.status, run.info.end_time or 0, run.data.tags)
+                info = run.info
+                twin = Twin(info.run_id, info.status, info.start_time or 0, info.end_time or 0, info.run_name)
+                twin.tags, twin.deleted = run.data.tags, info.lifecycle_stage == "deleted"
+                yield twin
 
-    def create(self, experiment: str, parent: str, records: Sequence[Record]) -> list[Twin]:
-        """New runs that show these records, below the run ``parent``."""
-        one = partial(self._create, experiment, parent)
-        if self._threads == 1 or len(records) == 1:
-            return [one(record) for record in records]
+    def create(self, experiment: str, records: Sequence[Record]) -> list[Twin]:
+        """New runs that show these records."""
+        return self._together(partial(self._create, experiment), records)
+
+    def set_tag(self, key: str, values: Mapping[str, str]) -> None:
+        """One tag of several runs, by their ids in MLflow."""
+        self._together(lambda run: self._client.set_tag(run, key, values[run]), [*values])
+
+    def trash(self, runs: Sequence[str]) -> None:
+        """Put runs that are replaced into MLflow's trash, marked so that nobody takes them for deleted."""
+
+        def trash(run: str) -> None:
+            self._client.set_tag(run, REPLACED, "true")
+            self._client.delete_run(run)
+
+        self._together(trash, runs)
+
+    def _together(self, do: Callable[[Any], Any], each: Sequence[Any]) -> list[Any]:
+        if self._threads == 1 or len(each) == 1:
+            return [do(one) for one in each]
         with ThreadPoolExecutor(self._threads) as pool:
-            return list(pool.map(one, records))
+            return list(pool.map(do, each))
 
     def can_go_on(self, twin: Twin, record: Record) -> bool:
         """Whether what MLflow holds is a beginning of the record."""
@@ -58,18 +84,21 @@ class Calls:
 
     def go_on(self, twin: Twin, record: Record) -> Twin:
         """Write what a run that can go on lacks. Returns what it is then."""
-        return self._complete(twin, record, {**record.tags, **record.marks})
+        now = self._complete(twin, record, {**record.tags, **record.marks})
+        now.tags = {**twin.tags, **now.tags}
+        return now
 
-    def _create(self, experiment: str, parent: str, record: Record) -> Twin:
-        early = {**record.tags, "bench.origin": record.origin, "mlflow.parentRunId": parent}
+    def _create(self, experiment: str, record: Record) -> Twin:
+        early = {**record.tags, "bench.origin": record.origin}
         late = {"bench.mirrored": record.digest}
         if record.status != "RUNNING":  # counts only with its final status, so the digest may come early
             early, late = {**early, **record.marks}, {}
         made = self._client.create_run(experiment, record.start or None, early, record.name)
-        return self._complete(Twin(made.info.run_id, "RUNNING", 0, early, set()), record, late)
+        new = Twin(made.info.run_id, "RUNNING", record.start, 0, record.name, early, set())
+        return self._complete(new, record, late)
 
     def _complete(self, twin: Twin, record: Record, tags: dict[str, str]) -> Twin:
-        from mlflow.entities import Metric, Param, RunTag
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
         batches: list[list[Any]] = [[]]
         for (epoch, when), metrics in record.epochs.items():
@@ -82,6 +111,11 @@ class Calls:
         for batch in batches[:-1]:
             self._client.log_batch(twin.id, batch)
         self._client.log_batch(twin.id, batches[-1], params, [RunTag(*item) for item in tags.items()])
+        if record.data is not None:
+            data = Dataset(*record.data, *SOURCE)
+            self._client.log_inputs(twin.id, [DatasetInput(data, [InputTag(*USED)])])
+        if record.name != twin.name:
+            self._client.update_run(twin.id, name=record.name)
         if record.status != "RUNNING":
             self._client.set_terminated(twin.id, record.status, record.end)
         return written(twin.id, record)
@@ -90,4 +124,5 @@ class Calls:
 def written(run: str, record: Record) -> Twin:
     """What is known of a run that shows a record."""
     logged = set(record.epochs) if record.status == "RUNNING" else set()  # ended: asked for no more
-    return Twin(run, record.status, record.end, {**record.tags, **record.marks}, logged)
+    tags = {**record.tags, **record.marks}
+    return Twin(run, record.status, record.start, record.end, record.name, tags, logged)

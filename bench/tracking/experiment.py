@@ -68,7 +68,8 @@ def read_experiment(source: str, uri: str, *, every_step: bool = False) -> pd.Da
             runs = _runs(client, experiment.experiment_id)
             by_id = {run.info.run_id: run for run in runs}
             parents = {run.data.tags.get(PARENT) for run in runs}
-            leaves = [run for run in runs if run.info.run_id not in parents]
+            ours = {run.info.run_id for run in runs if "bench.suite" in run.data.tags}  # of a suite, no training
+            leaves = [run for run in runs if run.info.run_id not in parents | ours]
             steps = _histories(client, leaves) if every_step else {}
     except foreign_errors() as error:
         raise TrackingError(f"MLflow at {shown(uri)}: {reason(error, uri)}") from error

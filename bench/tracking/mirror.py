@@ -1,8 +1,9 @@
 """Run folders → MLflow: a one-way mirror, brought up to date as often as one likes.
 
-One experiment a suite. In it one parent run, which carries the report, and below it a run for each run that
-has begun. What MLflow holds is compared with the folders, and what differs is written. What MLflow cannot
-take back (a metric, a parameter, an end) is replaced by a new MLflow run, and the old one goes to its trash.
+One experiment a suite. In it the suite's own run, which carries the report, and a run for each run that has
+begun, side by side: MLflow folds what is nested away. What MLflow holds is compared with the folders, and
+what differs is written. What MLflow cannot take back (a metric, a parameter, an end) is replaced by a new
+MLflow run, and the old one goes to its trash, marked. What somebody else put there stays there.
 
 It may be killed at any moment. Runs are written many at a time, all or none of them
 (:mod:`~bench.tracking.tables`), or in several calls each, of which the last one makes it complete
@@ -12,8 +13,10 @@ It may be killed at any moment. Runs are written many at a time, all or none of 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import getpass
 import os
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,18 +30,19 @@ from bench.progress import watched
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Cell, Suite
+from bench.tracking.answer import FIRST, REPORT, REST, Answer
 from bench.tracking.calls import Calls
 from bench.tracking.record import (
-    LONGEST_TAG,
+    REPLACED,
     Record,
     Signature,
     Twin,
     digest,
     has_settled,
     look_at,
+    milliseconds,
     plain,
     read_record,
-    run_name,
     stamp_of,
 )
 from bench.tracking.store import (
@@ -47,12 +51,14 @@ from bench.tracking.store import (
     connect,
     find_experiment,
     foreign_errors,
+    heal,
     is_server,
     reason,
     shown,
 )
 from bench.tracking.tables import Tables
 from bench.tracking.views import experiment_tags, page_of_run, page_of_runs
+from bench.visible import visible
 
 AT_ONCE = 100  # runs that are read, and then written together
 THREADS = 4  # that talk to a server
@@ -65,6 +71,8 @@ class Synced:
     created: int
     updated: int
     unchanged: int
+    deleted: int = 0
+    """Runs that somebody has deleted in MLflow, and that stay so."""
 
 
 class Mirror:
@@ -74,16 +82,20 @@ class Mirror:
         self.suite = suite
         self.results = results
         self.uri = uri
+        self.remark = ""
+        """Why it is slower than it could be, if it is."""
         self._design = Design(suite, results)
         self._client: Any = None
         self._calls: Calls
         self._many: Calls | Tables
         """Finds all runs and makes new ones, as fast as the store allows."""
         self._experiment = ""
+        self._said: dict[str, str] = {}  # tags of the experiment
         self._writer = ""  # who wrote to the experiment last, as far as we know
         self._announced = False  # whether that is us, since we hold the store
         self._parent: Twin | None = None
         self._twins: dict[str, Twin] = {}
+        self._deleted: dict[str, int] = {}  # run id → when it had begun
         self._seen: dict[str, Signature] = {}  # of folders that are mirrored
 
     def sync(self, *, aloud: bool = False) -> Synced:
@@ -93,7 +105,8 @@ class Mirror:
             aloud: say how far it is, where that takes long.
 
         Raises:
-            TrackingError: the store or the server cannot be reached, read or written.
+            TrackingError: the store or the server cannot be reached, read or written; or the experiment was
+                deleted there.
         """
         with self._store():
             runs = [_Wanted(*wanted, metrics=self.suite.metrics) for wanted in self._runs()]
@@ -108,14 +121,13 @@ class Mirror:
                     new, old = self._write(part)
                     created, updated, part = created + new, updated + old, []
             begun = sum(wanted.run.id in self._twins for wanted in runs)
+            deleted = sum(wanted.run.id in self._deleted for wanted in runs)
             if begun:
-                asked = [run.id for run in self._design.now().runs()]
-                twins = [self._twins[run_id] for run_id in asked if run_id in self._twins]
-                self._write_parent(twins, planned=len(asked))
-        return Synced(created, updated, begun - created - updated)
+                self._write_parent()
+        return Synced(created, updated, begun - created - updated, deleted)
 
-    def attach_report(self, files: Sequence[Path], note: str) -> None:
-        """Put the report on the suite's parent run: its files, and ``note`` as what its page says.
+    def attach_report(self, files: Sequence[Path], answer: Answer) -> None:
+        """Put the report on the suite's own run, and what it says on the experiment and on every run.
 
         Args:
             files: those in a folder below the suite's keep that folder.
@@ -123,45 +135,86 @@ class Mirror:
         Raises:
             TrackingError: as for :meth:`sync`.
         """
-        text = _fitted(note)
         with self._store():
-            contents = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-            stamp = digest(text, contents)
-            parent = self._parent_run(start=0)
-            if parent.tags.get("bench.report") == stamp:
+            parent = self._parent_run()
+            later = any(twin.start >= parent.start for twin in self._twins.values())
+            if later and parent.status != "RUNNING" and not parent.deleted:
+                # MLflow lists what began last first, and cannot be told that a run began at another time.
+                self._announce()
+                self._many.trash([parent.id])
+                self._parent = None
+                parent = self._write_parent()
+            self._tell_runs(answer)
+            self._tell_experiment(
+                answer.note_of_experiment(self._experiment, "" if parent.deleted else parent.id)
+            )
+            stamp = answer.stamp(files)
+            if parent.deleted or parent.tags.get("bench.report") == stamp:
                 return
             self._announce()
             home = self.results / self.suite.name
             for file in files:
-                folder = file.parent.relative_to(home).as_posix() if file.is_relative_to(home) else ""
-                self._client.log_artifact(parent.id, str(file), folder.strip(".") or None)
-            self._set_tags(parent, {"mlflow.note.content": text, "bench.report": stamp})
+                folder = file.parent.relative_to(home) if file.is_relative_to(home) else Path()
+                place = FIRST if file.name == REPORT else (REST / folder).as_posix()
+                self._client.log_artifact(parent.id, str(file), place)
+            self._log_numbers(parent, answer.numbers)
+            verdict = {"verdict": visible(answer.verdict)} if answer.verdict else {}
+            self._set_tags(parent, {"mlflow.note.content": answer.note, **verdict, "bench.report": stamp})
 
-    def renew_report(self, files: Sequence[Path], note: str) -> bool:
+    def renew_report(self, files: Sequence[Path], answer: Answer) -> bool:
         """As :meth:`attach_report`, where the suite has been mirrored. Returns whether it has."""
         with self._store(make=False) as found:
             mirrored = found and self._parent is not None
         if mirrored:
-            self.attach_report(files, note)
+            self.attach_report(files, answer)
         return mirrored
+
+    def log_models(self, data: Path) -> int:
+        """Put the networks of finished runs that kept their weights on these runs, as artifact ``model``.
+
+        Args:
+            data: folder of the data sets, which may have to be read for the form of their images.
+
+        Returns how many are new there.
+
+        Raises:
+            BenchError: as for :func:`bench.tracking.models.save_model`, and as for :meth:`sync`.
+        """
+        from bench.tracking.models import save_model
+
+        count = 0
+        with self._store():
+            for run, _, _ in self._runs():
+                twin = self._twins.get(run.id)
+                if twin is None or twin.status != "FINISHED" or "bench.model" in twin.tags:
+                    continue
+                with tempfile.TemporaryDirectory(prefix="bench-model-") as place:
+                    weights = save_model(run, RunFolder(self.results, run.id), data, Path(place, "model"))
+                    if weights:
+                        self._announce()
+                        self._client.log_artifacts(twin.id, place)
+                        self._set_tags(twin, {"bench.model": weights})
+                        count += 1
+        return count
 
     def page(self, server: str) -> str:
         """Where MLflow's UI at ``server`` shows the runs of this suite, best first. Known after a sync."""
         return page_of_runs(server, self._experiment)
 
     def own_page(self, server: str) -> str:
-        """Where it shows the parent run, with the report; empty where there is none yet."""
-        return page_of_run(server, self._experiment, self._parent.id) if self._parent else ""
+        """Where it shows the suite's own run, with the report; empty where there is none."""
+        there = self._parent is not None and not self._parent.deleted
+        return page_of_run(server, self._experiment, self._parent.id) if self._parent and there else ""
 
     # ---------------------------------------------------------------------------------------- the runs
 
-    def _runs(self) -> Iterator[tuple[Run, Cell, str]]:
-        """Every run of the suite, its cell, and its name in MLflow."""
+    def _runs(self) -> Iterator[tuple[Run, Cell, tuple[str, ...]]]:
+        """Every run of the suite, its cell, and what its name in MLflow has beside the seed."""
         several = len({cell.dataset for cell in self.suite.cells}) > 1
         for cell in self.suite.cells:
-            labels = [cell.loss, cell.model, *([cell.dataset] if several else [])]
+            labels = (cell.loss, cell.model, *([cell.dataset] if several else []))
             for run in cell.runs:
-                yield run, cell, run_name(labels, run.seed)
+                yield run, cell, labels
 
     def _has_changed(self, wanted: _Wanted) -> bool:
         """Look at a folder: whether there is one, and it may hold what MLflow does not show."""
@@ -178,48 +231,62 @@ class Mirror:
     def _write(self, changed: Sequence[_Wanted]) -> tuple[int, int]:
         """Make MLflow show what these folders hold. Returns how many runs are new there, and how many not."""
         new: dict[str, Record] = {}
+        old: list[str] = []
         created = updated = 0
         for wanted in changed:
             run_id = wanted.run.id
             record, twin = wanted.read(self.results), self._twins.get(run_id)
             if record is None or (twin and twin.shows(record)):
                 continue
+            if self._deleted.get(run_id) == record.start:
+                continue  # trained anew, it would be another
+            self._deleted.pop(run_id, None)
             created, updated = created + (twin is None), updated + (twin is not None)
-            parent = self._parent_run(record.start)
+            self._parent_run()
             self._announce()
             if twin is not None and self._calls.can_go_on(twin, record):
                 self._twins[run_id] = self._calls.go_on(twin, record)
                 continue
             if twin is not None:
-                self._client.delete_run(self._twins.pop(run_id).id)
+                old.append(self._twins.pop(run_id).id)
             new[run_id] = record
+        if old:
+            self._many.trash(old)
         if new:
-            made = self._many.create(self._experiment, parent.id, [*new.values()])
+            made = self._many.create(self._experiment, [*new.values()])
             self._twins.update(zip(new, made, strict=True))
         for wanted in changed:
             if wanted.signature is not None and has_settled(wanted.signature):
                 self._seen[wanted.run.id] = wanted.signature
         return created, updated
 
-    # -------------------------------------------------------------------------------- the parent run
+    # ------------------------------------------------------------------------------ what a suite says
 
-    def _parent_run(self, start: int) -> Twin:
+    def _parent_run(self) -> Twin:
+        """The suite's own run. It begins now, and so stands first until another run begins."""
         if self._parent is None:
             self._announce()
+            now, name = milliseconds(time.time()), visible(self.suite.name)
             tags = {"bench.suite": self.suite.name, "baseline": self.suite.baseline_label}
-            tags |= {"mlflow.note.content": plain(self.suite.question)}
-            made = self._client.create_run(self._experiment, start or None, tags, self.suite.name)
-            self._parent = Twin(made.info.run_id, "RUNNING", 0, tags)
+            tags |= {"mlflow.note.content": plain(self.suite.question), "mlflow.user": getpass.getuser()}
+            tags |= {"mlflow.source.name": "bench", "mlflow.source.type": "LOCAL"}
+            made = self._client.create_run(self._experiment, now, tags, name)
+            self._parent = Twin(made.info.run_id, "RUNNING", now, 0, name, tags)
         return self._parent
 
-    def _write_parent(self, twins: Sequence[Twin], planned: int) -> None:
+    def _write_parent(self) -> Twin:
         """Set the suite's own state: it has ended when all its runs have, and failed if one of them has."""
+        parent = self._parent_run()
+        if parent.deleted:
+            return parent
+        asked = [run.id for run in self._design.now().runs() if run.id not in self._deleted]
+        twins = [self._twins[run_id] for run_id in asked if run_id in self._twins]
         finished, failed = (sum(twin.status == status for twin in twins) for status in ("FINISHED", "FAILED"))
-        progress = {"progress": f"{finished} finished, {failed} failed, of {planned}"}
-        parent = self._parent_run(start=0)
+        progress = {"progress": f"{finished} finished, {failed} failed, of {len(asked)}"}
         status, end = "RUNNING", parent.end
-        if finished + failed == planned:
-            status, end = "FAILED" if failed else "FINISHED", max((twin.end for twin in twins), default=0)
+        if finished + failed == len(asked):
+            status = "FAILED" if failed else "FINISHED"
+            end = max((parent.start, *(twin.end for twin in twins)))
         if (status, end) != (parent.status, parent.end):
             self._announce()
             if status == "RUNNING":
@@ -230,6 +297,43 @@ class Mirror:
         if not progress.items() <= parent.tags.items():
             self._announce()
             self._set_tags(parent, progress)
+        return parent
+
+    def _tell_runs(self, answer: Answer) -> None:
+        """Write on every run what the verdict on its loss is."""
+        words: dict[str, str] = {}
+        for run, cell, _ in self._runs():
+            twin = self._twins.get(run.id)
+            word = answer.verdicts.get((cell.dataset, cell.model, cell.loss), "")
+            if twin is not None and word != twin.tags.get("verdict", ""):
+                words[twin.id] = twin.tags["verdict"] = word
+        if words:
+            self._announce()
+            self._many.set_tag("verdict", words)
+
+    def _tell_experiment(self, note: str) -> None:
+        """Describe the experiment, unless somebody else has done so."""
+        now, ours = self._said.get("mlflow.note.content", ""), self._said.get("bench.note", "").split()
+        untouched = [text.replace("\\", "") for text in (now, plain(self.suite.question))]
+        if now == note or (digest(now) not in ours and untouched[0] != untouched[1]):
+            return
+        self._announce()
+        # Killed between the two, it still knows both.
+        for key, value in {
+            "bench.note": f"{digest(now)} {digest(note)}",
+            "mlflow.note.content": note,
+        }.items():
+            self._client.set_experiment_tag(self._experiment, key, value)
+            self._said[key] = value
+
+    def _log_numbers(self, parent: Twin, numbers: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric as Point
+
+        if numbers:
+            now = milliseconds(time.time())
+            points = [Point(key, value, now, 0) for key, value in numbers.items()]
+            for start in range(0, len(points), AT_ONCE):
+                self._client.log_batch(parent.id, points[start : start + AT_ONCE])
 
     # ------------------------------------------------------------------------------------- the store
 
@@ -244,9 +348,12 @@ class Mirror:
             # Around opening too: a fresh SQLite store does not survive two processes that set it up.
             with filelock.FileLock(self.results / LOCK):
                 if self._client is None:
+                    heal(self.results, self.uri)
                     self._client = connect(self.uri)
                     self._calls = Calls(self._client, THREADS if is_server(self.uri) else 1)
-                    self._many = (None if is_server(self.uri) else Tables.known(self.uri)) or self._calls
+                    tables = None if is_server(self.uri) else Tables.known(self.uri)
+                    self._many = tables or self._calls
+                    self.remark = "" if tables or is_server(self.uri) else Tables.unknown(self.uri)
                 self._announced = False
                 yield self._find_experiment(make)
         except BaseException as error:
@@ -265,27 +372,51 @@ class Mirror:
             # A server decides itself where its files go.
             folder = self.results.absolute() / "mlartifacts" / self.suite.name
             location = None if is_server(self.uri) else folder.as_uri()
-            made = self._client.create_experiment(name, location, wanted)
+            first = {"mlflow.note.content": plain(self.suite.question)}
+            made = self._client.create_experiment(name, location, wanted | first)
             experiment = self._client.get_experiment(made)
         elif experiment.lifecycle_stage == "deleted":
-            self._client.restore_experiment(experiment.experiment_id)
-        for key in wanted.keys() - experiment.tags.keys():
-            self._client.set_experiment_tag(experiment.experiment_id, key, wanted[key])
+            raise TrackingError(
+                f"MLflow at {shown(self.uri)}: experiment '{name}' was deleted there, and stays deleted; "
+                f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back, "
+                f"`mlflow gc --experiment-ids {experiment.experiment_id}` makes room for a new one"
+            )
+        self._said = dict(experiment.tags)
+        if self._said.get("bench.views") != wanted["bench.views"]:  # of an older mirror
+            for key in sorted(wanted, key="bench.views".__eq__):  # that one last
+                if self._said.get(key) != wanted[key]:
+                    self._client.set_experiment_tag(experiment.experiment_id, key, wanted[key])
         writer = experiment.tags.get("bench.writer", "nobody")
         if (experiment.experiment_id, writer) == (self._experiment, self._writer):
             return True
         self._experiment, self._writer = experiment.experiment_id, writer
-        self._parent, self._twins, self._seen = None, {}, {}
-        for twin in self._many.find(self._experiment):
-            if twin.tags.get("bench.suite") == self.suite.name:
-                self._parent = self._parent or twin
-            elif "bench.run_id" not in twin.tags:
-                continue  # somebody else's: not ours to touch
-            elif self._twins.setdefault(twin.tags["bench.run_id"], twin) is not twin:
-                # A replaced run came back, as restoring an experiment does. One will do, whichever.
-                self._announce()
-                self._client.delete_run(twin.id)
+        self._look_through()
         return True
+
+    def _look_through(self) -> None:
+        """Learn which runs there are, and which somebody has deleted."""
+        self._parent, self._twins, self._deleted, self._seen = None, {}, {}, {}
+        back: list[str] = []  # a replaced run that restoring an experiment has brought back, or one too many
+        for twin in self._many.find(self._experiment):
+            run_id, replaced = twin.tags.get("bench.run_id"), REPLACED in twin.tags
+            if replaced and not twin.deleted:
+                back.append(twin.id)
+            elif replaced:
+                continue
+            elif twin.tags.get("bench.suite") == self.suite.name:
+                if self._parent is None or self._parent.deleted:
+                    self._parent = twin
+            elif run_id is None:
+                continue  # somebody else's: not ours to touch
+            elif twin.deleted:
+                self._deleted[run_id] = twin.start
+            elif self._twins.setdefault(run_id, twin) is not twin:
+                back.append(twin.id)
+        for run_id in self._twins:
+            self._deleted.pop(run_id, None)
+        if back:
+            self._announce()
+            self._many.trash(back)
 
     def _announce(self) -> None:
         """Before writing: tell other mirrors of this suite that what they remember is out of date.
@@ -308,23 +439,14 @@ class _Wanted:
 
     run: Run
     cell: Cell
-    name: str
+    labels: tuple[str, ...]
     metrics: Sequence[Metric]
     signature: Signature | None = None
     """Of its folder, when it was last looked at."""
 
     def stamp(self, signature: Signature) -> str:
-        return stamp_of(signature, self.cell, self.name, self.metrics)
+        return stamp_of(signature, self.cell, self.labels, self.metrics)
 
     def read(self, results: Path) -> Record | None:
         folder = RunFolder(results, self.run.id)
-        return read_record(folder, self.run, self.cell, self.name, self.signature, self.metrics)
-
-
-def _fitted(note: str) -> str:
-    """As many paragraphs as a tag takes, and where the others are."""
-    if len(note) <= LONGEST_TAG:
-        return note
-    rest = "\n\n*Shortened: report.html and report.md, among the artifacts, have it all.*"
-    kept = note[: LONGEST_TAG - len(rest)]
-    return (kept[: kept.rfind("\n\n")] if "\n\n" in kept else kept) + rest
+        return read_record(folder, self.run, self.cell, self.labels, self.signature, self.metrics)

@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import json
 import os
+import pwd
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from bench.runs import Run
 from bench.suite import Cell
 from bench.visible import flat, visible
 
+LONGEST_DATASET = 500
 LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME, MOST_PARAMS = 6000, 8000, 250, 100  # MLflow refuses more
 SETTLED = 2.0  # seconds: a folder that changed just now may change again under the same time stamp
-FORM = 1  # of a record: raised when the same folder gives another one, so that it is read again
+FORM = 2  # of a record: raised when the same folder gives another one, so that it is read again
+REPLACED = "bench.replaced"
+"""Tag of a run that a mirror put into MLflow's trash; the others there were deleted by somebody."""
 
 Signature = tuple[int, int]
 
@@ -42,19 +46,23 @@ class Record:
     """(epoch, time) → metrics."""
     scores: Mapping[str, float]
     """Metrics of the finished run."""
+    data: tuple[str, str] | None = None
+    """Name and digest of what it was trained on; None while that is not known."""
     stamp: str = ""
     """Of the folder it was read from, if at rest: while the folder stays the same, so does all of this."""
 
     @cached_property
     def origin(self) -> str:
         """Digest of what MLflow takes once and for all."""
-        return digest(self.name, self.start, self.params)
+        return digest(self.start, self.params)
 
     @cached_property
     def digest(self) -> str:
         """Digest of everything."""
         epochs = [[*at, metrics] for at, metrics in self.epochs.items()]
-        return digest(self.origin, self.status, self.end, self.tags, epochs, self.scores)
+        return digest(
+            self.origin, self.name, self.status, self.end, self.tags, epochs, self.scores, self.data
+        )
 
     @cached_property
     def marks(self) -> dict[str, str]:
@@ -69,10 +77,14 @@ class Twin:
 
     id: str
     status: str
+    start: int
     end: int
+    name: str
     tags: dict[str, str] = field(default_factory=dict)
     logged: set[tuple[int, int]] | None = None
     """The (epoch, time) that it holds; None: ask MLflow."""
+    deleted: bool = False
+    """Whether it lies in MLflow's trash."""
 
     def shows(self, record: Record) -> bool:
         """Whether nothing of the record is missing."""
@@ -104,10 +116,11 @@ def has_settled(signature: Signature) -> bool:
     return time.time_ns() - signature[0] > SETTLED * 1e9
 
 
-def stamp_of(signature: Signature, cell: Cell, name: str, metrics: Sequence[Metric] = ()) -> str:
+def stamp_of(signature: Signature, cell: Cell, labels: Sequence[str], metrics: Sequence[Metric] = ()) -> str:
     """Digest of all that a record depends on, but for the run, which has an id."""
     asked = [[metric.name, metric.choice.describe()] for metric in metrics if not in_result(metric)]
-    return digest(FORM, signature, cell.dataset, cell.model, cell.loss, name, *asked)
+    first = [metric.name for metric in metrics[:1]]
+    return digest(FORM, signature, cell.dataset, cell.model, cell.loss, [*labels], first, *asked)
 
 
 def in_result(metric: Metric) -> bool:
@@ -119,18 +132,19 @@ def read_record(
     folder: RunFolder,
     run: Run,
     cell: Cell,
-    name: str,
+    labels: Sequence[str],
     signature: Signature | None = None,
     metrics: Sequence[Metric] = (),
 ) -> Record | None:
     """What a run folder says; None where the run has not begun.
 
     Args:
+        labels: that its name has beside the seed.
         metrics: of the suite: their values stand beside those that every result has.
         signature: of :func:`look_at`, from before this call.
     """
     attempts, lines = folder.info().get("attempts", []), folder.metrics()
-    status, end, said, scores = "RUNNING", 0.0, {}, {}
+    status, end, said, scores, data = "RUNNING", 0.0, {}, {}, None
     try:
         if result := folder.result(check_predictions=True):
             status, end, said["bench.warnings"] = "FINISHED", result.finished, "\n".join(result.warnings)
@@ -142,6 +156,8 @@ def read_record(
             numbers |= {key_of(metric): value for metric, value in result.values.items()}
             numbers |= {key_of(f"validation_{name}"): value for name, value in result.validation.items()}
             scores = {key: float(number) for key, number in numbers.items() if number is not None}
+            if result.data is not None:
+                data = _clean(cell.dataset)[:LONGEST_DATASET], result.data.source
             for metric in metrics:
                 if not in_result(metric) and key_of(metric.name) not in scores:
                     # What a run has not kept, or what the user's own code cannot say, the report tells.
@@ -174,10 +190,14 @@ def read_record(
         **{key: attempt.get(key) for key in ("host", "device", "job", "torch", "python", "bench")},
         "git.commit": f"{git['commit']} and changes" if git.get("dirty") else git.get("commit"),
         "mlflow.source.git.commit": git.get("commit"),
+        "mlflow.source.name": "bench",
+        "mlflow.source.type": "JOB" if attempt.get("job") else "LOCAL",
+        "mlflow.user": _owner(folder),
         **said,
     }
+    outcome = _score(scores, metrics) if status == "FINISHED" else "failed" * (status == "FAILED")
     return Record(
-        name=name,
+        name=run_name(labels, run.seed, outcome),
         status=status,
         start=milliseconds(start),
         end=milliseconds(end or max([start, *times])) if status != "RUNNING" else 0,
@@ -192,28 +212,65 @@ def read_record(
             for line, when in zip(lines, times, strict=True)
         },
         scores=scores,
-        stamp=stamp_of(signature, cell, name, metrics) if at_rest and signature else "",
+        data=data,
+        stamp=stamp_of(signature, cell, labels, metrics) if at_rest and signature else "",
     )
 
 
 def _params(run: Run, cell: Cell) -> dict[str, str]:
     """The resolved description, flat: ``loss``, ``loss.smoothing``, ``optimizer.lr``, ``seed``, …"""
     description = run.description
-    flat = dict(_flatten({**description, **description.pop("recipe")}))
-    flat |= {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
+    recipe = description.pop("recipe")
+    flat = dict(_flatten({**description, **recipe}))
+    for axis, label in (("dataset", cell.dataset), ("model", cell.model), ("loss", cell.loss)):
+        if flat.get(f"{axis}.name") == label:  # it stands there already
+            del flat[f"{axis}.name"]
+        flat[axis] = label
     first = sorted(flat.items())[:MOST_PARAMS]
     return {key_of(key): _clean(value)[:LONGEST_PARAM] for key, value in first}
 
 
-def run_name(parts: list[str], seed: int) -> str:
-    """Loss, model, seed: every label shortened alike where all of them are too long for MLflow."""
-    end, joint = f"seed {seed}", " · "
-    name = joint.join([*parts, end])
+def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
+    """``seed 3 · min_ent · 98.22% · vgg5``: where MLflow cuts it off, what tells runs apart is still there.
+
+    Every label is shortened alike where all of them are too long for MLflow.
+    """
+    joint = " · "
+
+    def joined(loss: str, *others: str) -> str:
+        return joint.join(filter(None, (f"seed {seed}", loss, outcome, *others)))
+
+    name = joined(*labels)
     if len(name) > LONGEST_NAME:
-        room = (LONGEST_NAME - len(end)) // len(parts) - len(joint)
-        parts = [part if len(part) <= room else part[: room - 1] + "…" for part in parts]
-        name = joint.join([*parts, end])
+        room = (LONGEST_NAME - len(joined("")) - len(joint) * len(labels)) // len(labels)
+        name = joined(*(label if len(label) <= room else label[: room - 1] + "…" for label in labels))
     return _clean(name)
+
+
+def _score(scores: Mapping[str, float], metrics: Sequence[Metric]) -> str:
+    """The first metric of a finished run, in its own unit."""
+    if not metrics:
+        return ""
+    value = scores.get(key_of(metrics[0].name))
+    if value is None:
+        return ""
+    return f"{100 * value:.2f}%" if metrics[0].unit == "%" else f"{metrics[0].name} {value:.4g}"
+
+
+def _owner(folder: RunFolder) -> str:
+    """Who trained it: whose folder it is."""
+    try:
+        return _user(os.stat(folder.path).st_uid)
+    except FileNotFoundError:  # set aside just now
+        return ""
+
+
+@cache
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # of another machine
+        return str(number)
 
 
 def key_of(name: str) -> str:
@@ -228,8 +285,9 @@ def _clean(value: object) -> str:
 
 
 def plain(text: str) -> str:
-    """Text as Markdown that shows it as it is."""
-    escaped = re.sub(r"[\\`*_{}\[\]()#+.!~|>-]", r"\\\g<0>", flat(text))
+    """Text as Markdown that shows it as it is, and that is still legible where Markdown is not drawn."""
+    escaped = re.sub(r"[\\`*_{}\[\]>|~]", r"\\\g<0>", flat(text))
+    escaped = re.sub(r"^(\d*)([-+#.])", r"\1\\\2", escaped)
     return escaped.replace("&", "&amp;").replace("<", "&lt;")
 
 

@@ -12,6 +12,7 @@ import re
 import socket
 import sqlite3
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -105,6 +106,42 @@ def _make(file: Path) -> None:
     finally:
         for left in (new, *file.parent.glob(f"{new.name}-*")):
             left.unlink(missing_ok=True)
+
+
+def heal(results: Path, uri: str) -> None:
+    """Take away a store of our own whose making was cut short, by whomever: opened next, it is made anew.
+
+    Only where it holds nothing: neither a run nor an experiment of anybody's. For one who holds the lock.
+    """
+    file = sqlite_file(uri)
+    if file is None or file.absolute().parent != results.absolute() or not file.is_file():
+        return
+    for left in file.parent.glob(f".{file.name}.*"):  # of one that was killed while it made a store
+        if time.time() - left.stat().st_mtime > 600:
+            left.unlink(missing_ok=True)
+    if not _is_there(file) or not _was_cut_short(file):
+        return
+    for part in (file, *(file.with_name(f"{file.name}-{end}") for end in ("wal", "shm", "journal"))):
+        part.unlink(missing_ok=True)
+
+
+def _was_cut_short(file: Path) -> bool:
+    """Whether a file is a store of MLflow's that was not made to its end and holds nothing of anybody."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file, timeout=10)) as store:
+        tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables & {"experiments", "runs", "alembic_version"}:
+            return False  # something else
+        for table in tables & {"runs", "experiments"}:
+            named = " WHERE name != 'Default'" if table == "experiments" else ""
+            if store.execute(f"SELECT count(*) FROM {table}{named}").fetchone() != (0,):
+                return False
+        if "alembic_version" not in tables or not tables >= _PARTS:
+            return True
+        return bool(store.execute("SELECT count(*) FROM alembic_version").fetchone() == (0,))
+    return False
+
+
+_PARTS = {"experiments", "runs", "tags", "params", "metrics", "latest_metrics", "datasets", "inputs"}
 
 
 def _address(uri: str) -> tuple[str | None, int | None]:

@@ -11,15 +11,23 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from bench.tracking.calls import written
-from bench.tracking.record import Record, Twin
+from bench.tracking.calls import SOURCE, USED, written
+from bench.tracking.record import REPLACED, Record, Twin
 
 TRIED = ("sqlite", "postgresql")
+SCHEMAS = {
+    "6953534de441",  # 3.1
+    "bf29a5ff90ea",  # 3.6
+    "dc11669786a5",  # 3.17
+}
+"""The versions of MLflow's schema that were tried, each with the first MLflow that has it:
+benchmarks/mlflow_versions.py tries them all."""
 _METRIC = {"key", "value", "timestamp", "step", "is_nan", "run_uuid"}
 COLUMNS = {
     "runs": {
@@ -31,10 +39,16 @@ COLUMNS = {
     "params": {"key", "value", "run_uuid"},
     "metrics": _METRIC,
     "latest_metrics": _METRIC,
+    "datasets": {
+        *("dataset_uuid", "experiment_id", "name", "digest", "dataset_source_type", "dataset_source"),
+        *("dataset_schema", "dataset_profile"),
+    },
+    "inputs": {"input_uuid", "source_type", "source_id", "destination_type", "destination_id", "step"},
+    "input_tags": {"input_uuid", "name", "value"},
 }
 MARKS = (
     *("bench.suite", "bench.run_id", "bench.origin", "bench.mirrored", "bench.folder", "bench.report"),
-    "progress",
+    *("progress", "verdict", "bench.model", REPLACED),
 )
 """The tags that a mirror asks for."""
 
@@ -56,7 +70,7 @@ class Tables:
         # As patient as MLflow, where somebody else is writing.
         patience = {"connect_args": {"timeout": 20}} if uri.startswith("sqlite:") else {}
         engine = create_engine(uri, poolclass=NullPool, **patience)
-        if engine.dialect.name not in TRIED:
+        if engine.dialect.name not in TRIED or schema_of(engine) not in SCHEMAS:
             return None
         found = MetaData()
         with suppress(InvalidRequestError):  # some of them are not there
@@ -64,15 +78,34 @@ class Tables:
         columns = {name: set(table.columns.keys()) for name, table in found.tables.items()}
         return cls(engine, found.tables) if columns == COLUMNS else None
 
+    @staticmethod
+    def unknown(uri: str) -> str:
+        """Why the tables of the store at ``uri`` are left alone."""
+        from sqlalchemy import create_engine
+
+        engine = create_engine(uri)
+        if engine.dialect.name not in TRIED:
+            why = f"its tables in {engine.dialect.name} were not tried"
+        elif (schema := schema_of(engine)) not in SCHEMAS:
+            why = f"the schema of this MLflow, {schema}, is not one that was tried"
+        else:
+            why = "its tables have other columns than those that were tried"
+        engine.dispose()
+        return f"{why}: runs are written through MLflow's own client, which is slower"
+
     def find(self, experiment: str) -> Iterator[Twin]:
-        """All runs of an experiment, with their :data:`MARKS` instead of all tags."""
+        """All runs of an experiment, those in MLflow's trash too, with their :data:`MARKS` of all tags."""
         from sqlalchemy import select
 
         runs, tags = self._tables["runs"], self._tables["tags"]
-        here = (runs.c.experiment_id == int(experiment)) & (runs.c.lifecycle_stage == "active")
+        here = runs.c.experiment_id == int(experiment)
+        c = runs.c
+        asked = (c.run_uuid, c.status, c.start_time, c.end_time, c.name, c.lifecycle_stage)
         with self._engine.connect() as connection:
-            heads = connection.execute(select(runs.c.run_uuid, runs.c.status, runs.c.end_time).where(here))
-            twins = {run: Twin(run, status, end or 0) for run, status, end in heads}
+            twins = {
+                run: Twin(run, status, start or 0, end or 0, name or "", deleted=stage == "deleted")
+                for run, status, start, end, name, stage in connection.execute(select(*asked).where(here))
+            }
             both = select(tags.c.run_uuid, tags.c.key, tags.c.value).join(
                 runs, tags.c.run_uuid == runs.c.run_uuid
             )
@@ -81,32 +114,79 @@ class Tables:
                     twins[run].tags[key] = value
         yield from twins.values()
 
-    def create(self, experiment: str, parent: str, records: Sequence[Record]) -> list[Twin]:
-        """New runs that show these records, below the run ``parent``."""
+    def create(self, experiment: str, records: Sequence[Record]) -> list[Twin]:
+        """New runs that show these records, in an experiment that has a suite's own run."""
         from sqlalchemy import select
 
         ids = [uuid.uuid4().hex for _ in records]
-        runs = self._tables["runs"]
+        runs, tags = self._tables["runs"], self._tables["tags"]
+        here = select(runs).join(tags, tags.c.run_uuid == runs.c.run_uuid)
+        own = here.where(runs.c.experiment_id == int(experiment), tags.c.key == "bench.suite").limit(1)
         with self._engine.begin() as connection:
-            above = connection.execute(select(runs).where(runs.c.run_uuid == parent)).mappings().one()
-            above = {**above, "lifecycle_stage": "active", "deleted_time": None}
+            first = connection.execute(own).mappings().one()  # which MLflow wrote
+            like, first = first["run_uuid"], {**first, "lifecycle_stage": "active", "deleted_time": None}
             rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+            data = self._data(connection, experiment, records, rows["datasets"])
             for run, record in zip(ids, records, strict=True):
-                own = {"run_uuid": run, "name": record.name, "status": record.status}
-                own["artifact_uri"] = above["artifact_uri"].replace(parent, run)
-                times = {"start_time": record.start or above["start_time"], "end_time": record.end or None}
-                rows["runs"].append({**above, **own, **times})
-                tags = {"mlflow.runName": record.name, "mlflow.parentRunId": parent}
-                tags |= {**record.tags, **record.marks}
-                rows["tags"] += [{"key": k, "value": v, "run_uuid": run} for k, v in tags.items()]
+                row = {**first, "run_uuid": run, "name": record.name, "status": record.status}
+                row["user_id"] = record.tags.get("mlflow.user", "unknown")
+                row["artifact_uri"] = first["artifact_uri"].replace(like, run)
+                row |= {"start_time": record.start or first["start_time"], "end_time": record.end or None}
+                rows["runs"].append(row)
+                said = {"mlflow.runName": record.name, **record.tags, **record.marks}
+                rows["tags"] += [{"key": k, "value": v, "run_uuid": run} for k, v in said.items()]
                 rows["params"] += [{"key": k, "value": v, "run_uuid": run} for k, v in record.params.items()]
                 points, latest = _metrics(run, record)
                 rows["metrics"] += points
                 rows["latest_metrics"] += latest
+                if record.data is not None:
+                    edge = {"input_uuid": uuid.uuid4().hex, "source_type": "DATASET", "step": 0}
+                    edge |= {"source_id": data[record.data], "destination_type": "RUN"}
+                    rows["inputs"].append(edge | {"destination_id": run})
+                    used = dict(zip(("name", "value"), USED, strict=True))
+                    rows["input_tags"].append(used | {"input_uuid": edge["input_uuid"]})
             for name in COLUMNS:
                 if rows[name]:
                     self._insert(connection, name, rows[name])
         return [written(run, record) for run, record in zip(ids, records, strict=True)]
+
+    def set_tag(self, key: str, values: Mapping[str, str]) -> None:
+        """One tag of several runs, by their ids in MLflow."""
+        with self._engine.begin() as connection:
+            self._set_tag(connection, key, values)
+
+    def trash(self, runs: Sequence[str]) -> None:
+        """Put runs that are replaced into MLflow's trash, marked so that nobody takes them for deleted."""
+        table = self._tables["runs"]
+        gone = {"lifecycle_stage": "deleted", "deleted_time": round(time.time() * 1000)}
+        with self._engine.begin() as connection:
+            self._set_tag(connection, REPLACED, dict.fromkeys(runs, "true"))
+            for some in _parts([*runs]):
+                connection.execute(table.update().where(table.c.run_uuid.in_(some)).values(gone))
+
+    def _set_tag(self, connection: Any, key: str, values: Mapping[str, str]) -> None:
+        tags = self._tables["tags"]
+        for some in _parts([*values]):
+            connection.execute(tags.delete().where(tags.c.key == key, tags.c.run_uuid.in_(some)))
+        self._insert(connection, "tags", [{"key": key, "value": v, "run_uuid": r} for r, v in values.items()])
+
+    def _data(
+        self, connection: Any, experiment: str, records: Sequence[Record], rows: list[dict[str, Any]]
+    ) -> dict[tuple[str, str], str]:
+        """The data sets of these records, by name and digest. Those that are not there yet become rows."""
+        from sqlalchemy import select
+
+        table = self._tables["datasets"]
+        here = select(table.c.name, table.c.digest, table.c.dataset_uuid).where(
+            table.c.experiment_id == int(experiment)
+        )
+        known = {(name, digest): data for name, digest, data in connection.execute(here)}
+        for name, digest in {record.data for record in records if record.data} - known.keys():
+            known[name, digest] = uuid.uuid4().hex
+            row = {"dataset_uuid": known[name, digest], "experiment_id": int(experiment), "name": name}
+            row |= dict(zip(("dataset_source_type", "dataset_source"), SOURCE, strict=True))
+            rows.append(row | {"digest": digest, "dataset_schema": None, "dataset_profile": None})
+        return known
 
     def _insert(self, connection: Any, table: str, rows: Sequence[dict[str, Any]]) -> None:
         """Straight to the driver: SQLAlchemy's own look at every value takes longer than the database."""
@@ -116,6 +196,24 @@ class Tables:
         order = compiled.positiontup
         values = rows if order is None else [tuple(map(row.__getitem__, order)) for row in rows]
         connection.exec_driver_sql(str(compiled), values)
+
+
+def schema_of(engine: Any) -> str:
+    """The version of a store's schema, as MLflow calls it; empty where it has none."""
+    from sqlalchemy import text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with engine.connect() as connection:
+            return " ".join(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
+    except SQLAlchemyError:
+        return ""
+
+
+def _parts(runs: list[str], size: int = 500) -> Iterator[list[str]]:
+    """As many as a database takes in one statement."""
+    for start in range(0, len(runs), size):
+        yield runs[start : start + size]
 
 
 def _metrics(run: str, record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from bench.suite import Suite
-from bench.tracking.record import key_of, plain
+from bench.tracking.record import key_of
 
 TAG = "mlflow.sharedViewState."
 FIRST = "bench-runs"
@@ -30,16 +30,12 @@ SCORES = {"accuracy": 100, "correct": 80, "total": 70, "epoch": 70, "nll": 90, "
 
 CURVES = "^(train|validation|test)_({})$"
 """The charts that are shown: what changes from epoch to epoch, and not a bar for every score."""
-EVERY_RUN = 'params.seed != ""'
-"""Without the suite's own run: with it, all others are folded away below it."""
+FORM = "2"  # of the views: raised when they change, so that those of an older mirror are replaced
 
 
 def experiment_tags(suite: Suite) -> dict[str, str]:
-    """Tags of a suite's experiment: its question, that it is not about chats, and its views."""
-    about = {
-        "mlflow.note.content": plain(suite.question),
-        "mlflow.experimentKind": "custom_model_development",
-    }
+    """Tags of a suite's experiment: that it is not about chats, and its views."""
+    about = {"mlflow.experimentKind": "custom_model_development", "bench.views": FORM}
     return about | {f"{TAG}{key}": _saved(suite, name, grouped) for key, (name, grouped) in VIEWS.items()}
 
 
@@ -53,6 +49,11 @@ def page_of_run(server: str, experiment: str, run: str) -> str:
     return f"{server}/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"
 
 
+def page_of_report(server: str, experiment: str, run: str) -> str:
+    """The address at which it shows the report of a suite's own run."""
+    return page_of_run(server, experiment, run).replace("?", "/artifacts/report/report.html?")
+
+
 def _saved(suite: Suite, name: str, grouped: tuple[str, ...]) -> str:
     first = suite.metrics[0]
     scores = {key_of(metric.name): SCORES.get(metric.name, 100) for metric in suite.metrics} | SCORES
@@ -60,7 +61,7 @@ def _saved(suite: Suite, name: str, grouped: tuple[str, ...]) -> str:
     columns = {f"params.`{key}`": width for key, width in PARAMS.items()}
     columns |= {f"metrics.`{key}`": width for key, width in scores.items()}
     state: dict[str, Any] = {
-        "searchFilter": EVERY_RUN,
+        "searchFilter": "",
         "orderByKey": f"metrics.`{key_of(first.name)}`",
         "orderByAsc": not first.higher_is_better,
         "selectedColumns": [*columns],

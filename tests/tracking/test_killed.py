@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mirrored import EPOCHS, add_epochs, begin, finish, history, make_results, make_suite, mirrored
+from mirrored import EPOCHS, add_epochs, begin, client_of, finish, history, make_results, make_suite, mirrored
 
+from bench.tracking.answer import Answer
 from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.store import default_uri
 from bench.tracking.tables import Tables
 
 WRITES = (
     *("create_experiment", "set_experiment_tag", "create_run", "log_batch", "set_tag", "set_terminated"),
-    *("update_run", "delete_run"),
+    *("update_run", "delete_run", "log_inputs"),
 )
+SAID = Answer("Is it?", "It is.", "It is.", {("digits", "vgg5-tiny", "ce"): "baseline"}, {"ce/delta": 0.0})
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("way", ["tables", "calls"])
-def test_a_mirror_killed_at_any_write_is_completed(
-    results: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch, way: str, when: str
+def test_a_mirror_killed_after_any_write_is_completed(
+    results: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     import mlflow
 
@@ -45,7 +46,7 @@ def test_a_mirror_killed_at_any_write_is_completed(
             def call(*args: Any, **kwargs: Any) -> Any:
                 nonlocal writes
                 writes += 1
-                if writes == at and when == "before":
+                if writes == at == 0:
                     raise KeyboardInterrupt
                 answer = original(*args, **kwargs)
                 if writes == at:
@@ -62,14 +63,24 @@ def test_a_mirror_killed_at_any_write_is_completed(
                 )
             patch.setattr(Tables, "_insert", killed_at_a_write(Tables._insert))
             mirror.sync()
+            mirror.attach_report([], SAID)
         for again in (mirror, Mirror(suite, results, uri)):
             again.sync()
+            again.attach_report([], SAID)
             parent, runs = mirrored(uri)
             states = {run_id: run.info.status for run_id, run in runs.items()}
             assert states == {done.run_id: "FINISHED", failed.run_id: "FAILED"}
             assert parent.info.status == "FAILED"
             assert parent.data.tags["progress"] == "1 finished, 1 failed, of 2"
+            experiment = client_of(uri).get_experiment(parent.info.experiment_id)
+            assert experiment.tags["mlflow.note.content"].startswith("Is it? **It is.**")
+            assert parent.data.tags["mlflow.note.content"] == SAID.text
+            assert parent.data.metrics == SAID.numbers
             for run in runs.values():
+                assert run.data.tags["verdict"] == "baseline"
+                assert [used.dataset.name for used in run.inputs.dataset_inputs] == (
+                    ["digits"] if run.info.status == "FINISHED" else []
+                )
                 assert [step for step, _, _ in history(uri, run, "lr")] == [1, 2, 3]
                 assert run.data.params["epochs"] == str(EPOCHS)
             assert len(history(uri, runs[done.run_id], "accuracy")) == 1

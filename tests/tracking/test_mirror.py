@@ -22,9 +22,11 @@ from mirrored import (
 )
 
 from bench.results import RunFolder
+from bench.tracking.answer import Answer
 from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.record import read_record
-from bench.tracking.store import default_uri
+from bench.tracking.store import TrackingError, default_uri
+from bench.tracking.tables import Tables
 
 
 def test_everything_of_a_run_is_shown(results: Path) -> None:
@@ -42,7 +44,7 @@ def test_everything_of_a_run_is_shown(results: Path) -> None:
     smoothed = next(run for run in suite.cells[1].runs if run.seed == 1)
     run = runs[smoothed.id]
     label = suite.cells[1].loss
-    assert run.info.run_name == f"{label} · vgg5-tiny · seed 1"
+    assert run.info.run_name == f"seed 1 · {label} · 70.00% · vgg5-tiny"
     assert run.info.status == "FINISHED"
     assert run.info.start_time == BEGUN * 1000
     result = RunFolder(results, smoothed.id).result()
@@ -51,11 +53,17 @@ def test_everything_of_a_run_is_shown(results: Path) -> None:
     assert run.data.params["loss"] == label
     assert run.data.params["loss.name"] == "label_smoothing"
     assert run.data.params["loss.smoothing"] == "0.2"
+    assert not {"model.name", "dataset.name", "recipe.epochs"} & run.data.params.keys()  # said already
     assert run.data.params["optimizer.lr"] == "0.002"
     assert run.data.params["selection"] == "validation"
     assert run.data.params["seed"] == run.data.tags["seed"] == "1"
     assert run.data.tags["host"] == "node1"
     assert run.data.tags["git.commit"] == run.data.tags["mlflow.source.git.commit"] == "abc123"
+    assert run.data.tags["mlflow.source.name"] == "bench"
+    assert run.data.tags["mlflow.user"] == run.info.user_id == (results / "runs").owner()
+    [used] = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("digits", "0123456789abcdef")
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "training")]
     assert (run.data.metrics["accuracy"], run.data.metrics["epoch"]) == (0.7, 2)
     assert history(uri, run, "test_accuracy") == [
         (epoch, round((BEGUN + 10 * epoch) * 1000), epoch / 10) for epoch in range(1, EPOCHS + 1)
@@ -168,18 +176,69 @@ def test_a_shared_run_is_in_both_experiments(results: Path) -> None:
     assert shared < mirrored(default_uri(results), "small")[1].keys()
 
 
-def test_what_is_deleted_in_mlflow_comes_back(results: Path) -> None:
+@pytest.mark.parametrize("way", ["tables", "calls"])
+def test_what_is_deleted_in_mlflow_stays_deleted(
+    results: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "calls":
+        monkeypatch.setattr(Tables, "known", lambda uri: None)
     suite = make_suite()
+    folders = make_results(results, suite)
+    uri = default_uri(results)
+    mirror = Mirror(suite, results, uri)
+    mirror.sync()
+    _, runs = mirrored(uri)
+    gone, client = folders[0].run_id, client_of(uri)
+    client.delete_run(runs[gone].info.run_id)
+    for again in (Mirror(suite, results, uri), Mirror(suite, results, uri)):
+        assert again.sync() == Synced(0, 0, 3, deleted=1)
+    parent, runs = mirrored(uri)
+    assert gone not in runs
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["progress"] == "3 finished, 0 failed, of 3"
+
+    renamed = make_suite(losses=[{"ce": {"label": "CE"}}, {"label_smoothing": {"smoothing": 0.2}}])
+    assert Mirror(renamed, results, uri).sync() == Synced(0, 1, 2, deleted=1)  # what we replace is no wish
+    assert Mirror(suite, results, uri).sync() == Synced(0, 1, 2, deleted=1)
+
+    (folders[0].path / "result.json").unlink()  # trained anew, it is another
+    begin(results, suite.runs()[0], started=BEGUN + 1000)
+    folders[0].write_metrics([])
+    add_epochs(folders[0], 1, EPOCHS, started=BEGUN + 1000)
+    finish(folders[0])
+    assert Mirror(suite, results, uri).sync() == Synced(1, 0, 3)
+
+
+def test_a_suites_own_run_that_is_deleted_stays_deleted(results: Path) -> None:
+    suite = make_suite()
+    folders = make_results(results, suite)
+    (folders[0].path / "result.json").unlink()
+    uri = default_uri(results)
+    Mirror(suite, results, uri).sync()
+    client_of(uri).delete_run(mirrored(uri)[0].info.run_id)
+    finish(folders[0])
+    mirror = Mirror(suite, results, uri)
+    assert mirror.sync() == Synced(0, 1, 3)
+    assert mirror.own_page("http://here") == ""
+    mirror.attach_report([], Answer("Is it?", "It is."))
+    found = client_of(uri).search_runs([client_of(uri).get_experiment_by_name("small").experiment_id])
+    assert {run.data.tags.get("bench.run_id") for run in found} == {run.id for run in suite.runs()}
+
+
+def test_of_an_experiment_that_is_deleted_it_is_said_how_to_have_it_back(results: Path) -> None:
+    suite = make_suite(losses="ce")
     make_results(results, suite)
     uri = default_uri(results)
     Mirror(suite, results, uri).sync()
-    _, runs = mirrored(uri)
-    client_of(uri).delete_run(min(run.info.run_id for run in runs.values()))
-    assert Mirror(suite, results, uri).sync() == Synced(1, 0, 3)
+    Mirror(make_suite(losses={"ce": {"label": "CE"}}), results, uri).sync()  # replaces both runs
     client = client_of(uri)
-    client.delete_experiment(client.get_experiment_by_name("small").experiment_id)
+    experiment = client.get_experiment_by_name("small").experiment_id
+    client.delete_experiment(experiment)
+    with pytest.raises(TrackingError, match=f"stays deleted; `mlflow experiments restore .* {experiment}`"):
+        Mirror(suite, results, uri).sync()
+    client.restore_experiment(experiment)  # and with it, runs that were replaced
     Mirror(suite, results, uri).sync()
-    assert len(mirrored(uri)[1]) == 4
+    assert len(mirrored(uri)[1]) == 2
 
 
 def test_another_label_makes_another_run(results: Path) -> None:
@@ -213,7 +272,7 @@ def test_a_run_that_has_not_begun_is_not_there(results: Path) -> None:
     cell = suite.cells[0]
     folder = RunFolder(results, cell.runs[0].id)
     folder.path.mkdir(parents=True)
-    assert read_record(folder, cell.runs[0], cell, "name") is None
+    assert read_record(folder, cell.runs[0], cell, ["name"]) is None
     assert Mirror(suite, results, default_uri(results)).sync() == Synced(0, 0, 0)
 
 

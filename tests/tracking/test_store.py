@@ -6,6 +6,8 @@ import contextlib
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -204,15 +206,34 @@ def test_a_store_whose_making_was_cut_short_is_made_anew(
         assert Mirror(suite, tmp_path, uri).sync().created == 4
 
 
-@pytest.mark.parametrize("left", ["DROP TABLE runs", "DELETE FROM alembic_version"])
-def test_of_half_a_store_it_is_said_what_to_do(results: Path, left: str) -> None:
-    with contextlib.closing(sqlite3.connect(results / "mlflow.db")) as connection:
-        connection.execute(left)
-        connection.commit()
+@pytest.mark.parametrize("statements", [2, 30, 60, 150, 300])
+def test_a_store_that_mlflow_itself_did_not_finish_is_made_anew(tmp_path: Path, statements: int) -> None:
+    """As `mlflow ui` leaves it, killed while it makes the file in place."""
+    script = (
+        "import os, sys, mlflow; from sqlalchemy import Engine, event\n"
+        "left = int(sys.argv[2])\n"
+        "@event.listens_for(Engine, 'before_cursor_execute')\n"
+        "def count(*_):\n    global left; left -= 1\n    if left == 0: os._exit(9)\n"
+        "mlflow.MlflowClient(sys.argv[1]).search_experiments()"
+    )
+    uri, suite = f"sqlite:///{tmp_path}/mlflow.db", make_suite(losses="ce", seeds=1)
+    make_results(tmp_path, suite)
+    assert subprocess.run([sys.executable, "-c", script, uri, str(statements)]).returncode == 9
+    assert Mirror(suite, tmp_path, uri).sync().created == 1
+    assert Mirror(suite, tmp_path, uri).sync().unchanged == 1
+
+
+def test_of_half_a_store_that_holds_something_it_is_said_what_to_do(results: Path) -> None:
     suite = make_suite()
     make_results(results, suite)
+    Mirror(suite, results, f"sqlite:///{results}/mlflow.db").sync()
+    half = results / "half.db"
+    half.write_bytes((results / "mlflow.db").read_bytes())
+    with contextlib.closing(sqlite3.connect(half)) as connection:
+        connection.execute("DELETE FROM alembic_version")
+        connection.commit()
     with pytest.raises(TrackingError, match="move the file away and bench track SUITE makes it anew"):
-        Mirror(suite, results, f"sqlite:///{results}/mlflow.db").sync()
+        Mirror(suite, results, f"sqlite:///{half}").sync()
 
 
 @pytest.mark.parametrize("kind", ["pipe", "no text", "what steers a terminal", "link to nowhere"])

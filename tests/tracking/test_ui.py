@@ -124,7 +124,7 @@ def test_the_table_shows_each_run_with_its_loss_model_seed_and_accuracy(
     browser: Chrome, shown: Shown
 ) -> None:
     open_page(browser, shown.page, WIDE)
-    runs = len(shown.suite.runs())
+    runs = len(shown.suite.runs()) + 1  # with the suite's own
     wait_until(browser, lambda text: f"{runs} matching runs" in text and "seed 2" in text)
     expected = {}
     for cell in shown.report["cells"]:
@@ -134,15 +134,51 @@ def test_the_table_shows_each_run_with_its_loss_model_seed_and_accuracy(
     assert len(rows) > 10  # what fits on the screen
     accuracies = []
     for row in rows:
+        if not row["loss"].strip("-"):
+            continue  # the suite's own run, which has no accuracy, and so stands last
         key = row["loss"], row["model"], row["seed"]
         assert int(row["correct"]) == expected[key]
         accuracies.append(float(row["accuracy"]))
         assert accuracies[-1] == pytest.approx(expected[key] / 450)
         name = next(text for column, text in row.items() if "Run Name" in column or "run_name" in column)
-        assert name.split("\n")[-1] == f"{key[0]} · {key[1]} · seed {key[2]}"  # its colour stands before it
+        percent = f"{100 * expected[key] / 450:.2f}%"
+        assert name.split("\n")[-1] == f"seed {key[2]} · {key[0]} · {percent} · {key[1]}"  # after its colour
     assert accuracies == sorted(accuracies, reverse=True)
     assert NASTY in {row["loss"] for row in rows}
     assert "Is <b>mix_ent</b> better & why?" in browser.execute_script("return document.body.innerText")
+
+
+@pytest.mark.parametrize("mode", ["Model training", "GenAI"])
+def test_opened_from_the_list_of_experiments_it_answers(browser: Chrome, shown: Shown, mode: str) -> None:
+    """On a screen of 1,400 × 900, and without a link of ours; MLflow begins as for chats, and remembers."""
+    open_page(browser, shown.page.split("#")[0] + "#/experiments", 1400)
+    wait_until(browser, lambda text: "Model training" in text and "small" in text)
+    for link in (mode, "small"):
+        browser.execute_script(
+            "[...document.querySelectorAll('a, button, label, span, div')].filter("
+            "e => e.innerText && e.innerText.trim() === arguments[0]).pop().click()",
+            link,
+        )
+        time.sleep(0.5)
+    answer = shown.report["answer"].split(". ")[0]
+    text = wait_until(browser, lambda text: answer in text)
+    assert "Is <b>mix_ent</b> better & why?" in text
+    where = browser.execute_script(
+        "const box = [...document.querySelectorAll('p')].find(e => e.innerText.includes(arguments[0]))"
+        ".getBoundingClientRect(); return [box.left, box.top, box.bottom]",
+        answer,
+    )
+    assert 0 < where[0] < 700
+    assert 0 < where[1] < where[2] < 300
+    if mode == "GenAI":
+        return  # it shows no runs there
+    text = wait_until(browser, lambda text: "matching runs" in text and "seed 2" in text)
+    assert f"{len(shown.suite.runs()) + 1} matching runs" in text
+    names = [next(v for k, v in row.items() if "name" in k.lower()).split("\n")[-1] for row in table(browser)]
+    assert names[0] == "small"  # the run that has the report
+    assert len(names) > 10
+    for name in names[1:]:
+        assert re.fullmatch(r"seed \d · .+ · \d\d\.\d\d% · (spinal-)?vgg5-tiny", name), name
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
@@ -176,7 +212,7 @@ def test_curves_of_all_losses_lie_over_the_same_epochs(browser: Chrome, shown: S
 
 def test_the_page_that_compares_runs_knows_them_by_name(browser: Chrome, shown: Shown) -> None:
     parent, runs = mirrored(shown.uri)
-    first = [run for run in runs.values() if run.info.run_name.endswith("· vgg5-tiny · seed 1")]
+    first = [run for run in runs.values() if re.match(r"seed 1 .* · vgg5-tiny$", run.info.run_name)]
     two = [run for run in first if run.data.params["loss"] != "ce"]
     ids = quote(json.dumps([run.info.run_id for run in two]))
     experiment = quote(json.dumps([parent.info.experiment_id]))
@@ -201,8 +237,12 @@ def test_the_suites_own_run_has_the_answer_and_the_report(browser: Chrome, shown
     assert all(f">{verdict}</td>" in html for verdict in verdicts)  # Markdown became a table
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     open_page(browser, shown.own_page.replace("?", "/artifacts?"), width)
-    text = wait_until(browser, lambda text: "report.html" in text)
-    assert all(name in text for name in ("figures", "report.md", "report.json", "cells.csv"))
+    text = wait_until(browser, lambda text: re.search(r"^results$", text, re.MULTILINE))
+    assert re.search(r"^report\s+results$", text, re.MULTILINE)  # what somebody is to open stands first
+    open_page(browser, shown.own_page.replace("?", "/artifacts/report/report.html?"), width)
+    wait_until(browser, lambda text: "report.html" in text)
     parent, _ = mirrored(shown.uri)
-    figures = {Path(f.path).name for f in client_of(shown.uri).list_artifacts(parent.info.run_id, "figures")}
+    figures = {
+        Path(f.path).name for f in client_of(shown.uri).list_artifacts(parent.info.run_id, "results/figures")
+    }
     assert {"intervals.svg", "intervals.png", "intervals.pdf"} <= figures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import re
 import sqlite3
 import sys
@@ -16,6 +17,7 @@ from mirrored import EPOCHS, add_epochs, begin, client_of, finish, history, make
 from nasty import NASTY
 
 from bench.suite import Suite
+from bench.tracking.answer import Answer
 from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.record import LONGEST_NAME, run_name
 from bench.tracking.store import default_uri
@@ -40,19 +42,26 @@ def some_of_all(results: Path) -> Suite:
     return suite
 
 
+SAID = Answer("Is it?", "It is.", verdicts={("digits", "vgg5-tiny", "ce"): "baseline"})
+
+
 def everything(uri: str) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of a store, with names instead of ids, and without the times and ids that are made up anew."""
     tables = {}
     with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
         names = dict(connection.execute("SELECT run_uuid, name FROM runs"))
+        names |= dict(connection.execute("SELECT dataset_uuid, name FROM datasets"))
+        names |= dict(connection.execute("SELECT input_uuid, source_type FROM inputs"))
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             found = connection.execute(f"SELECT * FROM {table}")
             columns = [column for column, *_ in found.description]
             rows = []
             for row in found:
                 values = dict(zip(columns, row, strict=True))
-                if values.get("key") == "bench.writer":
+                if values.get("key") in ("bench.writer", "bench.note"):
                     continue
+                if values.get("name") == "small":  # the suite's own run, which begins now
+                    values |= {"start_time": 0, "end_time": 0}
                 kept = {k: v for k, v in values.items() if k not in ("creation_time", "last_update_time")}
                 text = re.sub("|".join(names) or "$^", lambda hit: names[hit[0]], repr(kept))
                 rows.append(text)
@@ -64,6 +73,8 @@ def test_both_ways_write_the_same_rows(
     results: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = some_of_all(results)
+    for folder in (results / "runs").iterdir():
+        os.utime(folder, (0, 0))  # all at rest, however long this takes
     found = {}
     for way in ("tables", "calls"):
         (results / "mlflow.db").write_bytes(empty_store)
@@ -72,8 +83,11 @@ def test_both_ways_write_the_same_rows(
                 patch.setattr(Tables, "known", lambda uri: None)
             mirror = Mirror(suite, results, default_uri(results))
             assert mirror.sync() == Synced(4, 0, 0)
+            mirror.attach_report([], SAID)
             assert isinstance(mirror._many, Tables) == (way == "tables")
         found[way] = everything(default_uri(results))
+    assert sum("'verdict', 'value': 'baseline'" in row for row in found["tables"]["tags"]) == 4
+    assert len(found["tables"]["inputs"]) == 2
     assert len(found["tables"]["metrics"]) > 70
     assert {name for name, rows in found["tables"].items() if rows} >= COLUMNS.keys()
     assert found["tables"] == found["calls"]
@@ -154,16 +168,18 @@ def test_names_come_out_as_they_are_but_for_what_steers(results: Path, name: str
     cell = suite.cells[1]
     run, loss = runs[cell.runs[0].id], visible(cell.loss)
     assert run.data.params["loss"] == run.data.tags["loss"] == loss
-    assert run.info.run_name == run.data.tags["mlflow.runName"] == f"{loss} · vgg5-tiny · seed 0"
+    assert run.info.run_name == run.data.tags["mlflow.runName"] == f"seed 0 · {loss} · 70.00% · vgg5-tiny"
     found = client_of(default_uri(results)).search_runs(
         [run.info.experiment_id], filter_string="params.loss != 'ce'"
     )
     assert [run.data.params["loss"] for run in found] == [loss]
 
 
-def test_long_names_are_shortened_alike_and_keep_their_seed() -> None:
-    name = run_name(["x" * 200, "y" * 200, "short"], 12)
+def test_long_names_are_shortened_alike_and_keep_what_tells_them_apart() -> None:
+    name = run_name(["x" * 200, "y" * 200, "short"], 12, "98.22%")
     assert len(name) <= LONGEST_NAME
     assert name.count("…") == 2
-    assert name.endswith("· short · seed 12")
-    assert run_name(["x" * 200, "vgg5"], 1) == f"{'x' * 200} · vgg5 · seed 1"
+    assert name.startswith("seed 12 · xxx")
+    assert name.endswith("y… · short")
+    assert " · 98.22% · " in name
+    assert run_name(["x" * 200, "vgg5"], 1) == f"seed 1 · {'x' * 200} · vgg5"
