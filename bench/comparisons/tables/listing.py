@@ -110,6 +110,9 @@ def _command(source: str, table: pd.DataFrame, request: Request) -> str:
         runs, pairs = found.measured[0].cells, {key[:2] for key in found.measured[0].cells}
         if len(methods) < 2 or (len(pairs) < 2 and all(len(scores.counts) < 2 for scores in runs.values())):
             continue  # one number a method tells nothing
+        seeds = [seed for pair in pairs for key in runs if key[:2] == pair for seed in {*runs[key].counts}]
+        if paired and len({*seeds}) == len(seeds):
+            continue  # nor do seeds of which none comes again
         words = ["bench", "compare", source]
         for role, name in columns.items():
             words += [f"--{role}-column", name]
