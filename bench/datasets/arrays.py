@@ -27,7 +27,7 @@ def source_of(where: Path, options: Arrays) -> Source:
     found: dict[str, tuple[Array, Labels]] = {}
     for part, key in _KEYS.items():
         names = getattr(options, f"{key}_images"), getattr(options, f"{key}_labels")
-        asked = part == "train" or {f"{key}_images", f"{key}_labels"} & options.model_fields_set
+        asked = part == "train" or options.named(f"{key}_images", f"{key}_labels")
         if asked or any(name in opened.names for name in names):
             found[part] = _images(opened, names[0], options), _labels(opened, names[1], options)
     train = found["train"][0]
@@ -48,7 +48,7 @@ def source_of(where: Path, options: Arrays) -> Source:
         )
     classes = 1 + max(int(labels.max()) for _, labels in found.values())
     groups = None
-    if options.groups in opened.names or "groups" in options.model_fields_set:
+    if options.groups in opened.names or options.named("groups"):
         groups = _integers(opened, options.groups)
         if len(groups) != len(train):
             raise BenchError(f"file: {where}: {len(train)} training images and {len(groups)} groups")

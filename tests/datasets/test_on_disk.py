@@ -128,6 +128,25 @@ def test_a_job_decodes_what_its_launcher_has_noted(root: Path, tmp_path: Path) -
         load(told, tmp_path / "data")
 
 
+@pytest.mark.parametrize("form", ["table", "arrays"])
+def test_a_job_is_told_every_option(form: str, tmp_path: Path) -> None:
+    """Which says nothing about what there is: columns and arrays that may be there still need not be."""
+    if form == "table":
+        file = tmp_path / "list.csv"
+        lines = [f"{k}.png,{'cat' if k % 2 else 'dog'}" for k in range(10)]
+        file.write_text("\n".join(["image,label", *lines]))
+        for k in range(10):
+            picture("cat", k).save(tmp_path / f"{k}.png")
+    else:
+        file = tmp_path / "all.npz"
+        np.savez(file, train_images=np.arange(640, dtype=np.uint16).reshape(10, 8, 8), train_labels=[0, 1] * 5)
+    choice = choose_dataset({form: {"file": str(file), "image_size": 8}})
+    data = tmp_path / "data"
+    cache.note_place(cache.folder_of(form, choice.options, data), file)  # type: ignore[arg-type]
+    told = json.loads(json.dumps(choice.describe()))
+    assert len(load(told, data).train_labels) == 8
+
+
 def test_without_parts_a_seed_splits(root: Path, tmp_path: Path) -> None:
     data = load(folder(root / "train", test=0.25), tmp_path)
     assert (len(data.train_labels), len(data.test_labels)) == (18, 6)
