@@ -173,7 +173,16 @@ class Parquet(Pictures):
         """As :class:`OnDisk` has it."""
         files = [file for part in parquet_files(where).values() for file in part]
         # What ends a Parquet file says where each column's pieces lie, how long they are, and their extremes.
-        return digest({file.name: (file.stat().st_size, sampled(file)) for file in files})
+        # Names of files alone do not tell `train/0000.parquet` from `test/0000.parquet`.
+        return digest(
+            {
+                str(file.relative_to(where)) if file != where else file.name: (
+                    file.stat().st_size,
+                    sampled(file),
+                )
+                for file in files
+            }
+        )
 
 
 class Arrays(OnDisk):
