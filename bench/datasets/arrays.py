@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.datasets.forms import MOST_CLASSES
 from bench.datasets.on_disk import Arrays
 from bench.datasets.own import channels_last
 from bench.datasets.pictures import Array
@@ -27,7 +28,7 @@ def source_of(where: Path, options: Arrays) -> Source:
     found: dict[str, tuple[Array, Labels]] = {}
     for part, key in _KEYS.items():
         names = getattr(options, f"{key}_images"), getattr(options, f"{key}_labels")
-        asked = part == "train" or {f"{key}_images", f"{key}_labels"} & options.model_fields_set
+        asked = part == "train" or options.named(f"{key}_images", f"{key}_labels")
         if asked or any(name in opened.names for name in names):
             found[part] = _images(opened, names[0], options), _labels(opened, names[1], options)
     train = found["train"][0]
@@ -47,8 +48,13 @@ def source_of(where: Path, options: Arrays) -> Source:
             f"{options.first_label}; say `first_label: {options.first_label + lowest}` if that is the first"
         )
     classes = 1 + max(int(labels.max()) for _, labels in found.values())
+    if classes > MOST_CLASSES:  # before anything counts them, which takes as much memory
+        raise BenchError(
+            f"file: {where}: labels run up to {options.first_label + classes - 1}, expected at most "
+            f"{MOST_CLASSES:,} classes, counted from {options.first_label}"
+        )
     groups = None
-    if options.groups in opened.names or "groups" in options.model_fields_set:
+    if options.groups in opened.names or options.named("groups"):
         groups = _integers(opened, options.groups)
         if len(groups) != len(train):
             raise BenchError(f"file: {where}: {len(train)} training images and {len(groups)} groups")
@@ -110,7 +116,7 @@ def _images(opened: _Opened, name: str, options: Arrays) -> Array:
     if images.ndim == 3:
         return images[:, :, :, None]
     last = options.layout == "NHWC" if options.layout else channels_last(images.shape)
-    if options.layout is None and images.shape[1] in (1, 3, 4) and images.shape[3] in (1, 3, 4):
+    if options.layout is None and (images.shape[1] in (1, 3, 4)) == (images.shape[3] in (1, 3, 4)):
         raise BenchError(
             f"file: {opened.where}: {name} is {[*images.shape]}, which may be NCHW or NHWC; say `layout`"
         )

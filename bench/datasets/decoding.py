@@ -65,6 +65,7 @@ def _make(folder: Path, options: OnDisk, find: Callable[[], Source]) -> Made:
     maker.check_room()
     with ThreadPoolExecutor(cores()) as pool:
         parts = {part: maker.part(part, images, pool) for part, images in source.parts.items()}
+    _check_classes(source, folder)
     notes = [*_left_out(parts), *_shared(source, parts, folder, options.allow_shared)]
     where = options.where()
     if where is not None and options.fingerprint(where) != options.content:
@@ -318,6 +319,16 @@ def _line(images: Sequence[_Image], digest: str, skipped: list[str]) -> _Line:
         squares=np.sum([image.squares for image in images], 0).tolist() if images else [],
         skipped=skipped,
     )
+
+
+def _check_classes(source: Source, folder: Path) -> None:
+    """Raise BenchError where the images of a class that could be read are in another part alone."""
+    seen = {name: np.unique(np.fromfile(folder / f"{name}.labels", np.int64)) for name in source.parts}
+    for name, labels in seen.items():
+        if (missing := np.setdiff1d(labels, seen["train"])).size:
+            raise BenchError(
+                f"class '{source.classes[missing[0]]}' is in {name}, and none of its train images can be read"
+            )
 
 
 def _left_out(parts: dict[str, _Decoded]) -> list[str]:

@@ -28,7 +28,10 @@ def source_of(where: Path, options: ImageFolder) -> Source:
     """
     parts: dict[str, list[tuple[str, File]]] = {}
     split = any(CALLED.get(entry.name.lower()) == "train" for entry in where.iterdir() if entry.is_dir())
-    for path, size in pictures(where):
+    found_there = [*pictures(where)]
+    if not split and all(path.partition("/")[0].lower() in CALLED for path, _ in found_there):
+        raise BenchError(f"root: {where} has val/ or test/ and no train/: nothing to train on")
+    for path, size in found_there:
         part, _, inside = path.partition("/") if split else ("train", "", path)
         if split and part.lower() not in CALLED:
             raise BenchError(

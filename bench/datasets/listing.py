@@ -64,6 +64,9 @@ def _pictures(root: str, below: str, depth: int) -> Iterator[tuple[str, int]]:
             if entry.is_dir():
                 yield from _pictures(root, f"{path}/", depth + 1)
             elif entry.name.lower().endswith(IMAGES):
+                if not path.isascii() and os.fsencode(path).decode(errors="replace") != path:
+                    # Neither JSON nor a terminal takes what Python makes of such bytes.
+                    raise BenchError(f"root: {root}: {os.fsencode(path)!r} is no name in UTF-8; rename it")
                 yield path, entry.stat().st_size
 
 
@@ -95,14 +98,25 @@ def parquet_files(where: Path) -> dict[str, list[Path]]:
         raise BenchError(f"root: found {where}, and no .parquet file there")
     parts: dict[str, list[Path]] = {}
     for file in files:
-        words = re.split("[^a-z]+", str(file.relative_to(where) if file != where else file.name).lower())
-        parts.setdefault(next((CALLED[word] for word in words if word in CALLED), ""), []).append(file)
+        parts.setdefault(_part_of(where, file), []).append(file)
     if "" in parts:
         silent = parts.pop("")
         if parts:
             raise BenchError(f"root: {silent[0]} does not say whether it is of train, validation or test")
         parts["train"] = silent
     return parts
+
+
+def _part_of(where: Path, file: Path) -> str:
+    """What a file's name says, or else the folder nearest to it; empty: none says. Raises BenchError."""
+    inside = [file.name] if file == where else file.relative_to(where).parts
+    for name in reversed(inside):
+        said = {CALLED[word] for word in re.split("[^a-z]+", name.lower()) if word in CALLED}
+        if len(said) > 1:
+            raise BenchError(f"root: {file} says that it is of {' and of '.join(sorted(said))}; rename it")
+        if said:
+            return said.pop()
+    return ""
 
 
 class Rows(NamedTuple):
@@ -130,10 +144,18 @@ def rows_of(where: Path, columns: Mapping[str, str], given: Collection[str]) -> 
     try:
         with where.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            wanted = _wanted(where, columns, given, reader.fieldnames or [])
+            there = reader.fieldnames or []
+            wanted = _wanted(where, columns, given, there)
+            if twice := [column for column in wanted.values() if there.count(column) > 1]:
+                raise BenchError(f"file: {where}: two columns are called {twice[0]}")
             found: dict[str, list[str]] = {key: [] for key in ("image", "label", "split", "group")}
             seen: dict[str, int] = {}
             for row in reader:
+                if None in row:  # where csv puts what has no column
+                    raise BenchError(
+                        f"file: {where}, line {reader.line_num}: found {len(there) + len(row[None])} values, "
+                        f"expected {len(there)}; a value with a comma takes quotes"
+                    )
                 for key, column in wanted.items():
                     value = (row[column] or "").strip()
                     if not value:

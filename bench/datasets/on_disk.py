@@ -84,6 +84,14 @@ class OnDisk(BuiltInOptions):
         """16 hexadecimal digits of names and sizes of its files. Raises BenchError and OSError."""
         raise NotImplementedError
 
+    def named(self, *options: str) -> set[str]:
+        """Of options, those that somebody has set to another value than the default.
+
+        What a job is told has every option, so that an option is there says nothing.
+        """
+        fields = type(self).model_fields
+        return {option for option in options if getattr(self, option) != fields[option].default}
+
     def as_given(self) -> dict[str, Any]:
         """What a suite would say of it."""
         where = self.where()
@@ -150,7 +158,7 @@ class Table(Pictures):
     def rows(self, where: Path) -> Rows:
         """What the file says. Raises BenchError and OSError."""
         columns = {key: getattr(self, key) for key in ("image", "label", "split", "group")}
-        return rows_of(where, columns, self.model_fields_set)
+        return rows_of(where, columns, self.named("split", "group"))
 
 
 class Parquet(Pictures):
@@ -165,7 +173,16 @@ class Parquet(Pictures):
         """As :class:`OnDisk` has it."""
         files = [file for part in parquet_files(where).values() for file in part]
         # What ends a Parquet file says where each column's pieces lie, how long they are, and their extremes.
-        return digest({file.name: (file.stat().st_size, sampled(file)) for file in files})
+        # Names of files alone do not tell `train/0000.parquet` from `test/0000.parquet`.
+        return digest(
+            {
+                str(file.relative_to(where)) if file != where else file.name: (
+                    file.stat().st_size,
+                    sampled(file),
+                )
+                for file in files
+            }
+        )
 
 
 class Arrays(OnDisk):

@@ -23,14 +23,14 @@ def source_of(where: Path, options: Parquet) -> Source:
         BenchError: they cannot be read, lack a column, or a class of another part is not in training.
     """
     found = {part: [_Rows(file, options) for file in files] for part, files in parquet_files(where).items()}
-    names = next(iter(found.values()))[0].names
+    names = _same_names([rows for files in found.values() for rows in files])
     values = {part: [label for rows in files for label in rows.labels] for part, files in found.items()}
     if names is None:
         classes, labels = numbered(values, f"root: {where}")
     else:
         classes, labels = names, {part: np.array(given, np.int64) for part, given in values.items()}
         for part, given in labels.items():
-            if given.min() < 0 or given.max() >= len(names):
+            if len(given) and (given.min() < 0 or given.max() >= len(names)):
                 raise BenchError(
                     f"root: {where}: labels of {part} go from {given.min()} to {given.max()}, and there are "
                     f"{len(names)} classes" + ("; those of −1 are held back" if given.min() == -1 else "")
@@ -40,6 +40,18 @@ def source_of(where: Path, options: Parquet) -> Source:
     source = Source(with_test(parts, options, f"root: {where}"), classes, kind)
     check_classes(source, f"root: {where}")
     return source
+
+
+def _same_names(files: Sequence[_Rows]) -> list[str] | None:
+    """The names of classes in all files: a number means the same class in each. Raises BenchError."""
+    first = files[0]
+    for other in files:
+        if (other.names, other.numbers) != (first.names, first.numbers):
+            raise BenchError(
+                f"root: {first.file} and {other.file} do not have the same classes: found "
+                f"{first.called()} and {other.called()}"
+            )
+    return first.names
 
 
 class _Rows:
@@ -65,11 +77,18 @@ class _Rows:
             raise BenchError(f"root: {file} cannot be read: {str(error).splitlines()[0]}") from None
         if column.null_count:
             raise BenchError(f"root: {file}: {column.null_count} rows have no {options.label}")
-        self.names = _names(schema.metadata, options.label) if pa.types.is_integer(kind) else None
+        self.numbers = pa.types.is_integer(kind)
+        self.names = _names(schema.metadata, options.label) if self.numbers else None
         given = column.to_pylist()
         self.labels: list[Any] = given if self.names is not None else [str(label) for label in given]
         groups = [self.reader.metadata.row_group(k).num_rows for k in range(self.reader.num_row_groups)]
         self.starts = np.cumsum([0, *groups])
+
+    def called(self) -> str:
+        """Its classes, as messages say them."""
+        if self.names is None:
+            return "numbers without names" if self.numbers else "names"
+        return ", ".join(self.names[:5]) + ", …" * (len(self.names) > 5)
 
     @lru_cache(maxsize=1)  # noqa: B019, images are asked for in order, and a file is not used for long
     def _group(self, number: int) -> Any:

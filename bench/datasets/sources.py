@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,8 +67,8 @@ def numbered(labels: Mapping[str, Sequence[Any]], where: str) -> tuple[list[str]
         BenchError: a class of another part is not in training.
     """
     known = {*labels["train"]} if "train" in labels else {label for part in labels.values() for label in part}
-    if all(isinstance(label, str) and label.lstrip("-").isdigit() for label in known):
-        names = sorted(known, key=int)
+    if all(re.fullmatch("-?[0-9]+", str(label)) for label in known):
+        names = sorted(known, key=lambda label: (int(label), str(label)))  # `1` and `01` are two
     else:
         names = sorted(known)
     number = {name: position for position, name in enumerate(names)}

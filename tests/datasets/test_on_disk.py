@@ -23,6 +23,7 @@ from torchvision.datasets import ImageFolder
 
 from bench import datasets
 from bench.datasets import cache, choose_dataset, decoding
+from bench.datasets.sources import numbered
 from bench.errors import BenchError
 
 COLOURS = {"cat": (200, 60, 30), "dog": (30, 80, 220), "eel": (90, 220, 90)}
@@ -126,6 +127,126 @@ def test_a_job_decodes_what_its_launcher_has_noted(root: Path, tmp_path: Path) -
     (root / "train" / "cat" / "0.png").write_bytes(b"other")
     with pytest.raises(BenchError, match=r"have changed since this was planned"):
         load(told, tmp_path / "data")
+
+
+def test_names_of_classes_have_one_order(tmp_path: Path) -> None:
+    for label in ("1", "01", "2", "10"):
+        for k in range(5):
+            file = tmp_path / "numbers" / label / f"{k}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture("cat", 100 * int(label) + 10 * len(label) + k).save(file)
+    for _ in range(3):
+        known = numbered({"train": ["1", "2", "10", "01"]}, "here")
+        assert known[0] == ["01", "1", "2", "10"]
+    assert numbered({"train": ["²", "--5", "1"]}, "here")[0] == ["--5", "1", "²"]
+    assert load(folder(tmp_path / "numbers"), tmp_path / "data").form.classes == 4
+
+
+def test_folders_of_parts_without_training(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "train")
+    with pytest.raises(BenchError, match=r"has val/ or test/ and no train/"):
+        load(folder(root), tmp_path / "data")
+
+
+def test_a_name_that_is_no_text(root: Path) -> None:
+    (root / "train" / "cat" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"xe9.png' is no name in UTF-8; rename it"):
+        choose_dataset(folder(root))
+
+
+def test_a_class_whose_training_images_are_all_corrupt(root: Path, tmp_path: Path) -> None:
+    for file in (root / "train" / "dog").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(BenchError, match=r"class 'dog' is in validation, and none of its train images"):
+        load(folder(root, skip_corrupt=True), tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("image,label\na.png,cat,dog\n", r"line 2: found 3 values, expected 2; a value with a comma"),
+        ("image,label,label\na.png,cat,dog\n", "two columns are called label"),
+    ],
+)
+def test_tables_that_can_be_read_in_two_ways(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "list.csv").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        choose_dataset({"table": {"file": str(tmp_path / "list.csv")}})
+
+
+def test_arrays_of_many_channels_or_labels(tmp_path: Path) -> None:
+    file, labels = tmp_path / "all.npz", np.arange(10) % 2
+    rng = np.random.default_rng(0)
+    for shape in ((10, 8, 8, 2), (10, 13, 8, 8)):
+        np.savez(file, train_images=rng.integers(0, 9, shape, dtype=np.uint8), train_labels=labels)
+        with pytest.raises(BenchError, match=r"may be NCHW or NHWC; say `layout`"):
+            load({"arrays": {"file": str(file)}}, tmp_path / "data")
+    images = rng.random((10, 8, 8))
+    np.savez(file, train_images=images, train_labels=labels * 10**12)
+    with pytest.raises(BenchError, match=r"labels run up to 1000000000000, expected at most 65,536 classes"):
+        load({"arrays": {"file": str(file)}}, tmp_path / "data")
+
+
+def _shard(file: Path, labels: list[Any], names: list[str] | None = None) -> None:
+    rng = np.random.default_rng([len(labels), *file.parts[-2].encode()])
+    pixels = [Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for _ in labels]
+    table = pa.table({"image": pa.array([png(one) for one in pixels], pa.binary()), "label": labels})
+    features = {"info": {"features": {"label": {"names": names}}}}
+    said = {b"huggingface": json.dumps(features).encode()} if names else {}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata(said), file)
+
+
+def test_shards_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """In folders of parts, as Hugging Face converts data sets, files have the same names."""
+    at = tmp_path / "hub" / "training_data"
+    for part in ("train", "validation", "test"):
+        _shard(at / part / "0000.parquet", [0, 1] * 5, ["a", "b"])
+    value = {"parquet": {"root": str(tmp_path / "hub")}}
+    images = load(value, tmp_path / "data")
+    assert [len(images.train_labels), len(images.test_labels)] == [10, 10]
+    assert images.validation is not None
+    seen = {choose_dataset(value).describe()["content"]}
+    for part in ("train", "validation", "test"):
+        _shard(at / part / "0000.parquet", [0, 1] * 6, ["a", "b"])
+        seen.add(choose_dataset(value).describe()["content"])
+    assert len(seen) == 4
+    _shard(at / "train" / "test-0.parquet", [0, 1], ["a", "b"])
+    _shard(at / "train-and-test.parquet", [0, 1], ["a", "b"])
+    with pytest.raises(ValueError, match=r"says that it is of test and of train; rename it"):
+        choose_dataset(value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "found"),
+    [([0, 1], ["b", "a"], "b, a"), (["a", "b"], None, "names"), ([0, 1], None, "numbers without names")],
+)
+def test_shards_of_other_classes(tmp_path: Path, labels: list[Any], names: Any, found: str) -> None:
+    _shard(tmp_path / "hub" / "train" / "0.parquet", [0, 1] * 5, ["a", "b"])
+    _shard(tmp_path / "hub" / "test" / "0.parquet", labels, names)
+    with pytest.raises(BenchError, match=rf"do not have the same classes: found .*{found}"):
+        load({"parquet": {"root": str(tmp_path / "hub")}}, tmp_path / "data")
+
+
+@pytest.mark.parametrize("form", ["table", "arrays"])
+def test_a_job_is_told_every_option(form: str, tmp_path: Path) -> None:
+    """Which says nothing about what there is: columns and arrays that may be there still need not be."""
+    if form == "table":
+        file = tmp_path / "list.csv"
+        lines = [f"{k}.png,{'cat' if k % 2 else 'dog'}" for k in range(10)]
+        file.write_text("\n".join(["image,label", *lines]))
+        for k in range(10):
+            picture("cat", k).save(tmp_path / f"{k}.png")
+    else:
+        file = tmp_path / "all.npz"
+        np.savez(
+            file, train_images=np.arange(640, dtype=np.uint16).reshape(10, 8, 8), train_labels=[0, 1] * 5
+        )
+    choice = choose_dataset({form: {"file": str(file), "image_size": 8}})
+    data = tmp_path / "data"
+    cache.note_place(cache.folder_of(form, choice.options, data), file)  # type: ignore[arg-type]
+    told = json.loads(json.dumps(choice.describe()))
+    assert len(load(told, data).train_labels) == 8
 
 
 def test_without_parts_a_seed_splits(root: Path, tmp_path: Path) -> None:
