@@ -33,13 +33,13 @@ def copy(found: Sequence[Folder], into: Path, plans: Mapping[str, tuple[Folder, 
     for suite, (one, stated) in plans.items():
         earlier = before(stated, one, found, suite)
         if earlier or one.results.resolve() != into.resolve():
-            whole = stated.modelcopy(update={"finished": stated.finished + earlier})
+            whole = stated.model_copy(update={"finished": stated.finished + earlier})
             write_json(into / suite / "plan.json", whole.model_dump(mode="json"))
     return copied
 
 
 def _with_weights(run_id: str, one: Folder, found: Sequence[Folder]) -> Folder:
-    """The folder that a run is copied from: where it kept weights, and a bundle has none, one that has them."""
+    """The folder that a run is copied from: one that has its weights, where it kept some."""
     result = one.done.get(run_id)
     if result is None or result.weights_sha256 is None:
         return one
