@@ -77,7 +77,16 @@ def judged(suite: Suite) -> Judged:
         },
         "alpha": suite.analysis.alpha,
         "test": suite.analysis.test,
+        **_tuning(suite),
     }
+
+
+def _tuning(suite: Suite) -> Judged:
+    """How losses are tuned, by which runs; or for which the recipe was chosen. Nothing where nobody says."""
+    if suite.tune is not None:
+        trials = [run.id for search in suite.searches for run in search.runs]
+        return {"tune": suite.tune.describe(), "trials": trials}
+    return {"tuned_for": suite.tuned_for} if suite.tuned_for else {}
 
 
 def _own_trainers(suite: Suite, trainers: Collection[str]) -> Judged:
@@ -145,7 +154,7 @@ def state(suite: Suite, results: Path, git: Mapping[str, Any] | None, *, frozen:
         time=time.time(),
         frozen=frozen,
         git=None if git is None else dict(git),
-        planned=len(suite.runs()),
+        planned=suite.most_runs,
         finished=done,
         judged=content,
     )
@@ -154,7 +163,9 @@ def state(suite: Suite, results: Path, git: Mapping[str, Any] | None, *, frozen:
 
 
 def _any_finished(content: Judged, results: Path) -> bool:
-    return any(RunFolder(results, run.id).done for run in _runs(content))
+    trials = content.get("trials")
+    ids = (run.id for run in _runs(content)) if trials is None else trials
+    return any(RunFolder(results, run_id).done for run_id in ids)
 
 
 def _runs(content: Judged) -> Iterator[Run]:
@@ -213,6 +224,7 @@ def deviations(
     said = [
         _instead(words, plan[name], now[name]) for name, words in single.items() if plan[name] != found[name]
     ]
+    said += _tuning_in_words(plan, now)
     said += _seeds_in_words(plan["seeds"], now["seeds"])
     for axis, kind in KINDS.items():
         names = {label: name for (of, label), name in called.items() if of == kind}
@@ -235,6 +247,18 @@ def _instead(what: str, planned: Any, found: Any) -> str:
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _tuning_in_words(plan: Judged, now: Judged) -> list[str]:
+    planned, found = plan.get("tune"), now.get("tune")
+    if planned and found:
+        changed = _changed(planned, found, "tune.")
+        return [changed] if changed else []
+    if planned or found:
+        one, other = "one recipe for all", "tuned losses"
+        return [f"tune: {other if found else one}, planned {one if found else other}"]
+    for_whom = plan.get("tuned_for", "nobody"), now.get("tuned_for", "nobody")
+    return [_instead("tuned_for", *for_whom)] if for_whom[0] != for_whom[1] else []
 
 
 def _seeds_in_words(planned: Any, found: Any) -> list[str]:

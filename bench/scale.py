@@ -17,9 +17,10 @@ from bench.suite import AXES, Entry, Exclusion, Suite
 
 Scale = Literal["full", "tiny"]
 
-KEPT = ("question", "baseline", "zip", "selection", "metrics", "keep_probabilities")
+KEPT = ("question", "baseline", "zip", "selection", "metrics", "keep_probabilities", "tuned_for")
 SEEDS, EPOCHS, BATCH = 2, 2, 32
 ADDED = {"start": 2, "step": 1, "max": 3}
+TUNED = {"budget": 2, "trials": 8}
 TRAIN_IMAGES, TEST_IMAGES = 130, 52
 SUFFIX = "-tiny"
 """What is added to the name of a suite, and to what its data sets and models are called."""
@@ -84,6 +85,7 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
             "models": items("models", _models(suite), SUFFIX),
             "losses": items("losses", (entry.choice for entry in suite.losses)),
             "seeds": seeds or (ADDED if suite.until else SEEDS),
+            "tune": suite.tune and suite.tune.model_copy(update=TUNED),
             "exclude": [
                 kept for exclusion in suite.exclude if (kept := _exclusion(exclusion, seeds or SEEDS))
             ],

@@ -51,6 +51,8 @@ class Suite:
             recipe: Mapping[str, Any] = ...,
             trainer: str | Callable[..., Any] | Mapping[str, Any] | None = ...,
             selection: str = ...,
+            tune: Mapping[str, Any] | None = ...,
+            tuned_for: str = ...,
             metrics: Items = ...,
             analysis: Mapping[str, Any] = ...,
             keep_weights: bool = ...,

@@ -81,6 +81,8 @@ class Plan(BaseModel):
     results: str
     runs: Counts
     cells: list[CellStatus]
+    searches: list[CellStatus] = []
+    """As :attr:`bench.launch.status.Status.searches`."""
     remarks: list[str] = []
     """As :attr:`bench.launch.status.Status.remarks`."""
     to_train: int
@@ -116,21 +118,21 @@ def plan(
     now = status(design.now(), results)
     seconds = measured_seconds(suite, results)
     each = {**guesses, **typical_seconds(seconds)}
-    left = {
-        (cell.dataset, cell.model, cell.loss): count
-        for cell in now.cells
+    left = [
+        ((cell.dataset, cell.model), count)
+        for cell in (*now.searches, *now.cells)
         if (count := cell.waiting + cell.damaged)
-    }
-    known = all(key[:2] in each for key in left)
-    hours = sum(count * each[key[:2]] for key, count in left.items()) / 3600 if known else None
+    ]
+    known = all(kind in each for kind, _ in left)
+    hours = sum(count * each[kind] for kind, count in left) / 3600 if known else None
     to_train = now.runs.waiting + now.runs.damaged
     return Plan(
-        **now.model_dump(include={"suite", "question", "results", "runs", "cells", "remarks"}),
+        **now.model_dump(include={"suite", "question", "results", "runs", "cells", "searches", "remarks"}),
         to_train=to_train,
         workers=min(crew_size(workers, device), to_train),
         run_hours=hours,
         estimated_from=sum(map(len, seconds.values())),
-        guessed=len({key[:2] for key in left} - {*seconds}) if known else 0,
+        guessed=len({kind for kind, _ in left} - {*seconds}) if known else 0,
         added=None if suite.until is None else _simulate(design),
     )
 

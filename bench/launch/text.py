@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from bench.launch.plan import Added, Plan
 from bench.launch.status import CellStatus, Status
 from bench.preregistration import Stated, date
-from bench.suite import Suite
+from bench.suite import Search, Suite
 from bench.visible import flat
 
 _MOST_JOBS = 20  # that are listed one by one
@@ -20,7 +21,7 @@ _STATES = ("planned", "done", "running", "waiting", "failed", "damaged")
 
 def status_text(status: Status) -> str:
     """One line a cell, then why runs failed."""
-    lines = [flat(status.question), "", *_cell_table(status.cells)]
+    lines = [flat(status.question), "", *_cell_table([*_searches(status.searches), *status.cells])]
     for problem in status.problems:
         cell = f"{problem.dataset} × {problem.model} × {problem.loss}"
         lines.append(
@@ -69,7 +70,8 @@ def plan_text(plan: Plan) -> str:
     todo = (
         f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
     )
-    lines = [flat(plan.question), "", *_cell_table(plan.cells), *map(flat, plan.remarks)]
+    table = _cell_table([*_searches(plan.searches), *plan.cells])
+    lines = [flat(plan.question), "", *table, *map(flat, plan.remarks)]
     if plan.added is not None:
         lines += _added_lines(plan.added, plan.runs.planned)
     if (jobs := plan.jobs) is None:
@@ -139,10 +141,20 @@ def resolved_text(suite: Suite) -> str:
             "cell": {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss},
             **json.loads(cell.text),
             "seeds": list(cell.seeds),
+            **({"trials": _settings(cell)} if isinstance(cell, Search) else {}),
         }
-        for cell in suite.cells
+        for cell in suite.searches or suite.cells
     ]
     return yaml.safe_dump(cells, sort_keys=False, allow_unicode=True, width=100).rstrip()
+
+
+def _searches(cells: Sequence[CellStatus]) -> list[CellStatus]:
+    """Rows of trials, told apart from those of what is compared."""
+    return [cell.model_copy(update={"loss": f"{cell.loss}, trials"}) for cell in cells]
+
+
+def _settings(search: Search) -> list[dict[str, Any]]:
+    return [{"seed": seed, **setting} for seed, setting in search.settings.items()]
 
 
 def _cell_table(cells: Sequence[CellStatus]) -> list[str]:

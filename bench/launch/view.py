@@ -62,7 +62,7 @@ class View:
 
     def ask(self, suite: Suite) -> None:
         """Show how these runs stand: more than before, where seeds are added until decided."""
-        self.cells = [[RunFolder(self.results, run.id) for run in cell.runs] for cell in suite.cells]
+        self.cells = [[RunFolder(self.results, run.id) for run in cell.runs] for cell in suite.every_cell]
         self.planned = sum(len(cell) for cell in self.cells)
         self.failed = 0
         self._look()

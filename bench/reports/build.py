@@ -136,8 +136,9 @@ def _plan(suite: Suite, results: Path) -> Plan | None:
     found = preregistration.stated(suite, results)
     if found is None:
         return None
-    # A look says so itself, and takes back nothing; where seeds are added, the rule is what was planned.
-    whole = suite.is_look or suite.until is not None
+    # A look says so itself, and takes back nothing; where seeds are added, the rule is what was planned, and
+    # where losses are tuned, the search.
+    whole = suite.is_look or suite.until is not None or suite.tune is not None
     now = preregistration.judged(suite.whole if whole else suite)
     return Plan(
         **found.model_dump(exclude={"judged"}),

@@ -1,0 +1,51 @@
+"""What a tuned suite asks for now: all trials, and then the best setting of each search, with its seeds.
+
+Nothing is remembered: the choice is made anew from the run folders each time, by validation scores alone, and
+is the same for every launcher, report and status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench.suite import Cell, Search, Suite
+from bench.tuning.trials import Trial, Trials
+from bench.versions import as_counted
+
+
+def best_of(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:
+    """The first with the best validation score; None where none is done."""
+    sign = 1 if higher_is_better else -1
+    done = [(sign * trial.validation, trial) for trial in trials if trial.validation is not None]
+    return max(done, key=lambda scored: scored[0])[1] if done else None
+
+
+class Winners:
+    """The settings that have won so far."""
+
+    def __init__(self, suite: Suite, results: Path) -> None:
+        self.suite = suite
+        self.results = results
+        self.trials = Trials(suite, results)
+
+    def settled(self) -> Suite:
+        """The suite, with the runs of each cell whose search has ended.
+
+        Where all trials of a search have failed, there is no setting to train: its cell asks for no seed.
+        """
+        cells = [
+            self._settled(cell, search)
+            for cell, search in zip(self.suite.cells, self.suite.searches, strict=True)
+        ]
+        return as_counted(self.suite.with_cells(cells), self.results)
+
+    def _settled(self, cell: Cell, search: Search) -> Cell:
+        trials = self.trials.of(search)
+        if not all(trial.ended for trial in trials):
+            return replace(cell, waits=True, former={})
+        best = best_of(trials, higher_is_better=self.trials.higher_is_better)
+        if best is None:
+            return replace(cell, waits=False, seeds=(), former={})
+        return replace(cell, waits=False, text=search.text_of(best.seed), former={})
