@@ -19,9 +19,10 @@ from bench.comparisons.comparison import Key, Metric
 from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Scores, in_order
 from bench.comparisons.runs import read_measured
+from bench.comparisons.trials import read_trials
 from bench.comparisons.until_decided import until_decided
 from bench.design import stopping_plan
-from bench.reports import sequential
+from bench.reports import sequential, tuning
 from bench.reports.answer import answer
 from bench.reports.choosing import other_epochs
 from bench.reports.formats import counted, listed, some
@@ -31,6 +32,7 @@ from bench.reports.weights import final_weights
 from bench.results import OTHER_DATA, frame
 from bench.runs import Selection
 from bench.suite import Suite
+from bench.tuning.changed import kept
 from bench.versions import same_as
 
 MOST_WARNINGS = 3
@@ -63,10 +65,16 @@ def report_and_agreement(
     judge = suite.analysis.test
     design = until_decided(alpha, plan, suite.seeds) if plan else Design(alpha, judge)
     judged = suite.selection != "test"
-    first = analyse(measured[:1], baseline, design, _other_recipes(suite), judged=judged)
-    others = analyse(measured[1:], baseline, design.secondary(first.standings), judged=judged)
+    searched = read_trials(suite, results, metrics) if suite.tune else None
+    told, compared, other = runs, measured, _other_recipes(suite)
+    if searched is not None:  # which compares trials, whose winners differ in all that is tuned
+        told, compared, design, other = searched.runs, [*searched.measured], searched.design, {}
+    first = analyse(compared[:1], baseline, design, other, judged=judged)
+    others = analyse(compared[1:], baseline, design.secondary(first.standings), judged=judged)
     added = sequential.summary(plan, first.comparisons, runs) if plan else None
-    epochs = other_epochs(measured[0], baseline, Design(alpha, judge), runs, judged=judged)
+    epochs = {}
+    if searched is None:
+        epochs = other_epochs(measured[0], baseline, Design(alpha, judge), runs, judged=judged)
     cells = tuple(cell.model_copy(update=epochs.get(cell.key, {})) for cell in _cells(measured[0], runs))
     guessed = [
         f"{metric.name}: {'higher' if metric.higher_is_better else 'lower'} is better, which was guessed "
@@ -74,7 +82,9 @@ def report_and_agreement(
         for metric in suite.metrics
         if metric.direction_guessed
     ]
-    rankings = [] if why_no_ranks(suite) else rank(cells, metrics[0], baseline, alpha, judged=judged)
+    rankings = []
+    if not why_no_ranks(suite) and searched is None:
+        rankings = rank(cells, metrics[0], baseline, alpha, judged=judged)
     made = Report(
         suite=suite.name,
         question=suite.question,
@@ -89,9 +99,11 @@ def report_and_agreement(
             first.comparisons,
             optimistic=not judged,
             unknown=metrics[0].name if any(cell.unknown for cell in cells) else "",
+            budget=suite.tune.budget if suite.tune else 0,
         ),
         method=f"{_epoch(suite)} {first.method}",
-        complete=all(cell.n + cell.unknown == cell.planned for cell in cells),
+        complete=all(cell.n + cell.unknown == cell.planned for cell in cells)
+        and (searched is None or searched.complete),
         cells=cells,
         comparisons=first.comparisons,
         adjusted_by=first.adjustment.by,
@@ -112,14 +124,26 @@ def report_and_agreement(
             *(f"secondary: {note}" for note in others.notes if note not in first.notes),
             *final_weights(suite, results, runs),
             *([sequential.savings(added)] if added else []),
+            *([*searched.notes, *kept(suite, results)] if searched else _tuned_for(suite)),
         ),
         scaled_down=suite.scaled_down,
         look=_look(suite),
         plan=_plan(suite, results),
         rankings=tuple(rankings),
         sequential=added,
+        tuning=tuning.summary(suite, searched, metrics[0], len(first.comparisons)) if searched else None,
     )
-    return made, to_bytes(runs, measured, baseline, design, [*first.comparisons, *others.comparisons])
+    return made, to_bytes(told, compared, baseline, design, [*first.comparisons, *others.comparisons])
+
+
+def _tuned_for(suite: Suite) -> list[str]:
+    """For which loss the recipe that all share was chosen."""
+    if suite.scaled_down or len(suite.losses) < 2:
+        return []
+    if suite.tuned_for:
+        others = "other losses might do better at settings of their own"
+        return [f"recipe: chosen for {suite.tuned_for}, by the suite's word; {others}"]
+    return ["recipe: for which loss it was chosen, nobody said (tuned_for); docs/tuning.md tunes every loss"]
 
 
 def _look(suite: Suite) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.reports.schema import Cell
 
 Where = Literal["first", "tests", "effects", ""]
-Design = Literal["fixed", "sequential", "unpaired", "folds"]
+Design = Literal["fixed", "sequential", "unpaired", "folds", "tuned"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Column(blocks.Column):
     where: Where = ""
     """Its table; none: in JSON and CSV only."""
     write: Callable[[Any, Entry], str] = lambda value, entry: str(value)
-    designs: tuple[Design, ...] = ("fixed", "sequential", "unpaired", "folds")
+    designs: tuple[Design, ...] = ("fixed", "sequential", "unpaired", "folds", "tuned")
     """Where it makes sense."""
 
     def of(self, entry: object) -> Any:
@@ -194,6 +194,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("p t", path="comparison.p", where="tests", write=_p, designs=_FOLDS,
            meaning="of the corrected resampled t over folds, not adjusted"),
+    Column("p t", path="comparison.p", where="tests", write=_p, designs=("tuned",),
+           meaning="of the pooled difference, with 2N/T degrees of freedom, not adjusted"),
     Column("e", key="e", path="comparison.sequence.e", where="tests", write=_e, designs=_SEQUENTIAL,
            meaning="evidence for a difference: 1 speaks neither for one nor against it"),
     Column("looks", key="looks", path="comparison.sequence.looks", where="tests", designs=_SEQUENTIAL,
