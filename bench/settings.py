@@ -63,8 +63,12 @@ def space_of(tune: Tune, loss: Choice, label: str, recipe: Mapping[str, Any], wh
         field = (
             f"tune.space.{name}" if name in shared else f"tune.losses.{label}.{name.removeprefix(OF_LOSS)}"
         )
-        for end in found.ends:
-            _resolved(loss, recipe, {name: end}, f"{field}: {end}: ", where if name in shared else "")
+        for value in found.probes:
+            try:
+                _resolved(loss, recipe, {name: value}, f"{field}: {value}: ", where if name in shared else "")
+            except BenchError as error:
+                whole = "; whole numbers are drawn by {int: [low, high]}" * ("valid integer" in str(error))
+                raise BenchError(f"{error}{whole}") from None
     # By the loss's name, not its label: what is called otherwise is still drawn alike.
     drawn_as = {name: name if name in shared else f"{loss.name}.{name[len(OF_LOSS) :]}" for name in ranges}
     draws = {drawn_as[name]: found for name, found in ranges.items()}

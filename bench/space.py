@@ -40,9 +40,9 @@ class Range:
     """The ends, both possible; of a choice, all there are."""
 
     @property
-    def ends(self) -> tuple[Any, ...]:
-        """The values that are the most extreme; of a choice, all."""
-        return self.values
+    def probes(self) -> tuple[Any, ...]:
+        """Values that show whether all can be: the ends and one between them; of a choice, all."""
+        return self.values if self.kind in ("choice", "int") else (*self.values, self.at(0.499))
 
     def at(self, share: float) -> Any:
         """The value at a share of the way, from 0 up to, not including, 1."""
@@ -90,7 +90,8 @@ def _rounded(value: float) -> float:
 _FORMS = "{log: [0.001, 0.1]}, {uniform: [0, 0.3]}, {int: [32, 256]} or {choice: [32, 64]}"
 
 
-def _range(value: Any) -> Range:
+def range_of(value: Any) -> Range:
+    """The range that a suite file means by ``{log: [0.001, 0.1]}``; ValueError if it means none."""
     if isinstance(value, Range):
         return value
     if not isinstance(value, Mapping) or len(value) != 1:
@@ -133,7 +134,7 @@ def _shown(values: Any) -> str:
     return f"[{', '.join(map(str, values))}]"
 
 
-Dimension = Annotated[InstanceOf[Range], BeforeValidator(_range)]
+Dimension = Annotated[InstanceOf[Range], BeforeValidator(range_of)]
 
 
 class Tune(Strict):

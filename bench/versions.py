@@ -186,10 +186,8 @@ def as_counted(suite: Suite, results: Path) -> Suite:
     same = {module: same_as(results, module, digest) for module, digest in of_suite(suite).items()}
     if not any(same.values()) and not any(cell.former for cell in suite.every_cell):
         return suite
-    cells, searches = (
-        tuple(replace(cell, former=_former(cell, same, results)) for cell in of)
-        for of in (suite.cells, suite.searches)
-    )
+    cells = [replace(cell, former=_former(cell, same, results)) for cell in suite.cells]
+    searches = [replace(search, former=_former(search, same, results)) for search in suite.searches]
     return suite.with_cells(cells, searches)
 
 

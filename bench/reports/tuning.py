@@ -15,7 +15,7 @@ from bench.reports.blocks import Block, Heading, Notes, Paragraph, plain_table
 from bench.reports.formats import NOTHING, Scale, counted, listed
 from bench.reports.schema import Report, SearchOf, TrialOf, Tuning
 from bench.settings import OF_LOSS, ranges_of
-from bench.space import Range
+from bench.space import Range, range_of
 from bench.statistics.bands import bands
 from bench.statistics.searches import best_of, budgets_for, curve, superior_from
 from bench.statistics.sensitivity import sensitivity
@@ -211,11 +211,7 @@ def protocol(made: Tuning) -> str:
 
 
 def _space_in_words(space: Mapping[str, Mapping[str, Any]]) -> str:
-    said = []
-    for name, described in space.items():
-        [(kind, values)] = described.items()
-        said.append(f"{name} {Range(kind, tuple(values))}")
-    return listed(said)
+    return listed([f"{name} {range_of(described)}" for name, described in space.items()])
 
 
 def setting_in_words(setting: Mapping[str, Any]) -> str:
