@@ -1,9 +1,10 @@
 """For the picture of a search: how good the best of n trials gets, with a band that holds at all n at once.
 
-The curve is the median of the best of n scores, by quantiles of one trial's score: where F is its distribution,
-the q-quantile of the best of n is F⁻¹(q^(1/n)), so that a band of F is a band of the whole curve (Lourie, Cho
-& He, "Show your work with confidence", NAACL 2024). Scores are what the trials were chosen by, and more is
-better. Two bands that do not overlap are no test: that is :func:`bench.statistics.searches.pooled`.
+The curve is the median of the best of n scores, from quantiles of one trial's score: where F is its
+distribution, the q-quantile of the best of n is F⁻¹(q^(1/n)), so that a band of F is a band of the whole
+curve (Lourie, Cho & He, "Show your work with confidence", NAACL 2024). Scores are what the trials are chosen
+by: with test scores it would be the curve of choosing by the test set. More is better. Two bands that do not
+overlap are no test: that is :func:`bench.statistics.searches.pooled`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def median_curve(values: ArrayLike, budgets: Sequence[int] | None = None) -> Flo
 def bands(
     values: ArrayLike, level: float = 0.95, budgets: Sequence[int] | None = None
 ) -> tuple[Floats, Floats]:
-    """Lower and upper limits of the median best of n, which hold together at all n with probability ``level``.
+    """Lower and upper limits of the median best of n, which hold together, at all n, with that level.
 
     Args:
         values: [N], a score a trial, more is better, NaN where one diverged: below all others.
@@ -64,7 +65,7 @@ def pointwise(n: int, level: float = 0.95) -> float:
     """The ε such that all n equal-tailed 1 − ε intervals of F at the ordered scores hold with that level.
 
     F at the i-th of n scores is the i-th of n uniform numbers, of distribution Beta(i, n + 1 − i)
-    (Learned-Miller & DeStefano, IEEE Trans. Inf. Theory 54, 2008). They find ε by simulation; here it is exact.
+    (Learned-Miller & DeStefano, IEEE Trans. Inf. Theory 54, 2008). They simulate to find ε; this is exact.
 
     Raises:
         ValueError: no score, or a level outside (0, 1).
@@ -88,8 +89,8 @@ def _limits(n: int, epsilon: float) -> tuple[Floats, Floats]:
 def _coverage(n: int, epsilon: float) -> float:
     """P(low_i ≤ U_(i) ≤ high_i for all i) of n ordered uniform numbers.
 
-    Their count over time is a Poisson process that comes to n at 1: its distribution is carried from one limit
-    to the next, and what breaks it is taken out (Moscovich & Nadler, Stat. Probab. Lett. 123, 2017).
+    Their count over time is a Poisson process that comes to n at 1: its distribution is carried from limit to
+    limit, and at each what breaks it is taken out (Moscovich & Nadler, Stat. Probab. Lett. 123, 2017).
     """
     low, high = _limits(n, epsilon)
     times = np.concatenate([low, high])

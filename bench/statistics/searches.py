@@ -1,11 +1,11 @@
 """Losses that were tuned with equal budgets: what tuning with T trials gives, from N ≥ 4T independent trials.
 
-The N settings of a loss are drawn independently from its space, each is trained once, and of any T of them the
-one that is best in validation would have been chosen. The mean test score of that choice over all subsets of
-size T is a weighted sum of the N test scores, an unbiased estimate of what tuning with T trials gives (Dodge
-et al., "Show your work", EMNLP 2019, with the correction of Tang et al., "Showing your work doesn't always
-work", ACL 2020). Two losses are tried at the same settings, as far as their spaces are the same, and with the
-same seed at each: trial i of one loss and trial i of the other belong together.
+The N settings of a loss are drawn independently from its space, each is trained once, and of any T of them
+the one that is best in validation would have been chosen. The mean test score of that choice over all subsets
+of size T is a weighted sum of the N test scores, an unbiased estimate of what tuning with T trials gives
+(Tang et al., "Showing your work doesn't always work", ACL 2020, of Dodge et al., EMNLP 2019). Two losses are
+tried at the same settings, as far as their spaces are the same, and with the same seed at each: trial i of
+one loss and trial i of the other belong together.
 
 Scores are fractions or any other numbers, where **more is better**: the caller turns the sign of a metric for
 which it is not. Validation is NaN where a trial diverged: it ranks below all others, and its test score is
@@ -25,10 +25,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.statistics.counts import check_confidence
 from bench.statistics.paired import PairedT, p_of_t, paired_t, t_interval
-from bench.statistics.planning import power_of_t
 from bench.statistics.units import unit_for
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 TRIALS_PER_BUDGET = 4
 """N/T at least: below, subsets overlap too much for the jackknife and the normal limit of the sum."""
@@ -59,7 +59,7 @@ class Pooled:
 
     @property
     def spread(self) -> float:
-        """se·√(N/T), what :func:`power` takes: of a difference of two single searches with T trials."""
+        """se·√(N/T), what :func:`bench.statistics.planning.power_of_search` takes."""
         return self.se * math.sqrt(self.n / self.budget)
 
 
@@ -69,18 +69,19 @@ def best_of_weights(validation: ArrayLike, budget: int) -> Floats:
     Trials that tie share the mean of their weights, as if one of them were drawn; all that diverged tie.
 
     Args:
-        validation: [N], more is better, NaN where a trial diverged.
+        validation: [..., N], more is better, NaN where a trial diverged.
         budget: T, from 1 to N.
 
     Returns:
-        [N], in the order of the trials, summing to 1.
+        [..., N], in the order of the trials, summing to 1.
 
     Raises:
-        ValueError: another shape, no trial, or a budget outside 1 … N.
+        ValueError: no trial, or a budget outside 1 … N.
     """
-    group, ends, counts = _ties(_scores(validation, "validation"))
-    below = _share_below(len(group), _checked(budget, len(group)))
-    return ((below[ends] - below[ends - counts]) / counts)[group]
+    ranked = _scores(validation, "validation")
+    below = _share_below(ranked.shape[-1], _checked(budget, ranked.shape[-1]))
+    order, first, end = _ties(ranked)
+    return _unsorted((below[end] - below[first]) / (end - first), order)
 
 
 def best_of(validation: ArrayLike, test: ArrayLike, budget: int) -> float:
@@ -111,7 +112,7 @@ def curve(validation: ArrayLike, test: ArrayLike, budgets: Sequence[int] | None 
 
 
 def without_each(validation: ArrayLike, test: ArrayLike, budget: int) -> Floats:
-    """:func:`best_of` of the other N − 1 trials, for each that is left out: [N].
+    """:func:`best_of` of the other N − 1 trials, for each that is left out: [..., N] of two such arrays.
 
     In closed form: those below it keep their rank, those above it lose one, those that tie share one weight
     less. So it takes as long as sorting does.
@@ -120,15 +121,42 @@ def without_each(validation: ArrayLike, test: ArrayLike, budget: int) -> Floats:
         ValueError: as :func:`best_of`, and a budget of more than N − 1.
     """
     ranked, scores = _pair(validation, test)
-    below = _share_below(len(ranked) - 1, _checked(budget, len(ranked) - 1))
-    group, ends, counts = _ties(ranked)
-    starts, sums = ends - counts, np.bincount(group, scores)
-    keeping = (below[np.minimum(ends, len(ranked) - 1)] - below[starts]) * sums / counts
-    shifted = (below[ends - 1] - below[np.maximum(starts - 1, 0)]) * sums / counts
-    lower = np.cumsum(keeping) - keeping
-    upper = np.cumsum(shifted[::-1])[::-1] - shifted
-    tied = (below[ends - 1] - below[starts]) / np.maximum(counts - 1, 1)
-    return (lower + upper)[group] + tied[group] * (sums[group] - scores)
+    below = _share_below(ranked.shape[-1] - 1, _checked(budget, ranked.shape[-1] - 1))
+    weights = np.diff(below)
+    order, first, end = _ties(ranked)
+    scores = np.take_along_axis(scores, order, -1)
+    up_to = _sums(scores)
+    tied = np.take_along_axis(up_to, end, -1) - np.take_along_axis(up_to, first, -1)
+    means = tied / (end - first)
+    lower = np.take_along_axis(_sums(means[..., :-1] * weights), first, -1)
+    shifted = _sums(means[..., 1:] * weights)
+    upper = shifted[..., -1:] - np.take_along_axis(shifted, end - 1, -1)
+    own = (below[end - 1] - below[first]) * (tied - scores) / np.maximum(end - first - 1, 1)
+    return _unsorted(lower + own + upper, order)
+
+
+def difference(
+    validation_a: ArrayLike, test_a: ArrayLike, validation_b: ArrayLike, test_b: ArrayLike, budget: int
+) -> tuple[Floats, Floats]:
+    """Estimate and standard error of :func:`pooled`, [...] each of arrays [..., N], for any N above T.
+
+    The error is that of the jackknife which leaves out one setting, of both losses at once (Arvesen, Ann.
+    Math. Statist. 40, 1969, for such means over subsets).
+
+    Raises:
+        ValueError: as :func:`best_of`; unequal numbers of trials, a budget of more than N − 1.
+    """
+    a, b = _pair(validation_a, test_a), _pair(validation_b, test_b)
+    n = a[0].shape[-1]
+    if a[0].shape != b[0].shape:
+        raise ValueError(f"both losses need the same number of trials, found {n} and {b[0].shape[-1]}")
+    weighted = (best_of_weights(of[0], budget) * of[1] for of in (a, b))
+    estimate = np.subtract(*(np.sum(of, axis=-1) for of in weighted))
+    others = without_each(*a, budget) - without_each(*b, budget)
+    se = np.sqrt((n - 1) * others.var(axis=-1))
+    # Sums of equal scores differ in their last digits; such noise is no spread.
+    noise = 1e-12 * np.maximum(np.abs(a[1]).max(axis=-1), np.abs(b[1]).max(axis=-1))
+    return estimate, np.where(se <= noise, 0.0, se)
 
 
 def pooled(
@@ -141,9 +169,8 @@ def pooled(
 ) -> Pooled:
     """What tuning loss a with T trials gives more than tuning loss b, from N trials of each.
 
-    The standard error is that of the jackknife which leaves out one setting, of both losses at once (Arvesen,
-    Ann. Math. Statist. 40, 1969, for such sums over subsets), and the reference Student's t with 2N/T degrees
-    of freedom: only the best N/T or so trials of a loss have a say. Of this test set, as all trials share it.
+    The reference is Student's t with 2N/T degrees of freedom: only the best N/T or so trials of a loss have
+    a say. Of this test set, as all trials share it.
 
     Args:
         validation_a, test_a, validation_b, test_b: [N] each, as of :func:`best_of`; the same index, the same
@@ -152,21 +179,17 @@ def pooled(
         level: confidence of the interval from ``low`` to ``high``.
 
     Raises:
-        ValueError: as :func:`best_of`; unequal numbers of trials, N < 4T, a level outside (0, 1).
+        ValueError: as :func:`difference`; N < 4T, a level outside (0, 1).
     """
-    a, b = _pair(validation_a, test_a), _pair(validation_b, test_b)
-    n = len(a[0])
-    if len(b[0]) != n:
-        raise ValueError(f"both losses need the same number of trials, found {n} and {len(b[0])}")
     check_confidence(level)
+    n = np.shape(validation_a)[-1]
     if n < TRIALS_PER_BUDGET * _checked(budget, n):
-        raise ValueError(f"a budget of {budget} needs at least {TRIALS_PER_BUDGET * budget} trials, found {n}")
-    estimate = best_of(*a, budget) - best_of(*b, budget)
-    others = without_each(*a, budget) - without_each(*b, budget)
-    se, df = math.sqrt((n - 1) * float(others.var())), 2 * n / budget
-    # Sums of equal scores differ in their last digits; such noise is no spread.
-    if se <= 1e-12 * max(float(np.abs(a[1]).max()), float(np.abs(b[1]).max())):
-        return Pooled(n, budget, estimate, 0.0, df)
+        least = TRIALS_PER_BUDGET * budget
+        raise ValueError(f"a budget of {budget} needs at least {least} trials, found {n}")
+    estimate, se = map(float, difference(validation_a, test_a, validation_b, test_b, budget))
+    df = 2 * n / budget
+    if not se:
+        return Pooled(n, budget, estimate, se, df)
     t = estimate / se
     low, high = t_interval(estimate, se, df, level) or (None, None)
     return Pooled(n, budget, estimate, se, df, low, high, p_of_t(t, df), t)
@@ -237,15 +260,15 @@ def searches_interval(means_a: ArrayLike, means_b: ArrayLike, level: float = 0.9
 
 def _scores(values: ArrayLike, name: str) -> Floats:
     scores = np.asarray(values, dtype=np.float64)
-    if scores.ndim != 1 or not len(scores):
+    if not scores.ndim or not scores.shape[-1]:
         raise ValueError(f"{name} must be one score a trial, found an array of shape {scores.shape}")
     return scores
 
 
 def _pair(validation: ArrayLike, test: ArrayLike) -> tuple[Floats, Floats]:
     ranked, scores = _scores(validation, "validation"), _scores(test, "test")
-    if len(ranked) != len(scores):
-        raise ValueError(f"every trial needs both scores, found {len(ranked)} and {len(scores)}")
+    if ranked.shape != scores.shape:
+        raise ValueError(f"every trial needs both scores, found {ranked.shape[-1]} and {scores.shape[-1]}")
     if not np.isfinite(scores).all():
         raise ValueError("every trial needs a test score: one that diverged, that of a guess")
     return ranked, scores
@@ -257,19 +280,38 @@ def _checked(budget: int, trials: int) -> int:
     return budget
 
 
-def _ties(validation: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Of each trial its group of equals [N]; of each group where it ends in the order, and its size."""
+def _ties(validation: Floats) -> tuple[Places, Places, Places]:
+    """The order of the trials; of each place in it, where its group of equals begins and ends."""
+    n = validation.shape[-1]
     ranked = np.where(np.isnan(validation), -np.inf, validation)
-    _, group, counts = np.unique(ranked, return_inverse=True, return_counts=True)
-    return group, np.cumsum(counts), counts
+    order = np.argsort(ranked, axis=-1, kind="stable")
+    ranked = np.take_along_axis(ranked, order, -1)
+    place, edge = np.arange(n), np.ones((*validation.shape[:-1], n + 1), bool)
+    np.not_equal(ranked[..., 1:], ranked[..., :-1], out=edge[..., 1:-1])
+    first = np.maximum.accumulate(np.where(edge[..., :-1], place, 0), axis=-1)
+    end = np.minimum.accumulate(np.where(edge[..., 1:], place + 1, n)[..., ::-1], axis=-1)[..., ::-1]
+    return order, first, end
+
+
+def _sums(values: Floats) -> Floats:
+    """Of none, the first, the first two, …: one longer than the last axis."""
+    sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
+    np.cumsum(values, axis=-1, out=sums[..., 1:])
+    return sums
+
+
+def _unsorted(values: Floats, order: Places) -> Floats:
+    back = np.empty_like(values)
+    np.put_along_axis(back, order, values, -1)
+    return back
 
 
 @cache
 def _share_below(trials: int, budget: int) -> Floats:
     """P(the best of T has a rank of at most i) = C(i, T)/C(N, T), for i = 0 … N."""
-    steps = np.arange(budget, trials, dtype=np.float64)
+    ranks = np.arange(trials, budget, -1, dtype=np.float64)
     shares = np.zeros(trials + 1)
-    # C(i, T)/C(i + 1, T) = 1 − T/(i + 1), multiplied from the top, where it is 1.
-    shares[budget:] = np.cumprod(np.append(1.0, 1 - budget / (steps[::-1] + 1)))[::-1]
+    # C(i − 1, T)/C(i, T) = 1 − T/i, multiplied from the top, where the share is 1.
+    shares[budget:] = np.cumprod(np.append(1.0, 1 - budget / ranks))[::-1]
     shares.flags.writeable = False
     return shares
