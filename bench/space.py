@@ -198,10 +198,6 @@ class Tune(Strict):
         """From which a trial is trained, with every loss."""
         return SEEDS_OF_TRIALS + MOST * self.seed + trial
 
-    def number_of(self, seed: int) -> int:
-        """The trial that is trained from a seed."""
-        return (seed - SEEDS_OF_TRIALS) % MOST
-
     def setting(self, ranges: Mapping[str, Range], trial: int) -> dict[str, Any]:
         """What is drawn for one trial, by dimension."""
         return {name: found.at(_share(self.seed, name, trial)) for name, found in ranges.items()}
@@ -212,6 +208,11 @@ class Tune(Strict):
         made = {"budget": self.budget, "trials": self.trials, "space": _described(self.space)}
         searches = {"searches": self.searches} if self.design == "searches" else {}
         return {**made, "losses": losses, "seed": self.seed, "design": self.design, **searches}
+
+
+def number_of(seed: int) -> int:
+    """The trial that is trained from a seed."""
+    return (seed - SEEDS_OF_TRIALS) % MOST
 
 
 def _described(ranges: Mapping[str, Range]) -> dict[str, Any]:

@@ -73,6 +73,29 @@ class Added(BaseModel):
     simulated: list[Simulated]
 
 
+class Finds(BaseModel):
+    """How likely a difference is found."""
+
+    difference: float
+    """In the first metric's unit; percentages in points."""
+    power: float
+
+
+class Tuning(BaseModel):
+    """What a search takes, and what it would find."""
+
+    budget: int
+    trials: int
+    """Of each data set × model × loss."""
+    trainings: int
+    """Trials of all of them."""
+    retrainings: int
+    """Of winners."""
+    finds: list[Finds]
+    by_results: bool
+    """Whether that is by the suite's own trials; else by simulation, of accuracy, for one comparison."""
+
+
 class Plan(BaseModel):
     """What ``bench plan --json`` prints."""
 
@@ -100,6 +123,8 @@ class Plan(BaseModel):
     """What would be submitted; None: no profile was given."""
     added: Added | None = None
     """None: the number of seeds is fixed."""
+    tuning: Tuning | None = None
+    """None: all losses are trained by one recipe."""
 
 
 def plan(
@@ -134,6 +159,7 @@ def plan(
         estimated_from=sum(map(len, seconds.values())),
         guessed=len({kind for kind, _ in left} - {*seconds}) if known else 0,
         added=None if suite.until is None else _simulate(design),
+        tuning=None if suite.tune is None else _search(design.now(), results),
     )
 
 
@@ -162,6 +188,39 @@ def try_first(
     kind_of, timed = kinds(suite), measured_seconds(suite, results)
     untimed = {kind_of[run.id]: run for run in reversed(runs) if kind_of[run.id] not in timed}
     return guess_seconds(untimed, data, device, search_path, say)
+
+
+def _search(suite: Suite, results: Path) -> Tuning:
+    """Of a tuned suite, as it stands."""
+    from bench.tuning.power import HALF_A_POINT, power, simulated, typical_spread
+
+    tune, metric = suite.tune, suite.metrics[0]
+    assert tune is not None
+    family = max(sum(cell.loss != suite.baseline_label for cell in suite.cells), 1)
+    scale = 100 if metric.unit == "%" else 1
+    finds, spread = [], typical_spread(suite, results)
+    if spread is not None:
+        margin = suite.margins[metric.name] or 0.0
+        points = (0.25, 0.5, 1.0, 2.0) if scale == 100 else (2.5 * spread, 5 * spread)
+        finds = [
+            Finds(
+                difference=difference,
+                power=power(
+                    difference / scale, spread, tune.trials, tune.budget, suite.analysis.alpha / family
+                ),
+            )
+            for difference in sorted({*points, *([margin] if margin else [])})
+        ]
+    elif metric.is_accuracy and (known := simulated(tune.trials, tune.budget)) is not None:
+        finds = [Finds(difference=scale * HALF_A_POINT, power=known)]
+    return Tuning(
+        budget=tune.budget,
+        trials=tune.trials,
+        trainings=sum(len(search.seeds) for search in suite.searches),
+        retrainings=sum(len(cell.seeds) for cell in suite.cells),
+        finds=finds,
+        by_results=spread is not None,
+    )
 
 
 def _simulate(design: Design) -> Added:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from bench.launch.plan import Added, Plan
+from bench.launch.plan import Added, Plan, Tuning
 from bench.launch.status import CellStatus, Status
 from bench.preregistration import Stated, date
 from bench.suite import Search, Suite
@@ -74,6 +74,8 @@ def plan_text(plan: Plan) -> str:
     lines = [flat(plan.question), "", *table, *map(flat, plan.remarks)]
     if plan.added is not None:
         lines += _added_lines(plan.added, plan.runs.planned)
+    if plan.tuning is not None:
+        lines += _tuning_lines(plan.tuning)
     if (jobs := plan.jobs) is None:
         return "\n".join([*lines, f"{plan.runs.planned} runs, {todo}"])
     hours = "no estimate of the GPU-hours yet"
@@ -114,6 +116,19 @@ def _added_lines(added: Added, planned: int) -> list[str]:
             f"{row.effect:>19g}  {shares[0]:>16}  {shares[1]:>10}  {shares[2]:>9}  {row.seeds:>17.1f}"
         )
     return [*lines, ""]
+
+
+def _tuning_lines(tuning: Tuning) -> list[str]:
+    """What is tried, and what would be found."""
+    lines = [
+        f"every loss is tuned: {tuning.trials} trials each for a budget of {tuning.budget}, "
+        f"{tuning.trainings} trainings in all; then {tuning.retrainings} of the winners"
+    ]
+    if not tuning.finds:
+        return [*lines, "power: not known before there are results"]
+    found = ", ".join(f"{row.difference:.3g} with {row.power:.2f}" for row in tuning.finds)
+    source = "by the finished trials" if tuning.by_results else "simulated, for one comparison by accuracy"
+    return [*lines, f"power: a true difference of {found} ({source})"]
 
 
 def frozen_text(stated: Stated, suite: Suite, results: Path) -> str:

@@ -265,6 +265,8 @@ class Tuning(Frozen):
     """Budgets of ``superior_from``."""
     guess: dict[str, float]
     """By data set · model: what a trial that failed is worth on the test set."""
+    run_hours: float
+    """That the finished trials took, each by itself."""
     searches: tuple[SearchOf, ...]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,12 +15,15 @@ from bench.comparisons.tuned import Search
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, plain_table
 from bench.reports.formats import NOTHING, Scale, counted, listed
 from bench.reports.schema import Report, SearchOf, TrialOf, Tuning
-from bench.settings import OF_LOSS, ranges_of
+from bench.settings import CHOSEN, OF_LOSS, ranges_of
 from bench.space import Range, range_of
 from bench.statistics.bands import bands
 from bench.statistics.searches import best_of, budgets_for, curve, superior_from
 from bench.statistics.sensitivity import sensitivity
-from bench.suite import Suite
+from bench.suite import Cell, Suite
+
+MOST_SETTINGS = 12
+"""That prose spells out."""
 
 
 def summary(suite: Suite, found: Searched, metric: Metric, comparisons: int) -> Tuning:
@@ -83,6 +87,7 @@ def summary(suite: Suite, found: Searched, metric: Metric, comparisons: int) -> 
         guess={
             " · ".join(key[:2]): search.guess for key, search in found.design.searches[metric.name].items()
         },
+        run_hours=float(found.runs.seconds.sum()) / 3600,
         searches=tuple(searches),
     )
 
@@ -208,6 +213,60 @@ def protocol(made: Tuning) -> str:
         "share a dimension, and trained once each, from a seed that no training of the comparison has. The "
         "validation split alone chooses."
     )
+
+
+def untuned(suite: Suite, cell: Cell) -> dict[str, Any]:
+    """The description of a cell, without what is tuned in it."""
+    described: dict[str, Any] = json.loads(cell.text)
+    if suite.tune is None:
+        return described
+    for path in suite.tune.space:
+        field, *rest = path.split(".")
+        if field in CHOSEN:
+            described["recipe"][field].pop(rest[-1], None)
+        else:
+            described["recipe"].pop(field, None)
+    choice = next(entry.choice for entry in suite.losses if entry.label == cell.loss)
+    for name in ranges_of(suite.tune, choice, cell.loss):
+        if name.startswith(OF_LOSS):
+            described["loss"].pop(name.removeprefix(OF_LOSS), None)
+    return described
+
+
+def tuning_in_words(suite: Suite, report: Report) -> list[str]:
+    """The protocol, as checklists ask for it: budget, space, what chose, what it took. Nothing without."""
+    made = report.tuning
+    if made is None or suite.tune is None:
+        return []
+    own = [f"{name}: {_space_in_words(space)}" for name, space in made.losses.items()]
+    spaces = [*([f"all losses: {_space_in_words(made.space)}"] if made.space else []), *own]
+    failed = sum(search.failed for search in made.searches)
+    settings = [
+        f"{search.loss} on {search.dataset} with {search.model}: {setting_in_words(search.best)}"
+        for search in made.searches
+        if search.best is not None
+    ]
+    said = [
+        f"Hyperparameters were tuned for every loss, with a budget of {counted(made.budget, 'trial')}, the "
+        "same for all, by random search [@bergstra2012].",
+        f"Search space ({'; '.join(spaces)}).",
+        f"{made.trials} settings of each data set, model and loss were drawn independently and uniformly "
+        f"(seed {made.seed}), equal across losses in the dimensions that they share, and trained once each, "
+        "from seeds that no reported training has.",
+        f"Epoch and setting were chosen by {report.metrics[0].name} on the validation split; the test set took "
+        "part in no choice.",
+    ]
+    if failed:
+        said.append(
+            f"Of {sum(search.trials for search in made.searches):,} trials {failed:,} diverged or failed; they "
+            "rank last, with the test score of a guess."
+        )
+    if settings and len(settings) <= MOST_SETTINGS:
+        said.append(f"Settings chosen: {'; '.join(settings)}.")
+    elif settings:
+        said.append("The settings chosen are in the report.")
+    said.append(f"All trials together took {made.run_hours:.3g} run-hours, each training by itself.")
+    return said
 
 
 def _space_in_words(space: Mapping[str, Mapping[str, Any]]) -> str:

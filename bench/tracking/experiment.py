@@ -16,7 +16,8 @@ def read_experiment(source: str, uri: str) -> pd.DataFrame:
     """One row a run: its tags, parameters and last metrics, each under its own name.
 
     A name that is taken already, as ``loss`` often is, becomes ``metrics.loss``. Runs that did not finish
-    have no metrics. Left out: MLflow's own tags, and runs that only hold others together.
+    have no metrics. Left out: MLflow's own tags, runs that only hold others together, and
+    trials of a search, which are no seeds of anything.
 
     Args:
         source: ``mlflow:NAME``.
@@ -41,7 +42,8 @@ def read_experiment(source: str, uri: str) -> pd.DataFrame:
     except foreign_errors() as error:
         raise TrackingError(f"MLflow at {shown(uri)}: {reason(error, uri)}") from error
     parents = {run.data.tags.get("mlflow.parentRunId") for run in runs}
-    rows = [_row(run) for run in runs if run.info.run_id not in parents]
+    left_out = {run.info.run_id for run in runs if "bench.trial" in run.data.tags} | parents
+    rows = [_row(run) for run in runs if run.info.run_id not in left_out]
     if not rows:
         raise TrackingError(f"MLflow at {shown(uri)}: experiment '{name}' has no runs")
     return pd.DataFrame(rows)

@@ -18,7 +18,8 @@ from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
 from bench.results import Damaged, Failure, RunFolder, measure
 from bench.runs import Run
-from bench.suite import Cell
+from bench.space import SEEDS_OF_TRIALS, number_of
+from bench.suite import Cell, Search
 from bench.visible import flat, visible
 
 LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME, MOST_PARAMS = 6000, 8000, 250, 100  # MLflow refuses more
@@ -170,7 +171,8 @@ def read_record(
         "model": cell.model,
         "loss": cell.loss,
         "seed": run.seed,
-        "cell": f"{cell.dataset} · {cell.model} · {cell.loss}",
+        "cell": f"{cell.dataset} · {cell.model} · {cell.loss}{' · trials' * isinstance(cell, Search)}",
+        "bench.trial": number_of(run.seed) if isinstance(cell, Search) else None,
         **{key: attempt.get(key) for key in ("host", "device", "job", "torch", "python", "bench")},
         "git.commit": f"{git['commit']} and changes" if git.get("dirty") else git.get("commit"),
         "mlflow.source.git.commit": git.get("commit"),
@@ -207,7 +209,8 @@ def _params(run: Run, cell: Cell) -> dict[str, str]:
 
 def run_name(parts: list[str], seed: int) -> str:
     """Loss, model, seed: every label shortened alike where all of them are too long for MLflow."""
-    end, joint = f"seed {seed}", " · "
+    trial = seed >= SEEDS_OF_TRIALS
+    end, joint = f"trial {number_of(seed)}" if trial else f"seed {seed}", " · "
     name = joint.join([*parts, end])
     if len(name) > LONGEST_NAME:
         room = (LONGEST_NAME - len(end)) // len(parts) - len(joint)

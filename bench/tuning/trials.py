@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bench.metrics import Metric
 from bench.results import Damaged, Result, RunFolder
+from bench.space import number_of
 from bench.suite import Search, Suite
 
 State = Literal["done", "failed", "missing"]
@@ -40,7 +41,6 @@ class Trials:
 
     def __init__(self, suite: Suite, results: Path) -> None:
         self.results = results
-        self.tune = suite.tune
         first = suite.metrics[0]
         self.higher_is_better = first.higher_is_better
         chooses = suite.chooses_by
@@ -52,11 +52,10 @@ class Trials:
         return tuple(self._look(search, seed) for seed in search.seeds)
 
     def _look(self, search: Search, seed: int) -> Trial:
-        assert self.tune is not None
         run = search.runs[search.seeds.index(seed)]
         if (known := self._done.get(run.id)) is not None:
             return known
-        folder, number = RunFolder(self.results, run.id), self.tune.number_of(seed)
+        folder, number = RunFolder(self.results, run.id), number_of(seed)
         setting = search.settings[seed]
         try:
             result = folder.result()

@@ -14,6 +14,7 @@ from bench.comparisons.analysis import analyse
 from bench.design import Design, as_it_stands
 from bench.launch.plan import plan
 from bench.launch.status import status
+from bench.launch.text import plan_text
 from bench.preregistration import deviations, judged, state
 from bench.reports import build
 from bench.reports.document import document
@@ -23,6 +24,7 @@ from bench.results import RunFolder
 from bench.scale import tiny
 from bench.statistics.searches import pooled
 from bench.suite import Suite
+from bench.tracking.record import read_record, run_name
 from bench.tuning.changed import kept
 
 
@@ -199,10 +201,28 @@ def test_status_and_plan_count_trials_and_winners(tmp_path: Path) -> None:
     suite = tuned()
     planned = plan(suite, tmp_path, 1, "cpu")
     assert (planned.runs.planned, planned.to_train) == (20, 20)
+    assert planned.tuning is not None
+    assert (planned.tuning.trainings, planned.tuning.retrainings) == (16, 4)
+    assert planned.tuning.finds == []  # so few trials were never simulated
     finish_trials(suite, tmp_path, lambda loss, s: None if loss == "focal" else rising(loss, s))
     found = status(as_it_stands(suite, tmp_path), tmp_path)
     assert [(cell.done, cell.failed) for cell in found.searches] == [(8, 0), (0, 8)]
     assert [(cell.planned, cell.waiting) for cell in found.cells] == [(2, 2), (0, 0)]
+
+
+def test_power_is_simulated_first_and_then_by_the_trials_themselves(tmp_path: Path) -> None:
+    suite = tuned(tune={**TUNE, "budget": 1, "trials": 12})
+    before = plan(suite, tmp_path, 1, "cpu").tuning
+    assert before is not None
+    assert not before.by_results
+    assert [(row.difference, round(row.power, 2)) for row in before.finds] == [(0.5, 0.84)]
+    finish_trials(suite, tmp_path, rising)
+    after = plan(suite, tmp_path, 1, "cpu")
+    assert after.tuning is not None
+    assert after.tuning.by_results
+    powers = [row.power for row in after.tuning.finds]
+    assert powers == sorted(powers)
+    assert "(by the finished trials)" in plan_text(after)
 
 
 def test_a_suite_that_changes_after_its_search_keeps_what_is_as_it_was(tmp_path: Path) -> None:
@@ -221,6 +241,23 @@ def test_a_suite_that_changes_after_its_search_keeps_what_is_as_it_was(tmp_path:
     larger = tuned(tune={**TUNE, "trials": 12, "budget": 3})
     assert state(larger, tmp_path, None).judged == judged(suite)  # results have been seen
     assert any("16 of 24" in note for note in report(larger, tmp_path).notes)
+
+
+def test_trials_are_told_apart_in_mlflow(tmp_path: Path) -> None:
+    suite = tuned()
+    finish_trials(suite, tmp_path, rising)
+    now = settle(suite, tmp_path)
+    records = {}
+    for cell in now.every_cell:
+        run = cell.runs[1]
+        name = run_name([cell.loss], run.seed)
+        record = read_record(RunFolder(tmp_path, run.id), run, cell, name)
+        assert record is not None
+        records[record.name] = (record.tags.get("bench.trial"), record.tags["cell"].endswith("· trials"))
+    assert records == {
+        **dict.fromkeys(["ce · trial 1", "focal · trial 1"], ("1", True)),
+        **dict.fromkeys(["ce · seed 1", "focal · seed 1"], (None, False)),
+    }
 
 
 def test_the_document_holds_the_searches(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from bench.choices import explain
 from bench.errors import BenchError
-from bench.space import SEEDS_OF_TRIALS, Range, Tune, range_of
+from bench.space import SEEDS_OF_TRIALS, Range, Tune, number_of, range_of
 
 
 def refused(**changes: Any) -> str:
@@ -74,7 +74,7 @@ def test_more_trials_or_dimensions_change_none_that_there_are(seed: int, kind: s
     assert [few.setting(one, k) for k in range(8)] == [many.setting(one, k) for k in range(8)]
     assert [few.setting(one, k)["a"] for k in range(8)] == [many.setting(two, k)["a"] for k in range(8)]
     assert len({few.seed_of(k) for k in range(8)}) == 8
-    assert [few.number_of(few.seed_of(k)) for k in range(8)] == [*range(8)]
+    assert [number_of(few.seed_of(k)) for k in range(8)] == [*range(8)]
 
 
 def test_draws_are_uniform_and_independent_of_each_other() -> None:
