@@ -251,15 +251,15 @@ def tuning_in_words(suite: Suite, report: Report) -> list[str]:
         "same for all, by random search [@bergstra2012].",
         f"Search space ({'; '.join(spaces)}).",
         f"{made.trials} settings of each data set, model and loss were drawn independently and uniformly "
-        f"(seed {made.seed}), equal across losses in the dimensions that they share, and trained once each, "
-        "from seeds that no reported training has.",
-        f"Epoch and setting were chosen by {report.metrics[0].name} on the validation split; the test set took "
-        "part in no choice.",
+        f"(seed {made.seed}), equal across losses in the dimensions that they share, and trained once "
+        "each, from seeds that no reported training has.",
+        f"Epoch and setting were chosen by {report.metrics[0].name} on the validation split; the test set "
+        "took part in no choice.",
     ]
     if failed:
         said.append(
-            f"Of {sum(search.trials for search in made.searches):,} trials {failed:,} diverged or failed; they "
-            "rank last, with the test score of a guess."
+            f"Of {sum(search.trials for search in made.searches):,} trials {failed:,} diverged or failed; "
+            "they rank last, with the test score of a guess."
         )
     if settings and len(settings) <= MOST_SETTINGS:
         said.append(f"Settings chosen: {'; '.join(settings)}.")

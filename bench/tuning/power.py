@@ -32,7 +32,7 @@ def simulated(trials: int, budget: int) -> float | None:
 
 
 def power(difference: float, spread: float, trials: int, budget: int, alpha: float) -> float:
-    """Of a true difference, by the spread of :class:`bench.statistics.searches.Pooled`, for one comparison."""
+    """Of a true difference, by the spread that :class:`bench.statistics.searches.Pooled` has."""
     return power_of_t(difference / (spread * math.sqrt(budget / trials)), 2 * trials / budget, alpha)
 
 
