@@ -32,6 +32,9 @@ Places = NDArray[np.intp]
 
 TRIALS_PER_BUDGET = 4
 """N/T at least: below, subsets overlap too much for the jackknife and the normal limit of the sum."""
+MOST_DIVERGED = 0.6
+"""Of a loss, with a verdict. Beyond, a search of 16 may find nothing but guesses, and so rarely that the trials
+at hand do not show how much that costs: up to .16 false superior for .025 where .7 to .9 diverge."""
 FEWEST_SEARCHES = 8
 """Of the design that repeats whole searches: a t over fewer has intervals that say nothing."""
 
@@ -40,13 +43,14 @@ FEWEST_SEARCHES = 8
 class Pooled:
     """What tuning one loss with T trials gives more than tuning another. None where it cannot be computed.
 
-    That is where no setting matters to the difference, as where all test scores are the same.
+    There is no spread where all test scores are the same; and none that could be trusted where most trials of
+    a loss diverged.
     """
 
     n: int  # settings of each loss
     budget: int  # T
     estimate: float  # of the first loss − of the second
-    se: float
+    se: float | None
     df: float  # 2N/T
     low: float | None = None
     high: float | None = None
@@ -58,9 +62,9 @@ class Pooled:
         return t_interval(self.estimate, self.se, self.df, confidence)
 
     @property
-    def spread(self) -> float:
+    def spread(self) -> float | None:
         """se·√(N/T), what :func:`bench.statistics.planning.power_of_search` takes."""
-        return self.se * math.sqrt(self.n / self.budget)
+        return None if self.se is None else self.se * math.sqrt(self.n / self.budget)
 
 
 def best_of_weights(validation: ArrayLike, budget: int) -> Floats:
@@ -170,7 +174,8 @@ def pooled(
     """What tuning loss a with T trials gives more than tuning loss b, from N trials of each.
 
     The reference is Student's t with 2N/T degrees of freedom: only the best N/T or so trials of a loss have
-    a say. Of this test set, as all trials share it.
+    a say. Of this test set, as all trials share it. Without a p where more than :data:`MOST_DIVERGED` of the
+    trials of a loss diverged.
 
     Args:
         validation_a, test_a, validation_b, test_b: [N] each, as of :func:`best_of`; the same index, the same
@@ -188,6 +193,11 @@ def pooled(
         raise ValueError(f"a budget of {budget} needs at least {least} trials, found {n}")
     estimate, se = map(float, difference(validation_a, test_a, validation_b, test_b, budget))
     df = 2 * n / budget
+    if (
+        max(np.isnan(np.asarray(of, np.float64)).mean() for of in (validation_a, validation_b))
+        > MOST_DIVERGED
+    ):
+        return Pooled(n, budget, estimate, None, df)
     if not se:
         return Pooled(n, budget, estimate, se, df)
     t = estimate / se
