@@ -116,7 +116,7 @@ def of_pairs(repeats: int, seed: int) -> None:
 def others(repeats: int, seed: int) -> None:
     """Bounds hold for surfaces as steep as the source says; what is beyond that is shown and not promised.
 
-    Where most trials diverge, :func:`pooled` gives no p: the rates of the last pairs are those of going on.
+    Where most trials diverge :func:`pooled` gives no p: the last rows are the rates that there would be.
     """
     heading(
         f"Pooled, 96 trials, pairs of another kind: false superior of a, of b, power at +{AHEAD}", repeats
@@ -350,7 +350,7 @@ def by_hand(scores: tuple[Floats, Floats, Floats, Floats], df: float | None = No
 
 def budgets(repeats: int, seed: int) -> None:
     """Losses whose curves cross at a budget of the grid: a claim from there on, or earlier, is false."""
-    few, grid = repeats // 3, budgets_for(64)
+    few, grid = repeats // 6, budgets_for(64)
     heading(f"Superior from n₀ on, 64 trials, budgets {grid}", few)
     row("pair", "equal at", "false claims of a, of b", f"some claim of a at +{AHEAD} points")
     rule(4)

@@ -117,7 +117,7 @@ def _noncentrality(df: int, alpha: float, power: float) -> float:
 
 
 SPREADS = (0.0048, 0.393)
-"""Of differences of two searches with 16 trials: median, in accuracy, and standard deviation of the logarithm."""
+"""Of a difference of two searches with 16 trials, in accuracy: median, and sd of the logarithm."""
 
 
 def power_of_search(

@@ -15,6 +15,7 @@ from bench.statistics.equivalence import tost
 from bench.statistics.paired import PairedT, paired_t
 from bench.statistics.planning import (
     minimum_detectable_effect,
+    power_of_search,
     power_of_t,
     power_of_tost,
     seeds_for_effect,

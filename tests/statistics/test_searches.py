@@ -125,7 +125,7 @@ def same(one: Pooled, other: Pooled) -> None:
 
 def scores_of(n, seed=3, lead=0.0):
     draw = np.random.default_rng(seed)
-    test = draw.normal(size=(2, n)) + [[lead], [0]]
+    test = draw.normal(size=(2, n)) + np.array([[lead], [0]])
     validation = test + 0.3 * draw.normal(size=(2, n))
     return validation[0], test[0], validation[1], test[1]
 
