@@ -54,6 +54,8 @@ POWER = {96: (0.026, 0.64), 192: (0.028, 0.85), 400: (0.027, 0.96)}
 """Worst false superior and power of the source, by trainings a loss."""
 BATCH = 500
 PAIRS = 40
+HARDLY = "pooled, N = 2T"
+"""Refused, though its rate alone would not be a reason to."""
 
 Rates = list[float]
 Design = Callable[[Pair, int, int], tuple[float, float]]
@@ -112,7 +114,10 @@ def of_pairs(repeats: int, seed: int) -> None:
 
 
 def others(repeats: int, seed: int) -> None:
-    """Bounds hold for surfaces as steep as the source says; what is beyond that is shown and not promised."""
+    """Bounds hold for surfaces as steep as the source says; what is beyond that is shown and not promised.
+
+    Where most trials diverge :func:`pooled` gives no p: the last rows are the rates that there would be.
+    """
     heading(
         f"Pooled, 96 trials, pairs of another kind: false superior of a, of b, power at +{AHEAD}", repeats
     )
@@ -126,7 +131,7 @@ def others(repeats: int, seed: int) -> None:
             cells.append(f"{a:.3f}, {b:.3f}, {power:.2f}")
             rates += [a, b] if name in OTHERS else []
         row(name, *cells)
-    row("**worst and mean false**, without the last four", *(f"**{max(rates):.3f}, {mean(rates):.4f}**"
+    row("**worst and mean false**, without the last three", *(f"**{max(rates):.3f}, {mean(rates):.4f}**"
                                                              for rates in false.values()))  # fmt: skip
     bound("worst of other pairs", max(false[GENTLE]), most=WORST)
     bound("mean of other pairs", mean(false[GENTLE]), most=MEAN)
@@ -147,15 +152,14 @@ def at_random(repeats: int, seed: int) -> None:
             eight = [of_searches(pair, few, seed + number) for number, pair in enumerate(pairs)]
             one = [one_search(pair, repeats, seed + number) for number, pair in enumerate(pairs)]
             summary(f"8 searches, winners retrained once ({few} experiments)", eight)
-            summary("one search, five seeds", [(*rates, math.nan) for rates in one])
-    row("of the source: pooled", ".019", ".036", ".70")
-    row("8 searches", ".029", ".054", ".72")
-    row("one search", ".202", ".486", "")
+            summary("one search, five seeds", one)
+    print("\nOf the source: .019, .036, .70 pooled; .029, .054, .72 of 8 searches; .202, .486 of one search.")
 
 
-def summary(what: str, said: Sequence[tuple[float, float, float]]) -> None:
-    false = [rate for a, b, _ in said for rate in (a, b)]
-    row(what, f"{mean(false):.4f}", f"{max(false):.3f}", f"{mean([power for *_, power in said]):.2f}")
+def summary(what: str, said: Sequence[tuple[float, ...]]) -> None:
+    false = [rate for a, b, *_ in said for rate in (a, b)]
+    power = [of[2] for of in said if len(of) > 2]
+    row(what, f"{mean(false):.4f}", f"{max(false):.3f}", f"{mean(power):.2f}" if power else "")
 
 
 def decisions(pair: Pair, trials: int, repeats: int, seed: int) -> tuple[float, float, float]:
@@ -175,7 +179,8 @@ def decisions(pair: Pair, trials: int, repeats: int, seed: int) -> tuple[float, 
         if not start:
             for k in range(20):
                 by_itself = pooled(va[k], xa[k] - lead, vb[k], xb[k], T)
-                assert [superior(by_itself), superior(by_itself, -1)] == found[:2, k].tolist()
+                if by_itself.se is not None:
+                    assert [superior(by_itself), superior(by_itself, -1)] == found[:2, k].tolist()
     a, b, power = said / repeats
     return a, b, power
 
@@ -200,8 +205,7 @@ def broken(repeats: int, seed: int) -> None:
         "one tuned, the other at a default 1 point off": (".88", default),
         "winners compared by their validation scores": ("up to .23", by_validation),
         "five budgets tried, any reported": (".067", any_budget),
-        "pooled, N = 2T": (".031", unguarded(2 * T)),
-        "pooled, N = T + 4": ("", unguarded(T + 4)),
+        HARDLY: (".031", unguarded(2 * T)),
         "pooled, normal instead of t": (".046", unguarded(96, math.inf)),
         "pooled, normal, N = 64": ("", unguarded(64, math.inf)),
     }
@@ -209,7 +213,8 @@ def broken(repeats: int, seed: int) -> None:
         rates = {name: max(design(pair, repeats, seed)) for name, pair in SIX.items()}
         worst = max(rates, key=lambda name: rates[name])
         row(what, share(rates[worst], repeats), source, worst)
-        bound(f"{what}: breaks", rates[worst], least=WORST)
+        if what != HARDLY:
+            bound(f"{what}: breaks", rates[worst], least=WORST)
     try:
         pooled(*4 * [np.arange(63.0)], T)
     except ValueError as refused:
@@ -345,7 +350,7 @@ def by_hand(scores: tuple[Floats, Floats, Floats, Floats], df: float | None = No
 
 def budgets(repeats: int, seed: int) -> None:
     """Losses whose curves cross at a budget of the grid: a claim from there on, or earlier, is false."""
-    few, grid = repeats // 3, budgets_for(64)
+    few, grid = repeats // 6, budgets_for(64)
     heading(f"Superior from n₀ on, 64 trials, budgets {grid}", few)
     row("pair", "equal at", "false claims of a, of b", f"some claim of a at +{AHEAD} points")
     rule(4)

@@ -6,10 +6,10 @@ training adds the effect of its seed, and validation that of its few images.
 
 The surfaces that the design was found on are known in words only: validation noise of .3 to .5 points, seeds
 of .1 to .3, searches that differ 1.3 times as much as seeds do, and powers of .64, .85 and .96 with 96, 192
-and 400 trainings at half a point. Of these the last ask for steeper surfaces than 1.3 does. So there are two
-steepnesses: ``STEEP`` was set for the power at 96 trainings, so that those at 192 and 400 are a check and
-that at 96 is none; ``GENTLE`` was set for 1.3, with searches of 16 Sobol points. No other number was
-adjusted.
+and 400 trainings at half a point. The powers of the six pairs ask for steeper surfaces than 1.3 does, so
+there are two steepnesses: ``GENTLE`` was set for 1.3, with searches of 16 Sobol points; ``STEEP``, one
+number, to come near the three powers, which are therefore no evidence by themselves. No number was set for a
+rate of false verdicts.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from bench.statistics.searches import best_of
 Floats = NDArray[np.float64]
 
 PEAK, GUESS = 95.0, 10.0
-STEEP, GENTLE = 24.0, 8.3
-"""Points lost at distance 1 from the peak, of a surface of width 1. Searches of 16 Sobol points differ 2.2
-and 1.3 times as much as seeds do, of random ones 2.9 and 1.5 times, averaged over the surfaces of the six."""
+STEEP, GENTLE = 25.0, 8.3
+"""Points lost at distance 1 from the peak, of a surface of width 1. Searches of 16 Sobol points differ 2.3
+and 1.3 times as much as seeds do, of random ones 3.0 and 1.5 times, averaged over the surfaces of the six."""
 SHARED = 0.3
 """Correlation of the effects of one seed on two losses."""
 POOL = 2**18
@@ -175,6 +175,7 @@ OTHERS = {
         Surface(images=500), Surface(images=500, width=(1.5, 1.5), place=(0.3, 0.5))
     ),
     "half of one space diverges": Pair(PLAIN, Surface(place=(0.4, 0.5), cliff=0.5)),
+    "six tenths of it": Pair(PLAIN, Surface(place=(0.2, 0.5), cliff=0.4)),
     "a ridge": Pair(PLAIN, Surface(tilt=0.95)),
     "a second peak, half a point below": Pair(
         PLAIN, Surface(place=(0.15, 0.2), width=(0.4, 0.6), second=0.5)
@@ -187,9 +188,9 @@ OTHERS = {
 
 DIVERGING = {
     f"{share:.0%} of one space diverges": Pair(PLAIN, Surface(place=((1 - share) / 2, 0.5), cliff=1 - share))
-    for share in (0.6, 0.7, 0.8, 0.9)
+    for share in (0.7, 0.8, 0.9)
 }
-"""Where a whole search may come to nothing but guesses: shown, not promised."""
+"""Where a whole search may come to nothing but guesses."""
 
 
 def random_pairs(number: int) -> list[Pair]:

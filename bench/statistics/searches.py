@@ -32,6 +32,10 @@ Places = NDArray[np.intp]
 
 TRIALS_PER_BUDGET = 4
 """N/T at least: below, subsets overlap too much for the jackknife and the normal limit of the sum."""
+RARELY_LOST = (0.002, 5.0)
+"""Of N/T searches with T trials, how many find nothing but trials that diverged, where no p is given. With
+fewer it does not matter, and with more it is seen often enough; between, what it costs hangs on few trials, and
+up to .16 are falsely superior for .025 (``benchmarks/tuning_rates.py``)."""
 FEWEST_SEARCHES = 8
 """Of the design that repeats whole searches: a t over fewer has intervals that say nothing."""
 
@@ -40,13 +44,14 @@ FEWEST_SEARCHES = 8
 class Pooled:
     """What tuning one loss with T trials gives more than tuning another. None where it cannot be computed.
 
-    That is where no setting matters to the difference, as where all test scores are the same.
+    There is no spread where all test scores are the same, and none that could be trusted where a whole search
+    may come to nothing: see :data:`RARELY_LOST`.
     """
 
     n: int  # settings of each loss
     budget: int  # T
     estimate: float  # of the first loss − of the second
-    se: float
+    se: float | None
     df: float  # 2N/T
     low: float | None = None
     high: float | None = None
@@ -58,9 +63,9 @@ class Pooled:
         return t_interval(self.estimate, self.se, self.df, confidence)
 
     @property
-    def spread(self) -> float:
+    def spread(self) -> float | None:
         """se·√(N/T), what :func:`bench.statistics.planning.power_of_search` takes."""
-        return self.se * math.sqrt(self.n / self.budget)
+        return None if self.se is None else self.se * math.sqrt(self.n / self.budget)
 
 
 def best_of_weights(validation: ArrayLike, budget: int) -> Floats:
@@ -170,7 +175,8 @@ def pooled(
     """What tuning loss a with T trials gives more than tuning loss b, from N trials of each.
 
     The reference is Student's t with 2N/T degrees of freedom: only the best N/T or so trials of a loss have
-    a say. Of this test set, as all trials share it.
+    a say. Of this test set, as all trials share it. Without a standard error where
+    trials diverge so often that a whole search may come to nothing (:data:`RARELY_LOST`).
 
     Args:
         validation_a, test_a, validation_b, test_b: [N] each, as of :func:`best_of`; the same index, the same
@@ -188,11 +194,20 @@ def pooled(
         raise ValueError(f"a budget of {budget} needs at least {least} trials, found {n}")
     estimate, se = map(float, difference(validation_a, test_a, validation_b, test_b, budget))
     df = 2 * n / budget
+    fewest, most = RARELY_LOST
+    if any(fewest < lost_searches(of, budget) < most for of in (validation_a, validation_b)):
+        return Pooled(n, budget, estimate, None, df)
     if not se:
         return Pooled(n, budget, estimate, se, df)
     t = estimate / se
     low, high = t_interval(estimate, se, df, level) or (None, None)
     return Pooled(n, budget, estimate, se, df, low, high, p_of_t(t, df), t)
+
+
+def lost_searches(validation: ArrayLike, budget: int) -> float:
+    """Of N/T searches with T trials, how many find nothing but trials that diverged: N/T·C(D, T)/C(N, T)."""
+    diverged = np.isnan(_scores(validation, "validation"))
+    return float(diverged.size / budget * _share_below(diverged.size, budget)[diverged.sum()])
 
 
 def budgets_for(trials: int) -> tuple[int, ...]:
