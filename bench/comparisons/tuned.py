@@ -113,7 +113,13 @@ class Tuned(Design):
                 return Test(note=f"all {n} trials of {loss} failed: it has no setting that could be compared")
         seeds = [*pairing.seeds]
         found = pooled(*ours.at(seeds), *theirs.at(seeds), self.budget, 1 - self.alpha)
-        note = "" if found.p is not None else "no setting changes the difference: nothing to test it against"
+        note = ""
+        if found.se is None:
+            note = (
+                "so many trials failed that a whole search may come to nothing: no interval could be trusted"
+            )
+        elif found.p is None:
+            note = "no setting changes the difference: nothing to test it against"
         return Test(difference=found if pairing.sign > 0 else _turned(found), p=found.p, note=note)
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:

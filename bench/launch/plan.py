@@ -24,6 +24,8 @@ from bench.suite import Suite
 
 EFFECTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
 EXPERIMENTS = 5_000
+POINTS = (0.25, 0.5, 1.0)
+"""Differences of percentages whose power is told, beside the margin."""
 
 
 class JobPlan(BaseModel):
@@ -93,7 +95,7 @@ class Tuning(BaseModel):
     """Of winners."""
     finds: list[Finds]
     by_results: bool
-    """Whether that is by the suite's own trials; else by simulation, of accuracy, for one comparison."""
+    """Whether that is by the suite's own trials; else for losses as the design was simulated on."""
 
 
 class Plan(BaseModel):
@@ -192,27 +194,26 @@ def try_first(
 
 def _search(suite: Suite, results: Path) -> Tuning:
     """Of a tuned suite, as it stands."""
-    from bench.tuning.power import HALF_A_POINT, power, simulated, typical_spread
+    from bench.statistics.planning import power_of_search
+    from bench.tuning.power import typical_spread
 
     tune, metric = suite.tune, suite.metrics[0]
     assert tune is not None
     family = max(sum(cell.loss != suite.baseline_label for cell in suite.cells), 1)
     scale = 100 if metric.unit == "%" else 1
-    finds, spread = [], typical_spread(suite, results)
-    if spread is not None:
-        margin = suite.margins[metric.name] or 0.0
-        points = (0.25, 0.5, 1.0, 2.0) if scale == 100 else (2.5 * spread, 5 * spread)
-        finds = [
-            Finds(
-                difference=difference,
-                power=power(
-                    difference / scale, spread, tune.trials, tune.budget, suite.analysis.alpha / family
-                ),
-            )
-            for difference in sorted({*points, *([margin] if margin else [])})
-        ]
-    elif metric.is_accuracy and (known := simulated(tune.trials, tune.budget)) is not None:
-        finds = [Finds(difference=scale * HALF_A_POINT, power=known)]
+    spread = typical_spread(suite, results)
+    differences: set[float] = set()
+    if spread is not None or metric.is_accuracy:
+        margin = suite.margins[metric.name]
+        differences = {*(POINTS if scale == 100 else ()), *([margin] if margin else [])}
+    alpha = suite.analysis.alpha
+    finds = [
+        Finds(
+            difference=value,
+            power=power_of_search(value / scale, tune.trials, tune.budget, spread, alpha, family),
+        )
+        for value in sorted(differences)
+    ]
     return Tuning(
         budget=tune.budget,
         trials=tune.trials,

@@ -127,7 +127,7 @@ def _tuning_lines(tuning: Tuning) -> list[str]:
     if not tuning.finds:
         return [*lines, "power: not known before there are results"]
     found = ", ".join(f"{row.difference:.3g} with {row.power:.2f}" for row in tuning.finds)
-    source = "by the finished trials" if tuning.by_results else "simulated, for one comparison by accuracy"
+    source = "by the finished trials" if tuning.by_results else "as simulated, for accuracies around .95"
     return [*lines, f"power: a true difference of {found} ({source})"]
 
 
