@@ -171,10 +171,11 @@ class Tune(Strict):
             if "trials" in given:
                 raise ValueError("trials: design: searches has searches × budget of them; leave it out")
             given["searches"] = searches = given.get("searches", FEWEST_SEARCHES)
-            if searches < FEWEST_SEARCHES:
+            if searches != 1 and searches < FEWEST_SEARCHES:
                 raise ValueError(
-                    f"searches: found {searches}, expected at least {FEWEST_SEARCHES}: fewer tell too little "
-                    "of how much a search depends on its points"
+                    f"searches: found {searches}, expected at least {FEWEST_SEARCHES}, as fewer tell too "
+                    "little of how much a search depends on its settings; or 1, whose verdict is for the "
+                    "settings found only"
                 )
             given["trials"] = searches * budget
             return given
@@ -185,7 +186,7 @@ class Tune(Strict):
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
-        if self.trials < FEWEST * self.budget:
+        if self.design == "pooled" and self.trials < FEWEST * self.budget:
             raise ValueError(
                 f"trials: found {self.trials}, expected at least {FEWEST} × budget, which is "
                 f"{FEWEST * self.budget}: with fewer, the interval of the best of {self.budget} is too narrow"
@@ -197,6 +198,10 @@ class Tune(Strict):
     def seed_of(self, trial: int) -> int:
         """From which a trial is trained, with every loss."""
         return SEEDS_OF_TRIALS + MOST * self.seed + trial
+
+    def seed_in(self, search: int, seed: int) -> int:
+        """Of the comparison: from which the winner of a search is trained where the suite says ``seed``."""
+        return MOST * search + seed
 
     def setting(self, ranges: Mapping[str, Range], trial: int) -> dict[str, Any]:
         """What is drawn for one trial, by dimension."""
@@ -213,6 +218,11 @@ class Tune(Strict):
 def number_of(seed: int) -> int:
     """The trial that is trained from a seed."""
     return (seed - SEEDS_OF_TRIALS) % MOST
+
+
+def search_of(seed: int) -> int:
+    """Whose winner is trained from a seed of the comparison."""
+    return seed // MOST
 
 
 def _described(ranges: Mapping[str, Range]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ from bench.programs import Program, find
 from bench.recipe import Recipe, merge_recipes
 from bench.runs import RECIPE_VERSION, Run, Selection, canonical
 from bench.settings import Space, space_of
+from bench.space import MOST as MOST_TRIALS
 from bench.space import SEEDS_OF_TRIALS, Tune
 from bench.trainer import Command, Trainer, check_filled, choose_trainer, fill, values_of
 from bench.yaml_file import read_yaml
@@ -267,6 +268,8 @@ class Cell:
     """By seed, the description of a run that finished when its code had another digest, and counts."""
     waits: bool = False
     """Whether the setting of its runs is still to be chosen: until then there are none."""
+    texts: Mapping[int, str] = field(default_factory=dict)
+    """By seed, where their descriptions are not all :attr:`text`."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -287,20 +290,15 @@ class Cell:
 
     def text_of(self, seed: int) -> str:
         """The resolved description of one of its runs, but for the seed."""
-        return self.text
+        return self.texts.get(seed, self.text)
 
 
 @dataclass(frozen=True)
 class Search(Cell):
     """All trials of one data set × model × loss: a seed and a setting each."""
 
-    texts: Mapping[int, str] = field(default_factory=dict)
-    """By seed."""
     settings: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     """By seed: what was drawn, by dimension; a loss's own options are called ``loss.gamma``."""
-
-    def text_of(self, seed: int) -> str:
-        return self.texts[seed]
 
 
 class Suite(Strict):
@@ -433,6 +431,11 @@ class Suite(Strict):
             raise ValueError(
                 f"seeds: found {most[0]}; seeds from {SEEDS_OF_TRIALS} on are those of trials, which are "
                 "never those of the comparison"
+            )
+        if tune.design == "searches" and (large := [seed for seed in self.seeds if seed >= MOST_TRIALS]):
+            raise ValueError(
+                f"seeds: found {large[0]}; with design: searches, seeds below {MOST_TRIALS} are expected, as "
+                "larger ones are those of the second search and on"
             )
         for name in tune.losses:
             if not any(name in (entry.label, entry.choice.name) for entry in self.losses):
@@ -572,6 +575,8 @@ class Suite(Strict):
             key = (id(dataset.recipe), id(model.recipe), id(loss.recipe))
             if key not in recipes:
                 recipes[key] = self._recipe(dataset, model, loss)
+            if self.tune and self.tune.design == "searches":
+                seeds = tuple(self.tune.seed_in(r, seed) for r in range(self.tune.searches) for seed in seeds)
             if seeds:
                 self._check_combination(dataset, model, recipes[key])
                 text = canonical(

@@ -43,6 +43,7 @@ from bench.comparisons.comparison import Comparison, Key, Metric, Seed
 from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Scores
 from bench.comparisons.runs import Joint, Pair
+from bench.comparisons.searches import BySearches, OneSearch
 from bench.comparisons.tuned import Search, Tuned
 from bench.comparisons.until_decided import UntilDecided, until_decided
 from bench.statistics.crossed import Crossed, crossed_from_mean_squares
@@ -120,6 +121,10 @@ def to_bytes(
         for name, number in ((series.metric.name, n) for n, series in enumerate(measured)):
             arrays = _of_trials(keys, design.searches[name])
             content |= {f"trials_{number}": arrays}
+    if isinstance(design, OneSearch):
+        question |= {"searches": 1}
+    if isinstance(design, BySearches):
+        question |= {"searches": design.searches, "each": design.each}
     if isinstance(design, UntilDecided):
         question |= {"plan": asdict(design.plan), "order": list(design.order)}
     file = io.BytesIO()  # numpy dates all members 1980, so the bytes do not depend on the time
@@ -205,6 +210,12 @@ def load(path: Path) -> tuple[list[Measured], str, Design]:
             baseline=baseline,
         )
         return measured, baseline, tuned
+    if question.get("searches") == 1:
+        return measured, baseline, OneSearch(question["alpha"], question["judge"])
+    if "searches" in question:
+        searches, each = question["searches"], question["each"]
+        bare = [Measured(series.metric, series.cells) for series in measured]
+        return bare, baseline, BySearches(question["alpha"], question["judge"], searches=searches, each=each)
     if "plan" in question:
         plan = Plan(**{**question["plan"], "rule": Rule(question["plan"]["rule"])})
         return measured, baseline, until_decided(question["alpha"], plan, tuple(question["order"]))

@@ -201,9 +201,9 @@ def _search(suite: Suite, results: Path) -> Tuning:
     assert tune is not None
     family = max(sum(cell.loss != suite.baseline_label for cell in suite.cells), 1)
     scale = 100 if metric.unit == "%" else 1
-    spread = typical_spread(suite, results)
+    spread = typical_spread(suite, results) if tune.design == "pooled" else None
     differences: set[float] = set()
-    if spread is not None or metric.is_accuracy:
+    if tune.design == "pooled" and (spread is not None or metric.is_accuracy):
         margin = suite.margins[metric.name]
         differences = {*(POINTS if scale == 100 else ()), *([margin] if margin else [])}
     alpha = suite.analysis.alpha

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bench.comparisons.comparison import Key, Metric
 from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Scores, in_order
 from bench.comparisons.runs import read_measured
+from bench.comparisons.searches import BySearches, OneSearch
 from bench.comparisons.trials import read_trials
 from bench.comparisons.until_decided import until_decided
 from bench.design import stopping_plan
@@ -67,8 +69,16 @@ def report_and_agreement(
     judged = suite.selection != "test"
     searched = read_trials(suite, results, metrics) if suite.tune else None
     told, compared, other = runs, measured, _other_recipes(suite)
-    if searched is not None:  # which compares trials, whose winners differ in all that is tuned
-        told, compared, design, other = searched.runs, [*searched.measured], searched.design, {}
+    if suite.tune is not None and searched is not None:  # winners differ in all that is tuned
+        other = {}
+        if suite.tune.design == "pooled":
+            told, compared, design = searched.runs, [*searched.measured], searched.design
+        elif suite.tune.searches == 1:
+            design = OneSearch(alpha, judge)
+        else:
+            searches, each = suite.tune.searches, len(suite.seeds)
+            design = BySearches(alpha, judge, searches=searches, each=each)
+            compared = [replace(series, images={}) for series in measured]
     first = analyse(compared[:1], baseline, design, other, judged=judged)
     others = analyse(compared[1:], baseline, design.secondary(first.standings), judged=judged)
     added = sequential.summary(plan, first.comparisons, runs) if plan else None

@@ -195,7 +195,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("p t", path="comparison.p", where="tests", write=_p, designs=_FOLDS,
            meaning="of the corrected resampled t over folds, not adjusted"),
     Column("p t", path="comparison.p", where="tests", write=_p, designs=("tuned",),
-           meaning="of the pooled difference, with 2N/T degrees of freedom, not adjusted"),
+           meaning="of the difference after tuning, not adjusted"),
     Column("e", key="e", path="comparison.sequence.e", where="tests", write=_e, designs=_SEQUENTIAL,
            meaning="evidence for a difference: 1 speaks neither for one nor against it"),
     Column("looks", key="looks", path="comparison.sequence.looks", where="tests", designs=_SEQUENTIAL,

@@ -226,8 +226,10 @@ class SearchOf(Frozen):
     failed: int
     """They diverged, or could not be trained: the worst, with the score of a guess."""
     best: dict[str, Any] | None
-    """The setting that is best in validation, which is retrained; None: not all have ended, or all failed."""
+    """The setting that is best in validation; None: not all have ended, or all failed."""
     best_trial: int | None
+    winners: tuple[int, ...]
+    """Trials whose settings are retrained: the best, or that of each search."""
     validation: float | None
     """Of that setting."""
     edges: dict[str, str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,13 @@ from bench.reports.blocks import Block, Heading, Notes, Paragraph, plain_table
 from bench.reports.formats import NOTHING, Scale, counted, listed
 from bench.reports.schema import Report, SearchOf, TrialOf, Tuning
 from bench.settings import CHOSEN, OF_LOSS, ranges_of
-from bench.space import Range, range_of
+from bench.space import Range, Tune, range_of
 from bench.statistics.bands import bands
 from bench.statistics.searches import best_of, budgets_for, curve, superior_from
 from bench.statistics.sensitivity import sensitivity
 from bench.suite import Cell, Suite
+from bench.tuning.trials import Trial
+from bench.tuning.winners import winners_of
 
 MOST_SETTINGS = 12
 """That prose spells out."""
@@ -54,9 +56,12 @@ def summary(suite: Suite, found: Searched, metric: Metric, comparisons: int) -> 
                 best=None if best is None else dict(best.setting),
                 best_trial=None if best is None else best.number,
                 validation=None if best is None else best.validation,
+                winners=_winners(tune, trials, best, higher_is_better=metric.higher_is_better),
                 edges={} if best is None else _edges(ranges, best.setting),
                 sensitivity={} if scores is None else _sensitivity(ranges, key, found, scores),
-                superior_from=_superior_from(key, found, metric, suite, comparisons, tested),
+                superior_from=_superior_from(key, found, metric, suite, comparisons, tested)
+                if tune.design == "pooled"
+                else None,
                 **(
                     _curves(scores, metric, tune.budget)
                     if scores is not None and ended == len(trials)
@@ -90,6 +95,17 @@ def summary(suite: Suite, found: Searched, metric: Metric, comparisons: int) -> 
         run_hours=float(found.runs.seconds.sum()) / 3600,
         searches=tuple(searches),
     )
+
+
+def _winners(
+    tune: Tune, trials: Sequence[Trial], best: Trial | None, *, higher_is_better: bool
+) -> tuple[int, ...]:
+    if best is None:
+        return ()
+    if tune.design == "pooled":
+        return (best.number,)
+    won = winners_of(trials, tune.budget, higher_is_better=higher_is_better)
+    return tuple(trial.number for trial in won if trial is not None)
 
 
 def _edges(ranges: Mapping[str, Range], setting: Mapping[str, Any]) -> dict[str, str]:
@@ -207,6 +223,13 @@ def blocks(report: Report, scales: Mapping[tuple[str, str], Scale]) -> Iterator[
 
 def protocol(made: Tuning) -> str:
     """How many settings were tried of what, and what chose."""
+    if made.design == "searches":
+        return (
+            f"Every loss is compared as tuned with {counted(made.budget, 'trial')}: by "
+            f"{_searches(made)} of as many settings, drawn independently and uniformly (seed {made.seed}), "
+            "the same for all losses where they share a dimension. The best in validation of each was "
+            "retrained; the validation split alone chooses."
+        )
     return (
         f"Every loss is compared as tuned with {counted(made.budget, 'trial')}: {made.trials} settings of "
         f"each were drawn independently and uniformly (seed {made.seed}), the same for all losses where they "
@@ -267,6 +290,11 @@ def tuning_in_words(suite: Suite, report: Report) -> list[str]:
         said.append("The settings chosen are in the report.")
     said.append(f"All trials together took {made.run_hours:.3g} run-hours, each training by itself.")
     return said
+
+
+def _searches(made: Tuning) -> str:
+    count = made.trials // made.budget
+    return f"{count} searches" if count > 1 else "one search"
 
 
 def _space_in_words(space: Mapping[str, Mapping[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.space import search_of
 from bench.suite import Cell, Search, Suite
 from bench.tuning.trials import Trial, Trials
 from bench.versions import as_counted
@@ -20,6 +21,12 @@ def best_of(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:
     sign = 1 if higher_is_better else -1
     done = [(sign * trial.validation, trial) for trial in trials if trial.validation is not None]
     return max(done, key=lambda scored: scored[0])[1] if done else None
+
+
+def winners_of(trials: Sequence[Trial], budget: int, *, higher_is_better: bool) -> list[Trial | None]:
+    """Of searches one after another: the best of each; None where all of one have failed."""
+    searches = [trials[first : first + budget] for first in range(0, len(trials), budget)]
+    return [best_of(search, higher_is_better=higher_is_better) for search in searches]
 
 
 class Winners:
@@ -45,7 +52,18 @@ class Winners:
         trials = self.trials.of(search)
         if not all(trial.ended for trial in trials):
             return replace(cell, waits=True, former={})
-        best = best_of(trials, higher_is_better=self.trials.higher_is_better)
-        if best is None:
-            return replace(cell, waits=False, seeds=(), former={})
-        return replace(cell, waits=False, text=search.text_of(best.seed), former={})
+        tune, higher = self.suite.tune, self.trials.higher_is_better
+        assert tune is not None
+        if tune.design == "pooled":
+            best = best_of(trials, higher_is_better=higher)
+            if best is None:
+                return replace(cell, waits=False, seeds=(), former={})
+            return replace(cell, waits=False, text=search.text_of(best.seed), former={})
+        won = winners_of(trials, tune.budget, higher_is_better=higher)
+        texts = {
+            seed: search.text_of(best.seed)
+            for seed in cell.seeds
+            if (best := won[search_of(seed)]) is not None
+        }
+        first = next(iter(texts.values()), cell.text)
+        return replace(cell, waits=False, text=first, texts=texts, seeds=tuple(texts), former={})

@@ -22,7 +22,7 @@ from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report
 from bench.results import RunFolder
 from bench.scale import tiny
-from bench.statistics.searches import pooled
+from bench.statistics.searches import pooled, searches_interval
 from bench.suite import Suite
 from bench.tracking.record import read_record, run_name
 from bench.tuning.changed import kept
@@ -241,6 +241,61 @@ def test_a_suite_that_changes_after_its_search_keeps_what_is_as_it_was(tmp_path:
     larger = tuned(tune={**TUNE, "trials": 12, "budget": 3})
     assert state(larger, tmp_path, None).judged == judged(suite)  # results have been seen
     assert any("16 of 24" in note for note in report(larger, tmp_path).notes)
+
+
+def searches(count: int, **changes: Any) -> Suite:
+    return tuned(tune={**{k: v for k, v in TUNE.items() if k != "trials"}, "design": "searches",
+                       "searches": count}, **changes)  # fmt: skip
+
+
+def test_the_winner_of_each_search_is_retrained_and_searches_are_compared(tmp_path: Path) -> None:
+    suite = searches(8)
+    assert [len(search.seeds) for search in suite.searches] == [16, 16]
+    finish_trials(suite, tmp_path, rising)
+    now = as_it_stands(suite, tmp_path)
+    ce, focal = now.cells
+    assert len(ce.runs) == len(focal.runs) == 16
+    assert ce.seeds == focal.seeds
+    rates = [setting[LR] for setting in suite.searches[0].settings.values()]
+    for k, run in enumerate(ce.runs):
+        assert run.resolve().recipe.optimizer.options.model_dump()["lr"] == max(rates[k // 2 * 2 :][:2])
+    for cell in now.cells:
+        for k, run in enumerate(cell.runs):
+            finish(
+                run, tmp_path, 0.8, 60 + 7 * (cell.loss == "focal") + k // 2 % 3 + k % 2 * (cell.loss == "ce")
+            )
+    made, content = build.report_and_agreement(now, tmp_path)
+    [found] = made.comparisons
+    means = [[sum(of) / 200 for of in zip(c.counts[::2], c.counts[1::2], strict=True)] for c in made.cells]
+    expected = searches_interval(means[1], means[0])
+    assert (found.n, found.unit) == (8, "search")
+    assert found.delta == pytest.approx(expected.estimate)
+    assert found.difference is not None
+    assert found.difference.se == pytest.approx(expected.se or 0)
+    assert made.complete
+    path = tmp_path / "agreement.npz"
+    path.write_bytes(content)
+    measured, baseline, design = load_agreement(path)
+    assert analyse(measured[:1], baseline, design).comparisons == made.comparisons
+    assert "8 searches" in markdown(document(made).blocks(everything=True))
+
+
+def test_one_search_gets_a_verdict_for_its_settings_only(tmp_path: Path) -> None:
+    suite = searches(1, seeds=6)
+    finish_trials(suite, tmp_path, rising)
+    now = as_it_stands(suite, tmp_path)
+    for cell in now.cells:
+        for run in cell.runs:
+            finish(
+                run,
+                tmp_path,
+                0.8,
+                70 + 9 * (cell.loss == "focal") + run.seed % (3 if cell.loss == "ce" else 2),
+            )
+    [found] = report(suite, tmp_path).comparisons
+    assert found.verdict is not None
+    assert found.verdict.phrase.startswith("superior for these settings only")
+    assert found.n == 6
 
 
 def test_trials_are_told_apart_in_mlflow(tmp_path: Path) -> None:

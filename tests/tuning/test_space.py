@@ -136,6 +136,11 @@ def of_focal(**ranges: Any) -> dict[str, Any]:
     return {"tune": {**TUNE, "losses": {"focal": ranges}}}
 
 
+def of_searches(**said: Any) -> dict[str, Any]:
+    pooled = {key: value for key, value in TUNE.items() if key != "trials"}
+    return {"tune": {**pooled, "design": "searches", **said}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -172,6 +177,9 @@ def of_focal(**ranges: Any) -> dict[str, Any]:
         ({"tune": {"budget": 2, "trials": 8}}, "nothing is to be tuned"),
         ({"tune": {**TUNE, "budgets": 2}}, "unknown key 'budgets'"),
         ({"tune": {**TUNE, "searches": 8}}, "searches: is for design: searches"),
+        (of_searches(searches=4), "searches: found 4, expected at least 8"),
+        (of_searches(trials=64), "trials: design: searches has searches × budget of them"),
+        ({**of_searches(), "seeds": [10**6]}, "with design: searches, seeds below 1000000"),
         ({"selection": "last"}, "there is nothing else that is honest to choose by"),
         ({"selection": "test"}, "the test set takes part in no choice"),
         ({"seeds": {"start": 2, "step": 1, "max": 5}}, "with tune the verdict rests on the trials"),
