@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
+
+import numpy as np
 
 from bench.comparisons.adjustment import Adjustment, Test, by_bonferroni
 from bench.comparisons.comparison import Adjusted, Key, Metric, Seed, Seeds
@@ -47,13 +49,12 @@ class BySearches(Design):
         for seed in sorted(int(seed) for seed in ours.counts.keys() & base.counts.keys()):
             groups[search_of(seed)].append(seed)
         whole = {search: seeds for search, seeds in groups.items() if len(seeds) == self.each}
-        sums = [
-            replace(scores, counts={search: int(arm(scores, seeds).sum()) for search, seeds in whole.items()})
+        first, second = (
+            np.array([arm(scores, seeds).sum() for seeds in whole.values()], dtype=np.int64)
             for scores in (ours, base)
-        ]
+        )
         total = ours.total * self.each if ours.total and ours.total == base.total else None
-        seeds: Collection[Seed] = sorted(whole)
-        return Pairing(key, metric, *(arm(of, [*seeds]) for of in sums), total, tuple(seeds))
+        return Pairing(key, metric, first, second, total, tuple(whole))
 
     def test(self, pairing: Pairing) -> Test:
         """Once all searches are whole: nobody can stop where it looks best."""
