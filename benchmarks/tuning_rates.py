@@ -11,7 +11,7 @@ Exit status 1 where a bound fails: a worst false *superior* above .036, a mean a
 than .03 from that of the source, a broken design that does not break, bands that do not cover. Three minutes
 on one core, and two more where opda is installed, to compare its bands.
 
-    python benchmarks/tuning_rates.py [--repeats 6000] [--seed 0] [--only pooled]
+    python benchmarks/tuning_rates.py [--repeats 4000] [--seed 0] [--only pooled]
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ failures: list[str] = []
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=6000, help="experiments a row (default 6000)")
+    parser.add_argument("--repeats", type=int, default=4000, help="experiments a row (default 4000)")
     parser.add_argument("--seed", type=int, default=0)
     sections = {
         "pooled": of_pairs,
@@ -350,7 +350,7 @@ def by_hand(scores: tuple[Floats, Floats, Floats, Floats], df: float | None = No
 
 def budgets(repeats: int, seed: int) -> None:
     """Losses whose curves cross at a budget of the grid: a claim from there on, or earlier, is false."""
-    few, grid = repeats // 6, budgets_for(64)
+    few, grid = repeats // 4, budgets_for(64)
     heading(f"Superior from n₀ on, 64 trials, budgets {grid}", few)
     row("pair", "equal at", "false claims of a, of b", f"some claim of a at +{AHEAD} points")
     rule(4)

@@ -82,7 +82,7 @@ def pointwise(n: int, level: float = 0.95) -> float:
 
 def _limits(n: int, epsilon: float) -> tuple[Floats, Floats]:
     i = np.arange(1, n + 1)
-    low = special.betaincinv(i, n + 1 - i, epsilon / 2)
+    low = np.asarray(special.betaincinv(i, n + 1 - i, epsilon / 2), dtype=np.float64)
     return low, 1 - low[::-1]  # by symmetry
 
 

@@ -34,8 +34,8 @@ TRIALS_PER_BUDGET = 4
 """N/T at least: below, subsets overlap too much for the jackknife and the normal limit of the sum."""
 RARELY_LOST = (0.002, 5.0)
 """Of N/T searches with T trials, how many find nothing but trials that diverged, where no p is given. With
-fewer it does not matter, and with more it is seen often enough; between, what it costs hangs on few trials, and
-up to .16 are falsely superior for .025 (``benchmarks/tuning_rates.py``)."""
+fewer it does not matter, and with more it is seen often enough; between, what it costs hangs on few trials,
+and up to .16 are falsely superior for .025 (``benchmarks/tuning_rates.py``)."""
 FEWEST_SEARCHES = 8
 """Of the design that repeats whole searches: a t over fewer has intervals that say nothing."""
 

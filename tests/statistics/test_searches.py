@@ -120,7 +120,8 @@ def test_swapping_the_losses_mirrors_the_result(scores):
 
 def same(one: Pooled, other: Pooled) -> None:
     for field in ("estimate", "se", "low", "high", "p", "t"):
-        assert getattr(one, field) == pytest.approx(getattr(other, field), rel=1e-9, abs=1e-9), field
+        ours, theirs = getattr(one, field), getattr(other, field)
+        assert ours is theirs is None or ours == pytest.approx(theirs, rel=1e-9, abs=1e-9), field
 
 
 def scores_of(n, seed=3, lead=0.0):
@@ -155,7 +156,7 @@ def test_with_a_budget_of_one_it_is_the_paired_t_test_of_the_means():
 def test_many_at_once_are_each_alone():
     draw = np.random.default_rng(9)
     table = np.round(draw.normal(size=(4, 3, 32)), 1)
-    table[0, 1, :9] = NAN
+    table[0, 1, :3] = NAN
     estimates, errors = difference(*table, 4)
     for k in range(3):
         found = pooled(*table[:, k], 4)

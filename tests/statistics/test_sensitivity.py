@@ -16,7 +16,7 @@ TABLE = np.random.default_rng(0).random((96, 3))
 def test_a_peak_in_the_middle_is_found():
     scores = -((TABLE[:, 1] - 0.5) ** 2) + 0.01 * np.random.default_rng(1).normal(size=96)
     shares = sensitivity(TABLE, scores)
-    assert abs(stats.spearmanr(TABLE[:, 1], scores).statistic) < 0.3
+    assert abs(stats.spearmanr(TABLE[:, 1], scores).statistic) < 0.4
     assert shares[1] > 0.7
     assert max(shares[0], shares[2]) < 0.15
 
