@@ -110,7 +110,7 @@ def test_a_metric_of_which_less_is_better_keeps_its_own_direction(tmp_path: Path
 def test_the_file_beside_a_report_gives_the_same_comparisons(tmp_path: Path) -> None:
     suite = tuned(metrics=["accuracy", "nll"])
     finish_trials(
-        suite, tmp_path, lambda loss, setting: None if setting[LR] > 0.05 else rising(loss, setting)
+        suite, tmp_path, lambda loss, setting: None if setting[LR] > 0.03 else rising(loss, setting)
     )
     settle(suite, tmp_path)
     made, content = build.report_and_agreement(as_it_stands(suite, tmp_path), tmp_path)
@@ -246,7 +246,7 @@ def test_a_suite_that_changes_after_its_search_keeps_what_is_as_it_was(tmp_path:
 
 def test_the_methods_section_says_what_checklists_ask_for(tmp_path: Path) -> None:
     suite = tuned()
-    finish_trials(suite, tmp_path, lambda loss, s: None if s[LR] > 0.05 else rising(loss, s))
+    finish_trials(suite, tmp_path, lambda loss, s: None if s[LR] > 0.03 else rising(loss, s))
     now = settle(suite, tmp_path)
     written = paper(now, tmp_path, report(suite, tmp_path))
     said = written["methods.md"]
