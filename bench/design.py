@@ -1,6 +1,7 @@
-"""Which seeds a suite asks for now, where seeds are added until its comparisons are decided.
+"""Which runs a suite asks for now, where it is tuned, or seeds are added until its comparisons are decided.
 
-Nothing is remembered: the rule of :mod:`bench.statistics.stopping` is applied to the run folders each time,
+Of a tuned suite, trials come first, and then their winners (:mod:`bench.tuning`). Where seeds are added,
+nothing is remembered: the rule of :mod:`bench.statistics.stopping` is applied to the run folders each time,
 and gives the same answer to every launcher, report and status. A comparison that is open after a look asks
 for the seeds of the next one, of its own loss and of its baseline; one that is closed asks for no more.
 """
@@ -18,6 +19,7 @@ from bench.results import Damaged, Result, RunFolder, measure, sighting
 from bench.same_data import Sighting, odd_ones
 from bench.statistics.units import in_units, unit_for
 from bench.suite import Suite
+from bench.tuning.winners import Winners
 
 if TYPE_CHECKING:  # scipy is slow to import, and suites with a fixed number of seeds do without
     from bench.statistics.stopping import Plan, Standing
@@ -48,11 +50,16 @@ class Design:
         self.results = results
         self._values: dict[str, tuple[float, int | None]] = {}  # run id → count and total, or value and None
         self._sightings: dict[str, Sighting] = {}
+        self._winners = Winners(suite, results) if suite.tune else None
+
+    def known(self) -> Suite:
+        """The suite with all that it may ask for, as far as that is known: of a tuned one, as :meth:`now`."""
+        return self._winners.settled() if self._winners else self.suite
 
     def now(self) -> Suite:
-        """The suite with the seeds that it asks for now; itself where their number is fixed."""
+        """The suite with the runs that it asks for now; itself where these are fixed."""
         if self.suite.until is None:
-            return self.suite
+            return self.known()
         wanted = {key: found.wanted for key, found in self.standings().items()}
         for cell in self.suite.cells:
             if cell.loss == self.suite.baseline_label:
@@ -125,8 +132,13 @@ class Design:
 
 
 def as_it_stands(suite: Suite, results: Path) -> Suite:
-    """The suite with the seeds that it asks for now; itself where their number is fixed."""
+    """The suite with the runs that it asks for now; itself where these are fixed."""
     return Design(suite, results).now()
+
+
+def as_known(suite: Suite, results: Path) -> Suite:
+    """The suite with all that it may ask for, as far as that is known."""
+    return Design(suite, results).known()
 
 
 def stopping_plan(suite: Suite, results: Path) -> Plan | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,16 @@ def judged(suite: Suite) -> Judged:
         },
         "alpha": suite.analysis.alpha,
         "test": suite.analysis.test,
+        **_tuning(suite),
     }
+
+
+def _tuning(suite: Suite) -> Judged:
+    """How losses are tuned, by which runs; or for which the recipe was chosen. Nothing where nobody says."""
+    if suite.tune is not None:
+        trials = [run.id for search in suite.searches for run in search.runs]
+        return {"tune": suite.tune.describe(), "trials": trials}
+    return {"tuned_for": suite.tuned_for} if suite.tuned_for else {}
 
 
 def _own_trainers(suite: Suite, trainers: Collection[str]) -> Judged:
@@ -146,7 +155,7 @@ def state(suite: Suite, results: Path, git: Mapping[str, Any] | None, *, frozen:
         time=time.time(),
         frozen=frozen,
         git=None if git is None else dict(git),
-        planned=len(suite.runs()),
+        planned=suite.most_runs,
         finished=done,
         judged=content,
     )
@@ -155,12 +164,18 @@ def state(suite: Suite, results: Path, git: Mapping[str, Any] | None, *, frozen:
 
 
 def _any_finished(content: Judged, results: Path) -> bool:
-    return any(RunFolder(results, run.id).done for run in runs_of(content))
+    return any(RunFolder(results, run_id).done for run_id in ids_of(content))
 
 
-def runs_of(content: Judged) -> Iterator[Run]:
-    """The runs of a plan."""
+def ids_of(content: Judged) -> Iterable[str]:
+    """The runs that a plan knows of: where losses are tuned the trials, as who wins is open."""
+    trials: list[str] | None = content.get("trials")
+    return (run.id for run in _runs(content)) if trials is None else trials
+
+
+def _runs(content: Judged) -> Iterator[Run]:
     judge = {"metric": content["chooses_by"]} if content["chooses_by"] else {}
+    drawn = {key: content[key] for key in ("splits", "vary") if key in content}
     for cell in content["cells"]:
         own = "trainer" in cell
         items = content["named"] if own else content
@@ -172,7 +187,7 @@ def runs_of(content: Judged) -> Iterator[Run]:
                 **(
                     {"trainer": content["trainers"][cell["trainer"]]}
                     if own
-                    else {"selection": content["selection"], **judge}
+                    else {"selection": content["selection"], **judge, **drawn}
                 ),
             }
         )
@@ -214,6 +229,7 @@ def deviations(
     said = [
         _instead(words, plan[name], now[name]) for name, words in single.items() if plan[name] != found[name]
     ]
+    said += _tuning_in_words(plan, now)
     said += _seeds_in_words(plan["seeds"], now["seeds"])
     for axis, kind in KINDS.items():
         names = {label: name for (of, label), name in called.items() if of == kind}
@@ -236,6 +252,18 @@ def _instead(what: str, planned: Any, found: Any) -> str:
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _tuning_in_words(plan: Judged, now: Judged) -> list[str]:
+    planned, found = plan.get("tune"), now.get("tune")
+    if planned and found:
+        changed = _changed(planned, found, "tune.")
+        return [changed] if changed else []
+    if planned or found:
+        one, other = "one recipe for all", "tuned losses"
+        return [f"tune: {other if found else one}, planned {one if found else other}"]
+    for_whom = plan.get("tuned_for", "nobody"), now.get("tuned_for", "nobody")
+    return [_instead("tuned_for", *for_whom)] if for_whom[0] != for_whom[1] else []
 
 
 def _seeds_in_words(planned: Any, found: Any) -> list[str]:

@@ -13,13 +13,15 @@ from bench.choices import Choice
 from bench.datasets import FORMS, LettersOptions, OnDisk, choose_dataset
 from bench.models import TinyVgg, choose_model
 from bench.recipe import Recipe
+from bench.space import Tune
 from bench.suite import AXES, Entry, Exclusion, Suite
 
 Scale = Literal["full", "tiny"]
 
-KEPT = ("question", "baseline", "zip", "selection", "metrics", "keep_probabilities")
+KEPT = ("question", "baseline", "zip", "selection", "metrics", "keep_probabilities", "tuned_for")
 SEEDS, EPOCHS, BATCH = 2, 2, 32
 ADDED = {"start": 2, "step": 1, "max": 3}
+BUDGET, TRIALS = 2, 8
 TRAIN_IMAGES, TEST_IMAGES = 130, 52
 SUFFIX = "-tiny"
 """What is added to the name of a suite, and to what its data sets and models are called."""
@@ -84,6 +86,7 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
             "models": items("models", _models(suite), SUFFIX),
             "losses": items("losses", (entry.choice for entry in suite.losses)),
             "seeds": seeds or (ADDED if suite.until else SEEDS),
+            "tune": suite.tune and suite.tune.model_copy(update=_few_trials(suite.tune)),
             "exclude": [
                 kept for exclusion in suite.exclude if (kept := _exclusion(exclusion, seeds or SEEDS))
             ],
@@ -116,6 +119,10 @@ def _fewer_seeds(suite: Suite, seeds: int | None) -> Suite:
     made._folder = suite.folder
     made.cells  # noqa: B018 - as above
     return made
+
+
+def _few_trials(tune: Tune) -> dict[str, int]:
+    return {"budget": BUDGET, "trials": BUDGET * tune.searches if tune.design == "searches" else TRIALS}
 
 
 def _entry(entry: Entry, axis: str) -> dict[str, Any]:

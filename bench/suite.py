@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,9 @@ from bench.metrics import Metric
 from bench.programs import Program, find
 from bench.recipe import Recipe, merge_recipes
 from bench.runs import RECIPE_VERSION, SOURCES, Run, Selection, Source, Splits, canonical
+from bench.settings import Space, space_of
+from bench.space import MOST as MOST_TRIALS
+from bench.space import SEEDS_OF_TRIALS, Tune
 from bench.trainer import Command, Trainer, check_filled, choose_trainer, fill, values_of
 from bench.yaml_file import read_yaml
 
@@ -278,6 +281,10 @@ class Cell:
     seeds: tuple[int, ...]
     former: Mapping[int, str] = field(default_factory=dict)
     """By seed, the description of a run that finished when its code had another digest, and counts."""
+    waits: bool = False
+    """Whether the setting of its runs is still to be chosen: until then there are none."""
+    texts: Mapping[int, str] = field(default_factory=dict)
+    """By seed, where their descriptions are not all :attr:`text`."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -292,8 +299,21 @@ class Cell:
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """One run a seed, in the order of :attr:`seeds`."""
-        return tuple(Run(self.former.get(seed, self.text), seed) for seed in self.seeds)
+        """One run a seed, in the order of :attr:`seeds`; none where the cell waits."""
+        seeds = () if self.waits else self.seeds
+        return tuple(Run(self.former.get(seed, self.text_of(seed)), seed) for seed in seeds)
+
+    def text_of(self, seed: int) -> str:
+        """The resolved description of one of its runs, but for the seed."""
+        return self.texts.get(seed, self.text)
+
+
+@dataclass(frozen=True)
+class Search(Cell):
+    """All trials of one data set × model × loss: a seed and a setting each."""
+
+    settings: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """By seed: what was drawn, by dimension; a loss's own options are called ``loss.gamma``."""
 
 
 class Suite(Strict):
@@ -321,6 +341,10 @@ class Suite(Strict):
     """Whether each seed draws training, validation and test images anew, the same for all losses."""
     vary: Annotated[tuple[Source, ...], BeforeValidator(_listed), Field(min_length=1)] = tuple(SOURCES)
     """What a seed decides; what is left out is in all runs as for seed 0."""
+    tune: Tune | None = None
+    """How every loss is tuned, with equally many trials. None: all are trained by one recipe."""
+    tuned_for: str = ""
+    """Without ``tune``: the loss for which that recipe was chosen. Empty: nobody said."""
     metrics: Annotated[
         tuple[Annotated[InstanceOf[Metric], BeforeValidator(_metric)], ...],
         BeforeValidator(_listed),
@@ -385,11 +409,63 @@ class Suite(Strict):
                 "judge: see seeds.looks"
             )
         self._check_splits()
+        self._check_tuning()
         self._resolve_margins()
         self._check_zip()
         self._check_exclusions()
         self._check_trainers()
         return self
+
+    def _check_tuning(self) -> None:
+        labels = self.labels("losses")
+        if self.tuned_for and self.tuned_for not in labels:
+            raise ValueError(f"tuned_for: {unknown('loss', self.tuned_for, labels)}")
+        if (tune := self.tune) is None:
+            return
+        if self.tuned_for:
+            raise ValueError(
+                f"tuned_for: found {self.tuned_for}, but with tune every loss is tuned; leave one of them out"
+            )
+        if self.selection != "validation":
+            why = "the test set takes part in no choice" if self.selection == "test" else "settings are too"
+            raise ValueError(
+                f"selection: found {self.selection}; with tune, the epoch and the setting are chosen on the "
+                f"validation split, and there is nothing else that is honest to choose by ({why}): expected "
+                "validation"
+            )
+        if self.until:
+            raise ValueError(
+                "seeds: found until: decided; with tune the verdict rests on the trials, and no seed of the "
+                "winners decides anything: expected a fixed number of seeds"
+            )
+        if self.analysis.test != "rotations":
+            raise ValueError(
+                f"analysis.test: found {self.analysis.test}; with tune the trials decide, and no seed is "
+                "flipped"
+            )
+        if self.splits != "given":
+            raise ValueError(
+                "splits: found per_seed; with tune each trial has a seed of its own, and all of them are to "
+                "be tested on the same images: expected given"
+            )
+        if self.trainers:
+            raise ValueError(
+                "tune: needs scores on a validation split for every epoch, which a trainer of your own does "
+                "not give; tune with it, and compare what it found with `bench compare`"
+            )
+        if most := [seed for seed in self.seeds if seed >= SEEDS_OF_TRIALS]:
+            raise ValueError(
+                f"seeds: found {most[0]}; seeds from {SEEDS_OF_TRIALS} on are those of trials, which are "
+                "never those of the comparison"
+            )
+        if tune.design == "searches" and (large := [seed for seed in self.seeds if seed >= MOST_TRIALS]):
+            raise ValueError(
+                f"seeds: found {large[0]}; with design: searches, seeds below {MOST_TRIALS} are expected, as "
+                "larger ones are those of the second search and on"
+            )
+        for name in tune.losses:
+            if not any(name in (entry.label, entry.choice.name) for entry in self.losses):
+                raise ValueError(f"tune.losses: {unknown('loss', name, labels)}")
 
     def _check_metrics(self) -> None:
         for position, metric in enumerate(self.metrics):
@@ -502,7 +578,7 @@ class Suite(Strict):
 
     @property
     def whole(self) -> Suite:
-        """The suite as its file has it, where it was read with another number of seeds; else itself."""
+        """The suite as its file has it, where this has other seeds or cells; else itself."""
         return self._whole or self
 
     @property
@@ -571,6 +647,8 @@ class Suite(Strict):
             key = (id(dataset.recipe), id(model.recipe), id(loss.recipe))
             if key not in recipes:
                 recipes[key] = self._recipe(dataset, model, loss)
+            if self.tune and self.tune.design == "searches":
+                seeds = tuple(self.tune.seed_in(r, seed) for r in range(self.tune.searches) for seed in seeds)
             if seeds:
                 self._check_combination(dataset, model, recipes[key])
                 text = canonical(
@@ -584,9 +662,60 @@ class Suite(Strict):
                         **judge,
                     }
                 )
-                cells.append(Cell(dataset.label, model.label, loss.label, text, seeds))
+                cells.append(
+                    Cell(dataset.label, model.label, loss.label, text, seeds, waits=self.tune is not None)
+                )
         self._check_cells(cells)
         return tuple(cells)
+
+    @cached_property
+    def searches(self) -> tuple[Search, ...]:
+        """The trials of each cell, in the order of :attr:`cells`; none without ``tune``.
+
+        Raises:
+            BenchError: a dimension or an end of a range does not fit the recipe or the loss.
+        """
+        if self.tune is None:
+            return ()
+        spaces: dict[tuple[str, int], Space] = {}
+        made = {(*names, loss.label): (loss, recipe) for *names, loss, recipe in self._tuned()}
+        found = []
+        for cell in self.cells:
+            loss, recipe = made[cell.key]
+            key = canonical(recipe), id(loss)
+            if key not in spaces:
+                where = f" (of {cell.dataset} × {cell.model})"
+                spaces[key] = space_of(self.tune, loss.choice, loss.label, recipe, where)
+            space, rest = spaces[key], json.loads(cell.text)
+            texts = {
+                seed: canonical({**rest, "loss": changed, "recipe": described})
+                for seed, (changed, described) in space.described.items()
+            }
+            found.append(Search(*cell.key, cell.text, tuple(texts), texts=texts, settings=space.settings))
+        return tuple(found)
+
+    def _tuned(self) -> Iterator[tuple[str, str, Entry, Mapping[str, Any]]]:
+        """What trials start from: the names of a cell, its loss, and its recipe as the file has it."""
+        for dataset, model, loss in self._combinations():
+            merged: Mapping[str, Any] = self.recipe
+            for entry in (dataset, model, loss):
+                merged = merge_recipes(merged, entry.recipe)
+            yield dataset.label, model.label, loss, merged
+
+    @property
+    def every_cell(self) -> tuple[Cell, ...]:
+        """Trials first, then what is compared."""
+        return (*self.searches, *self.cells)
+
+    @property
+    def most_runs(self) -> int:
+        """How many there are at most: of cells that wait, all that they will have."""
+        return sum(len(cell.seeds) for cell in self.every_cell)
+
+    @property
+    def adds_runs(self) -> bool:
+        """Whether it may ask for more once what it asks for now has ended."""
+        return self.until is not None or any(cell.waits for cell in self.cells)
 
     def trainer_of(self, model: Entry) -> Trainer | None:
         """Who trains a model; None: bench itself."""
@@ -664,17 +793,11 @@ class Suite(Strict):
         return self._found[key]
 
     def runs(self) -> tuple[Run, ...]:
-        """Every run, each once.
+        """Every run that is known, each once: trials first, and what they choose once they have.
 
         Seed by seed within a data set, so that a suite that is still running has pairs in all its cells.
         """
-        datasets = list(dict.fromkeys(cell.dataset for cell in self.cells))
-        ordered = sorted(
-            (datasets.index(cell.dataset), position, number)
-            for number, cell in enumerate(self.cells)
-            for position in range(len(cell.seeds))
-        )
-        return tuple(self.cells[number].runs[position] for _, position, number in ordered)
+        return (*_seed_by_seed(self.searches), *_seed_by_seed(self.cells))
 
     def cut(self, counts: Mapping[tuple[str, str, str], int]) -> Suite:
         """This suite with no more than the first so many of its seeds in each cell.
@@ -682,14 +805,19 @@ class Suite(Strict):
         Args:
             counts: by data set, model and loss.
         """
-        shorter = self.model_copy()
-        shorter._whole = self.whole
         first = {count: {*self.seeds[:count]} for count in set(counts.values())}
-        shorter.__dict__["cells"] = tuple(
+        return self.with_cells(
             replace(cell, seeds=tuple(seed for seed in cell.seeds if seed in first[counts[cell.key]]))
             for cell in self.cells
         )
-        return shorter
+
+    def with_cells(self, cells: Iterable[Cell], searches: Iterable[Search] | None = None) -> Suite:
+        """This suite with other cells, and other trials if given, as only results tell them."""
+        made = self.model_copy()
+        made._whole = self.whole
+        made.__dict__["searches"] = self.searches if searches is None else tuple(searches)
+        made.__dict__["cells"] = tuple(cells)
+        return made
 
     def _combinations(self) -> Iterator[tuple[Entry, Entry, Entry]]:
         free = [axis for axis in AXES if axis not in self.zip]
@@ -758,6 +886,16 @@ class Suite(Strict):
                 )
 
 
+def _seed_by_seed(cells: Sequence[Cell]) -> Iterator[Run]:
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    ordered = sorted(
+        (datasets.index(cell.dataset), position, number)
+        for number, cell in enumerate(cells)
+        for position in range(len(cell.runs))
+    )
+    return (cells[number].runs[position] for _, position, number in ordered)
+
+
 # ---------------------------------------------------------------------------------------------- reading
 
 
@@ -783,7 +921,7 @@ def check(values: Mapping[str, Any], where: str, folder: Path, seeds: int | None
         if seeds is not None:
             whole, suite = suite, Suite.model_validate({**values, "seeds": seeds})
             suite._whole, suite._folder = whole, whole.folder
-        suite.cells  # noqa: B018 - expands, and so checks, every combination
+        suite.every_cell  # noqa: B018 - expands, and so checks, every combination
     except ValidationError as error:
         raise BenchError("\n".join(f"{where}: {line}" for line in explain(error))) from None
     except BenchError as error:

@@ -9,6 +9,7 @@ of a module's name, and laid out in a folder beside their file when they are to 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import sys
@@ -233,13 +234,11 @@ def as_counted(suite: Suite, results: Path) -> Suite:
     same by its user's word.
     """
     same = {module: same_as(results, module, digest) for module, digest in of_suite(suite).items()}
-    if not any(same.values()) and not any(cell.former for cell in suite.cells):
+    if not any(same.values()) and not any(cell.former for cell in suite.every_cell):
         return suite
-    counted = suite.model_copy()
-    counted.__dict__["cells"] = tuple(
-        replace(cell, former=_former(cell, _other_texts(cell.text, same), results)) for cell in suite.cells
-    )
-    return counted
+    cells = [replace(cell, former=_former(cell, same, results)) for cell in suite.cells]
+    searches = [replace(search, former=_former(search, same, results)) for search in suite.searches]
+    return suite.with_cells(cells, searches)
 
 
 def changes(suite: Suite, results: Path) -> list[str]:
@@ -302,11 +301,13 @@ def _other_texts(text: str, others: Mapping[str, Sequence[str]]) -> list[str]:
     ][1:]
 
 
-def _former(cell: Cell, texts: Sequence[str], results: Path) -> dict[int, str]:
+def _former(cell: Cell, same: Mapping[str, Sequence[str]], results: Path) -> dict[int, str]:
     former = {}
-    for seed in cell.seeds if texts else ():
-        if not _is_done(results, Run(cell.text, seed)):
-            done = (text for text in texts if _is_done(results, Run(text, seed)))
+    others = functools.cache(lambda text: _other_texts(text, same))
+    for seed in cell.seeds if others(cell.text) else ():
+        now = cell.text_of(seed)
+        if not _is_done(results, Run(now, seed)):
+            done = (text for text in others(now) if _is_done(results, Run(text, seed)))
             if (text := next(done, None)) is not None:
                 former[seed] = text
     return former
@@ -317,7 +318,7 @@ def _left_behind(suite: Suite, results: Path) -> Counter[tuple[str, str]]:
     sources = of_suite(suite)
     waiting = [
         (cell, [run.seed for run in cell.runs if not _is_done(results, run)])
-        for cell in suite.cells
+        for cell in suite.every_cell
         if _sources_of(cell.text)
     ]
     needed = {module for cell, seeds in waiting if seeds for module in _sources_of(cell.text)}
@@ -325,9 +326,10 @@ def _left_behind(suite: Suite, results: Path) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for cell, seeds in waiting:
         own = _sources_of(cell.text)
-        texts = dict.fromkeys(_other_texts(cell.text, others))
+        texts = functools.cache(lambda text: dict.fromkeys(_other_texts(text, others)))
         for seed in seeds:
-            then = next((text for text in texts if _is_done(results, Run(text, seed))), None)
+            known = texts(cell.text_of(seed))
+            then = next((text for text in known if _is_done(results, Run(text, seed))), None)
             for module, digest in _sources_of(then).items() if then else ():
                 found[module, digest] += digest != own[module]
     return +found

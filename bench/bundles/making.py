@@ -54,7 +54,9 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
         BenchError: nothing has finished, something is not what it should be, or ``output`` exists.
     """
     archive.check_free(output)
-    run_ids = [run.id for run in suite.runs() if _ended(RunFolder(results, run.id))]
+    # Where losses are tuned, who has won is known as things stand alone.
+    known = dict.fromkeys(run.id for run in (*suite.runs(), *as_it_stands(suite, results).runs()))
+    run_ids = [run_id for run_id in known if _ended(RunFolder(results, run_id))]
     done = [run_id for run_id in run_ids if RunFolder(results, run_id).done]
     if not done:
         raise BenchError(f"{results}: no run of '{suite.name}' has finished: there is nothing to bundle")

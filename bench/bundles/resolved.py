@@ -23,7 +23,7 @@ from bench.datasets import OnDisk
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.models import StartingWeights
-from bench.suite import AXES, Cell, Entry, Suite
+from bench.suite import AXES, Cell, Entry, Search, Suite
 from bench.trainer import TRAINERS, Command, Trainer, choose_trainer
 
 _TABLES: Mapping[str, Mapping[str, type[Options]]] = {
@@ -98,6 +98,14 @@ class _Cell(BaseModel):
     seeds: list[int] | None = None
     """None: those of the suite."""
     former: dict[int, Text] = {}
+    waits: bool = False
+
+
+class _Search(_Cell):
+    """The trials of a cell."""
+
+    texts: dict[int, Text]
+    settings: dict[int, dict[str, Any]]
 
 
 class Resolved(BaseModel):
@@ -111,6 +119,7 @@ class Resolved(BaseModel):
     metrics: list[_Metric]
     trainer: _Trainer | None = None
     cells: list[_Cell]
+    searches: list[_Search] = []
 
 
 # ------------------------------------------------------------------------------------------- to data
@@ -129,15 +138,24 @@ def resolved(suite: Suite) -> Resolved:
         **{axis: [_entry(entry) for entry in getattr(suite, axis)] for axis in AXES},
         metrics=[_metric(metric) for metric in suite.metrics],
         trainer=_trainer(suite.trainer),
-        cells=[
-            _Cell(
-                **{"dataset": cell.dataset, "model": cell.model, "loss": cell.loss, "text": cell.text},
-                seeds=None if cell.seeds == suite.seeds else [*cell.seeds],
-                former=dict(cell.former),
-            )
-            for cell in suite.cells
+        cells=[_Cell(**_cell(cell, suite), waits=cell.waits) for cell in suite.cells],
+        searches=[
+            _Search(**_cell(search, suite), texts=dict(search.texts), settings=_plain(search.settings))
+            for search in suite.searches
         ],
     )
+
+
+def _cell(cell: Cell, suite: Suite) -> dict[str, Any]:
+    return {
+        **{"dataset": cell.dataset, "model": cell.model, "loss": cell.loss, "text": cell.text},
+        "seeds": None if cell.seeds == suite.seeds else [*cell.seeds],
+        "former": dict(cell.former),
+    }
+
+
+def _plain(settings: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    return {seed: dict(setting) for seed, setting in settings.items()}
 
 
 def _entry(entry: Entry) -> _Entry:
@@ -202,17 +220,20 @@ def restore(found: Resolved, measured: Path) -> Suite:
     except ValidationError as error:
         raise BenchError(explain(error)[0]) from None
     labels = [suite.labels(axis) for axis in AXES]
-    for cell in found.cells:
+    for cell in (*found.cells, *found.searches):
         key = (cell.dataset, cell.model, cell.loss)
         if any(label not in known for label, known in zip(key, labels, strict=True)):
             raise BenchError(f"cells: {' × '.join(key)} is none of its axes'")
-    suite.__dict__["cells"] = tuple(
-        Cell(
-            **{"dataset": cell.dataset, "model": cell.model, "loss": cell.loss, "text": cell.text},
-            seeds=suite.seeds if cell.seeds is None else tuple(cell.seeds),
-            former=cell.former,
-        )
-        for cell in found.cells
+
+    def place(cell: _Cell) -> dict[str, Any]:
+        return {
+            **cell.model_dump(include={"dataset", "model", "loss", "text", "former"}),
+            "seeds": suite.seeds if cell.seeds is None else tuple(cell.seeds),
+        }
+
+    suite.__dict__["cells"] = tuple(Cell(**place(cell), waits=cell.waits) for cell in found.cells)
+    suite.__dict__["searches"] = tuple(
+        Search(**place(search), texts=search.texts, settings=search.settings) for search in found.searches
     )
     suite.__dict__["programs"] = {}  # which would be looked for in a folder that is not here
     return suite

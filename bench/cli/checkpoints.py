@@ -16,6 +16,7 @@ from bench.choices import Choice
 from bench.cli.app import WEIGHTS, app
 from bench.cli.options import Data, Device, Json, Results
 from bench.cli.shared import exit_1_if, print_blocks, put, watched
+from bench.design import as_known
 from bench.errors import BenchError
 from bench.front.asking import asking, find_modules
 from bench.launch.preflight import check_data
@@ -134,6 +135,7 @@ def export(
         asked = None
         if suite is not None:
             asked = reading.enter_context(asking(Source.of(suite), results, names=False))
+            asked = as_known(asked, results)
         find_modules([str(Path.cwd())])
         if asked is not None:
             run = complete(run, [planned.id for planned in asked.runs()], "the suite has no such run")

@@ -16,6 +16,7 @@ from bench.statistics.permutation import SignFlip, countable, sign_flip
 from bench.statistics.ranks import Superiority
 from bench.statistics.resampled import Posterior
 from bench.statistics.rotations import Smallest
+from bench.statistics.searches import Pooled
 from bench.statistics.stopping import FEWEST
 from bench.statistics.unpaired import Welch
 from bench.statistics.verdicts import Interval
@@ -28,7 +29,7 @@ MOST_SIMULATED = 100_000
 class Test:
     """What the numbers of a pairing say by themselves."""
 
-    difference: PairedT | Welch | None = None
+    difference: PairedT | Welch | Pooled | None = None
     p: float | None = None
     superiority: Superiority | None = None
     sequence: Looks | None = None
@@ -64,17 +65,17 @@ def testable(test: Test) -> bool:
     known = test.difference
     if known is None or test.p is None:
         return False
-    return (known.n if isinstance(known, PairedT) else min(known.n_loss, known.n_baseline)) >= FEWEST
+    return (min(known.n_loss, known.n_baseline) if isinstance(known, Welch) else known.n) >= FEWEST
 
 
-def _interval(result: PairedT | Welch, confidence: float, level: float) -> Interval | None:
+def _interval(result: PairedT | Welch | Pooled, confidence: float, level: float) -> Interval | None:
     """At ``confidence``, which makes all of a family hold at ``level``."""
     ends = result.interval(confidence)
     return Interval(*ends, level) if ends else None
 
 
 def adjusted_by_look(
-    known: PairedT | Welch | None, metric: Metric, said: Said | None, alpha: float
+    known: PairedT | Welch | Pooled | None, metric: Metric, said: Said | None, alpha: float
 ) -> Adjusted:
     """What a look says, with the intervals that decide."""
     if known is None or said is None:
@@ -86,7 +87,7 @@ def adjusted_by_look(
     return Adjusted(said.p, "flips", around(known, said.critical, 1 - alpha), equivalence)
 
 
-def around(result: PairedT | Welch, reach: float, level: float) -> Interval | None:
+def around(result: PairedT | Welch | Pooled, reach: float, level: float) -> Interval | None:
     """Δ ± ``reach`` standard errors."""
     if result.estimate is None or not result.se or not math.isfinite(reach):
         return None

@@ -16,6 +16,9 @@
 ``values_1``, ``values_2``, …
     [R] of each metric that is not counted, by its place in the list: whole numbers of 1/unit; and
     ``units_1``, …: that unit, 0 where the run has none.
+``trials_0``, ``trials_1``, …
+    [R, 3] of each metric, where losses are tuned and the runs are trials: the first metric on the validation
+    split (NaN where one failed), this one on the test set, and the score of a guess. More is better.
 ``squares_1``, ``squares_2``, …
     [C, 5] of its comparisons, in the order of the report: seeds and images, and the three mean squares
     (seeds, images, residual) from which its intervals on new images are; NaN where there are none.
@@ -41,6 +44,8 @@ from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Scores
 from bench.comparisons.resampled import Splits
 from bench.comparisons.runs import Joint, Pair
+from bench.comparisons.searches import BySearches, OneSearch
+from bench.comparisons.tuned import Search, Tuned
 from bench.comparisons.until_decided import UntilDecided, until_decided
 from bench.statistics.crossed import Crossed, crossed_from_mean_squares
 from bench.statistics.stopping import Plan, Rule
@@ -112,6 +117,15 @@ def to_bytes(
         "judge": design.judge,
         "metrics": [asdict(s.metric) for s in measured],
     }
+    if isinstance(design, Tuned):
+        question |= {"budget": design.budget, "trials": design.trials}
+        for name, number in ((series.metric.name, n) for n, series in enumerate(measured)):
+            arrays = _of_trials(keys, design.searches[name])
+            content |= {f"trials_{number}": arrays}
+    if isinstance(design, OneSearch):
+        question |= {"searches": 1}
+    if isinstance(design, BySearches):
+        question |= {"searches": design.searches, "each": design.each}
     if isinstance(design, UntilDecided):
         question |= {"plan": asdict(design.plan), "order": list(design.order)}
     if isinstance(design, Splits):
@@ -125,6 +139,33 @@ def to_bytes(
         **{f"joint_{blocks[pair]}": joint.matrix for pair, joint in joints.items()},
     )
     return file.getvalue()
+
+
+def _of_trials(keys: Sequence[tuple[Any, ...]], searches: Mapping[Key, Search]) -> NDArray[np.float64]:
+    """[R, 3]: validation (NaN where a trial failed), test and a guess; NaN where nothing is known."""
+    known = {
+        (*key, seed): (ranked, score, search.guess)
+        for key, search in searches.items()
+        for seed, ranked, score in zip(search.seeds, search.validation, search.test, strict=True)
+    }
+    return np.array([known.get(key, (np.nan,) * 3) for key in keys], dtype=np.float64).reshape(-1, 3)
+
+
+def _saved_searches(runs: Sequence[tuple[Any, ...]], table: NDArray[np.float64]) -> dict[Key, Search]:
+    rows: dict[Key, list[int]] = {}
+    for number, (dataset, model, loss, *_) in enumerate(runs):
+        if table[number, 2] == table[number, 2]:
+            rows.setdefault((dataset, model, loss), []).append(number)
+    return {
+        key: Search(
+            tuple(runs[number][3] for number in of),
+            table[of, 0],
+            table[of, 1],
+            float(table[of[0], 2]),
+            sum(runs[number][8] for number in of),
+        )
+        for key, of in rows.items()
+    }
 
 
 def _squares(comparison: Comparison) -> list[float]:
@@ -159,6 +200,25 @@ def load(path: Path) -> tuple[list[Measured], str, Design]:
                     kept.setdefault(key[:2], {})[key[2]] = squares
             images.update({pair: Squares(of_loss) for pair, of_loss in kept.items()})
         measured.append(Measured(metric, cells, images))
+    if "budget" in question:
+        searches = {
+            series.metric.name: _saved_searches(runs, saved[f"trials_{number}"])
+            for number, series in enumerate(measured)
+        }
+        tuned = Tuned(
+            question["alpha"],
+            budget=question["budget"],
+            trials=question["trials"],
+            searches=searches,
+            baseline=baseline,
+        )
+        return measured, baseline, tuned
+    if question.get("searches") == 1:
+        return measured, baseline, OneSearch(question["alpha"], question["judge"])
+    if "searches" in question:
+        searches, each = question["searches"], question["each"]
+        bare = [Measured(series.metric, series.cells) for series in measured]
+        return bare, baseline, BySearches(question["alpha"], question["judge"], searches=searches, each=each)
     if "plan" in question:
         plan = Plan(**{**question["plan"], "rule": Rule(question["plan"]["rule"])})
         return measured, baseline, until_decided(question["alpha"], plan, tuple(question["order"]))

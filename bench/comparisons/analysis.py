@@ -106,7 +106,7 @@ def analyse(
             )
             verdict = design.verdict(pairing, adjusted, said, new, failed_last=last)
         undecided = verdict is not None and verdict.word is Word.UNDECIDED
-        counted = test.difference is not None and design.name != "unpaired" and pairing.total is not None
+        counted = test.difference is not None and design.paired and pairing.total is not None
         dataset, model, loss = pairing.key
         comparisons.append(
             Comparison(

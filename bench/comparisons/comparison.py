@@ -11,6 +11,7 @@ from bench.statistics.permutation import SignFlip
 from bench.statistics.proportions import Difference
 from bench.statistics.ranks import Superiority
 from bench.statistics.resampled import Posterior
+from bench.statistics.searches import Pooled
 from bench.statistics.stopping import Outcome
 from bench.statistics.unpaired import Welch
 from bench.statistics.verdicts import Interval, Verdict
@@ -164,7 +165,7 @@ class Comparison:
     n: int
     missing: tuple[Seed, ...]
     n_baseline: int | None = None
-    difference: PairedT | Welch | None = None
+    difference: PairedT | Welch | Pooled | None = None
     p: float | None = None
     flips: SignFlip | None = None
     adjusted: Adjusted = Adjusted()

@@ -64,6 +64,8 @@ class Design:
     """The scope of a verdict that nothing is known of beyond."""
     fixed: ClassVar[bool] = True
     """Whether the number of seeds was: else a p that is for that would not be valid."""
+    paired: ClassVar[bool] = True
+    """Whether runs are paired by seed, so that their differences have effect sizes."""
     alpha: float
     judge: Literal["rotations", "flips"] = "rotations"
     """Of paired seeds: Student's t at one level for all, by rotating residuals; or flips of whole seeds."""
@@ -266,6 +268,7 @@ class Unpaired(Design):
     """Runs that have nothing in common: Welch, and only where it was asked for."""
 
     name: ClassVar[str] = "unpaired"
+    paired: ClassVar[bool] = False
 
     def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
         """All with all."""

@@ -53,6 +53,8 @@ class Suite:
             selection: str = ...,
             splits: str = ...,
             vary: str | Sequence[str] = ...,
+            tune: Mapping[str, Any] | None = ...,
+            tuned_for: str = ...,
             metrics: Items = ...,
             analysis: Mapping[str, Any] = ...,
             keep_weights: bool = ...,

@@ -20,6 +20,7 @@ from bench.preregistration import state
 from bench.runs import Run
 from bench.scale import Scale
 from bench.source import Source
+from bench.tuning.changed import kept
 from bench.versions import as_counted, changes, declare_same
 from bench.visible import say
 
@@ -72,13 +73,13 @@ def run(
         check_writable(results)
         take(asked, source, results)
         if same_code:
-            for kept in declare_same(asked, results):
-                say(kept)
+            for remark in declare_same(asked, results):
+                say(remark)
         set_aside_damaged(asked, results, say)
         if retrain_odd:
             set_aside_odd(asked, results, data, say)
         asked = as_counted(asked, results)
-        for remark in changes(asked, results):
+        for remark in [*changes(asked, results), *kept(asked, results)]:
             say(remark)
         if not asked.scaled_down:
             state(as_counted(asked.whole, results), results, git_state(source.folders[0]))
@@ -101,7 +102,7 @@ def run(
                     device=device,
                 )
                 if first:
-                    here(design.now().cells[0].runs, retry_failed=retry_failed)
+                    here(design.now().every_cell[0].runs, retry_failed=retry_failed)
                 if on is None or profile is None:
                     trained: Sequence[Run] = ()
                     while (runs := design.now().runs()) != trained:

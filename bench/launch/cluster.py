@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from bench.design import Design
 from bench.launch.executors import Trouble
 from bench.launch.lock import only_launcher
 from bench.launch.needs import check_there
 from bench.launch.preflight import prepare, unfinished
-from bench.launch.submitter import Cluster, Submitter
+from bench.launch.submitter import Cluster, Submitter, added
 from bench.runs import Run
 from bench.suite import Suite
 
@@ -41,7 +42,7 @@ def train_there(
     with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
         prepare(
             cluster.suite,
-            cluster.suite.runs(),
+            design.known().runs(),
             cluster.results,
             cluster.data,
             cluster.say,
@@ -56,7 +57,8 @@ def train_there(
             ask(suite)
             shown = runs
         with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
-            submitter = Submitter(cluster, runs, began, missing, first=before is None)
+            there = replace(cluster, suite=design.known())
+            submitter = Submitter(there, runs, began, missing, first=before is None)
             try:
                 submitter.step()
             except Trouble as trouble:
@@ -91,7 +93,7 @@ def _leave(submitter: Submitter) -> None:
         left = unfinished(submitter.runs, cluster.results)
         left = [run for run in left if run.id not in submitter.look.covered]
         if submitter.continue_later():
-            if left and cluster.suite.until is None:
+            if left and not cluster.suite.adds_runs:
                 say(
                     f"{len(left)} runs are not submitted: they wait for room, or after earlier trouble; "
                     "the same command submits them later"
@@ -100,6 +102,6 @@ def _leave(submitter: Submitter) -> None:
             say("nothing was submitted: what is left waits after earlier trouble; ask again in some minutes")
     except Trouble as trouble:
         say(
-            f"the job that would add seeds could not be submitted: {trouble}; "
+            f"the job that would add {added(cluster.suite)} could not be submitted: {trouble}; "
             "the same command adds them when these jobs have ended"
         )

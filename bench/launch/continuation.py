@@ -1,6 +1,7 @@
-"""The small job that adds seeds when the jobs before it have ended: no daemon, but a dependency of Slurm's.
+"""The small job that adds runs when the jobs before it have ended: no daemon, but a dependency of Slurm's.
 
-A suite whose seeds are added until decided needs somebody to look when a step is done. A `bench run` that
+A suite whose seeds are added until decided, or which trains the winners of its searches, needs somebody to
+look when a step is done. A `bench run` that
 watches does it; one that was told to detach leaves this job behind. It looks once, submits what is asked for
 next, leaves another one like itself behind that, and ends.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import versions
@@ -76,7 +77,8 @@ def go_on(told: Continuation) -> None:
     while unfinished(runs := design.now().runs(), told.results):
         try:
             with only_launcher(told.results / suite.name, lambda: None, say):
-                submitter = Submitter(cluster, runs, told.since, missing, first=False)
+                there = replace(cluster, suite=design.known())
+                submitter = Submitter(there, runs, told.since, missing, first=False)
                 submitter.step()
                 if submitter.continue_later() or not submitter.later:
                     return

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.design import as_known
 from bench.disk import read
 from bench.errors import BenchError
 from bench.launch.executors import number_of
@@ -35,7 +36,7 @@ def end_of_log(suite: Suite, results: Path, run: str = "", lines: int = 30) -> t
     if not run:
         path = find_log(suite, results)
         return path, tail(path, lines)
-    run = _complete(suite, run)
+    run = _complete(suite, results, run)
     folder = RunFolder(results, run)
     failure = folder.failure() if folder.failed else None
     if failure is not None:
@@ -44,8 +45,9 @@ def end_of_log(suite: Suite, results: Path, run: str = "", lines: int = 30) -> t
     return path, tail(path, lines, run)
 
 
-def _complete(suite: Suite, run: str) -> str:
-    return complete(run, [planned.id for planned in suite.runs()], "the suite has no such run")
+def _complete(suite: Suite, results: Path, run: str) -> str:
+    known = as_known(suite, results).runs()
+    return complete(run, [planned.id for planned in known], "the suite has no such run")
 
 
 def find_log(suite: Suite, results: Path, run: str = "") -> Path:
@@ -63,7 +65,7 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
         if not logs:
             raise BenchError(f"{jobs}: no job of this suite has written a log yet")
         return logs[-1]
-    run_id = _complete(suite, run)
+    run_id = _complete(suite, results, run)
     attempts = RunFolder(results, run_id).info().get("attempts", [])
     for attempt in reversed(attempts):
         # The processes of a job have a log each. Numbers come again, here at least: the newest folder first.

@@ -17,7 +17,7 @@ Kind = tuple[str, str]  # data set, model: what decides how long a run takes
 def measured_seconds(suite: Suite, results: Path) -> dict[Kind, list[float]]:
     """Seconds that finished runs took, by data set and model."""
     seconds: dict[Kind, list[float]] = {}
-    for cell in suite.cells:
+    for cell in suite.every_cell:
         for run in cell.runs:
             try:
                 result = RunFolder(results, run.id).result()
@@ -35,7 +35,7 @@ def typical_seconds(measured: Mapping[Kind, Sequence[float]]) -> dict[Kind, floa
 
 def kinds(suite: Suite) -> dict[str, Kind]:
     """The data set and model of each run, by its id."""
-    return {run.id: (cell.dataset, cell.model) for cell in suite.cells for run in cell.runs}
+    return {run.id: (cell.dataset, cell.model) for cell in suite.every_cell for run in cell.runs}
 
 
 def pack(

@@ -24,6 +24,8 @@ from bench.suite import Suite
 
 EFFECTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
 EXPERIMENTS = 5_000
+POINTS = (0.25, 0.5, 1.0)
+"""Differences of percentages whose power is told, beside the margin."""
 
 
 class JobPlan(BaseModel):
@@ -73,6 +75,29 @@ class Added(BaseModel):
     simulated: list[Simulated]
 
 
+class Finds(BaseModel):
+    """How likely a difference is found."""
+
+    difference: float
+    """In the first metric's unit; percentages in points."""
+    power: float
+
+
+class Tuning(BaseModel):
+    """What a search takes, and what it would find."""
+
+    budget: int
+    trials: int
+    """Of each data set × model × loss."""
+    trainings: int
+    """Trials of all of them."""
+    retrainings: int
+    """Of winners."""
+    finds: list[Finds]
+    by_results: bool
+    """Whether that is by the suite's own trials; else for losses as the design was simulated on."""
+
+
 class Plan(BaseModel):
     """What ``bench plan --json`` prints."""
 
@@ -81,6 +106,8 @@ class Plan(BaseModel):
     results: str
     runs: Counts
     cells: list[CellStatus]
+    searches: list[CellStatus] = []
+    """As :attr:`bench.launch.status.Status.searches`."""
     remarks: list[str] = []
     """As :attr:`bench.launch.status.Status.remarks`."""
     to_train: int
@@ -98,6 +125,8 @@ class Plan(BaseModel):
     """What would be submitted; None: no profile was given."""
     added: Added | None = None
     """None: the number of seeds is fixed."""
+    tuning: Tuning | None = None
+    """None: all losses are trained by one recipe."""
 
 
 def plan(
@@ -116,22 +145,23 @@ def plan(
     now = status(design.now(), results)
     seconds = measured_seconds(suite, results)
     each = {**guesses, **typical_seconds(seconds)}
-    left = {
-        (cell.dataset, cell.model, cell.loss): count
-        for cell in now.cells
+    left = [
+        ((cell.dataset, cell.model), count)
+        for cell in (*now.searches, *now.cells)
         if (count := cell.waiting + cell.damaged)
-    }
-    known = all(key[:2] in each for key in left)
-    hours = sum(count * each[key[:2]] for key, count in left.items()) / 3600 if known else None
+    ]
+    known = all(kind in each for kind, _ in left)
+    hours = sum(count * each[kind] for kind, count in left) / 3600 if known else None
     to_train = now.runs.waiting + now.runs.damaged
     return Plan(
-        **now.model_dump(include={"suite", "question", "results", "runs", "cells", "remarks"}),
+        **now.model_dump(include={"suite", "question", "results", "runs", "cells", "searches", "remarks"}),
         to_train=to_train,
         workers=min(crew_size(workers, device), to_train),
         run_hours=hours,
         estimated_from=sum(map(len, seconds.values())),
-        guessed=len({key[:2] for key in left} - {*seconds}) if known else 0,
+        guessed=len({kind for kind, _ in left} - {*seconds}) if known else 0,
         added=None if suite.until is None else _simulate(design),
+        tuning=None if suite.tune is None else _search(design.now(), results),
     )
 
 
@@ -174,6 +204,38 @@ def guess_untimed(
     kind_of, timed = kinds(suite), measured_seconds(suite, results)
     untimed = {kind_of[run.id]: run for run in reversed(runs) if kind_of[run.id] not in timed}
     return guess_seconds(untimed, data, device, search_path, say)
+
+
+def _search(suite: Suite, results: Path) -> Tuning:
+    """Of a tuned suite, as it stands."""
+    from bench.statistics.planning import power_of_search
+    from bench.tuning.power import typical_spread
+
+    tune, metric = suite.tune, suite.metrics[0]
+    assert tune is not None
+    family = max(sum(cell.loss != suite.baseline_label for cell in suite.cells), 1)
+    scale = 100 if metric.unit == "%" else 1
+    spread = typical_spread(suite, results) if tune.design == "pooled" else None
+    differences: set[float] = set()
+    if tune.design == "pooled" and (spread is not None or metric.is_accuracy):
+        margin = suite.margins[metric.name]
+        differences = {*(POINTS if scale == 100 else ()), *([margin] if margin else [])}
+    alpha = suite.analysis.alpha
+    finds = [
+        Finds(
+            difference=value,
+            power=power_of_search(value / scale, tune.trials, tune.budget, spread, alpha, family),
+        )
+        for value in sorted(differences)
+    ]
+    return Tuning(
+        budget=tune.budget,
+        trials=tune.trials,
+        trainings=sum(len(search.seeds) for search in suite.searches),
+        retrainings=sum(len(cell.seeds) for cell in suite.cells),
+        finds=finds,
+        by_results=spread is not None,
+    )
 
 
 def _simulate(design: Design) -> Added:

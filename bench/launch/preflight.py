@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench import datasets, metrics, models, versions
 from bench.choices import Choice, ForeignOptions, construct, load_callable
+from bench.design import as_known
 from bench.errors import BenchError, nearest
 from bench.launch.trial import try_first_calls
 from bench.results import Damaged, RunFolder, sighting
@@ -143,7 +144,7 @@ def set_aside_damaged(suite: Suite, results: Path, say: Callable[[str], None]) -
 
     Afterwards runs are to be counted again (:func:`bench.versions.as_counted`): others may stand for a cell.
     """
-    for run in suite.runs():
+    for run in as_known(suite, results).runs():
         folder = RunFolder(results, run.id)
         try:
             if folder.result(check_predictions=True, check_details=suite.needs_details) and run.trainer:
@@ -166,7 +167,7 @@ def set_aside_odd(suite: Suite, results: Path, data: Path, say: Callable[[str], 
     now = {label: datasets.load(choice, data).source for label, choice in choices.items()}
     odd: dict[str, str] = {}
     left = []
-    for cell in suite.cells:
+    for cell in as_known(suite, results).every_cell:
         for run in cell.runs:
             with contextlib.suppress(Damaged):
                 if (result := RunFolder(results, run.id).result()) is None or result.data is None:

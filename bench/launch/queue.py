@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bench.design import as_known
 from bench.launch.ended import Ended
 from bench.launch.executors import LAUNCH_FAILED, LOST, QUICK, UNKNOWN, Executor, Job, cluster_of
 from bench.launch.lock import only_launcher
@@ -155,7 +156,7 @@ def to_cancel(
     Args:
         only_unasked: leave out the jobs that hold any run which the suite, as it reads now, asks for.
     """
-    asked = {run.id for run in suite.runs()}
+    asked = {run.id for run in as_known(suite, results).runs()}
     seen = look(results / suite.name / "jobs", executor)
     ids, left = [], 0
     for folder in seen.folders:

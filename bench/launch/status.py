@@ -20,6 +20,7 @@ from bench.results import Damaged, Result, RunFolder, sighting
 from bench.runs import Run
 from bench.same_data import in_words
 from bench.suite import Suite
+from bench.tuning.changed import kept
 from bench.versions import changes
 
 SLURM = Slurm()
@@ -95,6 +96,9 @@ class Status(BaseModel):
     results: str
     runs: Counts
     cells: list[CellStatus]
+    """Of a tuned suite, the winners: they wait until the trials of their search have ended."""
+    searches: list[CellStatus] = []
+    """Of a tuned suite, the trials of each cell."""
     problems: list[Problem]
     remarks: list[str] = []
     """What a person should know of finished runs: which do not count, and why."""
@@ -123,30 +127,33 @@ def state_of(run: Run, results: Path) -> tuple[str, str, Result | None]:
 
 def status(suite: Suite, results: Path, executor: Executor = SLURM) -> Status:
     """Look at every run folder of a suite, and ask the executor about its jobs, if there were any."""
-    counts = {cell.key: Counter(planned=len(cell.runs)) for cell in suite.cells}
+    every = suite.every_cell
+    counts = [Counter(planned=len(cell.seeds), waiting=len(cell.seeds) - len(cell.runs)) for cell in every]
     problems, sightings = [], []
-    planned = [(cell, run) for cell in suite.cells for run in cell.runs]
-    for cell, run in watched(planned, "looking at runs"):
+    planned = [(number, run) for number, cell in enumerate(every) for run in cell.runs]
+    for number, run in watched(planned, "looking at runs"):
+        cell = every[number]
         state, reason, result = state_of(run, results)
         if result is not None:
             sightings.append(sighting(cell, run, result))
-        counts[cell.key][state] += 1
+        counts[number][state] += 1
         if reason:
             names = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
             problems.append(Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names))
-    cells = [
-        CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **counts[cell.key])
-        for cell in suite.cells
+    rows = [
+        CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **count)
+        for cell, count in zip(every, counts, strict=True)
     ]
-    total = {name: sum(getattr(cell, name) for cell in cells) for name in Counts.model_fields}
+    total = {name: sum(getattr(row, name) for row in rows) for name in Counts.model_fields}
     found = Status(
         suite=suite.name,
         question=suite.question,
         results=str(results),
         runs=Counts(**total),
-        cells=cells,
+        cells=rows[len(suite.searches) :],
+        searches=rows[: len(suite.searches)],
         problems=problems,
-        remarks=[*changes(suite, results), *in_words(sightings)],
+        remarks=[*changes(suite, results), *kept(suite, results), *in_words(sightings)],
     )
     _add_jobs(found, suite, results, executor)
     return found
@@ -175,7 +182,7 @@ def _add_jobs(status: Status, suite: Suite, results: Path, executor: Executor) -
                     done=sum(run in finished for run in runs),
                     runs=len(runs),
                     node=job.node,
-                    why=_why(folder, job),
+                    why=_why(folder, job, tuned=suite.tune is not None),
                     log=str(log_of(folder.path, name)),
                 )
             )
@@ -211,9 +218,10 @@ def _gave_up(folder: SubmissionFolder, job: Job) -> bool:
     return job.state != "COMPLETED" or folder.message(job.id) is not None
 
 
-def _why(folder: SubmissionFolder, job: Job) -> str:
+def _why(folder: SubmissionFolder, job: Job, *, tuned: bool) -> str:
     if folder.content.continuation is not None and job.alive:
-        return "adds seeds, where comparisons are still open, when the jobs before it have ended"
+        what = "the winners of the searches" if tuned else "seeds, where comparisons are still open"
+        return f"adds {what}, when the jobs before it have ended"
     return job.reason if job.alive else explain(folder, job)
 
 

@@ -58,6 +58,11 @@ class Cluster:
         return self.results.absolute() / self.suite.name / "jobs"
 
 
+def added(suite: Suite) -> str:
+    """What is asked for when the jobs that train now have ended."""
+    return "the winners of the searches" if suite.tune else "seeds"
+
+
 class Submitter:
     """One look at a suite, and what follows from it. The caller holds the suite's lock."""
 
@@ -101,7 +106,7 @@ class Submitter:
             self._submit(ready)
 
     def continue_later(self) -> bool:
-        """Leave a job behind that adds seeds when all that train have ended. False: none train.
+        """Leave a job behind that adds seeds, or winners, when all that train have ended. False: none train.
 
         Raises:
             Trouble: it could not be submitted.
@@ -109,7 +114,7 @@ class Submitter:
         cluster, training = self.cluster, [*self.look.training, *self.arrays]
         if not training:
             return False
-        if cluster.suite.until is None or cluster.suite_file is None or self.look.to_be_continued:
+        if not cluster.suite.adds_runs or cluster.suite_file is None or self.look.to_be_continued:
             return True
         told = Continuation(
             suite=cluster.suite_file.absolute(),
@@ -126,7 +131,8 @@ class Submitter:
         folder = SubmissionFolder.intend_to_continue(cluster.jobs, cluster.suite.name, told, small.clusters)
         request = Request(small, cluster.file, folder.content.name, 0, self._bad_nodes(), training)
         folder.submit(cluster.executor, request)
-        cluster.say(f"submitted as job {folder.content.job}: adds seeds when these jobs have ended")
+        what = added(cluster.suite)
+        cluster.say(f"submitted as job {folder.content.job}: adds {what} when these jobs have ended")
         return True
 
     def _adopt(self) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from bench.launch.plan import Added, Plan
+from bench.launch.plan import Added, Plan, Tuning
 from bench.launch.status import CellStatus, Status
 from bench.preregistration import Stated, date
 from bench.progress import duration
-from bench.suite import Suite
+from bench.suite import Search, Suite
 from bench.visible import flat
 
 _MOST_JOBS = 20  # that are listed one by one
@@ -21,7 +22,7 @@ _STATES = ("planned", "done", "running", "waiting", "failed", "damaged")
 
 def status_text(status: Status) -> str:
     """One line a cell, then why runs failed."""
-    lines = [flat(status.question), "", *_cell_table(status.cells)]
+    lines = [flat(status.question), "", *_cell_table([*_searches(status.searches), *status.cells])]
     for problem in status.problems:
         cell = f"{problem.dataset} × {problem.model} × {problem.loss}"
         lines.append(
@@ -70,9 +71,12 @@ def plan_text(plan: Plan) -> str:
     todo = (
         f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
     )
-    lines = [flat(plan.question), "", *_cell_table(plan.cells), *map(flat, plan.remarks)]
+    table = _cell_table([*_searches(plan.searches), *plan.cells])
+    lines = [flat(plan.question), "", *table, *map(flat, plan.remarks)]
     if plan.added is not None:
         lines += _added_lines(plan.added, plan.runs.planned)
+    if plan.tuning is not None:
+        lines += _tuning_lines(plan.tuning)
     if (jobs := plan.jobs) is None:
         return "\n".join([*lines, f"{plan.runs.planned} runs, {todo}"])
     hours = "no estimate of the GPU-hours yet"
@@ -115,6 +119,19 @@ def _added_lines(added: Added, planned: int) -> list[str]:
     return [*lines, ""]
 
 
+def _tuning_lines(tuning: Tuning) -> list[str]:
+    """What is tried, and what would be found."""
+    lines = [
+        f"every loss is tuned: {tuning.trials} trials each for a budget of {tuning.budget}, "
+        f"{tuning.trainings} trainings in all; then {tuning.retrainings} of the winners"
+    ]
+    if not tuning.finds:
+        return [*lines, "power: not known before there are results"]
+    found = ", ".join(f"{row.difference:.3g} with {row.power:.2f}" for row in tuning.finds)
+    source = "by the finished trials" if tuning.by_results else "as simulated, for accuracies around .95"
+    return [*lines, f"power: a true difference of {found} ({source})"]
+
+
 def frozen_text(stated: Stated, suite: Suite, results: Path) -> str:
     """The plan that holds, and its digest."""
     git = stated.git
@@ -140,10 +157,20 @@ def resolved_text(suite: Suite) -> str:
             "cell": {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss},
             **json.loads(cell.text),
             "seeds": list(cell.seeds),
+            **({"trials": _settings(cell)} if isinstance(cell, Search) else {}),
         }
-        for cell in suite.cells
+        for cell in suite.searches or suite.cells
     ]
     return yaml.safe_dump(cells, sort_keys=False, allow_unicode=True, width=100).rstrip()
+
+
+def _searches(cells: Sequence[CellStatus]) -> list[CellStatus]:
+    """Rows of trials, told apart from those of what is compared."""
+    return [cell.model_copy(update={"loss": f"{cell.loss}, trials"}) for cell in cells]
+
+
+def _settings(search: Search) -> list[dict[str, Any]]:
+    return [{"seed": seed, **setting} for seed, setting in search.settings.items()]
 
 
 def _cell_table(cells: Sequence[CellStatus]) -> list[str]:

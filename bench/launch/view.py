@@ -124,7 +124,7 @@ class View:
     def ask(self, suite: Suite) -> None:
         """Show how these runs stand: more than before, where seeds are added until decided."""
         self.rows = [
-            _Row(cell, [RunFolder(self.results, run.id) for run in cell.runs]) for cell in suite.cells
+            _Row(cell, [RunFolder(self.results, run.id) for run in cell.runs]) for cell in suite.every_cell
         ]
         self.planned = sum(len(row.left) for row in self.rows)
         self._look()

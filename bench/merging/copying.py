@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import versions
 from bench.disk import exists, parse, read, token, write_json
 from bench.merging.folders import COPIED, Folder
-from bench.preregistration import Stated, runs_of
+from bench.preregistration import Stated, ids_of
 from bench.progress import watched
 from bench.results import RunFolder
 
@@ -83,7 +83,7 @@ def before(stated: Stated, one: Folder, found: Sequence[Folder], suite: str) -> 
     silent = [other for other in found if suite not in other.plans]
     if not silent:
         return 0
-    planned = {run.id for run in runs_of(stated.judged)}
+    planned = {*ids_of(stated.judged)}
     return sum(
         result.finished < stated.time
         for other in silent

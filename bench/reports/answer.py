@@ -29,19 +29,27 @@ _CLAIMS = {
 
 
 def answer(
-    baseline: str, comparisons: Sequence[Comparison], *, optimistic: bool = False, unknown: str = ""
+    baseline: str,
+    comparisons: Sequence[Comparison],
+    *,
+    optimistic: bool = False,
+    unknown: str = "",
+    budget: int = 0,
 ) -> str:
     """The answer to the question, as far as there is one.
 
     Args:
         optimistic: whether the epoch was chosen on the test set.
         unknown: the metric, where runs have finished that do not tell it.
+        budget: trials with which each loss was tuned.
     """
     if not comparisons:
         return f"There is nothing else to compare {baseline} with."
     nothing = all(comparison.delta is None for comparison in comparisons)
     if nothing and unknown:
         return f"Nothing can be said: {unknown} is not known of runs that have finished."
+    if nothing and budget:
+        return f"Nothing can be said yet: no search has ended with a setting of a loss and of {baseline}."
     if nothing:
         return f"Nothing can be said yet: nothing has finished a seed that {baseline} has finished too."
     if optimistic:
@@ -53,7 +61,8 @@ def answer(
     worse = _claim(baseline, comparisons, Word.INFERIOR, "worse than")
     alike = _claim(baseline, comparisons, Word.EQUIVALENT, "as good as")
     none = f"Nothing is shown to be better {'' if worse else 'or worse '}than {baseline}."
-    return " ".join(filter(None, [better or none, worse, alike]))
+    tuned = f"Each loss was tuned with {counted(budget, 'trial')}." if budget else ""
+    return " ".join(filter(None, [better or none, worse, alike, tuned]))
 
 
 def _claim(baseline: str, comparisons: Sequence[Comparison], wanted: Word, words: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Scores, in_order
 from bench.comparisons.resampled import Splits
 from bench.comparisons.runs import read_measured
+from bench.comparisons.searches import BySearches, OneSearch
+from bench.comparisons.trials import read_trials
 from bench.comparisons.until_decided import until_decided
 from bench.design import stopping_plan
-from bench.reports import sequential
+from bench.reports import sequential, tuning
 from bench.reports.answer import answer
 from bench.reports.choosing import other_epochs
 from bench.reports.formats import counted, listed, some
@@ -32,6 +35,7 @@ from bench.reports.weights import final_weights
 from bench.results import OTHER_DATA, frame
 from bench.runs import Selection
 from bench.suite import Suite
+from bench.tuning.changed import kept
 from bench.versions import same_as
 
 MOST_WARNINGS = 3
@@ -66,10 +70,24 @@ def report_and_agreement(
     fixed = Design(alpha, suite.analysis.test) if suite.splits == "given" else _splits(alpha, runs)
     design = until_decided(alpha, plan, suite.seeds) if plan else fixed
     judged = suite.selection != "test"
-    first = analyse(measured[:1], baseline, design, _other_recipes(suite), judged=judged)
-    others = analyse(measured[1:], baseline, design.secondary(first.standings), judged=judged)
+    searched = read_trials(suite, results, metrics) if suite.tune else None
+    told, compared, other = runs, measured, _other_recipes(suite)
+    if suite.tune is not None and searched is not None:  # winners differ in all that is tuned
+        other = {}
+        if suite.tune.design == "pooled":
+            told, compared, design = searched.runs, [*searched.measured], searched.design
+        elif suite.tune.searches == 1:
+            design = OneSearch(alpha, suite.analysis.test)
+        else:
+            searches, each = suite.tune.searches, len(suite.seeds)
+            design = BySearches(alpha, suite.analysis.test, searches=searches, each=each)
+            compared = [replace(series, images={}) for series in measured]
+    first = analyse(compared[:1], baseline, design, other, judged=judged)
+    others = analyse(compared[1:], baseline, design.secondary(first.standings), judged=judged)
     added = sequential.summary(plan, first.comparisons, runs) if plan else None
-    epochs = other_epochs(measured[0], baseline, fixed, runs, judged=judged)
+    epochs = {}
+    if searched is None:
+        epochs = other_epochs(measured[0], baseline, fixed, runs, judged=judged)
     cells = tuple(cell.model_copy(update=epochs.get(cell.key, {})) for cell in _cells(measured[0], runs))
     guessed = [
         f"{metric.name}: {'higher' if metric.higher_is_better else 'lower'} is better, which was guessed "
@@ -77,7 +95,9 @@ def report_and_agreement(
         for metric in suite.metrics
         if metric.direction_guessed
     ]
-    rankings = [] if why_no_ranks(suite) else rank(cells, metrics[0], baseline, alpha, judged=judged)
+    rankings = []
+    if not why_no_ranks(suite) and searched is None:
+        rankings = rank(cells, metrics[0], baseline, alpha, judged=judged)
     made = Report(
         suite=suite.name,
         question=suite.question,
@@ -92,11 +112,13 @@ def report_and_agreement(
             first.comparisons,
             optimistic=not judged,
             unknown=metrics[0].name if any(cell.unknown for cell in cells) else "",
+            budget=suite.tune.budget if suite.tune else 0,
         ),
         method=" ".join(filter(None, [_epoch(suite), *varied(suite), first.method])),
         splits=suite.splits,
         vary=suite.vary,
-        complete=all(cell.n + cell.unknown == cell.planned for cell in cells),
+        complete=all(cell.n + cell.unknown == cell.planned for cell in cells)
+        and (searched is None or searched.complete),
         cells=cells,
         comparisons=first.comparisons,
         adjusted_by=first.adjustment.by,
@@ -117,14 +139,26 @@ def report_and_agreement(
             *(f"secondary: {note}" for note in others.notes if note not in first.notes),
             *final_weights(suite, results, runs),
             *([sequential.savings(added)] if added else []),
+            *([*searched.notes, *kept(suite, results)] if searched else _tuned_for(suite)),
         ),
         scaled_down=suite.scaled_down,
         look=_look(suite),
         plan=_plan(suite, results),
         rankings=tuple(rankings),
         sequential=added,
+        tuning=tuning.summary(suite, searched, metrics[0], len(first.comparisons)) if searched else None,
     )
-    return made, to_bytes(runs, measured, baseline, design, [*first.comparisons, *others.comparisons])
+    return made, to_bytes(told, compared, baseline, design, [*first.comparisons, *others.comparisons])
+
+
+def _tuned_for(suite: Suite) -> list[str]:
+    """For which loss the recipe that all share was chosen."""
+    if suite.scaled_down or len(suite.losses) < 2:
+        return []
+    if suite.tuned_for:
+        others = "other losses might do better at settings of their own"
+        return [f"recipe: chosen for {suite.tuned_for}, by the suite's word; {others}"]
+    return ["recipe: for which loss it was chosen, nobody said (tuned_for); docs/tuning.md tunes every loss"]
 
 
 def _splits(alpha: float, runs: pd.DataFrame) -> Splits:
@@ -170,8 +204,9 @@ def _plan(suite: Suite, results: Path) -> Plan | None:
     found = preregistration.stated(suite, results)
     if found is None:
         return None
-    # A look says so itself, and takes back nothing; where seeds are added, the rule is what was planned.
-    whole = suite.is_look or suite.until is not None
+    # A look says so itself, and takes back nothing; where seeds are added, the rule is what was planned, and
+    # where losses are tuned, the search.
+    whole = suite.is_look or suite.until is not None or suite.tune is not None
     now = preregistration.judged(suite.whole if whole else suite)
     return Plan(
         **found.model_dump(exclude={"judged"}),

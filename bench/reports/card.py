@@ -48,7 +48,7 @@ class Standing:
 def standing(suite: Suite, results: Path, run: Run) -> Standing:
     """Where the run's loss stands in a suite that asks for this run."""
     made = report(as_it_stands(suite, results), results)
-    cell = next(cell for cell in suite.cells if run in cell.runs)
+    cell = next(cell for cell in suite.every_cell if run in cell.runs)
     return Standing(made, next((c for c in made.comparisons if c.key == cell.key), None))
 
 

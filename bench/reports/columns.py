@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.reports.schema import Cell
 
 Where = Literal["first", "tests", "effects", ""]
-Design = Literal["fixed", "sequential", "unpaired", "folds", "splits"]
+Design = Literal["fixed", "sequential", "unpaired", "folds", "splits", "tuned"]
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("p t", path="comparison.p", where="tests", write=_p, designs=_RESAMPLED,
            meaning="of the corrected resampled t over folds, not adjusted"),
+    Column("p t", path="comparison.p", where="tests", write=_p, designs=("tuned",),
+           meaning="of the difference after tuning, not adjusted"),
     Column("e", key="e", path="comparison.sequence.e", where="tests", write=_e, designs=_SEQUENTIAL,
            meaning="evidence for a difference: 1 speaks neither for one nor against it"),
     Column("looks", key="looks", path="comparison.sequence.looks", where="tests", designs=_SEQUENTIAL,

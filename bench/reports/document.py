@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from bench.comparisons.comparison import Comparison, Metric
 from bench.preregistration import date
-from bench.reports import columns
+from bench.reports import columns, tuning
 from bench.reports.answer import all_remarks, notes
 from bench.reports.blocks import (
     Block,
@@ -99,6 +99,8 @@ def design_of(document: Analysed) -> Design:
     if isinstance(document, Report):
         if document.splits == "per_seed":
             return "splits"
+        if document.tuning is not None:
+            return "tuned"
         return "fixed" if document.sequential is None else "sequential"
     if isinstance(document, Compared) and document.folds:
         return "folds"
@@ -125,6 +127,8 @@ def cautions(document: Analysed) -> list[str]:
             for of in ("n", "unknown", "failed", "other_data", "planned")
         )
         done += unknown
+        for search in document.tuning.searches if document.tuning else ():
+            done, failed, planned = done + search.done, failed + search.failed, planned + search.trials
         ended = f", {failed:,} failed" * bool(failed) + f", {odd:,} saw other data" * bool(odd)
         rest = "all of this may still change" if done + failed + odd < planned else "no run is left to train"
         said.append(f"{done:,} of {planned:,} runs are finished{ended}: {rest}.")
@@ -139,7 +143,14 @@ def document(report: Analysed, title: str = "", *, page: bool = False) -> Docume
         page: for a page, which has room for whole names, and tells of each comparison in a sentence.
     """
     maker = _Maker(report, shorten=not page)
-    tables = [*maker.first(), *maker.epochs(), *maker.rankings(), *maker.secondary(), *maker.scopes()]
+    tables = [
+        *maker.first(),
+        *maker.tuning(),
+        *maker.epochs(),
+        *maker.rankings(),
+        *maker.secondary(),
+        *maker.scopes(),
+    ]
     closing: list[Block] = [
         *_listed(report, page=page),
         *in_full(maker.cut),
@@ -253,11 +264,20 @@ class _Maker:
                 yield Heading(f"secondary · {metric.name} · {group.name}", 3, better + margin)
                 yield from self._tables(group)
 
+    def tuning(self) -> Iterator[Block]:
+        """What the searches found, where losses are tuned."""
+        if isinstance(self.report, Report) and self.report.tuning is not None:
+            every = groups(self.report, self.report.metrics[0])
+            yield from tuning.blocks(self.report, {(g.dataset, g.model): g.scale for g in every})
+
     def epochs(self) -> Iterator[Block]:
         """What the epochs that were not chosen would have shown."""
         report = self.report
         if not (
-            isinstance(report, Report) and report.selection == "validation" and any(c.n for c in report.cells)
+            isinstance(report, Report)
+            and report.selection == "validation"
+            and report.tuning is None
+            and any(c.n for c in report.cells)
         ):
             return
         metric = report.metrics[0]
@@ -334,7 +354,9 @@ class _Maker:
                     c.new_images for c in (*self.report.comparisons, *self.report.secondary.comparisons)
                 )
                 why.append(
-                    "not shown for new images"
+                    "all trials of all searches share it"
+                    if self.design == "tuned"
+                    else "not shown for new images"
                     if known
                     else "answers to single images, which would tell about new ones, are not there"
                 )
@@ -437,6 +459,13 @@ def _intervals(report: Analysed, metric: Metric) -> str:
     if not levels:
         return ""
     unit = f" in {metric.difference_unit}" if metric.difference_unit else ""
+    if isinstance(report, Report) and report.tuning is not None:
+        return (
+            f"Δ is the difference to {report.baseline}{unit} after tuning with {report.tuning.budget} trials "
+            "each, pooled over all trials; CI is its confidence interval on this test set, for all "
+            f"comparisons together, {', '.join(sorted(levels, reverse=True))}; means are of the retrained "
+            "winners."
+        )
     return (
         f"Δ is the mean difference to {report.baseline}{unit}; CI is its confidence interval on this test "
         f"set, for all comparisons together, {', '.join(sorted(levels, reverse=True))}."

@@ -23,6 +23,7 @@ from bench.reports.references import bibtex, cited, in_full, in_words, render
 from bench.reports.render.latex import breakable
 from bench.reports.render.markdown import escaped
 from bench.reports.schema import Report
+from bench.reports.tuning import tuning_in_words, untuned
 from bench.results import RunFolder
 from bench.statistics.stopping import Outcome
 from bench.suite import Suite
@@ -62,6 +63,7 @@ def paper(suite: Suite, results: Path, report: Report) -> dict[str, str]:
     """``methods.md``, ``methods.tex`` and the ``references.bib`` of exactly what they cite."""
     sections = {
         "Trainings": _trainings(suite, report),
+        "Tuning": tuning_in_words(suite, report),
         "Metrics": _metrics(suite, report),
         "Comparisons": _comparisons(suite, report),
         "Ranks": _ranks(report),
@@ -88,7 +90,7 @@ def paper(suite: Suite, results: Path, report: Report) -> dict[str, str]:
 
 
 def _trainings(suite: Suite, report: Report) -> list[str]:
-    cells = [json.loads(cell.text) for cell in suite.cells]
+    cells = [untuned(suite, cell) for cell in suite.cells]
     fewest, *more = sorted({len(cell.seeds) for cell in suite.cells})
     seeds = f"{fewest} to {more[-1]} random seeds" if more else counted(fewest, "random seed")
     return [
@@ -110,6 +112,11 @@ def _paired(suite: Suite) -> list[str]:
     """What trainings with the same seed share, where bench itself trains."""
     if not suite.ours("models"):
         return []
+    if suite.tune is not None:
+        return [
+            "Trainings with the same data set, model and seed draw all that is random from the same streams: "
+            "two losses at the same setting differ in the loss alone, or in options of its own."
+        ]
     anew = [
         "Each seed drew training, validation and test images anew from the whole data set, in the numbers "
         "that it comes with [@bouthillier2021]."
@@ -190,7 +197,7 @@ def _same_for_losses(suite: Suite) -> bool:
     """Whether recipes differ between data sets or models at most."""
     recipes: dict[tuple[str, str], set[str]] = defaultdict(set)
     for cell in suite.cells:
-        recipes[cell.dataset, cell.model].add(json.dumps(json.loads(cell.text)["recipe"], sort_keys=True))
+        recipes[cell.dataset, cell.model].add(json.dumps(untuned(suite, cell)["recipe"], sort_keys=True))
     return all(len(found) == 1 for found in recipes.values())
 
 
@@ -224,7 +231,8 @@ def _metrics(suite: Suite, report: Report) -> list[str]:
         f"{which} count{f' ({images})' if images else ''}.",
         *map(_meaning, suite.metrics),
         *([f"{first} alone decides; secondary: {listed(others)}."] if others else []),
-        "We report means and standard deviations over seeds.",
+        "We report means and standard deviations over seeds"
+        f"{' of the retrained winners' * (suite.tune is not None)}.",
     ]
 
 
@@ -258,10 +266,14 @@ def _comparisons(suite: Suite, report: Report) -> list[str]:
         equivalent = "; otherwise equivalent where the tests for that say so" if margin else ""
         said.append(
             f"We call a loss superior or inferior to {report.baseline} where its interval excludes 0"
-            f"{equivalent}; otherwise undecided. A verdict is about this test set alone unless an interval "
-            "on new images, for all comparisons at once, agrees with it; about sound runs where some "
-            "have collapsed; and about the runs that finished where some have failed, unless it holds with "
-            "those ranked last."
+            f"{equivalent}; otherwise undecided. A verdict is about this test set alone"
+            + (
+                ", and about losses that are tuned with that budget."
+                if report.tuning is not None
+                else " unless an interval on new images, for all comparisons at once, agrees with it; about "
+                "sound runs where some have collapsed; and about the runs that finished where some have "
+                "failed, unless it holds with those ranked last."
+            )
         )
     if family := report.secondary.comparisons:
         # Where no verdict is given, or none of these ends a comparison, nothing is called equivalent.
@@ -280,6 +292,7 @@ def _comparisons(suite: Suite, report: Report) -> list[str]:
     looks = made is not None and made.rule == "planned"
     sources = {
         "Student's t [@student1908]": made is None and report.splits == "given",
+        "the unbiased best of T [@tang2020] and the jackknife of such sums [@arvesen1969]": bool(suite.tune),
         "rotations of residuals [@langsrud2005; @solari2014]": "rotations" in adjusted and len(every) > 1,
         "group-sequential boundaries from flips of whole seeds [@lan1983; @kim1987; @westfall1993]": looks,
         "the corrected resampled t-test [@nadeau2003] and its Bayesian form [@benavoli2017]": bool(

@@ -11,11 +11,17 @@ _BIB = r"""
   title = {Deep reinforcement learning at the edge of the statistical precipice},
   booktitle = {Advances in Neural Information Processing Systems}, volume = {34}, pages = {29304--29320},
   year = {2021},}
+@article{arvesen1969, author = {Arvesen, James N.}, title = {Jackknifing {U}-statistics},
+  journal = {The Annals of Mathematical Statistics}, volume = {40}, number = {6}, pages = {2076--2100},
+  year = {1969},}
 @article{benavoli2017, author = {Benavoli, Alessio and Corani, Giorgio and Dem{\v{s}}ar, Janez and Zaffalon,
   Marco}, title = {Time for a change: A tutorial for comparing multiple classifiers through {Bayesian}
     analysis},
   journal = {Journal of Machine Learning Research}, volume = {18}, number = {77}, pages = {1--36},
   year = {2017},}
+@article{bergstra2012, author = {Bergstra, James and Bengio, Yoshua},
+  title = {Random search for hyper-parameter optimization},
+  journal = {Journal of Machine Learning Research}, volume = {13}, pages = {281--305}, year = {2012},}
 @inproceedings{bouthillier2021, author = {Bouthillier, Xavier and Delaunay, Pierre and Bronzi, Mirko and
   Trofimov, Assya and Nichyporuk, Brennan and Szeto, Justin and others},
   title = {Accounting for variance in machine learning benchmarks},
@@ -111,6 +117,10 @@ _BIB = r"""
 @misc{submitit, author = {{Facebook AI Research}},
   title = {submitit: Python toolbox for submitting jobs to {Slurm}},
   howpublished = {https://github.com/facebookincubator/submitit}, year = {n.d.},}
+@inproceedings{tang2020, author = {Tang, Raphael and Lee, Jaejun and Xin, Ji and Liu, Xinyu and Yu, Yaoliang
+    and Lin, Jimmy}, title = {Showing your work doesn't always work},
+  booktitle = {Proceedings of the 58th Annual Meeting of the Association for Computational Linguistics},
+  pages = {2766--2772}, year = {2020},}
 @book{ville1939, author = {Ville, Jean}, title = {{\'E}tude critique de la notion de collectif},
   publisher = {Gauthier-Villars}, address = {Paris}, year = {1939},}
 @misc{wang2023, author = {Wang, Hongjian and Ramdas, Aaditya},

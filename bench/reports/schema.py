@@ -202,6 +202,77 @@ class Sequential(Frozen):
     """That the saved ones would have taken, by the mean of the finished runs of their cell."""
 
 
+class TrialOf(Frozen):
+    """One setting, trained once."""
+
+    trial: int
+    """Its number, from 0: the same setting for all losses, as far as they share its dimensions."""
+    run_id: str
+    setting: dict[str, Any]
+    """By dimension: ``optimizer.adam.lr``, ``loss.gamma``."""
+    state: Literal["done", "failed", "missing"]
+    validation: float | None
+    """The first metric on the validation split, which chooses."""
+    test: float | None
+
+
+class SearchOf(Frozen):
+    """All trials of one data set × model × loss."""
+
+    dataset: str
+    model: str
+    loss: str
+    trials: int
+    done: int
+    failed: int
+    """They diverged, or could not be trained: the worst, with the score of a guess."""
+    best: dict[str, Any] | None
+    """The setting that is best in validation; None: not all have ended, or all failed."""
+    best_trial: int | None
+    winners: tuple[int, ...]
+    """Trials whose settings are retrained: the best, or that of each search."""
+    validation: float | None
+    """Of that setting."""
+    edges: dict[str, str]
+    """Dimensions at whose ``lower`` or ``upper`` edge it lies."""
+    best_of: float | None = None
+    """Mean test value of what tuning with the budget gives; None until all trials have ended."""
+    budgets: tuple[int, ...] = ()
+    """Of the three that follow: 1 to a quarter of the trials."""
+    curve: tuple[float | None, ...] = ()
+    """``best_of`` at each of them."""
+    band_low: tuple[float | None, ...] = ()
+    """Of the median best validation value, at all budgets at once with 95 %: for the picture, no test."""
+    band_high: tuple[float | None, ...] = ()
+    superior_from: int | None
+    """The smallest budget such that it is better than the baseline at every tested one from there on."""
+    sensitivity: dict[str, float | None]
+    """By dimension: share of the variance of validation ranks that it explains alone."""
+    settings: tuple[TrialOf, ...]
+
+
+class Tuning(Frozen):
+    """How losses were tuned, and what their searches found."""
+
+    budget: int
+    """T: verdicts are about losses that were tuned with so many trials."""
+    trials: int
+    """N, of every data set × model × loss."""
+    design: str
+    seed: int
+    space: dict[str, Any]
+    """What is drawn for all losses."""
+    losses: dict[str, Any]
+    """What is drawn of their own options."""
+    tested: list[int]
+    """Budgets of ``superior_from``."""
+    guess: dict[str, float]
+    """By data set · model: what a trial that failed is worth on the test set."""
+    run_hours: float
+    """That the finished trials took, each by itself."""
+    searches: tuple[SearchOf, ...]
+
+
 class Plan(Frozen):
     """The plan that was stated first, and what differs from it."""
 
@@ -242,6 +313,8 @@ class Report(Analysed):
     """Which part of the suite's seeds this is a look at (``--seeds``); empty: it is the report."""
     plan: Plan | None = None
     """None: none was stated."""
+    tuning: Tuning | None = None
+    """None: all losses were trained by one recipe."""
 
 
 class Compared(Analysed):

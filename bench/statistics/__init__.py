@@ -27,6 +27,12 @@ other questions
 ``bayes``                       the same: worse, equivalent or better (the Bayesian signed-rank test)
 ``improvement``                 the same: how often a run beats one of the baseline
 ------------------------------  ---------------------------------------------------------------------------
+losses that were tuned
+-----------------------------------------------------------------------------------------------------------
+``searches``                    what tuning with T trials gives, and of whom more; over the budget
+``bands``                       the best of n trials, with a band, for the picture
+``sensitivity``                 how much each hyperparameter matters
+------------------------------  ---------------------------------------------------------------------------
 adding seeds until decided
 -----------------------------------------------------------------------------------------------------------
 ``sequential``                  e-values and confidence sequence: look after every seed

@@ -33,6 +33,8 @@ PAGE = 1000
 GUESSED = "guessed"
 """In a table's ``attrs``: what was taken for granted, and the option that says otherwise."""
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
+_NO_SEED = {"bench.suite", "bench.trial"}
+"""Tags of our own runs that are no seed of anything: that of a suite, and trials of a search."""
 DIVERGED = "diverged (NaN)"
 """In place of a metric that is no number, or infinite: the run has failed."""
 LARGEST = 1e307
@@ -44,8 +46,9 @@ def read_experiment(source: str, uri: str, *, every_step: bool = False) -> pd.Da
 
     A name that is taken already, as ``loss`` often is, becomes ``metrics.loss``. Runs that did not finish
     have no metrics. Runs below another one have its parameters and tags too, where they have none of that
-    name, and its name as ``parent``. Left out: MLflow's own tags, runs that only hold others together, and
-    runs that somebody deleted. What was taken for granted stands in ``attrs["guessed"]``.
+    name, and its name as ``parent``. Left out: MLflow's own tags, runs that only hold others together, runs
+    that somebody deleted, and trials of a search, which are no seeds of anything. What was taken for granted
+    stands in ``attrs["guessed"]``.
 
     Args:
         source: ``mlflow:NAME``.
@@ -68,8 +71,8 @@ def read_experiment(source: str, uri: str, *, every_step: bool = False) -> pd.Da
             runs = _runs(client, experiment.experiment_id)
             by_id = {run.info.run_id: run for run in runs}
             parents = {run.data.tags.get(PARENT) for run in runs}
-            ours = {run.info.run_id for run in runs if "bench.suite" in run.data.tags}  # of a suite, no training
-            leaves = [run for run in runs if run.info.run_id not in parents | ours]
+            others = {run.info.run_id for run in runs if _NO_SEED & run.data.tags.keys()}
+            leaves = [run for run in runs if run.info.run_id not in parents | others]
             steps = _histories(client, leaves) if every_step else {}
     except foreign_errors() as error:
         raise TrackingError(f"MLflow at {shown(uri)}: {reason(error, uri)}") from error

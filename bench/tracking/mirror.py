@@ -211,7 +211,7 @@ class Mirror:
     def _runs(self) -> Iterator[tuple[Run, Cell, tuple[str, ...]]]:
         """Every run of the suite, its cell, and what its name in MLflow has beside the seed."""
         several = len({cell.dataset for cell in self.suite.cells}) > 1
-        for cell in self.suite.cells:
+        for cell in self._design.known().every_cell:
             labels = (cell.loss, cell.model, *([cell.dataset] if several else []))
             for run in cell.runs:
                 yield run, cell, labels

@@ -19,7 +19,8 @@ from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
 from bench.results import Damaged, Failure, RunFolder, measure
 from bench.runs import Run
-from bench.suite import Cell
+from bench.space import SEEDS_OF_TRIALS, number_of
+from bench.suite import Cell, Search
 from bench.visible import flat, visible
 
 LONGEST_DATASET = 500
@@ -186,7 +187,8 @@ def read_record(
         "model": cell.model,
         "loss": cell.loss,
         "seed": run.seed,
-        "cell": f"{cell.dataset} · {cell.model} · {cell.loss}",
+        "cell": f"{cell.dataset} · {cell.model} · {cell.loss}{' · trials' * isinstance(cell, Search)}",
+        "bench.trial": number_of(run.seed) if isinstance(cell, Search) else None,
         **{key: attempt.get(key) for key in ("host", "device", "job", "torch", "python", "bench")},
         "git.commit": f"{git['commit']} and changes" if git.get("dirty") else git.get("commit"),
         "mlflow.source.git.commit": git.get("commit"),
@@ -233,12 +235,13 @@ def _params(run: Run, cell: Cell) -> dict[str, str]:
 def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
     """``seed 3 · min_ent · 98.22% · vgg5``: where MLflow cuts it off, what tells runs apart is still there.
 
-    Every label is shortened alike where all of them are too long for MLflow.
+    Every label is shortened alike where all of them are too long for MLflow. Of a trial: ``trial 3 · …``.
     """
     joint = " · "
+    which = f"trial {number_of(seed)}" if seed >= SEEDS_OF_TRIALS else f"seed {seed}"
 
     def joined(loss: str, *others: str) -> str:
-        return joint.join(filter(None, (f"seed {seed}", loss, outcome, *others)))
+        return joint.join(filter(None, (which, loss, outcome, *others)))
 
     name = joined(*labels)
     if len(name) > LONGEST_NAME:

@@ -34,7 +34,7 @@ from bench.cli import app
 from bench.comparisons.comparison import Metric
 from bench.recipe import Recipe
 from bench.reports import columns, methods
-from bench.reports.schema import Cell, Compared, RankedLoss, Ranking, Report
+from bench.reports.schema import Cell, Compared, RankedLoss, Ranking, Report, SearchOf, TrialOf, Tuning
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -247,7 +247,7 @@ def test_own_loss_takes_ten_lines() -> None:
 def test_every_key_of_a_report_is_documented() -> None:
     text = (ROOT / "docs" / "json.md").read_text("utf-8")
     keys = {*columns.keys()} | {field.name for field in fields(Metric)}
-    for document in (Cell, Report, Compared, Ranking, RankedLoss):
+    for document in (Cell, Report, Compared, Ranking, RankedLoss, Tuning, SearchOf, TrialOf):
         keys |= {*document.model_fields}
     assert keys - {*re.findall(r"`(\w+)`", text)} == set()
 

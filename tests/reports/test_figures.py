@@ -629,7 +629,7 @@ def written(folder: Path) -> dict[str, bytes]:
 def test_the_same_runs_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     used = material(tmp_path, losses=["ce", "mae"])
     drawn = draw(used.report, used.suite, tmp_path, tmp_path / "here")
-    assert list(drawn.skipped) == ["evidence", "ranks", "weights"]
+    assert list(drawn.skipped) == ["evidence", "tuning", "ranks", "weights"]
     done = bench("report", tmp_path / "suite.yaml", "--results", tmp_path, "--figures", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["suite"] == "made-up"

@@ -15,6 +15,7 @@ from bench.statistics.equivalence import tost
 from bench.statistics.paired import PairedT, paired_t
 from bench.statistics.planning import (
     minimum_detectable_effect,
+    power_of_search,
     power_of_t,
     power_of_tost,
     seeds_for_effect,
@@ -208,3 +209,22 @@ def test_no_number_of_seeds_will_do():
 def test_bad_requests(plan, message):
     with pytest.raises(ValueError, match=message):
         plan()
+
+
+@pytest.mark.parametrize(("trials", "power"), [(96, 0.64), (192, 0.85), (400, 0.96)])
+def test_power_of_a_search_is_that_of_its_simulation(trials, power):
+    assert power_of_search(0.005, trials, 16) == pytest.approx(power, abs=0.002)
+
+
+def test_power_of_a_search_with_a_known_spread():
+    """Against the definition: normal estimates beside a spread with 2N/T degrees of freedom."""
+    draw = np.random.default_rng(6)
+    se, df = 0.01 / 6**0.5, 12
+    t = (0.005 + se * draw.normal(size=200_000)) / (se * np.sqrt(draw.chisquare(df, 200_000) / df))
+    found = np.mean(t > stats.t.isf(0.025 / 3, df))
+    assert power_of_search(-0.005, 96, 16, 0.01, comparisons=3) == pytest.approx(found, abs=0.004)
+    assert power_of_search(0.0, 96, 16) == pytest.approx(0.025)
+    with pytest.raises(ValueError, match="a spread must be above 0, found 0"):
+        power_of_search(0.005, 96, 16, 0)
+    with pytest.raises(ValueError, match="trials ≥ budget ≥ 1"):
+        power_of_search(0.005, 8, 16)

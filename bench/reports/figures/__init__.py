@@ -16,7 +16,7 @@ from bench.reports.schema import Report
 from bench.suite import Suite
 
 FORMATS = ("pdf", "svg", "png")
-STORIES = ("intervals", "evidence", "seeds", "ranks", "power",
+STORIES = ("intervals", "evidence", "tuning", "seeds", "ranks", "power",
            "selection", "curves", "weights", "reliability", "agreement")  # fmt: skip
 """Modules of this package, in the order in which to look at what they draw."""
 
