@@ -13,7 +13,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from bench.datasets.listing import SPLITS, Rows, digest, parquet_files, pictures, rows_of, sampled
+from bench.datasets.listing import (
+    SPLITS,
+    Rows,
+    digest,
+    label_bytes,
+    parquet_files,
+    pictures,
+    rows_of,
+    sampled,
+)
 from bench.datasets.options import BuiltInOptions
 from bench.errors import BenchError, unknown
 
@@ -179,6 +188,7 @@ class Parquet(Pictures):
                 str(file.relative_to(where)) if file != where else file.name: (
                     file.stat().st_size,
                     sampled(file),
+                    label_bytes(file, self.label),
                 )
                 for file in files
             }

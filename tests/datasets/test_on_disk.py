@@ -217,6 +217,19 @@ def test_shards_of_one_name_are_told_apart(tmp_path: Path) -> None:
         choose_dataset(value)
 
 
+def test_one_label_of_a_large_file_is_part_of_what_it_is(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = [rng.bytes(12_000) for _ in range(700)], rng.integers(0, 10, 700)
+    seen = []
+    for _ in range(2):
+        pq.write_table(pa.table({"image": images * 2, "label": [*labels] * 2}), tmp_path / "train.parquet")
+        size = (tmp_path / "train.parquet").stat().st_size
+        seen.append((size, choose_dataset({"parquet": {"root": str(tmp_path)}}).describe()["content"]))
+        labels[300] = (labels[300] + 1) % 10
+    assert seen[0][0] == seen[1][0]  # nothing but the label tells them apart
+    assert seen[0][1] != seen[1][1]
+
+
 @pytest.mark.parametrize(
     ("labels", "names", "found"),
     [([0, 1], ["b", "a"], "b, a"), (["a", "b"], None, "names"), ([0, 1], None, "numbers without names")],
