@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.preregistration import deviations, digest_of, judged, runs_of, state, stated
+from bench.preregistration import deviations, digest_of, ids_of, judged, state, stated
 from bench.suite import Suite, load
 
 Write = Callable[..., Path]
@@ -144,9 +144,11 @@ def test_the_runs_of_a_plan_are_those_of_its_suite(make_suite: Make) -> None:
         metrics=["nll", "accuracy"],
         selection="validation",
     )
-    assert {run.id for run in runs_of(judged(suite))} == {run.id for run in suite.runs()}
+    assert {*ids_of(judged(suite))} == {run.id for run in suite.runs()}
     until = make_suite(seeds={"start": 2, "step": 1, "max": 4, "until": "decided"})
-    assert {run.id for run in runs_of(judged(until))} == {run.id for run in until.runs()}
+    assert {*ids_of(judged(until))} == {run.id for run in until.runs()}
+    drawn = make_suite(splits="per_seed", vary=["init", "split"])
+    assert {*ids_of(judged(drawn))} == {run.id for run in drawn.runs()}
 
 
 @given(st.sampled_from(["seeds", "alpha", "margin", "loss", "epochs", "question"]), st.integers(2, 40))

@@ -87,6 +87,12 @@ def sampled(file: Path) -> str:
     return found.hexdigest()
 
 
+def whole(file: Path) -> str:
+    """Digest of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def label_bytes(file: Path, column: str) -> str:
     """Digest of the bytes that a Parquet file has of one column; empty: it is no such file.
 

@@ -824,3 +824,18 @@ def test_every_set_of_torchvision_is_there() -> None:
         arguments = inspect.signature(getattr(torchvision.datasets, name)).parameters
         for given in parts.values():
             assert set(given) | {"download"} <= set(arguments), name
+
+
+def test_a_mended_label_of_a_large_file_is_another_content(tmp_path: Path) -> None:
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    labels = np.zeros(700_000, np.int64)  # 5.6 MB, of which blocks are looked at where it is no label
+    for part in ("train", "test"):
+        np.save(folder / f"{part}_images.npy", np.zeros((2, 4, 4, 1), np.uint8))
+        np.save(folder / f"{part}_labels.npy", labels)
+    options = choose_dataset({"arrays": {"file": str(folder), "layout": "NHWC"}}).options
+    assert isinstance(options, datasets.OnDisk)
+    before = options.fingerprint(folder)
+    labels[123_457] = 1
+    np.save(folder / "train_labels.npy", labels)
+    assert options.fingerprint(folder) != before
