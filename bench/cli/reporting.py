@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.app import MLFLOW, REPORT, app
-from bench.cli.options import Column, Everything, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
+from bench.cli.options import Column, Data, Everything, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
 from bench.cli.shared import exit_1_if, print_blocks, put
 from bench.design import as_it_stands
 from bench.errors import BenchError
@@ -184,6 +184,10 @@ def track(
     seeds: Seeds = None,
     scale: ScaleTo = "full",
     results: Results = Path("results"),
+    data: Data = Path("data"),
+    models: Annotated[
+        bool, typer.Option("--models", help="Also models, of finished runs that kept their weights.")
+    ] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Mirror a suite's run folders into MLflow. As often as you like: only what changed is written."""
@@ -200,8 +204,10 @@ def track(
         made, _, written = reporting.write_report(now, results, tracking_uri)
         if written:
             mirror.attach_report(written, reporting.answer_of(made))
+        logged = f", {mirror.log_models(data)} models" if models else ""
         counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
         waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())
+        counts += logged
         if synced.deleted:
             counts += f", {synced.deleted} deleted in MLflow, which stay deleted"
         put(f"{counts} in {shown(mirror.uri)}{f'; {waiting} have not begun' if waiting else ''}")

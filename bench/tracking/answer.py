@@ -11,8 +11,9 @@ from bench.tracking.record import LONGEST_TAG, digest, key_of, plain
 from bench.tracking.views import page_of_report, page_of_runs
 
 LONGEST_NOTE = 5000  # of an experiment: more is refused by MLflow before 3.17
-REPORT, REST = "report.html", "results"
-"""Artifacts of a suite's own run: MLflow lists them by name, and so the report stands before the rest."""
+REPORT, FIRST, REST = "report.html", "report", "results"
+"""Among the artifacts of a suite's own run, the report has the first folder, and everything else the second:
+MLflow lists folders before files, and both by name."""
 
 
 @dataclass(frozen=True)

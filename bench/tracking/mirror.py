@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from bench.progress import watched
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Cell, Suite
-from bench.tracking.answer import REPORT, REST, Answer
+from bench.tracking.answer import FIRST, REPORT, REST, Answer
 from bench.tracking.calls import Calls
 from bench.tracking.record import (
     REPLACED,
@@ -154,7 +155,7 @@ class Mirror:
             home = self.results / self.suite.name
             for file in files:
                 folder = file.parent.relative_to(home) if file.is_relative_to(home) else Path()
-                place = None if file.name == REPORT else (REST / folder).as_posix()
+                place = FIRST if file.name == REPORT else (REST / folder).as_posix()
                 self._client.log_artifact(parent.id, str(file), place)
             self._log_numbers(parent, answer.numbers)
             verdict = {"verdict": visible(answer.verdict)} if answer.verdict else {}
@@ -167,6 +168,34 @@ class Mirror:
         if mirrored:
             self.attach_report(files, answer)
         return mirrored
+
+    def log_models(self, data: Path) -> int:
+        """Put the networks of finished runs that kept their weights on these runs, as artifact ``model``.
+
+        Args:
+            data: folder of the data sets, which may have to be read for the form of their images.
+
+        Returns how many are new there.
+
+        Raises:
+            BenchError: as for :func:`bench.tracking.models.save_model`, and as for :meth:`sync`.
+        """
+        from bench.tracking.models import save_model
+
+        count = 0
+        with self._store():
+            for run, _, _ in self._runs():
+                twin = self._twins.get(run.id)
+                if twin is None or twin.status != "FINISHED" or "bench.model" in twin.tags:
+                    continue
+                with tempfile.TemporaryDirectory(prefix="bench-model-") as place:
+                    weights = save_model(run, RunFolder(self.results, run.id), data, Path(place, "model"))
+                    if weights:
+                        self._announce()
+                        self._client.log_artifacts(twin.id, place)
+                        self._set_tags(twin, {"bench.model": weights})
+                        count += 1
+        return count
 
     def page(self, server: str) -> str:
         """Where MLflow's UI at ``server`` shows the runs of this suite, best first. Known after a sync."""

@@ -22,6 +22,8 @@ from bench.tracking.record import REPLACED, Record, Twin
 
 TRIED = ("sqlite", "postgresql")
 SCHEMAS = {
+    "6953534de441",  # 3.1
+    "bf29a5ff90ea",  # 3.6
     "dc11669786a5",  # 3.17
 }
 """The versions of MLflow's schema that were tried, each with the first MLflow that has it:
@@ -46,7 +48,7 @@ COLUMNS = {
 }
 MARKS = (
     *("bench.suite", "bench.run_id", "bench.origin", "bench.mirrored", "bench.folder", "bench.report"),
-    *("progress", "verdict", REPLACED),
+    *("progress", "verdict", "bench.model", REPLACED),
 )
 """The tags that a mirror asks for."""
 

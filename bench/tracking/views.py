@@ -51,7 +51,7 @@ def page_of_run(server: str, experiment: str, run: str) -> str:
 
 def page_of_report(server: str, experiment: str, run: str) -> str:
     """The address at which it shows the report of a suite's own run."""
-    return page_of_run(server, experiment, run).replace("?", "/artifacts/report.html?")
+    return page_of_run(server, experiment, run).replace("?", "/artifacts/report/report.html?")
 
 
 def _saved(suite: Suite, name: str, grouped: tuple[str, ...]) -> str:

@@ -57,6 +57,6 @@ def test_a_server_with_authentication_and_a_prefix(
     mirror.attach_report([report], Answer("Is it mirrored?", "It is."))
     parent, runs = mirrored(guarded)
     assert len(runs) == 2
-    assert [file.path for file in client_of(guarded).list_artifacts(parent.info.run_id)] == ["report.html"]
+    assert [file.path for file in client_of(guarded).list_artifacts(parent.info.run_id)] == ["report"]
     assert link_to_runs(suite, results, guarded).startswith(f"{guarded}/#/experiments/1/runs")
     assert mirror.own_page(guarded).startswith(f"{guarded}/#/experiments/1/runs/{parent.info.run_id}")

@@ -23,6 +23,7 @@ from nasty import NASTY
 from servers import free_port, postgresql, serving
 
 from bench.suite import Suite
+from bench.tracking.answer import Answer
 from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.store import default_uri, ui_command
 from bench.tracking.tables import Tables
@@ -70,7 +71,8 @@ def test_a_server_gets_the_same_as_a_file(results: Path, store: str) -> None:
     figure.parent.mkdir(parents=True)
     for file in (report, figure):
         file.write_text("superior")
-    mirror.attach_report([report, figure], "# Is it mirrored?\n\nce: baseline")
+    said = Answer("Is it?", "It is.", "It is.", {("digits", "vgg5-tiny", "ce"): "baseline"})
+    mirror.attach_report([report, figure], said)
 
     file = default_uri(results)
     Mirror(suite, results, file).sync()
@@ -79,19 +81,23 @@ def test_a_server_gets_the_same_as_a_file(results: Path, store: str) -> None:
     for run_id, run in there.items():
         for of in ("params", "metrics"):
             assert getattr(run.data, of) == getattr(here[run_id].data, of)
-        ours = {
-            key for key in run.data.tags if key not in ("mlflow.parentRunId", "mlflow.user", "bench.folder")
-        }
+        ours = {key for key in run.data.tags if key not in ("bench.folder", "verdict")}
         assert {key: here[run_id].data.tags[key] for key in ours} == {key: run.data.tags[key] for key in ours}
         assert history(store, run, "lr") == history(file, here[run_id], "lr")
         assert (run.info.status, run.info.start_time) == ("FINISHED", BEGUN * 1000)
         assert run.info.run_name == here[run_id].info.run_name
     assert parent.info.status == "FINISHED"
-    assert parent.data.tags["mlflow.note.content"] == "# Is it mirrored?\n\nce: baseline"
+    assert parent.data.tags["mlflow.note.content"] == "It is."
+    about = client_of(store).get_experiment(parent.info.experiment_id).tags["mlflow.note.content"]
+    assert about.startswith("Is it? **It is.**")
+    gone = there[folders[0].run_id].info.run_id
+    assert client_of(store).get_run(gone).data.tags["verdict"] == "baseline"
+    client_of(store).delete_run(gone)
+    assert Mirror(suite, results, store).sync() == Synced(0, 0, 3, deleted=1)
     files = client_of(store).list_artifacts(parent.info.run_id)
-    assert [found.path for found in files] == ["figures", "report.md"]
-    [found] = client_of(store).list_artifacts(parent.info.run_id, "figures")
-    assert found.path == "figures/intervals.png"
+    assert [found.path for found in files] == ["results"]
+    [found] = client_of(store).list_artifacts(parent.info.run_id, "results/figures")
+    assert found.path == "results/figures/intervals.png"
 
 
 def test_postgresql_takes_every_name(results: Path, database: str) -> None:

@@ -237,8 +237,10 @@ def test_the_suites_own_run_has_the_answer_and_the_report(browser: Chrome, shown
     assert all(f">{verdict}</td>" in html for verdict in verdicts)  # Markdown became a table
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     open_page(browser, shown.own_page.replace("?", "/artifacts?"), width)
-    text = wait_until(browser, lambda text: "report.html" in text)
-    assert text.index("report.html") < text.index("results")  # what somebody is to open stands first
+    text = wait_until(browser, lambda text: re.search(r"^results$", text, re.MULTILINE))
+    assert re.search(r"^report\s+results$", text, re.MULTILINE)  # what somebody is to open stands first
+    open_page(browser, shown.own_page.replace("?", "/artifacts/report/report.html?"), width)
+    wait_until(browser, lambda text: "report.html" in text)
     parent, _ = mirrored(shown.uri)
     figures = {
         Path(f.path).name for f in client_of(shown.uri).list_artifacts(parent.info.run_id, "results/figures")
