@@ -23,7 +23,9 @@ from bench.tracking.record import REPLACED, Record, Twin
 TRIED = ("sqlite", "postgresql")
 SCHEMAS = {
     "6953534de441",  # 3.1
+    "1a0cddfcaa16",  # 3.3
     "bf29a5ff90ea",  # 3.6
+    "c3d6457b6d8a",  # 3.11
     "dc11669786a5",  # 3.17
 }
 """The versions of MLflow's schema that were tried, each with the first MLflow that has it:
