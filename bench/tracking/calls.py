@@ -28,6 +28,7 @@ class Calls:
         """``threads``: how many runs are under way at once. A server answers several."""
         self._client = client
         self._threads = threads
+        self._data: set[tuple[str, tuple[str, str]]] = set()  # that the server knows
 
     def find(self, experiment: str) -> Iterator[Twin]:
         """All runs of an experiment, those in MLflow's trash too."""
@@ -49,7 +50,14 @@ class Calls:
 
     def create(self, experiment: str, records: Sequence[Record]) -> list[Twin]:
         """New runs that show these records."""
-        return self._together(partial(self._create, experiment), records)
+        one = partial(self._create, experiment)
+        # A server that is told of a new data set twice at once takes the second for an error.
+        new = {record.data: number for number, record in reversed([*enumerate(records)]) if record.data}
+        first = {k: one(records[k]) for data, k in new.items() if (experiment, data) not in self._data}
+        self._data |= {(experiment, data) for data in new}
+        rest = [k for k in range(len(records)) if k not in first]
+        made = first | dict(zip(rest, self._together(one, [records[k] for k in rest]), strict=True))
+        return [made[k] for k in range(len(records))]
 
     def set_tag(self, key: str, values: Mapping[str, str]) -> None:
         """One tag of several runs, by their ids in MLflow."""
@@ -65,7 +73,7 @@ class Calls:
         self._together(trash, runs)
 
     def _together(self, do: Callable[[Any], Any], each: Sequence[Any]) -> list[Any]:
-        if self._threads == 1 or len(each) == 1:
+        if self._threads == 1 or len(each) < 2:
             return [do(one) for one in each]
         with ThreadPoolExecutor(self._threads) as pool:
             return list(pool.map(do, each))

@@ -12,28 +12,21 @@ It may be killed at any moment. Runs are written many at a time, all or none of 
 
 from __future__ import annotations
 
-import contextlib
 import getpass
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import filelock
-
-from bench.design import Design
 from bench.metrics import Metric
 from bench.progress import watched
 from bench.results import RunFolder
 from bench.runs import Run
-from bench.suite import Cell, Suite
+from bench.suite import Cell
 from bench.tracking.answer import FIRST, REPORT, REST, Answer
-from bench.tracking.calls import Calls
+from bench.tracking.held import Held
 from bench.tracking.record import (
-    REPLACED,
     Record,
     Signature,
     Twin,
@@ -45,23 +38,10 @@ from bench.tracking.record import (
     read_record,
     stamp_of,
 )
-from bench.tracking.store import (
-    LOCK,
-    TrackingError,
-    connect,
-    find_experiment,
-    foreign_errors,
-    heal,
-    is_server,
-    reason,
-    shown,
-)
-from bench.tracking.tables import Tables
-from bench.tracking.views import experiment_tags, page_of_run, page_of_runs
+from bench.tracking.views import page_of_run, page_of_runs
 from bench.visible import visible
 
 AT_ONCE = 100  # runs that are read, and then written together
-THREADS = 4  # that talk to a server
 
 
 @dataclass(frozen=True)
@@ -75,28 +55,8 @@ class Synced:
     """Runs that somebody has deleted in MLflow, and that stay so."""
 
 
-class Mirror:
+class Mirror(Held):
     """The mirror of one suite. It remembers what it wrote, so that the next :meth:`sync` is cheap."""
-
-    def __init__(self, suite: Suite, results: Path, uri: str) -> None:
-        self.suite = suite
-        self.results = results
-        self.uri = uri
-        self.remark = ""
-        """Why it is slower than it could be, if it is."""
-        self._design = Design(suite, results)
-        self._client: Any = None
-        self._calls: Calls
-        self._many: Calls | Tables
-        """Finds all runs and makes new ones, as fast as the store allows."""
-        self._experiment = ""
-        self._said: dict[str, str] = {}  # tags of the experiment
-        self._writer = ""  # who wrote to the experiment last, as far as we know
-        self._announced = False  # whether that is us, since we hold the store
-        self._parent: Twin | None = None
-        self._twins: dict[str, Twin] = {}
-        self._deleted: dict[str, int] = {}  # run id → when it had begun
-        self._seen: dict[str, Signature] = {}  # of folders that are mirrored
 
     def sync(self, *, aloud: bool = False) -> Synced:
         """Bring MLflow up to date with the run folders.
@@ -334,103 +294,6 @@ class Mirror:
             points = [Point(key, value, now, 0) for key, value in numbers.items()]
             for start in range(0, len(points), AT_ONCE):
                 self._client.log_batch(parent.id, points[start : start + AT_ONCE])
-
-    # ------------------------------------------------------------------------------------- the store
-
-    @contextlib.contextmanager
-    def _store(self, *, make: bool = True) -> Iterator[bool]:
-        """Holds the store for this process, with the suite's experiment and its runs known.
-
-        ``make``: the experiment, where there is none yet. Gives whether there is one.
-        """
-        try:
-            self.results.mkdir(parents=True, exist_ok=True)
-            # Around opening too: a fresh SQLite store does not survive two processes that set it up.
-            with filelock.FileLock(self.results / LOCK):
-                if self._client is None:
-                    heal(self.results, self.uri)
-                    self._client = connect(self.uri)
-                    self._calls = Calls(self._client, THREADS if is_server(self.uri) else 1)
-                    tables = None if is_server(self.uri) else Tables.known(self.uri)
-                    self._many = tables or self._calls
-                    self.remark = "" if tables or is_server(self.uri) else Tables.unknown(self.uri)
-                self._announced = False
-                yield self._find_experiment(make)
-        except BaseException as error:
-            self._client, self._writer = None, ""  # what was under way may be written or not: look anew
-            if isinstance(error, foreign_errors()):
-                raise TrackingError(f"MLflow at {shown(self.uri)}: {reason(error, self.uri)}") from error
-            raise
-
-    def _find_experiment(self, make: bool) -> bool:
-        """Find or make the experiment, and look through its runs unless we know them all."""
-        name, owner, experiment = find_experiment(self._client, self.suite.name, self.results, self.uri)
-        wanted = experiment_tags(self.suite) | ({"bench.results": owner} if owner else {})
-        if experiment is None and not make:
-            return False
-        if experiment is None:
-            # A server decides itself where its files go.
-            folder = self.results.absolute() / "mlartifacts" / self.suite.name
-            location = None if is_server(self.uri) else folder.as_uri()
-            first = {"mlflow.note.content": plain(self.suite.question)}
-            made = self._client.create_experiment(name, location, wanted | first)
-            experiment = self._client.get_experiment(made)
-        elif experiment.lifecycle_stage == "deleted":
-            raise TrackingError(
-                f"MLflow at {shown(self.uri)}: experiment '{name}' was deleted there, and stays deleted; "
-                f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back, "
-                f"`mlflow gc --experiment-ids {experiment.experiment_id}` makes room for a new one"
-            )
-        self._said = dict(experiment.tags)
-        if self._said.get("bench.views") != wanted["bench.views"]:  # of an older mirror
-            for key in sorted(wanted, key="bench.views".__eq__):  # that one last
-                if self._said.get(key) != wanted[key]:
-                    self._client.set_experiment_tag(experiment.experiment_id, key, wanted[key])
-        writer = experiment.tags.get("bench.writer", "nobody")
-        if (experiment.experiment_id, writer) == (self._experiment, self._writer):
-            return True
-        self._experiment, self._writer = experiment.experiment_id, writer
-        self._look_through()
-        return True
-
-    def _look_through(self) -> None:
-        """Learn which runs there are, and which somebody has deleted."""
-        self._parent, self._twins, self._deleted, self._seen = None, {}, {}, {}
-        back: list[str] = []  # a replaced run that restoring an experiment has brought back, or one too many
-        for twin in self._many.find(self._experiment):
-            run_id, replaced = twin.tags.get("bench.run_id"), REPLACED in twin.tags
-            if replaced and not twin.deleted:
-                back.append(twin.id)
-            elif replaced:
-                continue
-            elif twin.tags.get("bench.suite") == self.suite.name:
-                if self._parent is None or self._parent.deleted:
-                    self._parent = twin
-            elif run_id is None:
-                continue  # somebody else's: not ours to touch
-            elif twin.deleted:
-                self._deleted[run_id] = twin.start
-            elif self._twins.setdefault(run_id, twin) is not twin:
-                back.append(twin.id)
-        for run_id in self._twins:
-            self._deleted.pop(run_id, None)
-        if back:
-            self._announce()
-            self._many.trash(back)
-
-    def _announce(self) -> None:
-        """Before writing: tell other mirrors of this suite that what they remember is out of date.
-
-        Under a new name each time: one that looked since we wrote last knows the old one.
-        """
-        if not self._announced:
-            self._writer, self._announced = os.urandom(8).hex(), True
-            self._client.set_experiment_tag(self._experiment, "bench.writer", self._writer)
-
-    def _set_tags(self, twin: Twin, tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            self._client.set_tag(twin.id, key, value)
-        twin.tags.update(tags)
 
 
 @dataclass

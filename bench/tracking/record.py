@@ -241,13 +241,14 @@ def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
     which = f"trial {number_of(seed)}" if seed >= SEEDS_OF_TRIALS else f"seed {seed}"
 
     def joined(loss: str, *others: str) -> str:
-        return joint.join(filter(None, (which, loss, outcome, *others)))
+        return joint.join(filter(None, (which, loss, _clean(outcome), *others)))
 
+    labels = [_clean(label) for label in labels]  # which may make them longer
     name = joined(*labels)
     if len(name) > LONGEST_NAME:
         room = (LONGEST_NAME - len(joined("")) - len(joint) * len(labels)) // len(labels)
         name = joined(*(label if len(label) <= room else label[: room - 1] + "…" for label in labels))
-    return _clean(name)
+    return name
 
 
 def _score(scores: Mapping[str, float], metrics: Sequence[Metric]) -> str:

@@ -23,11 +23,16 @@ from bench.tracking.record import REPLACED, Record, Twin
 TRIED = ("sqlite", "postgresql")
 SCHEMAS = {
     "6953534de441",  # 3.1
+    "1a0cddfcaa16",  # 3.3
     "bf29a5ff90ea",  # 3.6
+    "1bd49d398cd23",  # 3.8
+    "c3d6457b6d8a",  # 3.11
+    "b7e4c1a90f23",  # 3.14
+    "b7e2c1a4d9f3",  # 3.16
     "dc11669786a5",  # 3.17
 }
-"""The versions of MLflow's schema that were tried, each with the first MLflow that has it:
-benchmarks/mlflow_versions.py tries them all."""
+"""The versions of MLflow's schema that were tried, each with an MLflow that has it, by
+benchmarks/mlflow_versions.py."""
 _METRIC = {"key", "value", "timestamp", "step", "is_nan", "run_uuid"}
 COLUMNS = {
     "runs": {

@@ -141,7 +141,7 @@ def test_no_verb_says_a_password(
     def serves(*command: Any) -> None:
         raise AssertionError(f"{command} was started, which shows addresses whole")
 
-    for module in ("mirror", "store", "experiment"):
+    for module in ("held", "store", "experiment"):
         monkeypatch.setattr(f"bench.tracking.{module}.connect", fails)
     monkeypatch.setattr("os.execvp", serves)
     monkeypatch.setattr("bench.doctor._libraries", list)
