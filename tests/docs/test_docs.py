@@ -271,7 +271,7 @@ def test_every_verb_is_in_a_guide(verb: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_named_in_the_text_exist(page: Path) -> None:
-    for verb, rest in re.findall(r"\bbench ([a-z]+)\b([^`#\n]*)", page.read_text("utf-8")):
+    for verb, rest in re.findall(r"\bbench ([a-z-]+)\b([^`#\n]*)", page.read_text("utf-8")):
         for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
             known = {name for parameter in VERBS[verb].params for name in parameter.opts}
             assert option in known, f"{page}: bench {verb} {option}"
