@@ -41,7 +41,7 @@ FLOORS = [
     ["predictions"],
     ["choices", "yaml_file"],
     ["disk"],
-    ["code"],
+    ["code", "notice"],
     ["errors", "machine", "progress", "visible"],
 ]
 LEVEL = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}

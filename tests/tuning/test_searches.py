@@ -25,7 +25,7 @@ from bench.results import RunFolder
 from bench.scale import tiny
 from bench.statistics.searches import pooled, searches_interval
 from bench.suite import Suite
-from bench.tracking.record import read_record, run_name
+from bench.tracking.record import read_record
 from bench.tuning.changed import kept
 
 
@@ -326,13 +326,12 @@ def test_trials_are_told_apart_in_mlflow(tmp_path: Path) -> None:
     records = {}
     for cell in now.every_cell:
         run = cell.runs[1]
-        name = run_name([cell.loss], run.seed)
-        record = read_record(RunFolder(tmp_path, run.id), run, cell, name)
+        record = read_record(RunFolder(tmp_path, run.id), run, cell, (cell.loss,))
         assert record is not None
         records[record.name] = (record.tags.get("bench.trial"), record.tags["cell"].endswith("· trials"))
     assert records == {
-        **dict.fromkeys(["ce · trial 1", "focal · trial 1"], ("1", True)),
-        **dict.fromkeys(["ce · seed 1", "focal · seed 1"], (None, False)),
+        **dict.fromkeys(["trial 1 · ce", "trial 1 · focal"], ("1", True)),
+        **dict.fromkeys(["seed 1 · ce", "seed 1 · focal"], (None, False)),
     }
 
 
