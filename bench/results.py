@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bench.cells import Cell
 from bench.choices import explain
 from bench.disk import Damaged as Damaged  # of a run folder, to whoever reads one
 from bench.disk import (
@@ -59,7 +60,6 @@ from bench.predictions import NotKept, Predictions, pack, unpack, unpack_old
 from bench.progress import watched
 from bench.runs import Run, canonical
 from bench.same_data import Seen, Sighting, in_words, odd_ones
-from bench.suite import Cell
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Literal
 
 from bench.choices import Choice
 from bench.datasets import FORMS, LettersOptions, OnDisk, choose_dataset
+from bench.entries import Entry
 from bench.models import TinyVgg, choose_model
 from bench.recipe import Recipe
 from bench.space import Tune
-from bench.suite import AXES, Entry, Exclusion, Suite
+from bench.suite import AXES, Exclusion, Suite
 
 Scale = Literal["full", "tiny"]
 

@@ -5,14 +5,12 @@ A suite is a question put to the runs that exist, and an order for those that do
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -29,17 +27,15 @@ from pydantic import (
     model_validator,
 )
 
-from bench import datasets, losses, metrics, models
+from bench import datasets, entries, losses, metrics, models
+from bench.cells import Cell, Search, seed_by_seed
 from bench.choices import (
     Choice,
-    ForeignOptions,
-    FreeOptions,
     Strict,
     describe,
     explain,
-    source_digest,
-    split_choice,
 )
+from bench.entries import Entry
 from bench.errors import BenchError, unknown
 from bench.metrics import Metric
 from bench.programs import Program, find
@@ -48,7 +44,7 @@ from bench.runs import RECIPE_VERSION, SOURCES, Run, Selection, Source, Splits, 
 from bench.settings import Space, space_of
 from bench.space import MOST as MOST_TRIALS
 from bench.space import SEEDS_OF_TRIALS, Tune
-from bench.trainer import Command, Trainer, check_filled, choose_trainer, fill, values_of
+from bench.trainer import Command, Trainer, check_filled, fill, values_of
 from bench.yaml_file import read_yaml
 
 MOST_LOOKS = 200
@@ -57,140 +53,6 @@ KINDS = {"datasets": "dataset", "models": "model", "losses": "loss"}
 AXES = tuple(KINDS)
 RESERVED = ("runs", "code", "set-aside", "mlartifacts", "mlflow.db")
 """What else lies in the results folder, beside a folder a suite."""
-
-
-# ------------------------------------------------------------------------------------ what a file may say
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One item of an axis: what it is, what tables call it, and what it changes in the recipe."""
-
-    choice: Choice
-    """What it is to bench; the same as :attr:`named` where it is nothing of ours."""
-    label: str
-    recipe: Mapping[str, Any]
-    named: Choice | None = None
-    """What a trainer of the user's own is told: the name and the options as they are given. None: no such
-    trainer is in sight."""
-    problem: str = ""
-    """Why it is nothing of ours."""
-    trainer: Trainer | None = None
-    has_trainer: bool = False
-    """Whether it says itself who trains: for a model alone."""
-
-
-_TRAINERS_OF_ONES_OWN = contextvars.ContextVar("_TRAINERS_OF_ONES_OWN", default=False)
-"""Whether the suite that is being read has any: then names may be theirs alone."""
-
-
-def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]:
-    def parse(value: Any) -> Entry:
-        if isinstance(value, Entry):
-            return value
-        name, given = split_choice(kind, value)
-        recipe = given.pop("recipe", None) or {}
-        label = _label(name, given)
-        if not isinstance(recipe, Mapping):
-            raise ValueError(f"{name}: recipe: found {describe(recipe)}, expected a mapping")
-        if _TRAINERS_OF_ONES_OWN.get():
-            return _free_entry(kind, name, given, label, recipe)
-        for key in recipe:
-            if key not in Recipe.model_fields:
-                raise ValueError(f"{name}: recipe: {unknown('key', str(key), Recipe.model_fields)}")
-        choice = choose({name: given})
-        return Entry(choice, label or choice.label(), recipe)
-
-    def _free_entry(
-        kind: str, name: str, given: dict[str, Any], label: str | None, recipe: Mapping[str, Any]
-    ) -> Entry:
-        has_trainer = kind == "model" and "trainer" in given
-        said = given.pop("trainer", None) if has_trainer else None
-        try:
-            trainer = None if said is None else choose_trainer(said)
-        except ValueError as error:
-            raise ValueError(f"{name}: trainer: {error}") from None
-        named = _as_named(name, given)
-        try:
-            choice, problem = choose({name: given}), ""
-        except ValueError as error:
-            choice, problem = named, str(error)
-        shown = label or (named if problem else choice).label()
-        return Entry(choice, shown, recipe, named, problem, trainer, has_trainer)
-
-    return parse
-
-
-def _as_named(name: str, given: Mapping[str, Any]) -> Choice:
-    """A name with any options, nothing filled in; of code of the user's own, with its digest."""
-    if "name" in given:
-        raise ValueError(f"{name}: name: an option cannot be called so, it would hide what it belongs to")
-    _check_plain(name, given)
-    if ":" in name:
-        with contextlib.suppress(ValueError):
-            return Choice(name, ForeignOptions.model_validate({**given, "source": source_digest(name)}))
-    return Choice(name, FreeOptions.model_validate(dict(given)))
-
-
-def _check_plain(where: str, given: Mapping[str, Any]) -> None:
-    """What cannot be part of a description: dates, say, and numbers that JSON does not have."""
-    for key, value in given.items():
-        try:
-            canonical(value)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"{where}: {key}: found {describe(value)}, expected text, a finite number, yes or no, or "
-                "lists and mappings of them"
-            ) from None
-
-
-def _trainer(value: Any) -> Any:
-    return None if value is None else choose_trainer(value)
-
-
-def _metric(value: Any) -> Any:
-    if isinstance(value, Metric):
-        return value
-    name, given = split_choice("metric", value)
-    label = _label(name, given)
-    return Metric.of(metrics.choose_metric({name: given}), label)
-
-
-def _label(name: str, given: dict[str, Any]) -> str | None:
-    """Take what tables are to call it from the options of a choice; also refuses what cannot be an option."""
-    label = given.pop("label", None)
-    if label is not None and (not isinstance(label, str) or not label.strip()):
-        raise ValueError(f"{name}: label: found {describe(label)}, expected a name")
-    if "source" in given:
-        raise ValueError(f"{name}: source: an option cannot be called so, it names the digest of the code")
-    return label
-
-
-def _listed(value: Any) -> Any:
-    if isinstance(value, str) and len(names := [name.strip() for name in value.split(",")]) > 1:
-        raise ValueError(
-            f"found '{value}', which is one text; a list stands in brackets: [{', '.join(names)}]"
-        )
-    return value if isinstance(value, (list, tuple)) else [value]
-
-
-def _seeds(value: Any) -> Any:
-    if isinstance(value, (list, tuple)) and (truths := [seed for seed in value if isinstance(seed, bool)]):
-        raise ValueError(f"found {describe(truths[0])}, expected whole numbers")
-    if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
-        raise ValueError(
-            f"found {describe(value)}, expected a number of seeds, a list of them, or "
-            "{start: 5, step: 5, max: 40, until: decided}"
-        )
-    count = value if isinstance(value, int) else len(value)
-    if count < 1:
-        raise ValueError(f"found {count}, expected at least 1")
-    return range(value) if isinstance(value, int) else value
-
-
-def _axis(kind: str, choose: Callable[[Any], Choice]) -> Any:
-    item = Annotated[InstanceOf[Entry], BeforeValidator(_entry(kind, choose))]
-    return Annotated[tuple[item, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
 NOT_SPLIT_ANEW = {
@@ -259,61 +121,14 @@ class UntilDecided(Strict):
 class Exclusion(Strict):
     """Leaves out what matches all that is given. Values are labels, or lists of them."""
 
-    dataset: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    model: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    loss: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    seed: Annotated[tuple[int, ...], BeforeValidator(_listed)] = ()
+    dataset: Annotated[tuple[str, ...], BeforeValidator(entries.listed)] = ()
+    model: Annotated[tuple[str, ...], BeforeValidator(entries.listed)] = ()
+    loss: Annotated[tuple[str, ...], BeforeValidator(entries.listed)] = ()
+    seed: Annotated[tuple[int, ...], BeforeValidator(entries.listed)] = ()
 
     def matches(self, **found: str | int) -> bool:
         """Whether every axis that this exclusion names holds the given value."""
         return all(not getattr(self, axis) or value in getattr(self, axis) for axis, value in found.items())
-
-
-@dataclass(frozen=True)
-class Cell:
-    """All seeds of one data set × model × loss, under the names that tables show."""
-
-    dataset: str
-    model: str
-    loss: str
-    text: str
-    """The resolved description of its runs, but for the seed."""
-    seeds: tuple[int, ...]
-    former: Mapping[int, str] = field(default_factory=dict)
-    """By seed, the description of a run that finished when its code had another digest, and counts."""
-    waits: bool = False
-    """Whether the setting of its runs is still to be chosen: until then there are none."""
-    texts: Mapping[int, str] = field(default_factory=dict)
-    """By seed, where their descriptions are not all :attr:`text`."""
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Data set, model and loss."""
-        return self.dataset, self.model, self.loss
-
-    @cached_property
-    def recipe(self) -> dict[str, Any]:
-        """How its runs are trained."""
-        found: dict[str, Any] = json.loads(self.text)["recipe"]
-        return found
-
-    @cached_property
-    def runs(self) -> tuple[Run, ...]:
-        """One run a seed, in the order of :attr:`seeds`; none where the cell waits."""
-        seeds = () if self.waits else self.seeds
-        return tuple(Run(self.former.get(seed, self.text_of(seed)), seed) for seed in seeds)
-
-    def text_of(self, seed: int) -> str:
-        """The resolved description of one of its runs, but for the seed."""
-        return self.texts.get(seed, self.text)
-
-
-@dataclass(frozen=True)
-class Search(Cell):
-    """All trials of one data set × model × loss: a seed and a setting each."""
-
-    settings: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    """By seed: what was drawn, by dimension; a loss's own options are called ``loss.gamma``."""
 
 
 class Suite(Strict):
@@ -324,32 +139,34 @@ class Suite(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Names the folder of its tables and its MLflow experiment. Default: the file's name."""
     question: str = Field(min_length=1)
-    datasets: _axis("data set", datasets.choose_dataset)  # type: ignore[valid-type]
-    models: _axis("model", models.choose_model)  # type: ignore[valid-type]
-    losses: _axis("loss", losses.choose_loss)  # type: ignore[valid-type]
+    datasets: entries.axis("data set", datasets.choose_dataset)  # type: ignore[valid-type]
+    models: entries.axis("model", models.choose_model)  # type: ignore[valid-type]
+    losses: entries.axis("loss", losses.choose_loss)  # type: ignore[valid-type]
     baseline: str = ""
     """Label of the loss that the others are compared with. Default: the first."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(_seeds)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(entries.seeds)]
     zip: tuple[Literal["datasets", "models", "losses"], ...] = ()
     """Axes that advance together instead of crossing."""
-    exclude: Annotated[tuple[Exclusion, ...], BeforeValidator(_listed)] = ()
-    trainer: Annotated[InstanceOf[Choice] | InstanceOf[Command] | None, BeforeValidator(_trainer)] = None
+    exclude: Annotated[tuple[Exclusion, ...], BeforeValidator(entries.listed)] = ()
+    trainer: Annotated[InstanceOf[Choice] | InstanceOf[Command] | None, BeforeValidator(entries.trainer)] = (
+        None
+    )
     """Who trains, where it is not bench itself: for all models but those that say so themselves."""
     recipe: Mapping[str, Any] = Field(default_factory=dict)
     selection: Selection = "validation"
     splits: Splits = "given"
     """Whether each seed draws training, validation and test images anew, the same for all losses."""
-    vary: Annotated[tuple[Source, ...], BeforeValidator(_listed), Field(min_length=1)] = tuple(SOURCES)
+    vary: Annotated[tuple[Source, ...], BeforeValidator(entries.listed), Field(min_length=1)] = tuple(SOURCES)
     """What a seed decides; what is left out is in all runs as for seed 0."""
     tune: Tune | None = None
     """How every loss is tuned, with equally many trials. None: all are trained by one recipe."""
     tuned_for: str = ""
     """Without ``tune``: the loss for which that recipe was chosen. Empty: nobody said."""
     metrics: Annotated[
-        tuple[Annotated[InstanceOf[Metric], BeforeValidator(_metric)], ...],
-        BeforeValidator(_listed),
+        tuple[Annotated[InstanceOf[Metric], BeforeValidator(entries.metric)], ...],
+        BeforeValidator(entries.listed),
         Field(min_length=1),
-    ] = Field(default_factory=lambda: (_metric("accuracy"),))
+    ] = Field(default_factory=lambda: (entries.metric("accuracy"),))
     """What is measured. The first decides: verdicts, more seeds, which epoch counts."""
     analysis: Analysis = Analysis()
     keep_weights: bool = False
@@ -372,11 +189,11 @@ class Suite(Strict):
             except ValidationError as error:
                 raise ValueError("; ".join(f"seeds: {line}" for line in explain(error))) from None
             values = {**values, "seeds": until.max}
-        before = _TRAINERS_OF_ONES_OWN.set(_has_trainers(values))
+        before = entries.NAMES_ARE_FREE.set(_has_trainers(values))
         try:
             suite = handler(values)
         finally:
-            _TRAINERS_OF_ONES_OWN.reset(before)
+            entries.NAMES_ARE_FREE.reset(before)
         if until is not None:
             suite._until = until
         return suite
@@ -751,12 +568,12 @@ class Suite(Strict):
         """What a trainer of the user's own is told of a cell."""
         recipe = {**self.recipe, **dataset.recipe, **model.recipe, **loss.recipe}
         try:
-            _check_plain("recipe", recipe)
+            entries.check_plain("recipe", recipe)
         except ValueError as error:
             raise BenchError(str(error)) from None
-        entries = {"dataset": dataset, "model": model, "loss": loss}
+        named = {"dataset": dataset, "model": model, "loss": loss}
         return {
-            **{kind: (entry.named or entry.choice).describe() for kind, entry in entries.items()},
+            **{kind: (entry.named or entry.choice).describe() for kind, entry in named.items()},
             "recipe": recipe,
         }
 
@@ -797,7 +614,7 @@ class Suite(Strict):
 
         Seed by seed within a data set, so that a suite that is still running has pairs in all its cells.
         """
-        return (*_seed_by_seed(self.searches), *_seed_by_seed(self.cells))
+        return (*seed_by_seed(self.searches), *seed_by_seed(self.cells))
 
     def cut(self, counts: Mapping[tuple[str, str, str], int]) -> Suite:
         """This suite with no more than the first so many of its seeds in each cell.
@@ -884,16 +701,6 @@ class Suite(Strict):
                     f"baseline: '{self.baseline_label}' has no run on {cell.dataset} × {cell.model}, where "
                     f"'{cell.loss}' has; exclude both or none"
                 )
-
-
-def _seed_by_seed(cells: Sequence[Cell]) -> Iterator[Run]:
-    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
-    ordered = sorted(
-        (datasets.index(cell.dataset), position, number)
-        for number, cell in enumerate(cells)
-        for position in range(len(cell.runs))
-    )
-    return (cells[number].runs[position] for _, position, number in ordered)
 
 
 # ---------------------------------------------------------------------------------------------- reading

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import code, programs
+from bench.cells import Cell
 from bench.choices import Choice, ForeignOptions
 from bench.disk import NoFile, exists, parse, read, write_atomically
 from bench.errors import BenchError
 from bench.results import RunFolder
 from bench.runs import Run, canonical
-from bench.suite import Cell, Suite
+from bench.suite import Suite
 
 KEEP = "--same-code"
 """The option of ``bench run`` by which its user says so."""

@@ -35,6 +35,7 @@ FLOORS = [
     ["source"],
     ["scale"],
     ["suite"],
+    ["cells", "entries"],
     ["runs", "trainer", "settings"],
     ["recipe", "programs", "space"],
     ["losses", "metrics", "models", "datasets", "transforms", "factories"],

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cells import Cell
 from bench.choices import describe
 from bench.errors import BenchError
 from bench.front.asking import modules_in
 from bench.front.naming import folder_of, plain
 from bench.runs import Run
 from bench.source import Source
-from bench.suite import Cell
 
 Item = str | Callable[..., Any] | Mapping[Any, Any]
 """What a suite names: a name, a function or class of a module, or one of these with its options."""

@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
+from bench.cells import Search
 from bench.launch.plan import Added, Plan, Tuning
 from bench.launch.status import CellStatus, Status
 from bench.preregistration import Stated, date
 from bench.progress import duration
-from bench.suite import Search, Suite
+from bench.suite import Suite
 from bench.visible import flat
 
 _MOST_JOBS = 20  # that are listed one by one

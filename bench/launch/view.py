@@ -22,11 +22,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bench.cells import Cell
 from bench.errors import BenchError
 from bench.launch.packing import Kind
 from bench.progress import console, duration
 from bench.results import Damaged, RunFolder
-from bench.suite import Cell, Suite
+from bench.suite import Suite
 from bench.visible import visible
 
 LINE_SECONDS = 10.0, 60.0  # between lines where there is no terminal: at first, and after a while

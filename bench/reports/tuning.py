@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.cells import Cell
 from bench.comparisons.comparison import Key, Metric
 from bench.comparisons.trials import Searched
 from bench.comparisons.tuned import Search
@@ -20,7 +21,7 @@ from bench.space import Range, Tune, range_of
 from bench.statistics.bands import bands
 from bench.statistics.searches import best_of, budgets_for, curve, superior_from
 from bench.statistics.sensitivity import sensitivity
-from bench.suite import Cell, Suite
+from bench.suite import Suite
 from bench.tuning.trials import Trial
 from bench.tuning.winners import winners_of
 

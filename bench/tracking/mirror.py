@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.cells import Cell
 from bench.metrics import Metric
 from bench.progress import watched
 from bench.results import RunFolder
 from bench.runs import Run
-from bench.suite import Cell
 from bench.tracking.answer import FIRST, REPORT, REST, Answer
 from bench.tracking.held import Held
 from bench.tracking.record import (

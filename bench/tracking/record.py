@@ -15,12 +15,12 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.cells import Cell, Search
 from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
 from bench.results import Damaged, Failure, RunFolder, measure
 from bench.runs import Run
 from bench.space import SEEDS_OF_TRIALS, number_of
-from bench.suite import Cell, Search
 from bench.visible import flat, visible
 
 LONGEST_DATASET = 500

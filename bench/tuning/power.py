@@ -6,9 +6,10 @@ import math
 import statistics
 from pathlib import Path
 
+from bench.cells import Search
 from bench.results import RunFolder, measure
 from bench.statistics.searches import pooled
-from bench.suite import Search, Suite
+from bench.suite import Suite
 from bench.tuning.trials import Trials
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.cells import Search
 from bench.metrics import Metric
 from bench.results import Damaged, Result, RunFolder
 from bench.space import number_of
-from bench.suite import Search, Suite
+from bench.suite import Suite
 
 State = Literal["done", "failed", "missing"]
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.cells import Cell, Search
 from bench.space import search_of
-from bench.suite import Cell, Search, Suite
+from bench.suite import Suite
 from bench.tuning.trials import Trial, Trials
 from bench.versions import as_counted
 
