@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, InstanceOf, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, model_validator
 
 from bench.choices import Strict, describe
 from bench.errors import unknown
@@ -134,7 +134,9 @@ def _shown(values: Any) -> str:
     return f"[{', '.join(map(str, values))}]"
 
 
-Dimension = Annotated[InstanceOf[Range], BeforeValidator(range_of)]
+Dimension = Annotated[
+    InstanceOf[Range], BeforeValidator(range_of), PlainSerializer(lambda found: found.describe())
+]
 
 
 class Tune(Strict):

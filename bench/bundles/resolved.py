@@ -134,6 +134,7 @@ def resolved(suite: Suite) -> Resolved:
     return Resolved(
         asked={
             **plain,
+            "tune": None if suite.tune is None else suite.tune.model_dump(mode="json", exclude_unset=True),
             "seeds": [*suite.seeds] if suite.until is None else suite.until.model_dump(mode="json"),
             "analysis": {**suite.analysis.model_dump(mode="json"), "margin": margins or None},
         },

@@ -28,14 +28,16 @@ class Resampled(Design):
 
     here: ClassVar[str] = DATA_SET
 
-    def ratio(self, pairing: Pairing) -> float:
-        """Test images for each training image."""
+    def ratio(self, pairing: Pairing) -> float | None:
+        """Test images for each training image; None: nobody knows."""
         raise NotImplementedError
 
     def test(self, pairing: Pairing) -> Test:
         """How often a split is won stays without an interval, which would take independent ones."""
         assert pairing.total is not None
         metric, ratio = pairing.metric, self.ratio(pairing)
+        if ratio is None:
+            return Test(note="its runs do not say how many images they trained on, so nothing can be tested")
         test = corrected_t(pairing.differences, pairing.total, ratio, 1 - self.alpha, bounded=metric.counted)
         return Test(
             difference=test,
@@ -107,9 +109,9 @@ class Splits(Resampled):
     ratios: Mapping[tuple[str, str], float] = field(kw_only=True)
     """By data set and model: test images for each training image."""
 
-    def ratio(self, pairing: Pairing) -> float:
+    def ratio(self, pairing: Pairing) -> float | None:
         """As counted in the runs."""
-        return self.ratios[pairing.key[:2]]
+        return self.ratios.get(pairing.key[:2])
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """That test sets overlap."""

@@ -17,10 +17,12 @@ import pytest
 from conftest import SMALL
 from helpers import as_asked, finish_run
 from invented import invent
+from made_up import LR, TUNE, finish, finish_trials
 
 import bench as door
 from bench.bundles import reading
 from bench.bundles.resolved import Resolved, resolved, restore
+from bench.design import as_it_stands
 from bench.disk import array_bytes
 from bench.front.asking import asking
 from bench.preregistration import judged, state
@@ -406,3 +408,38 @@ def test_quickstart_is_small_and_quick(tmp_path: Path) -> None:
     assert made.stat().st_size < 5e6
     with reading.unpacked(made) as found:
         assert found.manifest.runs == 60
+
+
+def test_trials_and_their_winners_are_in_it(write_suite: Write, tmp_path: Path) -> None:
+    file = write_suite("study", losses=["ce", "focal"], seeds=2, selection="validation", tune=TUNE)
+    results = tmp_path / "results"
+    asked = as_asked(file, results)
+    finish_trials(asked, results, lambda loss, setting: (0.3 + 5 * setting[LR], 40 + int(400 * setting[LR])))
+    for cell in as_it_stands(asked, results).cells:
+        for run in cell.runs:
+            finish(run, results, 0.8, 80 + run.seed)
+    there = check(file, results)
+    assert there.document.tuning is not None
+    assert [search.done for search in there.document.tuning.searches] == [8, 8]
+
+
+def test_data_on_disk_are_not_needed(study: Study, tmp_path: Path) -> None:
+    labels = np.arange(40) % 10
+    images = np.arange(40, dtype=np.uint8)[:, None, None] + np.zeros((40, 8, 8), np.uint8)
+    arrays = tmp_path / "small.npz"
+    np.savez(
+        arrays,
+        train_images=images[:20],
+        train_labels=labels[:20],
+        test_images=images[20:],
+        test_labels=labels[20:],
+    )
+    file, results = study(datasets={"arrays": {"file": str(arrays), "image_size": 8}})
+    there = check(file, results)
+    assert there.document.complete
+
+
+def test_splits_by_seed_are_the_same_there(study: Study) -> None:
+    file, results = study(splits="per_seed", vary=["init", "split"])
+    there = check(file, results)
+    assert there.document.splits == "per_seed"
