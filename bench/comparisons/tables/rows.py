@@ -131,11 +131,17 @@ def _failures(column: pd.Series[Any]) -> pd.Series[bool]:
 
 def _filled(source: str, table: pd.DataFrame, name: str) -> pd.Series[Any]:
     """A column in which nothing may be missing."""
-    column, row = table[name].reset_index(drop=True), table.index.to_numpy() + 1
-    if not pd.api.types.is_numeric_dtype(column):
-        column = column.astype(object).where(column.isna(), column.astype(str).str.strip())
-    rows = pd.DataFrame({"row": row, "column": name, "found": column})
-    refuse(source, rows, column.isna() | (column == ""), "a name or number")
+    column = table[name].reset_index(drop=True)
+    if pd.api.types.is_numeric_dtype(column):
+        missing = column.isna()
+    else:  # word by word, and not cell by cell: there may be a million, of few words
+        codes, words = pd.factorize(column)
+        stripped = np.array([*(str(word).strip() for word in words), np.nan], dtype=object)
+        column = pd.Series(stripped[codes])
+        missing = pd.Series(((stripped == "") | (np.arange(len(stripped)) == len(words)))[codes])
+    if missing.any():
+        rows = pd.DataFrame({"row": table.index.to_numpy() + 1, "column": name, "found": column})
+        refuse(source, rows, missing, "a name or number")
     return column
 
 
