@@ -18,7 +18,6 @@ from bench.errors import BenchError, unknown
 from bench.front import reporting, sharing
 from bench.front.asking import asking
 from bench.home import take
-from bench.reports.formats import counted
 from bench.source import Source
 from bench.statistics.verdicts import Word
 from bench.visible import say
@@ -100,6 +99,8 @@ def report(
 
 def _exit(made: Report, barred: Sequence[str]) -> None:
     """By failed runs, and by verdicts that are not to be."""
+    from bench.reports.formats import counted
+
     found = [word for word in made.verdicts() if word in barred]
     if found:
         say(f"--fail-on: {counted(len(found), 'verdict')} of {', '.join(dict.fromkeys(found))}")

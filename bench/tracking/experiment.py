@@ -21,6 +21,7 @@ from bench.errors import nearest
 from bench.progress import watched
 from bench.tracking.store import (
     TrackingError,
+    check_answers,
     connect,
     foreign_errors,
     is_server,
@@ -135,6 +136,7 @@ def _refuse_other_schema(uri: str) -> None:
     from mlflow.store.db.utils import _get_alembic_config
     from sqlalchemy import create_engine
 
+    check_answers(uri)
     engine = create_engine(uri)
     try:
         with engine.connect() as connection:

@@ -75,18 +75,27 @@ def connect(uri: str) -> Any:
     # It logs, with its traceback, what it raises too.
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    # MLflow tries a broken file, or a database that does not answer, ten times: that takes two minutes.
+    check_answers(uri)
+    file = sqlite_file(uri)
+    if not event.contains(Engine, "connect", _do_not_wait_for_the_disk):
+        event.listen(Engine, "connect", _do_not_wait_for_the_disk)
+    if file is not None and not _is_there(file):
+        _make(file)
+    return mlflow.MlflowClient(uri)
+
+
+def check_answers(uri: str) -> None:
+    """Meet a broken file, or a database that does not answer: MLflow tries ten times, for two minutes.
+
+    Raises:
+        OSError, sqlite3.Error: it is one.
+    """
     file, (host, port) = sqlite_file(uri), _address(uri)
     if file is not None and _is_there(file):
         with contextlib.closing(sqlite3.connect(file, timeout=10)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
     elif host and port and not is_server(uri):
         socket.create_connection((host, port), timeout=10).close()
-    if not event.contains(Engine, "connect", _do_not_wait_for_the_disk):
-        event.listen(Engine, "connect", _do_not_wait_for_the_disk)
-    if file is not None and not _is_there(file):
-        _make(file)
-    return mlflow.MlflowClient(uri)
 
 
 def _is_there(file: Path) -> bool:

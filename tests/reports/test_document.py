@@ -23,7 +23,7 @@ from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Comparison, Key, Metric
 from bench.comparisons.designs import FINISHED, SOUND, TEST_SET, Design
 from bench.comparisons.pairings import Scores
-from bench.front.reporting import note_of
+from bench.front.reporting import answer_of
 from bench.reports import columns, files
 from bench.reports.answer import answer, sentence
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, Table
@@ -590,8 +590,8 @@ def test_adding_a_column_takes_one_entry_and_shows_everywhere(
         assert text.count("df 5!") == 4  # both tables of both metrics
         assert {f"new {where}" in text for where in ("first", "tests")} == {True}
         assert "what a test adds to tests" in " ".join(text.split())  # the first table needs no legend
-    assert "df 5!" in note_of(told)
-    assert "new tests" not in note_of(told)
+    assert "df 5!" in answer_of(told).text
+    assert "new tests" not in answer_of(told).text
     assert "new first" in written["report.tex"]
     assert written["report.tex"].count("df 5!") == 2
     assert "new_first,new_tests" in written["comparisons.csv"].splitlines()[0]

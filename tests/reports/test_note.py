@@ -10,7 +10,7 @@ import pytest
 from helpers import finish_run
 from nasty import NASTY
 
-from bench.front.reporting import note_of
+from bench.front.reporting import answer_of
 from bench.reports.build import report
 from bench.suite import Suite
 
@@ -23,7 +23,7 @@ def test_question_answer_and_tables_and_no_tag_of_somebody_elses(
     for number, cell in enumerate(suite.cells):
         for run in cell.runs:
             finish_run(run, tmp_path, 60 + 30 * number + run.seed % 2 * (1 + number))
-    text = note_of(report(suite, tmp_path))
+    text = answer_of(report(suite, tmp_path)).text
     question, answer, rest = text.split("\n\n", 2)
     assert question.startswith("# Is ")
     assert " ".join(answer.split()).endswith("is better than ce.")

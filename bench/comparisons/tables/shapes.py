@@ -231,6 +231,8 @@ def _seeds_named_after_methods(table: pd.DataFrame, request: Request) -> Shaped 
     known = guess_columns(table, {}, ["method", "seed"], request.metrics)
     if len(known) < 2 or known.keys() & {role for role, name in request.columns.items() if name}:
         return None
+    if table[[*known.values()]].isna().any(axis=None):
+        return None
     methods, seeds = (table[known[role]].astype(str) for role in ("method", "seed"))
     pairs = {*zip(methods, seeds, strict=True)}
     if not all(method in seed and method != seed for method, seed in pairs):
