@@ -123,7 +123,7 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
     """Wait until something holds; an assertion fails if it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
