@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import urllib.request
 from collections.abc import Mapping
-from urllib.error import URLError
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from bench.errors import BenchError, unknown
@@ -60,9 +60,10 @@ class Notice:
                 urllib.request.urlopen(asked, timeout=SECONDS).close()
                 return ""
             words = [self._fill(word, said) for word in self.words]
-            ended = subprocess.run(words, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
+            # What it prints goes to standard error: on the other is the report, perhaps as JSON.
+            ended = subprocess.run(words, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL, stdout=2)
             return "" if ended.returncode == 0 else f"{words[0]} ended with exit status {ended.returncode}"
         except subprocess.TimeoutExpired:
             return f"{self.words[0]} took longer than {SECONDS:g} s"
-        except (OSError, URLError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             return " ".join(f"{type(error).__name__}: {error}".split())

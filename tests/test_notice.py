@@ -69,6 +69,7 @@ def test_bad_requests(target: str, message: str) -> None:
 
 def test_what_goes_wrong_is_said(tmp_path: Path) -> None:
     said = {"answer": "", "suite": "", "page": ""}
+    assert "InvalidURL" in Notice("http://host:port/").give(**said)
     assert Notice("false").give(**said) == "false ended with exit status 1"
     assert "No such file" in Notice(str(tmp_path / "none")).give(**said)
 
@@ -95,3 +96,8 @@ def test_the_end_of_a_run_is_told_and_says_where_to_look(
     status, _, said = bench("report", suite, "--fail-on", "infer")
     assert status == 2
     assert "unknown verdict 'infer'" in said
+
+
+def test_what_a_command_prints_is_no_part_of_the_report(capfd: pytest.CaptureFixture[str]) -> None:
+    assert Notice("echo {answer}").give(answer="yes", suite="", page="") == ""
+    assert capfd.readouterr() == ("", "yes\n")

@@ -22,7 +22,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bench.cells import Cell
+from bench.cells import Cell, Search
 from bench.errors import BenchError
 from bench.launch.packing import Kind
 from bench.progress import console, duration
@@ -162,7 +162,7 @@ class View:
 
     def _ask_for_time(self, guess: Callable[[], Mapping[Kind, float]]) -> None:
         if self.seconds_left() is None:
-            with contextlib.suppress(BenchError):  # whoever trains says what is wrong
+            with contextlib.suppress(BenchError, OSError):  # whoever trains says what is wrong
                 self._guessed = guess()
 
     def _goes_on(self, row: _Row, folder: RunFolder) -> bool:
@@ -227,7 +227,7 @@ class View:
         for row in rows:
             dataset, model, loss = map(visible, row.cell.key)
             table.add_row(
-                Text(loss),
+                Text(f"{loss} (trials)" if isinstance(row.cell, Search) else loss),
                 Text(model if self._one_dataset else f"{dataset} × {model}"),
                 Text(f"{row.done}/{len(row.cell.seeds)}" + f", {row.failed} failed" * bool(row.failed)),
                 Text(f"{100 * sum(row.values) / len(row.values):.2f} %" if row.values else ""),
@@ -256,7 +256,8 @@ def _training(row: _Row) -> Iterator[str]:
     for line in [*row.training.values()][:2]:
         known = f" of {row.epochs}" if row.epochs else ""
         rate = line.get("images_per_second")
-        shown = f"epoch {line.get('epoch', 0) + 1}{known}"
+        epoch = int(line.get("epoch", 0)) + 1
+        shown = f"epoch {min(epoch, row.epochs or epoch)}{known}"
         yield f"{shown}, {rate:,.0f} images/s" if isinstance(rate, (int, float)) else shown
     if len(row.training) > 2:
         yield f"{len(row.training) - 2} more"

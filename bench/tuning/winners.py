@@ -6,6 +6,7 @@ is the same for every launcher, report and status.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,10 @@ from bench.versions import as_counted
 
 
 def best_of(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:
-    """The first with the best validation score; None where none is done."""
+    """The first with the best validation score; None where none is done, or none has a number for it."""
     sign = 1 if higher_is_better else -1
-    done = [(sign * trial.validation, trial) for trial in trials if trial.validation is not None]
+    known = ((trial.validation, trial) for trial in trials if trial.validation is not None)
+    done = [(sign * score, trial) for score, trial in known if not math.isnan(score)]
     return max(done, key=lambda scored: scored[0])[1] if done else None
 
 

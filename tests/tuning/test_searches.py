@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from bench.statistics.searches import pooled, searches_interval
 from bench.suite import Suite
 from bench.tracking.record import read_record
 from bench.tuning.changed import kept
+from bench.tuning.trials import Trial
+from bench.tuning.winners import best_of
 
 
 def rising(loss: str, setting: dict[str, Any]) -> tuple[float, int]:
@@ -367,3 +370,14 @@ def test_a_miniature_is_tuned_with_few_trials() -> None:
     small = tiny(tuned(tune={**TUNE, "budget": 16, "trials": 96}))
     assert small.tune is not None
     assert (small.tune.budget, small.tune.trials, len(small.runs())) == (2, 8, 16)
+
+
+def test_a_score_that_is_no_number_never_wins() -> None:
+    trials = [
+        Trial(k, k, f"run{k}", {}, "done", score) for k, score in enumerate([math.nan, 0.5, 0.7, math.nan])
+    ]
+    for higher, number in ((True, 2), (False, 1)):
+        best = best_of(trials, higher_is_better=higher)
+        assert best is not None
+        assert best.number == number
+    assert best_of(trials[:1], higher_is_better=True) is None
