@@ -54,8 +54,8 @@ def prepare(name: str = "auto") -> torch.device:
 def keep_memory() -> None:
     """Have glibc keep what a step frees for the next one, up to 2 GB.
 
-    It would go back to the system, which clears each page anew: a quarter of a step of ``vgg5-tiny`` on
-    28 × 28. Other C libraries stay as they are.
+    It would go back to the system, which clears each page anew: over a fifth of a step of ``vgg5-tiny`` on
+    28 × 28 (benchmarks/kept_memory.py). Other C libraries stay as they are.
     """
     with contextlib.suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
