@@ -14,10 +14,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, InstanceOf
 
 from bench import metrics
-from bench.choices import Choice, ForeignOptions, FreeOptions, describe, source_digest, split_choice
 from bench.errors import unknown
 from bench.metrics import Metric
 from bench.recipe import Recipe
+from bench.registry import Choice, ForeignOptions, FreeOptions, describe, source_digest, split_choice
 from bench.runs import canonical
 from bench.trainer import Trainer, choose_trainer
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bench.choices import Choice, ForeignOptions, Options, choose, construct
+from bench.registry import Choice, ForeignOptions, Options, choose, construct
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -297,7 +297,7 @@ def as_function(choice: Choice, **told: Any) -> Callable[..., Tensor]:
     training parameters of its own are the caller's business.
 
     Args:
-        told: ``known``, ``later`` and ``translate`` of :func:`bench.choices.construct`.
+        told: ``known``, ``later`` and ``translate`` of :func:`bench.registry.construct`.
 
     Raises:
         BenchError: the user's code cannot be imported, or not be built with these options.

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from bench import factories
-from bench.choices import Choice, FreeOptions, Options, Strict, choose, split_choice
+from bench.registry import Choice, FreeOptions, Options, Strict, choose, split_choice
 from bench.transforms import MIXES, TRANSFORMS
 
 

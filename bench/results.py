@@ -41,7 +41,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.cells import Cell
-from bench.choices import explain
 from bench.disk import Damaged as Damaged  # of a run folder, to whoever reads one
 from bench.disk import (
     NoFile,
@@ -58,6 +57,7 @@ from bench.disk import (
 from bench.metrics import Measured, Metric, MetricError
 from bench.predictions import NotKept, Predictions, pack, unpack, unpack_old
 from bench.progress import watched
+from bench.registry import explain
 from bench.runs import Run, canonical
 from bench.same_data import Seen, Sighting, in_words, odd_ones
 

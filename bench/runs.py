@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from bench import datasets, losses, metrics, models
-from bench.choices import Choice, restore
 from bench.errors import BenchError
 from bench.recipe import Recipe
+from bench.registry import Choice, restore
 
 RECIPE_VERSION = 1
 """Raised whenever the same description comes to mean another training: old results then count no more."""

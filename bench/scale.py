@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
-from bench.choices import Choice
 from bench.datasets import FORMS, LettersOptions, OnDisk, choose_dataset
 from bench.entries import Entry
 from bench.models import TinyVgg, choose_model
 from bench.recipe import Recipe
+from bench.registry import Choice
 from bench.space import Tune
 from bench.suite import AXES, Exclusion, Suite
 

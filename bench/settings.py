@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bench.choices import Choice, FreeOptions, describe, explain
 from bench.errors import BenchError, unknown
 from bench.recipe import Recipe, merge_recipes
+from bench.registry import Choice, FreeOptions, describe, explain
 from bench.space import Range, Tune
 
 CHOSEN = ("optimizer", "schedule", "mix")

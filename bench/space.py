@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, model_validator
 
-from bench.choices import Strict, describe
 from bench.errors import unknown
+from bench.registry import Strict, describe
 
 DIGITS = 6
 """Significant digits of a value that is drawn."""

@@ -29,17 +29,17 @@ from pydantic import (
 
 from bench import datasets, entries, losses, metrics, models
 from bench.cells import Cell, Search, seed_by_seed
-from bench.choices import (
-    Choice,
-    Strict,
-    describe,
-    explain,
-)
 from bench.entries import Entry
 from bench.errors import BenchError, unknown
 from bench.metrics import Metric
 from bench.programs import Program, find
 from bench.recipe import Recipe, merge_recipes
+from bench.registry import (
+    Choice,
+    Strict,
+    describe,
+    explain,
+)
 from bench.runs import RECIPE_VERSION, SOURCES, Run, Selection, Source, Splits, canonical
 from bench.settings import Space, space_of
 from bench.space import MOST as MOST_TRIALS
@@ -93,7 +93,7 @@ class Analysis(Strict):
 
 
 class UntilDecided(Strict):
-    """Seeds are added until every comparison is decided: :mod:`bench.design`."""
+    """Seeds are added until every comparison is decided: :mod:`bench.sequential_design`."""
 
     start: int = Field(ge=2)
     """Seeds that every cell gets."""

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from bench.choices import Choice, ForeignOptions, Options, Strict, choose, describe, explain, split_choice
 from bench.errors import BenchError, nearest, unknown
+from bench.registry import Choice, ForeignOptions, Options, Strict, choose, describe, explain, split_choice
 
 # ------------------------------------------------------------------------------------------- placeholders
 

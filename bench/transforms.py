@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.choices import Choice, Options, choose
+from bench.registry import Choice, Options, choose
 
 
 class Perspective(Options):
@@ -138,5 +138,5 @@ MIXES: dict[str, type[Options]] = {"mixup": Mixup, "cutmix": Cutmix, "mixup_or_c
 
 
 def choose_transform(value: Any) -> Choice:
-    """Resolve one entry of a suite's ``augmentation`` list. Raises ValueError as ``choices.choose`` does."""
+    """Resolve one entry of a suite's ``augmentation`` list. Raises ValueError as ``registry.choose`` does."""
     return choose("augmentation", value, TRANSFORMS)

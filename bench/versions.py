@@ -22,9 +22,9 @@ from typing import Any
 
 from bench import code, programs
 from bench.cells import Cell
-from bench.choices import Choice, ForeignOptions
 from bench.disk import NoFile, exists, parse, read, write_atomically
 from bench.errors import BenchError
+from bench.registry import Choice, ForeignOptions
 from bench.results import RunFolder
 from bench.runs import Run, canonical
 from bench.suite import Suite

@@ -26,8 +26,8 @@ from bench.statistics.paired import paired_t
 from bench.statistics.permutation import sign_flip, sign_test
 from bench.statistics.planning import minimum_detectable_effect
 from bench.statistics.proportions import mcnemar
-from bench.statistics.ranks import paired_superiority, wilcoxon
 from bench.statistics.rotations import rotate
+from bench.statistics.signed_ranks import paired_superiority, wilcoxon
 
 UNIT = 10**12
 """Parts of 1 in which values of a metric are counted."""

@@ -30,7 +30,7 @@ from bench.statistics.crossed import crossed_anova, crossed_of_table
 from bench.statistics.paired import paired_t
 from bench.statistics.permutation import sign_flip, sign_test
 from bench.statistics.proportions import Difference, McNemar, mcnemar, newcombe_paired
-from bench.statistics.ranks import paired_superiority, wilcoxon
+from bench.statistics.signed_ranks import paired_superiority, wilcoxon
 from bench.statistics.unpaired import brunner_munzel, welch
 
 UNIT = 10**12

@@ -39,7 +39,6 @@ import yaml
 from made_up import answers
 
 from bench import cli
-from bench.design import Design
 from bench.errors import BenchError
 from bench.launch.executors import Job, Request
 from bench.launch.executors.local import Local
@@ -49,6 +48,7 @@ from bench.launch.profile import Profile
 from bench.launch.submission import Continuation, SubmissionFolder
 from bench.launch.submitter import Cluster, Submitter
 from bench.results import RunFolder
+from bench.sequential_design import SequentialDesign
 from bench.suite import load
 from bench.versions import as_counted
 
@@ -374,7 +374,7 @@ def submit(folder: Folder, results: Path, _: Sequence[str]) -> tuple[int, str]:
             suite = as_counted(suite, results)
             place = results, folder.root / "data", Profile(gpus=0, time=600), folder.root / "profile.yaml"
             cluster = Cluster(queue, suite, *place, [], said.append)
-            runs = Design(suite, results).now().runs()
+            runs = SequentialDesign(suite, results).now().runs()
             submitter = Submitter(cluster, runs, time.time(), {}, first=True)
             submitter._guess = lambda run: 1.0  # type: ignore[method-assign]
             submitter.step()

@@ -23,9 +23,9 @@ import made_up
 from bench import suite as suites
 from bench.results import RunFolder
 from bench.suite import Suite
+from bench.tracking.database import Tables
 from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.store import connect
-from bench.tracking.tables import Tables
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ import mlflow, sqlalchemy
 from mirrored import make_results, make_suite, mirrored, client_of
 from bench.tracking.answer import Answer
 from bench.tracking.mirror import Mirror
-from bench.tracking.tables import Tables, schema_of
+from bench.tracking.database import Tables, schema_of
 place = Path(tempfile.mkdtemp())
 suite = make_suite()
 make_results(place, suite)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bench.choices import restore
 from bench.errors import BenchError
 from bench.losses import LOSSES, as_function, choose_loss
+from bench.registry import restore
 
 
 def build(value):

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from bench import datasets
 from bench.datasets import choose_dataset
-from bench.design import Design
 from bench.results import OTHER_DATA, RunFolder, frame
 from bench.same_data import Sighting, in_words, odd_ones
+from bench.sequential_design import Design
 from bench.suite import Suite
 
 Write = Callable[..., Path]

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.datasets import FORMS
 from bench.datasets.miniature import letters_like
-from bench.design import Design
 from bench.front.reporting import write_report
 from bench.reports.blocks import Heading
 from bench.scale import tiny
+from bench.sequential_design import Design
 from bench.suite import Suite, load
 
 SUITES = Path(__file__).parents[1] / "suites"

@@ -287,7 +287,7 @@ def train(pack: Pack, call: str) -> str:
     code_of_job = (
         "from pathlib import Path; from bench.launch.pack import Pack\n"
         f"pack = Pack.read(Path({str(path)!r})); pack.find_modules()\n"
-        "from bench.choices import load_callable\n"
+        "from bench.registry import load_callable\n"
         f"print(pack.runs[-1].resolve().loss.name, {call})"
     )
     done = subprocess.run([sys.executable, "-c", code_of_job], capture_output=True, text=True, check=False)

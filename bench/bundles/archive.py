@@ -24,10 +24,10 @@ from typing import IO, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench import __version__
-from bench.choices import explain
 from bench.disk import opened, parse, token
 from bench.errors import BenchError
 from bench.progress import watched
+from bench.registry import explain
 
 FORMAT = 1
 """Raised when what older versions of bench make of a bundle would be wrong."""

@@ -11,7 +11,6 @@ from bench.bundles import archive, crate, measured, own_code, reading
 from bench.bundles.comparing import differences
 from bench.bundles.reading import RESOLVED, RESULTS, WEIGHTS
 from bench.bundles.resolved import resolved
-from bench.design import as_it_stands
 from bench.disk import exists, read, write_atomically, write_json
 from bench.environment import Environment, libraries, trained_with
 from bench.errors import BenchError
@@ -19,6 +18,7 @@ from bench.progress import watched
 from bench.reports import files as report_files
 from bench.reports.build import report
 from bench.results import RunFolder
+from bench.sequential_design import as_it_stands
 from bench.source import Source
 from bench.suite import Suite
 from bench.visible import say

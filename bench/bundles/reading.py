@@ -16,16 +16,16 @@ from pydantic import ValidationError
 from bench.bundles import measured
 from bench.bundles.archive import Manifest, open_archive
 from bench.bundles.resolved import Resolved, restore
-from bench.choices import explain
-from bench.design import as_it_stands
 from bench.disk import read
 from bench.errors import BenchError
+from bench.registry import explain
 from bench.reports.build import report_and_agreement
 from bench.reports.html import page
 from bench.reports.html.runs import list_runs
 from bench.reports.methods import paper
 from bench.reports.schema import Report
 from bench.results import frame
+from bench.sequential_design import as_it_stands
 from bench.suite import Suite
 
 RESULTS = "results"

@@ -19,12 +19,12 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 from bench import datasets, losses, metrics, models
 from bench.bundles.measured import Kept
 from bench.cells import Cell, Search
-from bench.choices import Choice, FreeOptions, Options, explain
 from bench.datasets import OnDisk
 from bench.entries import Entry
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.models import StartingWeights
+from bench.registry import Choice, FreeOptions, Options, explain
 from bench.suite import AXES, Suite
 from bench.trainer import TRAINERS, Command, Trainer, choose_trainer
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from bench import datasets
 from bench.checkpoints.fitting import Fitted, fit
 from bench.checkpoints.keys import Rule, rename
-from bench.choices import Choice, describe
 from bench.errors import BenchError
 from bench.models import choose_model
 from bench.models.resize import Resized
+from bench.registry import Choice, describe
 from bench.training.data import Normalisation
 from bench.training.evaluation import Scores, answer, batch_size, score
 from bench.training.reading import Checkpoint

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from bench import models
-from bench.choices import Choice
 from bench.datasets import Form
 from bench.errors import BenchError, nearest
+from bench.registry import Choice
 from bench.training.reading import Checkpoint
 
 _MARKS = (

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bench.choices import describe
 from bench.errors import BenchError, nearest
+from bench.registry import describe
 from bench.yaml_file import read_yaml
 
 

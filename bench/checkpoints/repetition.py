@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import torch
 
-from bench.choices import ForeignOptions
 from bench.errors import BenchError
+from bench.registry import ForeignOptions
 from bench.results import Damaged, Result, RunFolder
 from bench.runs import Run
 from bench.training.device import fingerprint

@@ -12,14 +12,14 @@ import typer
 import yaml
 
 from bench import versions
-from bench.choices import Choice
 from bench.cli.app import WEIGHTS, app
 from bench.cli.options import Data, Device, Json, Results
 from bench.cli.shared import exit_1_if, print_blocks, put, watched
-from bench.design import as_known
 from bench.errors import BenchError
 from bench.front.asking import asking, find_modules
 from bench.launch.preflight import check_data
+from bench.registry import Choice
+from bench.sequential_design import as_known
 from bench.source import Source
 from bench.visible import say
 

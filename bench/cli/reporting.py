@@ -13,11 +13,11 @@ import typer
 from bench.cli.app import MLFLOW, REPORT, app
 from bench.cli.options import Column, Data, Everything, Json, Results, ScaleTo, Seeds, SuiteFile, TrackingUri
 from bench.cli.shared import exit_1_if, print_blocks, put
-from bench.design import as_it_stands
 from bench.errors import BenchError, unknown
 from bench.front import reporting, sharing
 from bench.front.asking import asking
 from bench.home import take
+from bench.sequential_design import as_it_stands
 from bench.source import Source
 from bench.statistics.verdicts import Word
 from bench.visible import say
@@ -118,15 +118,15 @@ def _words(given: str) -> list[str]:
 
 def _beside(asked: Suite, suite: Path, other: str, scale: Scale, results: Path, as_json: bool) -> None:
     """Two reports side by side."""
-    from bench.reports.beside import beside, lay_beside
+    from bench.reports.diff import diff_blocks, diff_reports
 
     with contextlib.ExitStack() as reading:
 
         def read(path: Path) -> Suite:
             return reading.enter_context(asking(Source.of(path), results, scale=scale, names=False))
 
-        pairs = lay_beside(asked, str(suite), other, read, results)
-    print_blocks(pairs, beside(pairs), as_json)
+        pairs = diff_reports(asked, str(suite), other, read, results)
+    print_blocks(pairs, diff_blocks(pairs), as_json)
 
 
 @app.command(rich_help_panel=REPORT)
@@ -219,8 +219,8 @@ def compare(
     of a cross-validation: they overlap, and are tested as such.
     """
     given = locals()
-    from bench.comparisons.tables.example import write_example
-    from bench.comparisons.tables.layout import Request, conditions
+    from bench.comparisons.external.example import write_example
+    from bench.comparisons.external.layout import Request, conditions
     from bench.reports.claim import claim_text, judge_claim
 
     if example:

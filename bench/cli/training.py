@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from bench.choices import Choice
 from bench.cli.app import FOLLOW, TRAIN, app
 from bench.cli.options import (
     Data,
@@ -25,7 +24,6 @@ from bench.cli.options import (
 )
 from bench.cli.shared import exit_1_if, print_blocks, print_document, put
 from bench.datasets import lies_in
-from bench.design import as_it_stands
 from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.front import training
@@ -35,6 +33,8 @@ from bench.launch.pack import git_state
 from bench.launch.preflight import check_data
 from bench.notice import Notice
 from bench.preregistration import state
+from bench.registry import Choice
+from bench.sequential_design import as_it_stands
 from bench.source import Source
 from bench.visible import say
 

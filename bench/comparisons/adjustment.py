@@ -13,10 +13,10 @@ from bench.statistics.equivalence import tost
 from bench.statistics.flips import Said
 from bench.statistics.paired import PairedT
 from bench.statistics.permutation import SignFlip, countable, sign_flip
-from bench.statistics.ranks import Superiority
 from bench.statistics.resampled import Posterior
 from bench.statistics.rotations import Smallest
 from bench.statistics.searches import Pooled
+from bench.statistics.signed_ranks import Superiority
 from bench.statistics.stopping import FEWEST
 from bench.statistics.unpaired import Welch
 from bench.statistics.verdicts import Interval

@@ -9,9 +9,9 @@ from bench.statistics.effects import Effects
 from bench.statistics.paired import PairedT
 from bench.statistics.permutation import SignFlip
 from bench.statistics.proportions import Difference
-from bench.statistics.ranks import Superiority
 from bench.statistics.resampled import Posterior
 from bench.statistics.searches import Pooled
+from bench.statistics.signed_ranks import Superiority
 from bench.statistics.stopping import Outcome
 from bench.statistics.unpaired import Welch
 from bench.statistics.verdicts import Interval, Verdict

@@ -43,8 +43,8 @@ from bench.statistics.planning import (
     seeds_for_equivalence,
     spread_at_most,
 )
-from bench.statistics.ranks import Superiority, paired_superiority
 from bench.statistics.rotations import DRAWS, Smallest, rotate
+from bench.statistics.signed_ranks import Superiority, paired_superiority
 from bench.statistics.stopping import FEWEST, Standing
 from bench.statistics.unpaired import brunner_munzel, welch
 from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse

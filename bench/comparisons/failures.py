@@ -10,7 +10,7 @@ from bench.comparisons.comparison import Failures
 from bench.comparisons.pairings import Pairing
 from bench.statistics.multiplicity import holm
 from bench.statistics.proportions import mcnemar, newcombe_paired
-from bench.statistics.ranks import SignedRank, worst_rank
+from bench.statistics.signed_ranks import SignedRank, worst_rank
 from bench.statistics.verdicts import Word
 
 

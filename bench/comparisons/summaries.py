@@ -10,8 +10,8 @@ from bench.comparisons.adjustment import Test
 from bench.comparisons.analysis import Analysis
 from bench.comparisons.comparison import Comparison, Key, Metric
 from bench.comparisons.designs import Unpaired
+from bench.comparisons.external.summaries import Summary
 from bench.comparisons.pairings import Pairing
-from bench.comparisons.tables.summaries import Summary
 from bench.statistics.stopping import FEWEST
 from bench.statistics.unpaired import Welch, welch_of_summaries
 

@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.choices import Choice, Options, choose
 from bench.datasets import own
 from bench.datasets.forms import FIRST_LABELS as FIRST_LABELS
 from bench.datasets.forms import FORMS as FORMS
@@ -31,6 +30,7 @@ from bench.datasets.variants import long_tail, pair_flip_noise
 from bench.datasets.variants import stratified_split as stratified_split
 from bench.datasets.variants import symmetric_noise as symmetric_noise
 from bench.errors import BenchError
+from bench.registry import Choice, Options, choose
 
 if TYPE_CHECKING:
     import numpy as np

@@ -81,7 +81,7 @@ class Made(BaseModel):
 
 def folder_of(name: str, options: OnDisk, data: Path) -> Path:
     """Where a data set is kept once it is decoded: another folder for all that makes other images."""
-    from bench.choices import Choice
+    from bench.registry import Choice
 
     later = {"train_size", "test_size", "label_noise", "noise_seed", "noise_kind", "long_tail"}
     asked = {key: value for key, value in Choice(name, options).describe().items() if key not in later}

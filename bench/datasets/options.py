@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from bench.choices import ForeignOptions, Options
+from bench.registry import ForeignOptions, Options
 
 
 class DatasetOptions(Options):

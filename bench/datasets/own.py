@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.choices import Choice, describe, load_callable
 from bench.datasets.forms import MOST_CLASSES, Form, top_of
 from bench.datasets.options import DatasetOptions
 from bench.errors import BenchError
+from bench.registry import Choice, describe, load_callable
 
 if TYPE_CHECKING:
     import torch

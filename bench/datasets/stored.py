@@ -64,13 +64,13 @@ def _placed(name: str, options: OnDisk, folder: Path) -> OnDisk:
 
 
 def _source(name: str, options: OnDisk, where: Path) -> Source:
-    from bench.datasets import arrays, folders, library, parquets, tables
+    from bench.datasets import arrays, csv_table, folders, library, parquets
 
     match options:
         case ImageFolder():
             return folders.source_of(where, options)
         case Table():
-            return tables.source_of(where, options)
+            return csv_table.source_of(where, options)
         case Parquet():
             return parquets.source_of(where, options)
         case Arrays():

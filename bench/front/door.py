@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar, g
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from bench.choices import describe
 from bench.errors import BenchError, of_file, unknown
 from bench.front import reporting, sharing, training
 from bench.front.keywords import in_python
 from bench.front.report import Report
 from bench.front.suites import Suite, load
 from bench.front.training import Device
+from bench.registry import describe
 from bench.scale import Scale
 from bench.source import Source
 from bench.visible import say
@@ -394,7 +394,7 @@ def compare(
         BenchError: what is asked cannot be: names column, row, what was found and what is allowed.
     """
     given = locals()
-    from bench.comparisons.tables.layout import Request
+    from bench.comparisons.external.layout import Request
 
     request = Request.of(
         given,

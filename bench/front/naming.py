@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import code
-from bench.choices import describe
 from bench.errors import BenchError
+from bench.registry import describe
 
 
 def plain(value: Any, where: str = "") -> Any:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.choices import describe
-from bench.design import as_it_stands
 from bench.errors import BenchError
 from bench.front.asking import asking
 from bench.front.report import Report
 from bench.home import take
+from bench.registry import describe
 from bench.scale import Scale
+from bench.sequential_design import as_it_stands
 from bench.source import Source
 from bench.suite import Suite
 from bench.visible import say
@@ -20,7 +20,7 @@ from bench.visible import say
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.comparisons.tables.layout import Request
+    from bench.comparisons.external.layout import Request
     from bench.launch.status import Status
     from bench.reports.blocks import Document, Figure, Notes
     from bench.reports.schema import Report as Made
@@ -70,8 +70,8 @@ def compare(
     Raises:
         BenchError: what is asked cannot be: names column, row, what was found and what is allowed.
     """
-    from bench.reports.compare import compare_table
     from bench.reports.document import document
+    from bench.reports.external import compare_table
 
     made = compare_table(name, table, request)
     made = made.model_copy(
@@ -111,7 +111,7 @@ def read_results(
 
         uri = tracking_uri or default_uri(results)
         return read_experiment(source, uri, every_step=request.epoch is not None)
-    from bench.comparisons.tables.reading import read_table
+    from bench.comparisons.external.reading import read_table
 
     return read_table(source, encoding=encoding, sheet=sheet)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import home
-from bench.design import as_it_stands
 from bench.errors import BenchError
 from bench.front.asking import asking
 from bench.front.report import Report
 from bench.scale import SUFFIX
+from bench.sequential_design import as_it_stands
 from bench.source import Source
 from bench.visible import say
 

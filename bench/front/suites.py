@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cells import Cell
-from bench.choices import describe
 from bench.errors import BenchError
 from bench.front.asking import modules_in
 from bench.front.naming import folder_of, plain
+from bench.registry import describe
 from bench.runs import Run
 from bench.source import Source
 

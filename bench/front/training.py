@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench.design import Design, as_it_stands
 from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.front.asking import asking
@@ -19,6 +18,7 @@ from bench.launch.preflight import set_aside_damaged, set_aside_odd
 from bench.preregistration import state
 from bench.runs import Run
 from bench.scale import Scale
+from bench.sequential_design import SequentialDesign, as_it_stands
 from bench.source import Source
 from bench.tuning.changed import kept
 from bench.versions import as_counted, changes, declare_same
@@ -83,7 +83,7 @@ def run(
             say(remark)
         if not asked.scaled_down:
             state(as_counted(asked.whole, results), results, git_state(source.folders[0]))
-        design = Design(asked, results)
+        design = SequentialDesign(asked, results)
         path, file = source.search_path, source.place(asked, results)
         mirror = BackgroundMirror(Mirror(asked, results, tracking_uri or default_uri(results)))
         mirror.start()

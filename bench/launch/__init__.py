@@ -1,8 +1,8 @@
 """Runs → packs → jobs, and what became of them.
 
-:mod:`~bench.launch.packing` decides which runs share a job, :mod:`~bench.launch.pack` is the order that a job
-gets, :mod:`~bench.launch.worker` carries it out, :mod:`~bench.launch.side_by_side` says how many do so on one
-GPU (:mod:`~bench.launch.probe` is what it measures, :mod:`~bench.launch.gpus` which there are).
+:mod:`~bench.launch.grouping` decides which runs share a job, :mod:`~bench.launch.pack` is the order that a
+job gets, :mod:`~bench.launch.worker` carries it out, :mod:`~bench.launch.side_by_side` says how many do so on
+one GPU (:mod:`~bench.launch.probe` is what it measures, :mod:`~bench.launch.gpus` which there are).
 
 :mod:`~bench.launch.local` trains on this machine and watches. Through a queue, :mod:`~bench.launch.cluster`
 has a :mod:`~bench.launch.submitter` submit what is missing, by a :mod:`~bench.launch.profile`, until nothing

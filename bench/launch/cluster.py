@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bench.design import Design
 from bench.launch.executors import Trouble
 from bench.launch.lock import only_launcher
 from bench.launch.needs import check_there
 from bench.launch.preflight import prepare, unfinished
 from bench.launch.submitter import Cluster, Submitter, added
 from bench.runs import Run
+from bench.sequential_design import SequentialDesign
 from bench.suite import Suite
 
 POLL = (2.0, 30.0)  # seconds between looks: after a change, and when nothing has changed for long
@@ -38,7 +38,7 @@ def train_there(
     """
     cluster.executor.require()
     check_there(cluster.suite, cluster.profile, cluster.file)
-    design = Design(cluster.suite, cluster.results)
+    design = SequentialDesign(cluster.suite, cluster.results)
     with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
         prepare(
             cluster.suite,

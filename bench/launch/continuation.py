@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import versions
-from bench.design import Design
 from bench.errors import BenchError
 from bench.launch.ended import Ended
 from bench.launch.executors import Trouble
@@ -25,6 +24,7 @@ from bench.launch.profile import load_profile
 from bench.launch.submission import Continuation, SubmissionFolder
 from bench.launch.submitter import Cluster, Submitter
 from bench.scale import tiny
+from bench.sequential_design import SequentialDesign
 from bench.suite import check, read
 
 WAIT, MOST_WAIT = 30.0, 600.0  # seconds between looks, where the executor is in trouble
@@ -72,7 +72,7 @@ def go_on(told: Continuation) -> None:
     cluster = Cluster(
         Slurm(), suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
     )
-    design, wait = Design(suite, told.results), WAIT
+    design, wait = SequentialDesign(suite, told.results), WAIT
     missing: dict[str, float] = {}
     while unfinished(runs := design.now().runs(), told.results):
         try:

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.design import as_known
 from bench.disk import read
 from bench.errors import BenchError
 from bench.launch.executors import number_of
 from bench.results import RunFolder
 from bench.runs import complete
+from bench.sequential_design import as_known
 from bench.suite import Suite
 
 

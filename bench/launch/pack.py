@@ -15,10 +15,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
 
 from bench import __version__, versions
-from bench.choices import explain, restore
 from bench.disk import read, strangers, write_atomically
 from bench.errors import BenchError
 from bench.metrics import METRICS, Metric
+from bench.registry import explain, restore
 from bench.runs import Run, canonical
 from bench.suite import Suite
 from bench.trainer import Command, Handling, handling_key

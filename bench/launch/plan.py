@@ -10,16 +10,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bench.design import Design, as_it_stands, stopping_plan
 from bench.launch.executors import Executor, Later, Request, Trouble
+from bench.launch.grouping import Kind, in_packs, kinds, measured_seconds, typical_seconds
 from bench.launch.local import crew_size
 from bench.launch.needs import by_needs, check_there, profile_for
-from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import check_first_calls, unfinished
 from bench.launch.profile import Profile
 from bench.launch.queue import look
 from bench.launch.status import CellStatus, Counts, status
 from bench.launch.trial import guess_seconds
+from bench.sequential_design import SequentialDesign, as_it_stands, stopping_plan
 from bench.suite import Suite
 
 EFFECTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
@@ -141,7 +141,7 @@ def plan(
     Args:
         guesses: seconds a run, of data sets and models of which no run has finished.
     """
-    design = Design(suite, results)
+    design = SequentialDesign(suite, results)
     now = status(design.now(), results)
     seconds = measured_seconds(suite, results)
     each = {**guesses, **typical_seconds(seconds)}
@@ -238,7 +238,7 @@ def _search(suite: Suite, results: Path) -> Tuning:
     )
 
 
-def _simulate(design: Design) -> Added:
+def _simulate(design: SequentialDesign) -> Added:
     """Each effect a few thousand times; half a second."""
     from bench.statistics.operating_characteristics import operating_characteristics
 
@@ -295,7 +295,7 @@ def plan_jobs(suite: Suite, results: Path, executor: Executor, profile: Profile,
     packs, hours = [], 0.0
     for needs, group in by_needs(runs).items():
         wanted = profile_for(needs, profile)
-        packs += pack(group, kind_of, {**untimed, **seconds}, wanted)
+        packs += in_packs(group, kind_of, {**untimed, **seconds}, wanted)
         if known:
             total = sum(seconds[kind_of[run.id]] for run in group) / wanted.tasks
             hours += total * wanted.gpus * wanted.nodes / 3600

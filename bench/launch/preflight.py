@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bench import datasets, metrics, models, versions
-from bench.choices import Choice, ForeignOptions, construct, load_callable
-from bench.design import as_known
 from bench.errors import BenchError, nearest
 from bench.launch.trial import try_first_calls
+from bench.registry import Choice, ForeignOptions, construct, load_callable
 from bench.results import Damaged, RunFolder, sighting
 from bench.runs import Run
 from bench.same_data import AGAIN, odd_ones
+from bench.sequential_design import as_known
 from bench.suite import AXES, Suite
 from bench.trainer import Command
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from bench.choices import Strict, explain
 from bench.errors import BenchError
+from bench.registry import Strict, explain
 from bench.yaml_file import read_yaml
 
 

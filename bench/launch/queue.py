@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.design import as_known
 from bench.launch.ended import Ended
 from bench.launch.executors import LAUNCH_FAILED, LOST, QUICK, UNKNOWN, Executor, Job, cluster_of
 from bench.launch.lock import only_launcher
 from bench.launch.logs import log_of, tail
 from bench.launch.submission import SubmissionFolder, read_all
 from bench.results import RunFolder
+from bench.sequential_design import as_known
 from bench.suite import Suite
 
 NOTE_SECONDS = 10.0  # that another launcher is waited for, to note what was cancelled

@@ -19,12 +19,12 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from bench import versions
-from bench.choices import explain, load_callable
 from bench.disk import exists, read, strangers, write_atomically
 from bench.errors import BenchError
 from bench.launch.ended import Ended
 from bench.launch.executors import Executor, Job, Request, ids_of
 from bench.launch.pack import Pack
+from bench.registry import explain, load_callable
 from bench.results import LATEST, Count, UnixTime
 from bench.scale import Scale
 

@@ -16,9 +16,9 @@ from bench import versions
 from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.executors import LAUNCH_FAILED, LOST, Executor, Job, Later, Request, Trouble, cluster_of
+from bench.launch.grouping import Kind, in_packs, kinds, measured_seconds, typical_seconds
 from bench.launch.needs import Needs, needs_of, profile_for
 from bench.launch.pack import Pack, git_state, installed_versions, of_trainers
-from bench.launch.packing import Kind, kinds, measured_seconds, pack, typical_seconds
 from bench.launch.preflight import unfinished
 from bench.launch.profile import Profile
 from bench.launch.queue import Look, explain, look, note_ends
@@ -337,7 +337,7 @@ class Submitter:
                 self.later = True
                 return
             fewer = {kind: value * 2**crowding for kind, value in seconds.items()}
-            packs = pack(runs, kind_of, fewer, profile)
+            packs = in_packs(runs, kind_of, fewer, profile)
             if room is not None and len(packs) > room:
                 words = f" ({limits.words})" if limits.words else ""
                 cluster.say(f"the queue has room for {room} of {len(packs)} jobs{words}; the others follow")
@@ -452,8 +452,8 @@ class Submitter:
     def _guess(self, run: Run) -> float:
         if run.trainer is not None:  # of which nothing is known before one has ended: a job each
             return self.cluster.profile.fill * self.cluster.profile.time * 60
-        from bench.training.calibration import estimate_seconds
         from bench.training.device import prepare
+        from bench.training.timing import estimate_seconds
 
         device = prepare("auto")
         seconds = estimate_seconds(run, self.cluster.data, device)

@@ -245,8 +245,8 @@ def answer() -> None:
     asked = json.load(sys.stdin)
     sys.path[:0] = [folder for folder in asked["path"] if folder not in sys.path]
     from bench import datasets
-    from bench.training.calibration import estimate_seconds
     from bench.training.device import prepare
+    from bench.training.timing import estimate_seconds
     from bench.training.trial import complaint
 
     device = prepare(asked["device"]) if asked["what"] == "time" else prepare("cpu")

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from bench.cells import Cell, Search
 from bench.errors import BenchError
-from bench.launch.packing import Kind
+from bench.launch.grouping import Kind
 from bench.progress import console, duration
 from bench.results import Damaged, RunFolder
 from bench.suite import Suite

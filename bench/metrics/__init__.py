@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import Field
 
-from bench.choices import Choice, ForeignOptions, Options, choose, construct, describe, load_callable
 from bench.disk import Damaged
 from bench.errors import BenchError
 from bench.metrics._direction import lower_is_better
 from bench.predictions import NotKept, Predictions
+from bench.registry import Choice, ForeignOptions, Options, choose, construct, describe, load_callable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from bench.choices import Choice, ForeignOptions, FreeOptions, Options, choose, describe, load_callable
 from bench.errors import BenchError, nearest
+from bench.registry import Choice, ForeignOptions, FreeOptions, Options, choose, describe, load_callable
 
 if TYPE_CHECKING:
     import torch

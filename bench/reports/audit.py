@@ -20,8 +20,8 @@ from bench.reports.claim import Settling, settling
 from bench.reports.formats import listed
 from bench.results import Reliability
 from bench.statistics.agreement import joint_correct, pack
-from bench.statistics.claims import counts_behind
 from bench.statistics.proportions import mcnemar, newcombe_paired, wilson
+from bench.statistics.single_runs import counts_behind
 
 
 class ClaimedAccuracy(BaseModel):

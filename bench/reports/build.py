@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench import preregistration
-from bench.comparisons.agreement import to_bytes
+from bench.comparisons.agreement_file import to_bytes
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Key, Metric
 from bench.comparisons.designs import Design
@@ -24,16 +24,16 @@ from bench.comparisons.runs import read_measured
 from bench.comparisons.searches import BySearches, OneSearch
 from bench.comparisons.trials import read_trials
 from bench.comparisons.until_decided import until_decided
-from bench.design import stopping_plan
 from bench.reports import sequential, tuning
 from bench.reports.answer import answer
 from bench.reports.choosing import other_epochs
 from bench.reports.formats import counted, listed, some
-from bench.reports.ranks import rank, why_no_ranks
+from bench.reports.loss_weights import final_weights
+from bench.reports.ranking import rank, why_no_ranks
 from bench.reports.schema import Cell, Family, Plan, Report
-from bench.reports.weights import final_weights
 from bench.results import OTHER_DATA, frame
 from bench.runs import Selection
+from bench.sequential_design import stopping_plan
 from bench.suite import Suite
 from bench.tuning.changed import kept
 from bench.versions import same_as
@@ -53,7 +53,7 @@ def report_and_agreement(
     """The report, and the ``agreement.npz`` that belongs to it.
 
     Args:
-        suite: as it stands (:func:`bench.design.as_it_stands`), where seeds are added until decided.
+        suite: where seeds are added until decided, as :func:`bench.sequential_design.as_it_stands` has it.
         runs: of :func:`bench.results.frame`, where it has been read already.
 
     Raises:

@@ -14,7 +14,6 @@ import yaml
 from bench.checkpoints.repetition import Weights, machine
 from bench.comparisons.comparison import Comparison
 from bench.datasets import FIRST_LABELS, Form
-from bench.design import as_it_stands
 from bench.disk import write_atomically
 from bench.errors import BenchError
 from bench.reports.answer import sentence
@@ -26,6 +25,7 @@ from bench.reports.render.markdown import escaped
 from bench.reports.schema import Report
 from bench.results import Result
 from bench.runs import Resolved, Run
+from bench.sequential_design import as_it_stands
 from bench.statistics.proportions import wilson
 from bench.statistics.verdicts import Interval
 from bench.suite import Suite

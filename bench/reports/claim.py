@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from bench.errors import BenchError
 from bench.reports.blocks import Block, Paragraph, plain_table
 from bench.reports.formats import NOTHING, p_value
-from bench.statistics.claims import claim, count_of, seeds_to_settle
 from bench.statistics.proportions import mcnemar
 from bench.statistics.selection import optimism_of_best_run
+from bench.statistics.single_runs import claim, count_of, seeds_to_settle
 
 SPREADS = (0.0005, 0.001, 0.002)
 """Standard deviations over seeds for which seeds are counted: what small networks on large test sets have."""

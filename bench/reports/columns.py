@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bench.reports import blocks
 from bench.reports.formats import NOTHING, Scale, bare, e_value, number, p_value
-from bench.statistics.ranks import Superiority
+from bench.statistics.signed_ranks import Superiority
 from bench.statistics.verdicts import Interval
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.reports.schema import Cell
 
 Where = Literal["first", "tests", "effects", ""]
-Design = Literal["fixed", "sequential", "unpaired", "folds", "splits", "tuned"]
+DesignKind = Literal["fixed", "sequential", "unpaired", "folds", "splits", "tuned"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Column(blocks.Column):
     where: Where = ""
     """Its table; none: in JSON and CSV only."""
     write: Callable[[Any, Entry], str] = lambda value, entry: str(value)
-    designs: tuple[Design, ...] = get_args(Design)
+    designs: tuple[DesignKind, ...] = get_args(DesignKind)
     """Where it makes sense."""
 
     def of(self, entry: object) -> Any:
@@ -136,10 +136,10 @@ def _mean(value: float, entry: Entry) -> str:
 
 # ---------------------------------------------------------------------------------------------- the columns
 
-_FIXED: tuple[Design, ...] = ("fixed",)
-_PAIRED: tuple[Design, ...] = ("fixed", "sequential", "folds", "splits")
-_SEQUENTIAL: tuple[Design, ...] = ("sequential",)
-_RESAMPLED: tuple[Design, ...] = ("folds", "splits")
+_FIXED: tuple[DesignKind, ...] = ("fixed",)
+_PAIRED: tuple[DesignKind, ...] = ("fixed", "sequential", "folds", "splits")
+_SEQUENTIAL: tuple[DesignKind, ...] = ("sequential",)
+_RESAMPLED: tuple[DesignKind, ...] = ("folds", "splits")
 
 
 def _json(key: str, path: str, meaning: str) -> Column:
@@ -299,7 +299,7 @@ class _Holder:
 
 
 def columns_of(
-    where: Where, design: Design, entries: Sequence[Entry], metric: str = "", method: str = ""
+    where: Where, design: DesignKind, entries: Sequence[Entry], metric: str = "", method: str = ""
 ) -> list[Column]:
     """The columns of one table. Those that no entry can fill are not there.
 

@@ -29,9 +29,9 @@ from bench.reports.blocks import (
     Table,
     plain_table,
 )
-from bench.reports.columns import Design, Entry, Where
+from bench.reports.columns import DesignKind, Entry, Where
 from bench.reports.formats import NOTHING, Scale, counted, level, p_value, scale_of
-from bench.reports.ranks import across, letters
+from bench.reports.ranking import across, letters
 from bench.reports.render.markdown import escaped, fitting, room_for_names, within
 from bench.reports.schema import Analysed, Compared, Family, RankedLoss, Ranking, Report
 from bench.reports.schema import Cell as CellOf
@@ -94,7 +94,7 @@ def groups(family: Family, metric: Metric) -> list[Group]:
     ]
 
 
-def design_of(document: Analysed) -> Design:
+def design_of(document: Analysed) -> DesignKind:
     """By which design its comparisons were made."""
     if isinstance(document, Report):
         if document.splits == "per_seed":

@@ -26,7 +26,7 @@ def write(
 ) -> list[Path]:
     """Write the report as Markdown, JSON, LaTeX and two tables of CSV; returns the paths.
 
-    ``agreement``: also ``agreement.npz``, of :mod:`bench.comparisons.agreement`.
+    ``agreement``: also ``agreement.npz``, of :mod:`bench.comparisons.agreement_file`.
     ``page``: also ``report.html``, of :mod:`bench.reports.html`.
     ``paper``: also these texts by file name, of :mod:`bench.reports.methods`.
     """

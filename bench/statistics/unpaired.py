@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.statistics.counts import check_confidence, correct_counts
 from bench.statistics.paired import p_of_t, t_interval
-from bench.statistics.ranks import Superiority
+from bench.statistics.signed_ranks import Superiority
 
 
 @dataclass(frozen=True)

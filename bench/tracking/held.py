@@ -10,9 +10,10 @@ from typing import Any
 
 import filelock
 
-from bench.design import Design
+from bench.sequential_design import SequentialDesign
 from bench.suite import Suite
 from bench.tracking.calls import Calls
+from bench.tracking.database import Tables
 from bench.tracking.record import REPLACED, Signature, Twin, plain
 from bench.tracking.store import (
     LOCK,
@@ -25,7 +26,6 @@ from bench.tracking.store import (
     reason,
     shown,
 )
-from bench.tracking.tables import Tables
 from bench.tracking.views import experiment_tags
 
 THREADS = 4  # that talk to a server
@@ -40,7 +40,7 @@ class Held:
         self.uri = uri
         self.remark = ""
         """Why it is slower than it could be, if it is."""
-        self._design = Design(suite, results)
+        self._design = SequentialDesign(suite, results)
         self._client: Any = None
         self._calls: Calls
         self._many: Calls | Tables

@@ -6,7 +6,7 @@ what differs is written. What MLflow cannot take back (a metric, a parameter, an
 MLflow run, and the old one goes to its trash, marked. What somebody else put there stays there.
 
 It may be killed at any moment. Runs are written many at a time, all or none of them
-(:mod:`~bench.tracking.tables`), or in several calls each, of which the last one makes it complete
+(:mod:`~bench.tracking.database`), or in several calls each, of which the last one makes it complete
 (:mod:`~bench.tracking.calls`): the next sync finds what is not, and finishes it.
 """
 

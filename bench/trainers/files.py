@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.choices import describe
 from bench.disk import parse
 from bench.errors import BenchError, nearest, unknown
 from bench.metrics import lower_is_better
+from bench.registry import describe
 from bench.trainer import TABLES, Best, Reading
 from bench.trainers.outcome import Outcome, check_share, outcome_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.choices import construct, restore
 from bench.errors import BenchError
+from bench.registry import construct, restore
 from bench.trainer import TRAINERS
 from bench.trainers.diary import Diary
 from bench.trainers.outcome import outcome_of

@@ -18,11 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.choices import describe
 from bench.errors import BenchError, nearest
 from bench.metrics import METRICS, Measure, Metric, MetricError, choose_metric
 from bench.metrics.ece import RECORDED_BINS
 from bench.predictions import NotKept, Predictions
+from bench.registry import describe
 
 if TYPE_CHECKING:
     import numpy as np

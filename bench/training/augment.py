@@ -25,8 +25,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from bench.choices import Choice
 from bench.errors import BenchError
+from bench.registry import Choice
 from bench.training import randaugment, resized_crop
 from bench.transforms import Crop, Erasing, Flip, Perspective, RandAugment, ResizedCrop, Rotation, Shift
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.serialization import default_restore_location, safe_globals
 
-from bench.choices import describe
 from bench.disk import NoFile, read, write_atomically
+from bench.registry import describe
 from bench.results import Damaged
 
 _DIGEST_BYTES = 32

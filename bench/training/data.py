@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from bench import datasets
-from bench.choices import Choice
 from bench.errors import BenchError
 from bench.recipe import Recipe
+from bench.registry import Choice
 from bench.runs import Resolved
 from bench.same_data import Seen
 from bench.training import augment, mix

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.choices import Choice, ForeignOptions, recordable
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.predictions import Predictions
+from bench.registry import Choice, ForeignOptions, recordable
 from bench.results import Damaged, RunFolder
 from bench.runs import Resolved, Run
 from bench.training import checkpoint, evaluation, optimization, parameters, schedules, weights

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.choices import Choice
+from bench.registry import Choice
 from bench.transforms import Cutmix, Mixup, MixupOrCutmix
 
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from bench import losses
-from bench.choices import Choice, ForeignOptions, keywords, signature
 from bench.errors import BenchError
 from bench.models.last_layer import Features
 from bench.recipe import Recipe
+from bench.registry import Choice, ForeignOptions, keywords, signature
 
 EACH_STEP = ("progress", "epoch", "index")
 """What the host knows anew at each step: a step that takes one of these is never recorded."""

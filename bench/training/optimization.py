@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from bench.choices import Choice
 from bench.errors import BenchError
 from bench.recipe import Adam, AdamW, LibraryOptimizer, Recipe, Sgd
+from bench.registry import Choice
 
 
 def build_optimizer(

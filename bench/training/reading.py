@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.choices import describe
 from bench.errors import BenchError, nearest
+from bench.registry import describe
 from bench.training.weights import RUN_KEY
 
 ENTRIES = ("model_state", "model_state_dict", "state_dict", "model", "net", "network", "weights")

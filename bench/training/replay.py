@@ -5,7 +5,7 @@ A recording (a CUDA graph) repeats the same kernels on the same memory. So a ste
 own, into which every batch is copied, once for each size of batch; what the host decides anew each step (the
 learning rate, the seed of dropout) lies in a tensor and in the generator. All else that the host does happens
 once, at the recording: a loss that counts its calls would silently stop. So only what says that it may be
-recorded is (:func:`bench.choices.recordable`), and a recording is held against steps, to the bit.
+recorded is (:func:`bench.registry.recordable`), and a recording is held against steps, to the bit.
 
 Where that fails, the device may be left unusable: :class:`NotRecorded` ends the process, and the next one
 takes that run's steps one by one (:mod:`bench.launch.worker`).

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from bench.choices import Choice
 from bench.errors import BenchError
 from bench.recipe import Constant, Cosine, LibrarySchedule, OneCycle, RandomCube, Recipe
+from bench.registry import Choice
 
 PLATEAU = "torch/ReduceLROnPlateau"
 _EACH_STEP = {"torch/OneCycleLR", "torch/CyclicLR"}

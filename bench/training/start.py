@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from bench import models
-from bench.choices import Choice
 from bench.errors import BenchError, nearest
 from bench.models import LibraryModel, StartingWeights
 from bench.models.resize import Resized
+from bench.registry import Choice
 from bench.training.reading import read_checkpoint
 
 _MARKS = ("", "module.", "model.", "_orig_mod.")

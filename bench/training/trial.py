@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from bench import datasets, models
-from bench.choices import Choice, ForeignOptions
 from bench.errors import BenchError
 from bench.recipe import LibraryOptimizer, LibrarySchedule, Recipe
+from bench.registry import Choice, ForeignOptions
 from bench.runs import Resolved, Run
 from bench.training import optimization, parameters, schedules
 from bench.training.objective import Objective

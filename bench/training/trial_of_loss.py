@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bench.choices import Choice, keywords, load_callable
 from bench.errors import BenchError
 from bench.models.last_layer import last_layer
+from bench.registry import Choice, keywords, load_callable
 from bench.runs import Resolved
 from bench.training.device import is_out_of_memory
 from bench.training.objective import Objective

@@ -12,8 +12,9 @@ import csv
 import io
 from pathlib import Path
 
-from bench.reports.claim import judge_claim
 from bench.statistics.claims import counts_behind
+
+from bench.reports.claim import judge_claim
 from bench.statistics.proportions import wilson
 
 FOLDER = Path(__file__).parent

@@ -22,11 +22,11 @@ from made_up import LR, TUNE, finish, finish_trials
 import bench as door
 from bench.bundles import reading
 from bench.bundles.resolved import Resolved, resolved, restore
-from bench.design import as_it_stands
 from bench.disk import array_bytes
 from bench.front.asking import asking
 from bench.preregistration import judged, state
 from bench.results import RunFolder
+from bench.sequential_design import as_it_stands
 from bench.source import Source
 from bench.versions import declare_same
 

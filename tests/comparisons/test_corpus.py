@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from bench.comparisons.tables.layout import Request
-from bench.comparisons.tables.reading import read_table
+from bench.comparisons.external.layout import Request
+from bench.comparisons.external.reading import read_table
 from bench.errors import BenchError
-from bench.reports.compare import compare_table
 from bench.reports.document import document
+from bench.reports.external import compare_table
 from bench.reports.render.markdown import markdown
 
 CORPUS = Path(__file__).parent / "corpus"

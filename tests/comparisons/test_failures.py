@@ -19,7 +19,7 @@ from bench.comparisons.designs import FINISHED, Design, Unpaired
 from bench.comparisons.failures import compare_failures, holds_with_failed_last
 from bench.comparisons.pairings import Pairing, Scores
 from bench.statistics.proportions import newcombe_paired
-from bench.statistics.ranks import worst_rank
+from bench.statistics.signed_ranks import worst_rank
 from bench.statistics.verdicts import Word
 
 ACCURACY = Metric("accuracy", "%", True, 0.5, counted=True)

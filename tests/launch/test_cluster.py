@@ -18,10 +18,10 @@ from bench.launch.cluster import _leave, train_there
 from bench.launch.ended import Ended
 from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits, Request, Trouble
 from bench.launch.executors.slurm import Slurm, _is_held_back
+from bench.launch.grouping import in_packs, kinds
 from bench.launch.lock import only_launcher
 from bench.launch.needs import Needs
 from bench.launch.pack import Pack, installed_versions
-from bench.launch.packing import kinds, pack
 from bench.launch.profile import Profile, load_profile
 from bench.launch.queue import Look, cancel, explain, look, note_ends
 from bench.launch.submission import Submission, SubmissionFolder, read_all
@@ -98,13 +98,13 @@ def test_packs_fill_a_share_of_the_time_limit(make_suite: Make) -> None:
     profile = Profile(time=10, fill=0.5)
 
     def sizes(seconds: float, **changes: int) -> list[int]:
-        return [len(p) for p in pack(runs, kind_of, {kind: seconds}, profile.model_copy(update=changes))]
+        return [len(p) for p in in_packs(runs, kind_of, {kind: seconds}, profile.model_copy(update=changes))]
 
     assert sizes(30) == [10] * 4  # 5 minutes of 30 s each
     assert sizes(30, workers=2) == [20] * 2
     assert sizes(10_000) == [1] * 40  # longer than the limit: it goes on where it was
     assert sizes(0.001, jobs=8) == [5] * 8  # nobody idle
-    assert [run for p in pack(runs, kind_of, {kind: 30}, profile) for run in p] == list(runs)
+    assert [run for p in in_packs(runs, kind_of, {kind: 30}, profile) for run in p] == list(runs)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from helpers import attempts, bench, finish_run, start, states, wait_for
 
-from bench.design import as_it_stands
 from bench.errors import BenchError
 from bench.launch import gpus
 from bench.results import RunFolder
+from bench.sequential_design import as_it_stands
 from bench.suite import Suite, load
 
 Write = Callable[..., Path]

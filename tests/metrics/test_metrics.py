@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import bench.metrics
-from bench.choices import restore
 from bench.errors import BenchError
 from bench.metrics import METRICS, Metric, MetricError, choose_metric, lower_is_better
 from bench.predictions import NotKept, Predictions
+from bench.registry import restore
 
 PREDICTIONS = Predictions.from_probabilities(
     [[0.7, 0.2, 0.1, 0.0], [0.1, 0.6, 0.2, 0.1], [0.5, 0.4, 0.1, 0.0], [0.3, 0.4, 0.2, 0.1]], [0, 1, 1, 0]

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.comparisons.tables.layout import Request
-from bench.reports.compare import compare_table
+from bench.comparisons.external.layout import Request
 from bench.reports.document import document
+from bench.reports.external import compare_table
 from bench.reports.render.latex import latex
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Compared, RankedLoss
@@ -143,7 +143,7 @@ def test_several_seeds_have_a_probability_of_improvement() -> None:
 
 
 def test_so_many_runs_have_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.reports.ranks.MOST_RESAMPLED", 159)
+    monkeypatch.setattr("bench.reports.ranking.MOST_RESAMPLED", 159)
     made = compare(seeded())
     gce = by_loss(made)["gce"]
     assert gce.improvement is not None

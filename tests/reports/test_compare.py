@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.comparisons.tables.layout import Request
-from bench.comparisons.tables.reading import read_table
+from bench.comparisons.external.layout import Request
+from bench.comparisons.external.reading import read_table
 from bench.errors import BenchError
 from bench.reports.columns import flat
-from bench.reports.compare import compare_table
 from bench.reports.document import document
+from bench.reports.external import compare_table
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Compared
 from bench.statistics.crossed import crossed_anova

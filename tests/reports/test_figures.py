@@ -26,7 +26,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy import stats
 
-from bench.design import as_it_stands
 from bench.errors import BenchError
 from bench.reports.build import report
 from bench.reports.document import cautions
@@ -47,6 +46,7 @@ from bench.reports.figures import (
 )
 from bench.reports.figures.material import Material, NothingToDraw, Sketch
 from bench.results import RunFolder
+from bench.sequential_design import as_it_stands
 from bench.statistics.ranking import critical_difference_diagram
 from bench.statistics.sequential import evidence as e_values
 from bench.statistics.sequential import threshold

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from helpers import bench, finish_run, start, wait_for
 
-from bench.reports.beside import SideBySide
+from bench.reports.diff import ReportDiff
 from bench.suite import load
 
 Write = Callable[..., Path]
@@ -112,7 +112,7 @@ def test_two_states_side_by_side_change_nothing_on_disk(suite: Path, tmp_path: P
     shown = bench("report", suite, saved, "--results", results)
     assert "All 2 cells are the same in both." in shown.stdout
     document = bench("report", suite, saved, "--results", results, "--json").stdout
-    assert SideBySide.model_validate_json(document).second == str(suite)
+    assert ReportDiff.model_validate_json(document).second == str(suite)
     assert files == {path: path.stat().st_mtime_ns for path in results.rglob("*")}
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from helpers import attempts, bench, wait_for
 
-from bench.design import as_it_stands
 from bench.launch.submission import read_all
+from bench.sequential_design import as_it_stands
 from bench.suite import load
 
 Write = Callable[..., Path]

@@ -12,7 +12,7 @@ from conftest import SMALL
 from helpers import attempts, wait_for
 
 import bench
-from bench.design import as_it_stands
+from bench.sequential_design import as_it_stands
 from bench.suite import load
 
 BRIER = "def brier(logits, target):\n    return logits.softmax(1).square().sum(1).mean()\n"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics.ranks import Superiority
+from bench.statistics.signed_ranks import Superiority
 from bench.statistics.unpaired import BrunnerMunzel, Welch, brunner_munzel, welch, welch_of_summaries
 
 arms = st.tuples(*[st.lists(st.integers(0, 60), min_size=2, max_size=9)] * 2)

@@ -12,9 +12,9 @@ import pytest
 from mirrored import EPOCHS, add_epochs, begin, client_of, finish, history, make_results, make_suite, mirrored
 
 from bench.tracking.answer import Answer
+from bench.tracking.database import Tables
 from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.store import default_uri
-from bench.tracking.tables import Tables
 
 WRITES = (
     *("create_experiment", "set_experiment_tag", "create_run", "log_batch", "set_tag", "set_terminated"),

@@ -23,10 +23,10 @@ from mirrored import (
 
 from bench.results import RunFolder
 from bench.tracking.answer import Answer
+from bench.tracking.database import Tables
 from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.record import read_record
 from bench.tracking.store import TrackingError, default_uri
-from bench.tracking.tables import Tables
 
 
 def test_everything_of_a_run_is_shown(results: Path) -> None:

@@ -24,9 +24,9 @@ from servers import free_port, postgresql, serving
 
 from bench.suite import Suite
 from bench.tracking.answer import Answer
+from bench.tracking.database import Tables
 from bench.tracking.mirror import Mirror, Synced
 from bench.tracking.store import default_uri, ui_command
-from bench.tracking.tables import Tables
 
 
 @pytest.fixture(scope="module")

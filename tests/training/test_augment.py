@@ -13,7 +13,7 @@ from torchvision import transforms as torchvision_transforms
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as pil
 
-from bench.choices import Choice
+from bench.registry import Choice
 from bench.training import augment
 from bench.transforms import TRANSFORMS, choose_transform
 

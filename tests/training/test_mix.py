@@ -15,7 +15,7 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 from training.recorder import FakeRecorder
 
-from bench.choices import choose
+from bench.registry import choose
 from bench.results import RunFolder
 from bench.suite import Suite
 from bench.training import mix

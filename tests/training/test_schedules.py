@@ -14,9 +14,9 @@ from timm.scheduler import create_scheduler_v2
 from training.test_library_optimizers import assert_same, finished, interrupted, training
 
 from bench import factories
-from bench.choices import Choice
 from bench.errors import BenchError
 from bench.recipe import Cosine, OneCycle, Recipe
+from bench.registry import Choice
 from bench.suite import Suite
 from bench.training.loop import Training
 from bench.training.schedules import PLATEAU, factor, plateau, random_cube, rates

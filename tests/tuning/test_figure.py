@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from made_up import LR, TUNE, finish_trials, tuned
 
-from bench.design import as_it_stands
 from bench.reports.build import report
 from bench.reports.figures import tuning
 from bench.reports.figures.material import Material, NothingToDraw
+from bench.sequential_design import as_it_stands
 
 
 def test_a_search_is_drawn_over_the_budget_and_by_hyperparameter(tmp_path: Path) -> None:

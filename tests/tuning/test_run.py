@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 from helpers import as_asked, bench
 
-from bench.design import as_known
 from bench.results import RunFolder
+from bench.sequential_design import as_known
 
 SUITE = {
     "question": "Which is better at its best?",

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from made_up import LR, TUNE, finish, finish_trials, tuned
 
-from bench.comparisons.agreement import load as load_agreement
+from bench.comparisons.agreement_file import load as load_agreement
 from bench.comparisons.analysis import analyse
-from bench.design import Design, as_it_stands
 from bench.launch.plan import plan
 from bench.launch.status import status
 from bench.launch.text import plan_text
@@ -24,6 +23,7 @@ from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report
 from bench.results import RunFolder
 from bench.scale import tiny
+from bench.sequential_design import Design, as_it_stands
 from bench.statistics.searches import pooled, searches_interval
 from bench.suite import Suite
 from bench.tracking.record import read_record

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from made_up import LR, TUNE, tuned
 from pydantic import ValidationError
 
-from bench.choices import explain
 from bench.errors import BenchError
+from bench.registry import explain
 from bench.space import SEEDS_OF_TRIALS, Range, Tune, number_of, range_of
 
 

@@ -1,7 +1,7 @@
 """Critical-difference diagrams (Demšar, JMLR 7, 2006): average ranks over data sets, and who does not differ.
 
 Only with several data sets, which are the sample here: one diagram a model, of what
-:mod:`bench.reports.ranks` found.
+:mod:`bench.reports.ranking` found.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from bench.reports.figures import style
 from bench.reports.figures.material import Material, NothingToDraw, Sketch
 from bench.reports.formats import some
-from bench.reports.ranks import why_no_ranks
+from bench.reports.ranking import why_no_ranks
 from bench.reports.schema import Ranking
 
 NAMES = 2.0  # inches for a name, on either side

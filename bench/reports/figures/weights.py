@@ -9,7 +9,7 @@ from bench.comparisons.runs import Pair
 from bench.reports.figures import style
 from bench.reports.figures.material import Material, NothingToDraw, Sketch
 from bench.reports.figures.panels import band_entry, bands, sheets
-from bench.reports.weights import NO_REPRODUCTION, learning, paths
+from bench.reports.loss_weights import NO_REPRODUCTION, learning, paths
 
 
 def draw(material: Material) -> list[Sketch]:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.comparisons.tables.guessing import guess_columns, guess_metrics, numeric
-from bench.comparisons.tables.names import (
+from bench.comparisons.external.guessing import guess_columns, guess_metrics, numeric
+from bench.comparisons.external.names import (
     LOSSES,
     USUAL,
     WIDE,

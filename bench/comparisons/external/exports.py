@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.comparisons.tables.guessing import guess_columns, numeric
-from bench.comparisons.tables.layout import Request
-from bench.comparisons.tables.names import stem
+from bench.comparisons.external.guessing import guess_columns, numeric
+from bench.comparisons.external.layout import Request
+from bench.comparisons.external.names import stem
 
 NO_METHOD = "--method-column says otherwise"
 

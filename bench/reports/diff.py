@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bench.choices import explain
 from bench.comparisons.comparison import Metric
-from bench.design import as_it_stands
 from bench.errors import BenchError
+from bench.registry import explain
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, plain_table
 from bench.reports.build import report
 from bench.reports.document import in_full
 from bench.reports.formats import NOTHING, Scale, shortened, some
+from bench.sequential_design import as_it_stands
 from bench.suite import Suite
 from bench.versions import as_counted
 
@@ -51,7 +51,7 @@ class Pair(BaseModel):
     metric: str
 
 
-class SideBySide(BaseModel):
+class ReportDiff(BaseModel):
     """What ``bench report A B --json`` prints."""
 
     first: str
@@ -99,9 +99,9 @@ def _key(row: Mapping[str, Any]) -> Key:
     return tuple(str(row.get(name, "accuracy")) for name in KEY)
 
 
-def lay_beside(
+def diff_reports(
     asked: Suite, name: str, other: str, load: Callable[[Path], Suite], results: Path
-) -> SideBySide:
+) -> ReportDiff:
     """A suite beside another one, or beside itself as another results folder or a ``report.json`` has it.
 
     Raises:
@@ -127,7 +127,7 @@ def _report(suite: Suite, results: Path) -> _Saved:
     return _Saved.model_validate(report(as_it_stands(suite, results), results).model_dump())
 
 
-def _matched(first: _Saved, second: _Saved, names: tuple[str, str]) -> SideBySide:
+def _matched(first: _Saved, second: _Saved, names: tuple[str, str]) -> ReportDiff:
     ours, theirs = first.sides(), second.sides()
     if not ours.keys() & theirs.keys():
         one, another = (some([" × ".join(key) for key in sides], 2) for sides in (ours, theirs))
@@ -149,10 +149,10 @@ def _matched(first: _Saved, second: _Saved, names: tuple[str, str]) -> SideBySid
         for (what, one), other in zip(first.asked().items(), second.asked().values(), strict=True)
         if one != other
     ]
-    return SideBySide(first=names[0], second=names[1], cells=cells, notes=notes, metrics=metrics)
+    return ReportDiff(first=names[0], second=names[1], cells=cells, notes=notes, metrics=metrics)
 
 
-def beside(document: SideBySide) -> list[Block]:
+def diff_blocks(document: ReportDiff) -> list[Block]:
     """A table of each setting: one value where both agree, an arrow where they do not."""
     changed = [cell for cell in document.cells if cell.changed]
     verdicts = [cell for cell in changed if _verdict(cell.first) != _verdict(cell.second)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.comparisons.tables.names import is_score
+from bench.comparisons.external.names import is_score
 from bench.errors import BenchError
 
 EXAMPLE = '{"method": "ce", "seed": 0, "accuracy": 95.86}'

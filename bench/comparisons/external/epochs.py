@@ -6,8 +6,8 @@ import re
 
 import pandas as pd
 
-from bench.comparisons.tables.layout import Layout, Request
-from bench.comparisons.tables.names import Role, is_accuracy, stem
+from bench.comparisons.external.layout import Layout, Request
+from bench.comparisons.external.names import Role, is_accuracy, stem
 from bench.errors import BenchError, unknown
 from bench.metrics import lower_is_better
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import pandas as pd
 
-from bench.comparisons.tables.layout import Layout
+from bench.comparisons.external.layout import Layout
 from bench.errors import BenchError
 
 MOST_USUAL = 20
@@ -27,7 +27,7 @@ def count_folds(source: str, rows: pd.DataFrame, layout: Layout, asked: int | No
 
     Args:
         source: what messages call the table.
-        rows: of :func:`bench.comparisons.tables.rows.long_rows`.
+        rows: of :func:`bench.comparisons.external.rows.long_rows`.
         asked: how many a user says they are; without a column of repeats, they may be repeats of so many.
 
     Raises:

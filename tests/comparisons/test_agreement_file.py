@@ -12,7 +12,7 @@ import pytest
 from helpers import again, alike, finish_run, flats
 from invented import invent
 
-from bench.comparisons.agreement import load
+from bench.comparisons.agreement_file import load
 from bench.comparisons.analysis import Analysis, Images, Measured, analyse
 from bench.comparisons.comparison import Key, Metric
 from bench.comparisons.designs import Design, Unpaired

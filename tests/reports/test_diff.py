@@ -10,16 +10,16 @@ import pytest
 from helpers import finish_run
 
 from bench.errors import BenchError
-from bench.reports.beside import SideBySide, beside, lay_beside
 from bench.reports.build import report
+from bench.reports.diff import ReportDiff, diff_blocks, diff_reports
 from bench.reports.render.markdown import markdown
 from bench.suite import Suite, load
 
 Make = Callable[..., Suite]
 
 
-def lay(suite: Suite, other: str | Path, results: Path) -> SideBySide:
-    return lay_beside(suite, "now", str(other), load, results)
+def lay(suite: Suite, other: str | Path, results: Path) -> ReportDiff:
+    return diff_reports(suite, "now", str(other), load, results)
 
 
 def fill(suite: Suite, results: Path, seeds: int, better: int = 0) -> None:
@@ -53,7 +53,7 @@ def test_then_and_now(suite: Suite, tmp_path: Path) -> None:
     assert (mae.first.n, mae.second.n) == (5, 8)
     assert (mae.first.verdict, mae.second.verdict) == ("undecided", "superior")
     assert mae.second.delta == report(suite, now).comparisons[0].delta
-    text = markdown(beside(document))
+    text = markdown(diff_blocks(document))
     assert "3 of 3 cells changed, 1 of them in their verdict." in text
     [row] = [line for line in text.splitlines() if line.strip("| ").startswith("mae")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -68,7 +68,7 @@ def test_nothing_changed(suite: Suite, tmp_path: Path, other: str) -> None:
     (tmp_path / "small" / "report.json").write_text(report(suite, tmp_path).model_dump_json())
     document = lay(suite, tmp_path / other, tmp_path)
     assert not any(cell.changed for cell in document.cells)
-    text = markdown(beside(document))
+    text = markdown(diff_blocks(document))
     assert "All 3 cells are the same in both." in text
     assert "→" not in text.partition("\n")[2]
 
@@ -87,7 +87,7 @@ def test_a_report_from_before_there_were_metrics_can_still_be_read(suite: Suite,
     document = lay(suite, tmp_path / "old.json", tmp_path)
     assert [cell.changed for cell in document.cells] == [False, False, True]
     assert {cell.metric for cell in document.cells} == {"accuracy"}
-    assert "inferior → undecided" in markdown(beside(document))
+    assert "inferior → undecided" in markdown(diff_blocks(document))
     assert document.notes == []
 
 
@@ -105,7 +105,7 @@ def test_all_metrics_that_both_have_stand_side_by_side(
     assert [(cell.metric, cell.loss) for cell in document.cells] == [
         ("accuracy", "ce"), ("accuracy", "mae"), ("nll", "ce"), ("nll", "mae")
     ]  # fmt: skip
-    text = markdown(beside(document))
+    text = markdown(diff_blocks(document))
     assert "0.10000 → 0.43750" in text
     assert "undecided → —" in text  # no verdict is given where the epoch was chosen on the test set
     assert text.count("baseline") == 2
@@ -122,14 +122,14 @@ def test_a_narrower_scope_is_a_change(suite: Suite, tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(json.dumps(saved))
     document = lay(suite, tmp_path / "old.json", tmp_path)
     assert [cell.loss for cell in document.cells if cell.changed] == ["mae"]
-    assert "undecided on this test set → undecided" in markdown(beside(document))
+    assert "undecided on this test set → undecided" in markdown(diff_blocks(document))
 
 
 def test_long_names_are_told_apart_and_written_out(make_suite: Make, tmp_path: Path) -> None:
     names = [f"{'long ' * 8}{k}" for k in range(2)]
     suite = make_suite(losses=["ce", *({"mae": {"scale": 1 + k, "label": n}} for k, n in enumerate(names))])
     fill(suite, tmp_path, 2)
-    text = " ".join(markdown(beside(lay(suite, tmp_path, tmp_path))).split())
+    text = " ".join(markdown(diff_blocks(lay(suite, tmp_path, tmp_path))).split())
     assert all(f" is {name}" in text for name in names)
 
 
@@ -144,7 +144,7 @@ def test_two_suites_stand_in_their_order_with_what_only_one_has(
     assert document.cells[2].second is None
     assert document.cells[3].first is None
     assert any("baseline: ce in now, mae in " in note for note in document.notes)
-    assert "— → undecided" in markdown(beside(document))
+    assert "— → undecided" in markdown(diff_blocks(document))
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from bench.comparisons.analysis import Images, Measured, sole
 from bench.comparisons.comparison import Key, Metric, Seed
+from bench.comparisons.external.folds import count_folds, said_of_folds
+from bench.comparisons.external.layout import Layout, Request, Score
+from bench.comparisons.external.rows import KEY, long_rows, named, numbers, refuse
 from bench.comparisons.pairings import Scores, in_order
 from bench.comparisons.runs import LARGEST, Answers, Joint, Pair
-from bench.comparisons.tables.folds import count_folds, said_of_folds
-from bench.comparisons.tables.layout import Layout, Request, Score
-from bench.comparisons.tables.rows import KEY, long_rows, named, numbers, refuse
 from bench.errors import BenchError
 from bench.metrics import lower_is_better
 from bench.statistics.agreement import joint_correct, pack

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.comparisons.tables.objects import read_json
-from bench.comparisons.tables.text import decoded, headings, read_csv, without_nameless
+from bench.comparisons.external.objects import read_json
+from bench.comparisons.external.text import decoded, headings, read_csv, without_nameless
 from bench.errors import BenchError, nearest, unknown
 
 ALLOWED = (

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.statistics.claims import claim, count_of, counts_behind, seeds_to_settle
 from bench.statistics.proportions import mcnemar
+from bench.statistics.single_runs import claim, count_of, counts_behind, seeds_to_settle
 
 
 def test_the_paper():

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.comparisons.tables.cells import FAILED, MISSING
-from bench.comparisons.tables.names import (
+from bench.comparisons.external.cells import FAILED, MISSING
+from bench.comparisons.external.names import (
     OF_A_RUN,
     SPLITS,
     USUAL,

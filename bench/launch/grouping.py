@@ -38,7 +38,7 @@ def kinds(suite: Suite) -> dict[str, Kind]:
     return {run.id: (cell.dataset, cell.model) for cell in suite.every_cell for run in cell.runs}
 
 
-def pack(
+def in_packs(
     runs: Iterable[Run], kind_of: Mapping[str, Kind], seconds: Mapping[Kind, float], profile: Profile
 ) -> list[list[Run]]:
     """Runs of one data set and model together, as many as fill the profile's share of the time limit.

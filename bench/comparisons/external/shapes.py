@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.comparisons.tables.exports import (
+from bench.comparisons.external.exports import (
     NO_METHOD,
     Shaped,
     cross_validation,
@@ -18,9 +18,9 @@ from bench.comparisons.tables.exports import (
     resamples,
     words_of,
 )
-from bench.comparisons.tables.guessing import fractional, guess_columns, numeric
-from bench.comparisons.tables.layout import Request
-from bench.comparisons.tables.names import USUAL, is_score, is_setting, spellings, stem
+from bench.comparisons.external.guessing import fractional, guess_columns, numeric
+from bench.comparisons.external.layout import Request
+from bench.comparisons.external.names import USUAL, is_score, is_setting, spellings, stem
 from bench.errors import BenchError
 
 FIRST = "first column"

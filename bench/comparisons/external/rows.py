@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.comparisons.tables.cells import FAILED, MISSING
-from bench.comparisons.tables.folds import fold_names
-from bench.comparisons.tables.guessing import fractional, numeric
-from bench.comparisons.tables.layout import Layout, Unclear
-from bench.comparisons.tables.names import Role, is_score
+from bench.comparisons.external.cells import FAILED, MISSING
+from bench.comparisons.external.folds import fold_names
+from bench.comparisons.external.guessing import fractional, numeric
+from bench.comparisons.external.layout import Layout, Unclear
+from bench.comparisons.external.names import Role, is_score
 from bench.errors import BenchError
 
 KEY = ["dataset", "model", "method", "seed"]

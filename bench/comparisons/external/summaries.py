@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from bench.comparisons.comparison import Key, Metric
-from bench.comparisons.tables.cells import MISSING
-from bench.comparisons.tables.guessing import guess_columns, numeric
-from bench.comparisons.tables.layout import Request
-from bench.comparisons.tables.names import Role, is_accuracy, is_score, stem
+from bench.comparisons.external.cells import MISSING
+from bench.comparisons.external.guessing import guess_columns, numeric
+from bench.comparisons.external.layout import Request
+from bench.comparisons.external.names import Role, is_accuracy, is_score, stem
 from bench.errors import BenchError
 from bench.metrics import lower_is_better
 from bench.suite import PERCENT_MARGIN

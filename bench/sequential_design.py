@@ -42,7 +42,7 @@ class Ended:
         return next(iter(self.totals)) if len(self.totals) == 1 else None
 
 
-class Design:
+class SequentialDesign:
     """The rule of one suite. It remembers results, which never change, so that asking again is cheap."""
 
     def __init__(self, suite: Suite, results: Path) -> None:
@@ -133,12 +133,12 @@ class Design:
 
 def as_it_stands(suite: Suite, results: Path) -> Suite:
     """The suite with the runs that it asks for now; itself where these are fixed."""
-    return Design(suite, results).now()
+    return SequentialDesign(suite, results).now()
 
 
 def as_known(suite: Suite, results: Path) -> Suite:
     """The suite with all that it may ask for, as far as that is known."""
-    return Design(suite, results).known()
+    return SequentialDesign(suite, results).known()
 
 
 def stopping_plan(suite: Suite, results: Path) -> Plan | None:

@@ -18,10 +18,10 @@ from bench.reports.document import document
 from bench.reports.figures import draw
 from bench.reports.figures import weights as figure
 from bench.reports.figures.material import Material, NothingToDraw
+from bench.reports.loss_weights import final_weights, learning, paths
 from bench.reports.methods import paper
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report
-from bench.reports.weights import final_weights, learning, paths
 from bench.results import RunFolder, frame
 from bench.suite import Suite
 

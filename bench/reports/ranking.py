@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.choices import Choice
 from bench.comparisons.comparison import Metric
 from bench.datasets import BuiltInOptions, DatasetOptions, OnDisk
+from bench.registry import Choice
 from bench.reports.answer import MOST_NAMES
 from bench.reports.formats import listed
 from bench.reports.schema import Analysed, Cell, RankedLoss, Ranking, Report, whole_numbers

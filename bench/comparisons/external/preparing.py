@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from bench.comparisons.tables.cells import Cells, read_cells
-from bench.comparisons.tables.epochs import at_epoch
-from bench.comparisons.tables.layout import Layout, Request, Unclear, find_layout
-from bench.comparisons.tables.listing import explain
-from bench.comparisons.tables.names import plain
-from bench.comparisons.tables.reading import GUESSED
-from bench.comparisons.tables.scores import Reading, read_scores
-from bench.comparisons.tables.shapes import reshape
-from bench.comparisons.tables.totals import without_totals
+from bench.comparisons.external.cells import Cells, read_cells
+from bench.comparisons.external.epochs import at_epoch
+from bench.comparisons.external.layout import Layout, Request, Unclear, find_layout
+from bench.comparisons.external.listing import explain
+from bench.comparisons.external.names import plain
+from bench.comparisons.external.reading import GUESSED
+from bench.comparisons.external.scores import Reading, read_scores
+from bench.comparisons.external.shapes import reshape
+from bench.comparisons.external.totals import without_totals
 from bench.errors import BenchError, unknown
 
 MOST_ALIKE = 3

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.comparisons.tables.framed import unframed
-from bench.comparisons.tables.names import is_score
+from bench.comparisons.external.framed import unframed
+from bench.comparisons.external.names import is_score
 from bench.errors import BenchError, nearest
 
 SEPARATORS = ",;\t|"

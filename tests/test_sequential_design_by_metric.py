@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from helpers import finish_run
 
-from bench.design import Design, as_it_stands, stopping_plan
 from bench.errors import BenchError
 from bench.launch.plan import plan
 from bench.launch.text import plan_text
 from bench.results import RunFolder
+from bench.sequential_design import SequentialDesign, as_it_stands, stopping_plan
 from bench.statistics.stopping import Outcome
 from bench.suite import Suite
 
@@ -46,23 +46,23 @@ def finish(suite: Suite, results: Path, scale: float = 1.0, **settings: Any) -> 
 def test_the_first_metric_decides(suite: Suite, tmp_path: Path) -> None:
     while finish(suite, tmp_path):
         pass
-    outcomes = {key[2]: found.outcome for key, found in Design(suite, tmp_path).standings().items()}
+    outcomes = {key[2]: found.outcome for key, found in SequentialDesign(suite, tmp_path).standings().items()}
     assert outcomes == {"min_ent": Outcome.DIFFERENCE, "mix_ent": Outcome.EQUIVALENT}
-    assert Design(suite, tmp_path).typical_sd() == pytest.approx(0.028, abs=0.015)
+    assert SequentialDesign(suite, tmp_path).typical_sd() == pytest.approx(0.028, abs=0.015)
 
 
 def test_accuracy_of_the_same_runs_decides_otherwise(suite: Suite, make_suite: Make, tmp_path: Path) -> None:
     finish(suite, tmp_path)
     by_accuracy = make_suite(losses=[*WORSE], seeds=ADDED, metrics=["accuracy", "nll"])
     assert {*by_accuracy.runs()} == {*suite.runs()}
-    assert Design(by_accuracy, tmp_path).typical_sd() == 0
+    assert SequentialDesign(by_accuracy, tmp_path).typical_sd() == 0
 
 
 def test_values_may_be_larger_than_one(make_suite: Make, tmp_path: Path) -> None:
     suite = make_suite(losses=[*WORSE], seeds=ADDED, metrics="nll", analysis={"margin": 50})
     while finish(suite, tmp_path, scale=1000):
         pass
-    outcomes = {key[2]: found.outcome for key, found in Design(suite, tmp_path).standings().items()}
+    outcomes = {key[2]: found.outcome for key, found in SequentialDesign(suite, tmp_path).standings().items()}
     assert outcomes == {"min_ent": Outcome.DIFFERENCE, "mix_ent": Outcome.EQUIVALENT}
 
 
@@ -90,7 +90,7 @@ def test_what_a_run_did_not_keep_is_said(make_suite: Make, tmp_path: Path) -> No
     )
     finish(make_suite(losses=[*WORSE], seeds=ADDED), tmp_path)
     with pytest.raises(BenchError, match=r"metric 'auroc' of run \w+: the probability .* not kept: .* move"):
-        Design(suite, tmp_path).now()
+        SequentialDesign(suite, tmp_path).now()
 
 
 def test_damage_to_what_is_measured_holds_up_a_look(suite: Suite, tmp_path: Path) -> None:

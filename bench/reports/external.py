@@ -11,19 +11,19 @@ import pandas as pd
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Comparison
 from bench.comparisons.designs import Design, Unpaired
+from bench.comparisons.external.far_off import far_off
+from bench.comparisons.external.layout import Request
+from bench.comparisons.external.names import is_baseline
+from bench.comparisons.external.preparing import prepare, understand
+from bench.comparisons.external.summaries import Summaries, find_summaries
 from bench.comparisons.resampled import Folds
 from bench.comparisons.runs import Answers
 from bench.comparisons.summaries import analyse_summaries
-from bench.comparisons.tables.far_off import far_off
-from bench.comparisons.tables.layout import Request
-from bench.comparisons.tables.names import is_baseline
-from bench.comparisons.tables.preparing import prepare, understand
-from bench.comparisons.tables.summaries import Summaries, find_summaries
 from bench.errors import BenchError, unknown
 from bench.reports.answer import answer
 from bench.reports.build import summarise
 from bench.reports.formats import some
-from bench.reports.ranks import rank
+from bench.reports.ranking import rank
 from bench.reports.schema import Cell, Compared, Family
 
 MOST_ASKED = 20

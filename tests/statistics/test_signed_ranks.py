@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.statistics.permutation import sign_test
-from bench.statistics.ranks import SignedRank, Superiority, paired_superiority, wilcoxon, worst_rank
+from bench.statistics.signed_ranks import SignedRank, Superiority, paired_superiority, wilcoxon, worst_rank
 
 counts = st.lists(st.integers(-4, 4), min_size=1, max_size=9)
 

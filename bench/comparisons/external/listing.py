@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.comparisons.tables.guessing import fractional, numeric
-from bench.comparisons.tables.layout import Request, find_layout
-from bench.comparisons.tables.names import (
+from bench.comparisons.external.guessing import fractional, numeric
+from bench.comparisons.external.layout import Request, find_layout
+from bench.comparisons.external.names import (
     USUAL,
     is_accuracy,
     is_baseline,
@@ -21,7 +21,7 @@ from bench.comparisons.tables.names import (
     is_setting,
     spellings,
 )
-from bench.comparisons.tables.scores import read_scores
+from bench.comparisons.external.scores import read_scores
 from bench.errors import BenchError
 from bench.metrics import lower_is_better
 

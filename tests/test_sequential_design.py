@@ -11,9 +11,8 @@ import pytest
 from helpers import finish_run, flats
 from scipy import stats
 
-from bench.comparisons import agreement
+from bench.comparisons import agreement_file
 from bench.comparisons.analysis import analyse
-from bench.design import Design, as_it_stands, stopping_plan
 from bench.errors import BenchError
 from bench.reports.build import report, report_and_agreement
 from bench.reports.document import document
@@ -25,6 +24,7 @@ from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report
 from bench.results import RunFolder, frame
 from bench.scale import tiny
+from bench.sequential_design import SequentialDesign, as_it_stands, stopping_plan
 from bench.statistics.sequential import evidence
 from bench.statistics.stopping import FUTILITY, PREDICTIVE, Outcome, Rule
 from bench.statistics.verdicts import Word
@@ -66,7 +66,7 @@ def test_seeds_are_added_until_every_comparison_is_closed(suite: Suite, tmp_path
     while finish(suite, tmp_path):
         steps.append(asked(suite, tmp_path))
     assert steps[0] == {"ce": 8, "min_ent": 8, "mix_ent": 8}  # after four seeds, all is open
-    standings = Design(suite, tmp_path).standings()
+    standings = SequentialDesign(suite, tmp_path).standings()
     outcomes = {key[2]: found.outcome for key, found in standings.items()}
     assert outcomes["min_ent"] is Outcome.DIFFERENCE
     assert outcomes["mix_ent"] is Outcome.EQUIVALENT
@@ -136,7 +136,7 @@ def test_damaged_results_hold_up_a_look_and_failed_runs_do_not(suite: Suite, tmp
 
 
 def test_remembering_results_changes_nothing(suite: Suite, tmp_path: Path) -> None:
-    design = Design(suite, tmp_path)
+    design = SequentialDesign(suite, tmp_path)
     while finish(suite, tmp_path):
         assert [c.seeds for c in design.now().cells] == [c.seeds for c in as_it_stands(suite, tmp_path).cells]
 
@@ -282,7 +282,7 @@ def test_comparisons_can_be_made_again_from_the_agreement(
 ) -> None:
     made, content = report_and_agreement(decided[0], tmp_path)
     (tmp_path / "agreement.npz").write_bytes(content)
-    measured, baseline, design = agreement.load(tmp_path / "agreement.npz")
+    measured, baseline, design = agreement_file.load(tmp_path / "agreement.npz")
     assert analyse(measured, baseline, design).comparisons == made.comparisons
 
 
@@ -292,7 +292,7 @@ def test_those_of_secondary_metrics_can_be_made_again_too(make_suite: Make, tmp_
         pass
     made, content = report_and_agreement(as_it_stands(suite, tmp_path), tmp_path)
     (tmp_path / "agreement.npz").write_bytes(content)
-    measured, baseline, design = agreement.load(tmp_path / "agreement.npz")
+    measured, baseline, design = agreement_file.load(tmp_path / "agreement.npz")
     first = analyse(measured[:1], baseline, design)
     others = analyse(measured[1:], baseline, design.secondary(first.standings))
     assert first.comparisons == made.comparisons
@@ -405,7 +405,7 @@ def test_seeds_are_added_until_another_first_metric_is_decided(
     while finish_nll(suite, tmp_path):
         steps.append(asked(suite, tmp_path))
     assert steps[0] == {"ce": 8, "min_ent": 8, "mix_ent": 8}
-    outcomes = {key[2]: found.outcome for key, found in Design(suite, tmp_path).standings().items()}
+    outcomes = {key[2]: found.outcome for key, found in SequentialDesign(suite, tmp_path).standings().items()}
     assert outcomes == {"min_ent": Outcome.DIFFERENCE, "mix_ent": Outcome.EQUIVALENT}
     made = report(as_it_stands(suite, tmp_path), tmp_path)
     worse, same = flats(made.comparisons)

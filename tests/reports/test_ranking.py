@@ -13,7 +13,7 @@ from bench.reports.build import report
 from bench.reports.document import document
 from bench.reports.html import page
 from bench.reports.html.runs import list_runs
-from bench.reports.ranks import letters, why_no_ranks
+from bench.reports.ranking import letters, why_no_ranks
 from bench.reports.render.latex import latex
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report

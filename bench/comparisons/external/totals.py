@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.comparisons.tables.guessing import numeric
-from bench.comparisons.tables.names import USUAL, spellings
+from bench.comparisons.external.guessing import numeric
+from bench.comparisons.external.names import USUAL, spellings
 
 LARGEST = 200_000
 """Rows of a table up to which they are looked for."""
