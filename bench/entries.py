@@ -21,6 +21,9 @@ from bench.registry import Choice, ForeignOptions, FreeOptions, describe, source
 from bench.runs import canonical
 from bench.trainer import Trainer, choose_trainer
 
+KINDS = {"datasets": "dataset", "models": "model", "losses": "loss"}
+AXES = tuple(KINDS)
+
 
 @dataclass(frozen=True)
 class Entry:

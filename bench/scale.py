@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from bench.datasets import FORMS, LettersOptions, OnDisk, choose_dataset
-from bench.entries import Entry
+from bench.entries import AXES, Entry
 from bench.models import TinyVgg, choose_model
 from bench.recipe import Recipe
 from bench.registry import Choice
 from bench.space import Tune
-from bench.suite import AXES, Exclusion, Suite
+from bench.suite import Suite
+from bench.suite.analysis import Exclusion
 
 Scale = Literal["full", "tiny"]
 

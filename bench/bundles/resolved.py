@@ -20,12 +20,12 @@ from bench import datasets, losses, metrics, models
 from bench.bundles.measured import Kept
 from bench.cells import Cell, Search
 from bench.datasets import OnDisk
-from bench.entries import Entry
+from bench.entries import AXES, Entry
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.models import StartingWeights
 from bench.registry import Choice, FreeOptions, Options, explain
-from bench.suite import AXES, Suite
+from bench.suite import Suite
 from bench.trainer import TRAINERS, Command, Trainer, choose_trainer
 
 _TABLES: Mapping[str, Mapping[str, type[Options]]] = {

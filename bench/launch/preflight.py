@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bench import datasets, metrics, models, versions
+from bench.entries import AXES
 from bench.errors import BenchError, nearest
 from bench.launch.trial import try_first_calls
 from bench.registry import Choice, ForeignOptions, construct, load_callable
@@ -17,7 +18,7 @@ from bench.results import Damaged, RunFolder, sighting
 from bench.runs import Run
 from bench.same_data import AGAIN, odd_ones
 from bench.sequential_design import as_known
-from bench.suite import AXES, Suite
+from bench.suite import Suite
 from bench.trainer import Command
 
 

@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.preregistration import Stated, digest_of
 from bench.progress import watched
 from bench.results import Damaged, Result, RunFolder
-from bench.suite import RESERVED
+from bench.suite.consistency import RESERVED
 
 COPIED = (
     *("run.json", "metrics.jsonl", "predictions.npz", "predictions.npy", "weights.safetensors"),

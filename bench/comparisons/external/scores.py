@@ -26,7 +26,7 @@ from bench.errors import BenchError
 from bench.metrics import lower_is_better
 from bench.statistics.agreement import joint_correct, pack
 from bench.statistics.units import TooLarge, unit_for
-from bench.suite import PERCENT_MARGIN
+from bench.suite.analysis import PERCENT_MARGIN
 
 LARGEST_UNIT = 200_000
 """Accuracies with many digits are multiples of 1/n, for the smallest n up to this that fits them all."""

@@ -17,7 +17,7 @@ from bench.comparisons.external.layout import Request
 from bench.comparisons.external.names import Role, is_accuracy, is_score, stem
 from bench.errors import BenchError
 from bench.metrics import lower_is_better
-from bench.suite import PERCENT_MARGIN
+from bench.suite.analysis import PERCENT_MARGIN
 
 ASSUMED = 3
 """Runs behind a mean where nobody says how many: as few as papers have, and too few to decide."""
