@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.errors import BenchError
-    from bench.front.door import (
-        Report,
-        Suite,
+    from bench.front.api import (
         bundle,
         compare,
-        load,
         merge,
         plan,
         report,
@@ -25,6 +22,8 @@ if TYPE_CHECKING:
         status,
         verify,
     )
+    from bench.front.report import Report
+    from bench.front.suites import Suite, load
 
 __all__ = [
     "BenchError",
@@ -42,6 +41,12 @@ __all__ = [
     "verify",
 ]
 __version__ = "0.1.0"
+_HOMES = {
+    "BenchError": "bench.errors",
+    "Report": "bench.front.report",
+    "Suite": "bench.front.suites",
+    "load": "bench.front.suites",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -49,9 +54,9 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
-    found = getattr(import_module("bench.errors" if name == "BenchError" else "bench.front.door"), name)
-    globals()[name] = found
-    return found
+    value = getattr(import_module(_HOMES.get(name, "bench.front.api")), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

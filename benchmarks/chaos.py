@@ -150,7 +150,7 @@ def experiment(folder: Path, kills: int, rng: random.Random) -> int:
 
 def start(folder: Path, results: str) -> subprocess.Popen[bytes]:
     """A `bench run` in a process group of its own."""
-    command = [sys.executable, "-m", "bench.cli", "run", "chaos.yaml", "--results", results]
+    command = [sys.executable, "-m", "bench", "run", "chaos.yaml", "--results", results]
     foreign = ("BENCH_", "MLFLOW_", "SUBMITIT_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     with (folder / f"{results}.log").open("ab") as log:

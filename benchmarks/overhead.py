@@ -71,7 +71,7 @@ def main() -> None:
 def show_start(folder: Path, repeats: int) -> None:
     """How long commands take that have little to do, in turn with what all of them must import."""
     suite = str(folder / "suite.yaml")
-    bench = ["-m", "bench.cli"]
+    bench = ["-m", "bench"]
     commands = {
         "python -c pass": ["-c", "pass"],
         "import pydantic, typer, yaml": ["-c", "import pydantic, typer, yaml"],
@@ -98,7 +98,7 @@ def show_commands(folders: dict[int, Path]) -> None:
     for verb in ("plan", "status", "report"):
         row = []
         for folder in folders.values():
-            wall, _, peak = in_command(["-m", "bench.cli", verb, str(folder / "suite.yaml")], folder)
+            wall, _, peak = in_command(["-m", "bench", verb, str(folder / "suite.yaml")], folder)
             row.append(f" {wall:.1f} s, {peak:,.0f} MB |")
         print(f"| bench {verb} |" + "".join(row), flush=True)
 

@@ -33,7 +33,7 @@ def main() -> None:
             file = made_up.write_suite(folder / "suite.yaml", runs, wide=args.wide)
             made_up.finish(suites.load(file).runs(), folder / "results")
             for name, words in COMMANDS.items():
-                wall, cpu, peak = in_command(["-m", "bench.cli", *words], folder)
+                wall, cpu, peak = in_command(["-m", "bench", *words], folder)
                 print(f"| {runs:,} | {name} | {wall:.1f} | {cpu:.1f} | {peak:,.0f} |", flush=True)
             size = (folder / "suite.bundle.zip").stat().st_size / 1e6
             print(f"\nThe bundle of {runs:,} runs has {size:,.1f} MB.\n")

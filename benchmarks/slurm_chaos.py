@@ -140,7 +140,7 @@ def undisturbed(folder: Path) -> None:
     """Train on this machine."""
     began = time.monotonic()
     say(f"undisturbed run on this machine, in {folder}")
-    command = [sys.executable, "-m", "bench.cli", "run", "chaos.yaml", "--results", "undisturbed"]
+    command = [sys.executable, "-m", "bench", "run", "chaos.yaml", "--results", "undisturbed"]
     with (folder / "undisturbed.log").open("ab") as log:
         done = subprocess.run(
             [*command, "--workers", "2", "--device", "cpu"],
@@ -470,7 +470,7 @@ class Chaos:
         """
         here = self.clusters[0]
         environment = own_environment() | {"PATH": here.environment["PATH"], "SLURM_CONF": str(here.conf)}
-        command = [sys.executable, "-m", "bench.cli", "run", "chaos.yaml", "--results", "killed"]
+        command = [sys.executable, "-m", "bench", "run", "chaos.yaml", "--results", "killed"]
         with (self.folder / "killed.log").open("ab") as log:
             return subprocess.Popen(
                 [*command, "--on", f"{cluster.name}.yaml", "--retry-failed"],

@@ -103,7 +103,7 @@ def again(folder: RunFolder, predictions: Predictions, **changes: Any) -> None:
 
 def bench(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own."""
-    command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "bench", *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=settings.pop("timeout", 120), **settings
     )
@@ -111,7 +111,7 @@ def bench(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProces
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:
     """In a session of its own, as a terminal would: where Ctrl-C is heard even if pytest runs deaf to it."""
-    command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "bench", *map(str, arguments)]
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command,

@@ -12,10 +12,9 @@ import csv
 import io
 from pathlib import Path
 
-from bench.statistics.single_runs import counts_behind
-
 from bench.reports.claim import judge_claim
 from bench.statistics.proportions import wilson
+from bench.statistics.single_runs import counts_behind
 
 FOLDER = Path(__file__).parent
 IMAGES = 20_800  # of the test set of EMNIST-Letters

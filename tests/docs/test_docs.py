@@ -279,7 +279,7 @@ def test_options_named_in_the_text_exist(page: Path) -> None:
 
 def test_help_shows_every_verb_whole() -> None:
     shown = subprocess.run(
-        [sys.executable, "-m", "bench.cli", "--help"],
+        [sys.executable, "-m", "bench", "--help"],
         capture_output=True,
         text=True,
         check=True,

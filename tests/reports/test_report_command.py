@@ -27,7 +27,7 @@ def on_terminal(*arguments: str | Path, **environment: str) -> str:
     """What the command prints on a terminal of 100 columns."""
     own, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.cli", *map(str, arguments)],
+        [sys.executable, "-m", "bench", *map(str, arguments)],
         stdout=theirs,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,

@@ -282,9 +282,9 @@ def test_results_that_the_nodes_do_not_see_are_named(
         pytest.skip("no permission for a mount of one's own")
     path = write_suite()
     verbs = f"""
-        {sys.executable} -m bench.cli run {path} --on {profile()} --detach --results {hidden} >/dev/null
+        {sys.executable} -m bench run {path} --on {profile()} --detach --results {hidden} >/dev/null
         for i in 1 2 3 4 5 6 7 8 9 10; do
-          sleep 1; {sys.executable} -m bench.cli status {path} --results {hidden} > {tmp_path}/status
+          sleep 1; {sys.executable} -m bench status {path} --results {hidden} > {tmp_path}/status
           grep -q 'never started' {tmp_path}/status && break
         done
     """

@@ -90,7 +90,7 @@ def test_suite_is_trained_from_inside_an_interactive_job(
 ) -> None:
     path, results = write_suite(losses="ce", baseline=None), tmp_path / "results"
     inside = ["salloc", "--quiet", "--ntasks=1", "--mem-per-cpu=100", "--time=5"]
-    command = [sys.executable, "-m", "bench.cli", "run", path, "--on", profile(memory="2G")]
+    command = [sys.executable, "-m", "bench", "run", path, "--on", profile(memory="2G")]
     done = subprocess.run(
         [*inside, *map(str, command), "--results", str(results)],
         capture_output=True, text=True, timeout=120,

@@ -69,7 +69,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     command = [
         sys.executable,
         "-m",
-        "bench.cli",
+        "bench",
         "ui",
         str(path),
         "--port",

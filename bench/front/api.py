@@ -6,23 +6,21 @@ standard error, nothing to standard output.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from bench.errors import BenchError, of_file, unknown
+from bench.errors import BenchError
 from bench.front import reporting, sharing, training
+from bench.front.arguments import checked_arguments
 from bench.front.keywords import in_python
 from bench.front.report import Report
-from bench.front.suites import Suite, load
+from bench.front.suites import Suite
 from bench.front.training import Device
-from bench.registry import describe
 from bench.scale import Scale
 from bench.source import Source
 from bench.visible import say
@@ -36,63 +34,8 @@ if TYPE_CHECKING:
 else:  # what checks arguments needs no more
     DataFrame = Merged = Plan = Status = Verification = Any
 
-__all__ = [
-    "Report",
-    "Suite",
-    "bundle",
-    "compare",
-    "load",
-    "merge",
-    "plan",
-    "report",
-    "run",
-    "site",
-    "status",
-    "verify",
-]
-
 PathLike = str | os.PathLike[str]
 Count = Annotated[int, Field(ge=1)]
-Given = ParamSpec("Given")
-Returned = TypeVar("Returned")
-
-
-def _checked(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
-    """Refuse keywords that there are not and values that cannot be; let errors speak of keywords."""
-    signature = inspect.signature(function)
-    called = f"bench.{function.__name__}"
-
-    @functools.wraps(function)
-    def checked(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
-        for name in kwargs:
-            if name not in signature.parameters:
-                raise BenchError(f"{called}: {unknown('option', name, signature.parameters)}")
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise BenchError(f"{called}: {error}") from None
-        kinds = get_type_hints(function, include_extras=True)
-        for name, value in given.items():
-            try:
-                TypeAdapter(kinds[name], config=_ANY_CLASS).validate_python(value, strict=True)
-            except ValidationError as error:
-                why = error.errors(include_url=False)[0]["msg"]
-                raise BenchError(f"{called}: {name}: found {describe(value)}; {_lower(why)}") from None
-        try:
-            return function(*args, **kwargs)
-        except BenchError as error:
-            raise BenchError(in_python(str(error))) from None
-        except OSError as error:
-            raise BenchError(of_file(error)) from error
-
-    return checked
-
-
-_ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
 
 
 def _source(suite: Suite | PathLike) -> Source:
@@ -115,7 +58,7 @@ def _tracking_uri(given: str | None) -> str | None:
     return given or os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
-@_checked
+@checked_arguments
 def run(
     suite: Suite | PathLike,
     *,
@@ -185,7 +128,7 @@ def run(
         raise
 
 
-@_checked
+@checked_arguments
 def plan(
     suite: Suite | PathLike,
     *,
@@ -218,7 +161,7 @@ def plan(
     )
 
 
-@_checked
+@checked_arguments
 def status(
     suite: Suite | PathLike,
     *,
@@ -237,7 +180,7 @@ def status(
     return training.status(_source(suite), seeds, scale, _results(results))
 
 
-@_checked
+@checked_arguments
 def report(
     suite: Suite | PathLike,
     *,
@@ -266,7 +209,7 @@ def report(
     return reporting.report(_source(suite), seeds, scale, _results(results), figures)
 
 
-@_checked
+@checked_arguments
 def bundle(
     suite: Suite | PathLike,
     *,
@@ -290,7 +233,7 @@ def bundle(
     )
 
 
-@_checked
+@checked_arguments
 def verify(bundle: PathLike) -> Verification:
     """Compute every number of a bundle again from its run folders, and compare the bits.
 
@@ -302,7 +245,7 @@ def verify(bundle: PathLike) -> Verification:
     return sharing.verify(Path(bundle))
 
 
-@_checked
+@checked_arguments
 def merge(folders: Sequence[PathLike], *, into: PathLike) -> Merged:
     """Results folders, or bundles, as one folder: says what they share, and what differs.
 
@@ -315,7 +258,7 @@ def merge(folders: Sequence[PathLike], *, into: PathLike) -> Merged:
     return sharing.merge([Path(folder) for folder in folders], Path(into))
 
 
-@_checked
+@checked_arguments
 def site(folders: PathLike | Sequence[PathLike] | None = None, *, output: PathLike = "site") -> Path:
     """All suites of results folders, or of bundles, as pages. Returns the path of the index.
 
@@ -332,7 +275,7 @@ def site(folders: PathLike | Sequence[PathLike] | None = None, *, output: PathLi
     return Path(output) / "index.html"
 
 
-@_checked
+@checked_arguments
 def compare(
     source: DataFrame | PathLike,
     *,
