@@ -10,7 +10,7 @@ from typing import Any
 from bench import suite as suites
 from bench.scale import Scale, tiny
 from bench.suite import Suite
-from bench.yaml_file import write_yaml
+from bench.yaml_file import shipped, write_yaml
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,12 @@ class Source:
 
     @classmethod
     def of(cls, path: Path) -> Source:
-        """A suite file. Modules lie beside it, or in the working directory.
+        """A suite file, or the name of one that comes with bench. Modules lie beside it, or where one works.
 
         Raises:
             BenchError: it cannot be read, or is no mapping.
         """
+        path = shipped(path, "suites")
         return cls(suites.read(path), path, (path.parent.absolute(), Path.cwd()))
 
     @property

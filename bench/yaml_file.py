@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from bench.disk import write_atomically
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -48,6 +48,22 @@ _UniqueKeys.add_implicit_resolver(
     ),
     list("-+.0123456789"),
 )
+
+
+def shipped(path: Path, kind: Literal["suites", "slurm"]) -> Path:
+    """A suite or profile that comes with ``bench``, by its name; the path itself where it names a file.
+
+    Raises:
+        BenchError: a name, with no ending and no folder, that neither a file nor one of these has.
+    """
+    if path.suffix or path.is_absolute() or path.exists():
+        return path
+    folder = Path(__file__).parent / kind
+    names = [str(file.relative_to(folder).with_suffix("")) for file in sorted(folder.glob("**/*.yaml"))]
+    if str(path) in names:
+        return (folder / f"{path}.yaml").resolve()
+    what = "suite" if kind == "suites" else "profile"
+    raise BenchError(f"{path}: there is no such file; {unknown(what, str(path), names)}")
 
 
 def read_yaml(path: Path) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from browser import browser, complaints, open_page, overflow  # noqa: F401 # a fixture
 from helpers import as_asked, finish_run
 
-import bench
+import bench as api
 from bench.preregistration import state
 
 Command = Callable[..., tuple[int, str, str]]
@@ -29,10 +29,10 @@ def results(write_suite: Write, tmp_path: Path) -> Path:
         for number, run in enumerate(as_asked(file, folder).runs()):
             finish_run(run, folder, correct=80 + number % 5)
         state(as_asked(file, folder), folder, None, frozen=name == "two")
-        bench.report(file, results=folder)
+        api.report(file, results=folder)
     write_suite("two", question="Does it train?", seeds=2, analysis={"alpha": 0.01})
-    bench.report(write_suite("none", seeds=1, losses="ce", recipe={"epochs": 9}), results=folder)
-    bench.report(tmp_path / "one.yaml", results=folder, scale="tiny")
+    api.report(write_suite("none", seeds=1, losses="ce", recipe={"epochs": 9}), results=folder)
+    api.report(tmp_path / "one.yaml", results=folder, scale="tiny")
     (folder / "published").mkdir()
     return folder
 
@@ -48,7 +48,7 @@ class Links(HTMLParser):
 
 
 def test_the_index_says_what_was_asked_and_found(results: Path, tmp_path: Path) -> None:
-    index = bench.site(results, output=tmp_path / "site")
+    index = api.site(results, output=tmp_path / "site")
     text = index.read_text("utf-8")
     said = json.loads((tmp_path / "site" / "index.json").read_text())
     by_name = {entry["suite"]: entry for entry in said["suites"]}
@@ -67,7 +67,7 @@ def test_the_index_says_what_was_asked_and_found(results: Path, tmp_path: Path) 
 
 
 def test_every_link_leads_somewhere_inside(results: Path, tmp_path: Path) -> None:
-    site = bench.site(results, output=tmp_path / "site").parent
+    site = api.site(results, output=tmp_path / "site").parent
     pages = [*site.rglob("*.html")]
     assert len(pages) == 3
     for page in pages:
@@ -81,9 +81,9 @@ def test_every_link_leads_somewhere_inside(results: Path, tmp_path: Path) -> Non
 
 def test_nothing_else_is_replaced(results: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
-    bench.site(results, output=site)
+    api.site(results, output=site)
     (site / "old.html").write_text("of another day")
-    bench.site(results, output=site)
+    api.site(results, output=site)
     assert not (site / "old.html").exists()
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -91,8 +91,8 @@ def test_nothing_else_is_replaced(results: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(mine)
     (tmp_path / "file").write_text("x")
     for taken in (mine, tmp_path / "link", tmp_path / "file", results):
-        with pytest.raises(bench.BenchError, match="nothing is overwritten"):
-            bench.site(results, output=taken)
+        with pytest.raises(api.BenchError, match="nothing is overwritten"):
+            api.site(results, output=taken)
     assert (mine / "thesis.tex").read_text() == "years of work"
     assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
 
@@ -109,13 +109,13 @@ def test_suites_whose_file_is_gone_are_shown_as_they_were(
     assert "# Is" in (tmp_path / "site" / "one" / "report.html").read_text()
     assert "As it was reported then" in (tmp_path / "site" / "index.html").read_text()
     (results / "two" / "report.json").write_text("[]")
-    with pytest.raises(bench.BenchError, match=r"two/report\.json: no report of `bench report`"):
-        bench.site(results, output=tmp_path / "site")
+    with pytest.raises(api.BenchError, match=r"two/report\.json: no report of `bench report`"):
+        api.site(results, output=tmp_path / "site")
 
 
 def test_bundles_and_several_folders(results: Path, tmp_path: Path) -> None:
-    made = bench.bundle(tmp_path / "one.yaml", results=results, output=tmp_path / "one.zip")
-    site = bench.site([results, made], output=tmp_path / "site").parent
+    made = api.bundle(tmp_path / "one.yaml", results=results, output=tmp_path / "one.zip")
+    site = api.site([results, made], output=tmp_path / "site").parent
     said = json.loads((site / "index.json").read_text())["suites"]
     assert sorted(entry["page"] for entry in said) == [
         "one-2/report.html",
@@ -137,7 +137,7 @@ def test_wrong_requests(results: Path, tmp_path: Path, bench: Command) -> None:
 
 
 def test_it_opens_from_disk(results: Path, tmp_path: Path, browser) -> None:  # type: ignore[no-untyped-def] # noqa: F811
-    index = bench.site(results, output=tmp_path / "site")
+    index = api.site(results, output=tmp_path / "site")
     shutil.rmtree(results)
     for width in (1400, 380):
         open_page(browser, index, width)

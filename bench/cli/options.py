@@ -11,7 +11,7 @@ from bench.scale import Scale
 from bench.tracking.store import holds_secrets, shown
 from bench.visible import say
 
-SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="The suite's YAML file.")]
+SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="Its YAML file, or a name in suites/.")]
 ScaleTo = Annotated[
     Scale, typer.Option("--scale", help="tiny: the suite in miniature, to see that all of it runs.")
 ]
@@ -24,7 +24,9 @@ Workers = Annotated[
 Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto: on a GPU if there is one.")
 ]
-On = Annotated[Path | None, typer.Option("--on", metavar="PROFILE", help="Cluster profile: slurm/*.yaml.")]
+On = Annotated[
+    Path | None, typer.Option("--on", metavar="PROFILE", help="Cluster profile, or a name in slurm/.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Everything = Annotated[bool, typer.Option("--all", help="Also the evidence behind each verdict.")]
 

@@ -140,7 +140,8 @@ def load(path: str | os.PathLike[str]) -> Suite:
         raise BenchError(f"bench.load: found {describe(path)}, expected the path of a suite file")
     source = Source.of(Path(path))
     made = Suite.of(source)  # whose messages name the path as it was given
-    made._source = replace(source, file=Path(path).absolute())  # wherever the program goes from here
+    assert source.file is not None
+    made._source = replace(source, file=source.file.absolute())  # wherever the program goes from here
     return made
 
 

@@ -23,6 +23,7 @@ from bench.source import Source
 from bench.tuning.changed import kept
 from bench.versions import as_counted, changes, declare_same
 from bench.visible import say
+from bench.yaml_file import shipped
 
 if TYPE_CHECKING:
     from bench.front.looks import Plan, Status
@@ -69,7 +70,8 @@ def run(
             asked = asked.model_copy(update={"keep_weights": True})
         if detach and on is None:
             raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
-        profile = load_profile(on) if on is not None else None
+        on = shipped(on, "slurm") if on else None
+        profile = load_profile(on) if on else None
         check_writable(results)
         take(asked, source, results)
         if same_code:
@@ -149,6 +151,7 @@ def plan(
         guesses = try_first(asked, results, data, None if on else device, source.search_path, say)
         made = make_plan(asked, results, workers, device, guesses)
         if on is not None:
+            on = shipped(on, "slurm")
             made.jobs = plan_jobs(asked, results, Slurm(), load_profile(on), on)
         return Plan(**dict(made))
 
