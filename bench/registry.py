@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from bench import code
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, nearest, unknown
 
 
 class Strict(BaseModel):
@@ -321,6 +322,9 @@ def explain(error: ValidationError) -> list[str]:
             message = f"found {describe(detail['input'])}, expected a list"
         elif detail["type"] not in ("value_error", "missing"):
             message = f"found {describe(detail['input'])}; {message[:1].lower()}{message[1:]}"
+            if detail["type"] == "literal_error":
+                names = re.findall(r"'([^']+)'", detail["ctx"]["expected"])
+                message += nearest(str(detail["input"]), names)
         lines.append(f"{where}: {message}" if where else message)
     return lines
 

@@ -74,6 +74,11 @@ def test_plan_without_a_measured_run_guesses_once(bench: Bench, write_suite: Wri
     assert 0 < plan.run_hours < 0.1
 
 
+def test_a_suite_of_one_loss_compares_nothing_and_says_so(bench: Bench, write_suite: Write) -> None:
+    _, _, said = bench("plan", write_suite(losses="ce", seeds=1))
+    assert "losses: found ce alone; nothing will be compared" in said
+
+
 def test_plan_without_data_gives_no_number(bench: Bench, write_suite: Write) -> None:
     status, printed, _ = bench("plan", write_suite(datasets="mnist", models="vgg5"))
     assert status == 0

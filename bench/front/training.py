@@ -20,6 +20,7 @@ from bench.runs import Run
 from bench.scale import Scale
 from bench.sequential_design import SequentialDesign, as_it_stands
 from bench.source import Source
+from bench.suite import Suite
 from bench.tuning.changed import kept
 from bench.versions import as_counted, changes, declare_same
 from bench.visible import say
@@ -70,6 +71,7 @@ def run(
             asked = asked.model_copy(update={"keep_weights": True})
         if detach and on is None:
             raise BenchError("--detach needs --on PROFILE: on this machine, bench trains while it watches")
+        _say_if_alone(asked)
         on = shipped(on, "slurm") if on else None
         profile = load_profile(on) if on else None
         check_writable(results)
@@ -146,6 +148,7 @@ def plan(
     from bench.launch.profile import load_profile
 
     with asking(source, results, seeds, scale) as asked:
+        _say_if_alone(asked)
         if on is None:
             check_here(asked, device)
         guesses = try_first(asked, results, data, None if on else device, source.search_path, say)
@@ -165,3 +168,8 @@ def status(
 
     with asking(source, results, seeds, scale, names=False) as asked:
         return Status(**dict(look(as_it_stands(asked, results), results)))
+
+
+def _say_if_alone(suite: Suite) -> None:
+    if len(suite.losses) == 1:
+        say(f"losses: found {suite.baseline_label} alone; nothing will be compared")

@@ -44,7 +44,7 @@ def answer(
         budget: trials with which each loss was tuned.
     """
     if not comparisons:
-        return f"There is nothing else to compare {baseline} with."
+        return f"Nothing is compared: {baseline} is the only loss."
     nothing = all(comparison.delta is None for comparison in comparisons)
     if nothing and unknown:
         return f"Nothing can be said: {unknown} is not known of runs that have finished."

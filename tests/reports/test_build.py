@@ -259,7 +259,7 @@ def test_one_loss_alone_is_a_table_without_verdicts(make_suite: Make, tmp_path: 
     fill(suite, tmp_path, {"ce": [900, 910]})
     made = report(suite, tmp_path)
     assert made.comparisons == made.secondary.comparisons == ()
-    assert made.answer == "There is nothing else to compare ce with."
+    assert made.answer == "Nothing is compared: ce is the only loss."
     [table] = tables_of(markdown(made))
     assert [cells(line) for line in table[::2]] == [
         ["loss", "seeds", "accuracy %", "verdict"],

@@ -440,7 +440,7 @@ def told_of(arms: Mapping[str, Sequence[int]], metric: Metric = ACCURACY, models
 @pytest.mark.parametrize(
     ("arms", "said"),
     [
-        ({"ce": BASE}, "There is nothing else to compare ce with."),
+        ({"ce": BASE}, "Nothing is compared: ce is the only loss."),
         (
             {"ce": BASE, "a": []},
             "Nothing can be said yet: nothing has finished a seed that ce has finished too.",

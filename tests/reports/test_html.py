@@ -542,7 +542,7 @@ def test_a_suite_of_one_loss_has_a_page(make_suite: Make, tmp_path: Path) -> Non
     suite = make_suite(losses="ce", baseline=None)
     _, path = write_page(suite, tmp_path)
     text = path.read_text()
-    assert "There is nothing else to compare ce with." in text
+    assert "Nothing is compared: ce is the only loss." in text
     assert 'class="axis"' not in text
 
 

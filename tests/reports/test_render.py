@@ -127,7 +127,16 @@ def test_a_name_is_one_line_and_steers_no_terminal(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["min_ent", "label_smoothing(smoothing=0.1)", "timm/resnet18.a1_in1k", "a & b > c", "1.5x", "C#"]
+    "name",
+    [
+        "min_ent",
+        "label_smoothing(smoothing=0.1)",
+        "timm/resnet18.a1_in1k",
+        "a & b > c",
+        "1.5x",
+        "C#",
+        "at [0, 1]",
+    ],
 )
 def test_ordinary_names_look_as_they_are(name: str) -> None:
     assert escaped(name) == name
@@ -144,6 +153,9 @@ def test_ordinary_names_look_as_they_are(name: str) -> None:
             "__x__",
             "a__b",
             "[x](y)",
+            "[x][y]",
+            "[x]: y",
+            "[x] y",
             "~~x~~",
             "&lt;",
             "$x$",

@@ -104,7 +104,7 @@ def test_runs_are_named_by_it_only_where_it_says_something(make_suite: Make) -> 
     ("changes", "message"),
     [
         ({"splits": "per_sed"}, "splits: found 'per_sed'"),
-        ({"vary": ["inti"]}, "vary.0: found 'inti'"),
+        ({"vary": ["inti"]}, "vary.0: found 'inti'; input should be .*; did you mean 'init'"),
         ({"vary": []}, "vary: found"),
         ({"vary": ["init", "init"]}, "vary: found init, init; each once"),
         ({"splits": "per_seed", "vary": ["init"]}, "vary: found init, without split"),

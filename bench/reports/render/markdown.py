@@ -20,9 +20,11 @@ NAME_WIDTHS = (6, 30)
 """Characters that a name gets there, at least and at most."""
 _HTML = {"&": "&amp;", "<": "&lt;"}
 
-# What Markdown would take for markup. An underscore within a word is none, and looks better as it is.
+# What Markdown would take for markup. An underscore within a word is none, and looks better as it is; so does
+# a bracket that begins no link, no reference and no box to tick.
 _MARKUP = re.compile(
-    r"[*`~$|\[]|<(?=[A-Za-z/!?])|\\(?=[!-/:-@\[-`{-~]|\s|$)|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)"
+    r"[*`~$|]|\[(?=[^\]]*\][\[(:]|[ xX]\](?: |$))"
+    r"|<(?=[A-Za-z/!?])|\\(?=[!-/:-@\[-`{-~]|\s|$)|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)"
     r"|(?<= )#(?=#*$)"
 )
 _BEGINNING = re.compile(r"^(?:[#>=+-]|\d+[.)](?=\s|$))")
