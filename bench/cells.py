@@ -36,8 +36,8 @@ class Cell:
     @cached_property
     def recipe(self) -> dict[str, Any]:
         """How its runs are trained."""
-        found: dict[str, Any] = json.loads(self.text)["recipe"]
-        return found
+        recipe: dict[str, Any] = json.loads(self.text)["recipe"]
+        return recipe
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:

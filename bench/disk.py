@@ -135,17 +135,17 @@ def strangers(places: Iterable[Path]) -> list[str]:
 
     Root is no stranger, and neither is the group: who shares a folder with one has chosen so.
     """
-    said = []
+    problems = []
     for place in dict.fromkeys(places):
         try:
-            found = os.stat(place)
+            status = os.stat(place)
         except OSError:
             continue  # nothing runs from there
-        if found.st_uid not in (os.getuid(), 0):
-            said.append(f"{place} belongs to {_user(found.st_uid)}: code from there runs in your name")
-        elif found.st_mode & stat.S_IWOTH:
-            said.append(f"{place} can be written by everybody here: code from there runs in your name")
-    return said
+        if status.st_uid not in (os.getuid(), 0):
+            problems.append(f"{place} belongs to {_user(status.st_uid)}: code from there runs in your name")
+        elif status.st_mode & stat.S_IWOTH:
+            problems.append(f"{place} can be written by everybody here: code from there runs in your name")
+    return problems
 
 
 def _user(number: int) -> str:

@@ -68,9 +68,9 @@ def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]
         kind: str, name: str, given: dict[str, Any], label: str | None, recipe: Mapping[str, Any]
     ) -> Entry:
         has_trainer = kind == "model" and "trainer" in given
-        said = given.pop("trainer", None) if has_trainer else None
+        own_trainer = given.pop("trainer", None) if has_trainer else None
         try:
-            trainer = None if said is None else choose_trainer(said)
+            trainer = None if own_trainer is None else choose_trainer(own_trainer)
         except ValueError as error:
             raise ValueError(f"{name}: trainer: {error}") from None
         named = _as_named(name, given)
@@ -78,8 +78,8 @@ def _entry(kind: str, choose: Callable[[Any], Choice]) -> Callable[[Any], Entry]
             choice, problem = choose({name: given}), ""
         except ValueError as error:
             choice, problem = named, str(error)
-        shown = label or (named if problem else choice).label()
-        return Entry(choice, shown, recipe, named, problem, trainer, has_trainer)
+        heading = label or (named if problem else choice).label()
+        return Entry(choice, heading, recipe, named, problem, trainer, has_trainer)
 
     return parse
 

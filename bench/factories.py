@@ -117,33 +117,33 @@ def _signature(kind: str, library: str, bare: str) -> Signature | None:
         if library == "timm":
             tree = _tree("timm", "scheduler/scheduler_factory.py")
             return _read(_function(tree.body, "create_scheduler_v2"))
-        found = _read(_constructor(_tree("torch", "optim/lr_scheduler.py"), bare))
-        if found is None:
+        arguments = _read(_constructor(_tree("torch", "optim/lr_scheduler.py"), bare))
+        if arguments is None:
             return None
         filled, left_out = (of.get(f"torch/{bare}", set()) for of in (_FILLED, _LEFT_OUT))
-        return Signature(found.allowed - left_out, found.required - filled)
+        return Signature(arguments.allowed - left_out, arguments.required - filled)
     if library == "torch":
         return _read(_constructor(_tree("torch", _torch_optimizers()[bare]), bare))
     description = _timm_optimizers()[bare]
     made_by = ast.unparse(description["opt_class"])
     if made_by.startswith("torch.optim."):
-        found = _signature(kind, "torch", made_by.rpartition(".")[2])
+        arguments = _signature(kind, "torch", made_by.rpartition(".")[2])
     elif isinstance(description["opt_class"], ast.Constant):  # of a third library
         package = made_by.strip("'").partition(".")[0]
         if importlib.util.find_spec(package) is None:
             raise ValueError(f"timm/{bare} needs {package}, which is not installed here")
         return None
     else:
-        found = _read(_constructor(_tree("timm", _timm_files()[made_by]), made_by))
-    if found is None:
+        arguments = _read(_constructor(_tree("timm", _timm_files()[made_by]), made_by))
+    if arguments is None:
         return None
     # Its factory drops these without a word where it is not told that they are taken.
     dropped = {
         option
-        for option, said, otherwise in (("eps", "has_eps", True), ("betas", "has_betas", False))
-        if not ast.literal_eval(description.get(said, ast.Constant(otherwise)))
+        for option, flag, otherwise in (("eps", "has_eps", True), ("betas", "has_betas", False))
+        if not ast.literal_eval(description.get(flag, ast.Constant(otherwise)))
     }
-    return Signature(found.allowed - dropped, found.required)
+    return Signature(arguments.allowed - dropped, arguments.required)
 
 
 @functools.lru_cache
@@ -162,18 +162,18 @@ def _torch_optimizers() -> dict[str, str]:
 def _timm_optimizers() -> dict[str, dict[str, ast.expr]]:
     """Names, and what its registry is told of them."""
     fields = ("name", "opt_class")
-    found, aliases = {}, {}
+    entries, aliases = {}, {}
     for node in ast.walk(_tree("timm", "optim/_optim_factory.py")):
         if not isinstance(node, ast.Call):
             continue
         if ast.unparse(node.func) == "OptimInfo":
-            said = dict(zip(fields, node.args, strict=False))
-            said |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
-            found[str(ast.literal_eval(said["name"]))] = said
+            values = dict(zip(fields, node.args, strict=False))
+            values |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+            entries[str(ast.literal_eval(values["name"]))] = values
         elif ast.unparse(node.func).endswith(".register_alias"):
             alias, name = map(ast.literal_eval, node.args)
             aliases[str(alias)] = str(name)
-    return found | {alias: found[name] for alias, name in aliases.items() if name in found}
+    return entries | {alias: entries[name] for alias, name in aliases.items() if name in entries}
 
 
 @functools.lru_cache

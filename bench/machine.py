@@ -27,10 +27,10 @@ def processor() -> str:
 def _gpu() -> str:
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "CUDA"
-    return (told.stdout.splitlines() or ["CUDA"])[0].strip()
+    return (answer.stdout.splitlines() or ["CUDA"])[0].strip()
 
 
 def fingerprint(device: str) -> dict[str, Any]:

@@ -66,8 +66,8 @@ class Predictions:
     @property
     def classes(self) -> int | None:
         """K; None in runs from before it was recorded."""
-        found = self.details.get("classes")
-        return None if found is None else int(found)
+        classes = self.details.get("classes")
+        return None if classes is None else int(classes)
 
     @classmethod
     def from_probabilities(cls, probabilities: ArrayLike, labels: ArrayLike) -> Predictions:

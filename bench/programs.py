@@ -73,15 +73,15 @@ def find(command: Sequence[str], code: Sequence[str], folder: Path) -> Program |
     Raises:
         BenchError: something that ``code`` names is not there; all of it is too large to be code.
     """
-    named = {name: path for word in command if (found := _named_by(word, folder)) for name, path in [found]}
+    named = {name: path for word in command if (pair := _named_by(word, folder)) for name, path in [pair]}
     for entry in code:
         named |= _listed(entry, folder)
     if not named:
         return None
     first = re.sub(r"[^\w.-]", "-", PurePosixPath(next(iter(named))).name)
-    words = sorted({name for word in command if (found := _named_by(word, folder)) for name in found[:1]})
-    told = hashlib.sha256(json.dumps([words, sorted(code)]).encode()).hexdigest()[:6]
-    key = f"{first}{MARK}{told}"
+    words = sorted({name for word in command if (pair := _named_by(word, folder)) for name in pair[:1]})
+    digest = hashlib.sha256(json.dumps([words, sorted(code)]).encode()).hexdigest()[:6]
+    key = f"{first}{MARK}{digest}"
     if key in _submitted:
         return Program(key, _submitted[key])
     size = sum(path.stat().st_size for path in named.values())
@@ -186,7 +186,7 @@ def from_copy(words: Sequence[str], files: Mapping[str, Module], base: Path, fol
         base: what :func:`unpack` returned.
         folder: of the suite.
     """
-    made = []
+    paths = []
     for word in words:
         text = word
         for given in (word, word.partition("=")[2]):
@@ -194,8 +194,8 @@ def from_copy(words: Sequence[str], files: Mapping[str, Module], base: Path, fol
             if name in files:
                 text = word[: len(word) - len(given)] + os.path.normpath(base / name)
                 break
-        made.append(text)
-    return made
+        paths.append(text)
+    return paths
 
 
 def changed(files: Mapping[str, Module], folder: Path) -> list[str]:

@@ -24,12 +24,12 @@ def watched(items: Collection[Item], doing: str) -> Iterator[Item]:
         doing: what happens to them, as in "reading results".
     """
     due = time.monotonic() + SILENT_SECONDS
-    with contextlib.ExitStack() as shown:
+    with contextlib.ExitStack() as stack:
         show = None
         for number, item in enumerate(items):
             yield item
             if time.monotonic() >= due:
-                show = show or _Display(doing, len(items), shown)
+                show = show or _Display(doing, len(items), stack)
                 due = time.monotonic() + show(number + 1)
 
 
@@ -37,8 +37,8 @@ def console() -> Console:
     """Standard error. In a notebook, too: lines of text, and neither an output of the cell nor a terminal."""
     from rich.console import Console
 
-    made = Console(stderr=True)
-    return Console(stderr=True, force_jupyter=False, force_terminal=False) if made.is_jupyter else made
+    console = Console(stderr=True)
+    return Console(stderr=True, force_jupyter=False, force_terminal=False) if console.is_jupyter else console
 
 
 def duration(seconds: float) -> str:

@@ -97,9 +97,9 @@ class Choice:
 
     def label(self) -> str:
         """How tables show it: the name, and only those options that are not the default."""
-        shown = ", ".join(f"{key}={_short(value)}" for key, value in self.options.shown().items())
+        options = ", ".join(f"{key}={_short(value)}" for key, value in self.options.shown().items())
         called = self.options.called(self.name)
-        return f"{called}({shown})" if shown else called
+        return f"{called}({options})" if options else called
 
 
 def split_choice(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
@@ -198,14 +198,14 @@ def load_callable(name: str) -> Any:
     """Import what ``module:callable`` names. Raises BenchError where there is no such thing."""
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        target = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise BenchError(f"'{name}' cannot be imported: {error}") from error
     except Exception as error:  # a module of the user's own can raise anything
         raise BenchError(f"'{name}' cannot be imported: {type(error).__name__}: {error}") from error
-    if not callable(found):
-        raise BenchError(f"'{name}' is {describe(found)}, not a callable")
-    return found
+    if not callable(target):
+        raise BenchError(f"'{name}' is {describe(target)}, not a callable")
+    return target
 
 
 def recordable(choice: Choice) -> bool:
@@ -225,7 +225,7 @@ def construct(
     *arguments: str,
     known: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     later: Collection[str] = (),
-    translate: Callable[[Any, dict[str, Any]], dict[str, Any]] = lambda found, options: options,
+    translate: Callable[[Any, dict[str, Any]], dict[str, Any]] = lambda target, options: options,
 ) -> Callable[..., Any]:
     """What a ``module:callable`` of the user's own gives, to be called with these ``arguments``.
 
@@ -242,26 +242,26 @@ def construct(
     Raises:
         BenchError: it cannot be imported, or not be built or called so.
     """
-    found = load_callable(choice.name)
+    target = load_callable(choice.name)
     given = dict(choice.options.model_extra or {})
     try:
-        options = translate(found, given)
-        if isinstance(found, type):
-            filled = {name: make() for name, make in known.items() if name in keywords(found)}
-            ready: Callable[..., Any] = found(**{**filled, **options})
+        options = translate(target, given)
+        if isinstance(target, type):
+            filled = {name: make() for name, make in known.items() if name in keywords(target)}
+            ready: Callable[..., Any] = target(**{**filled, **options})
             bound = {}
         else:
-            ready, bound = functools.partial(found, **options), options
+            ready, bound = functools.partial(target, **options), options
         called = ready.func if isinstance(ready, functools.partial) else ready
         also = (keywords(called, len(arguments)) & {*later}) - {*options}
         signature(called).bind(*arguments, **bound, **dict.fromkeys(also))
     except BenchError:
         raise
     except Exception as error:  # a constructor of the user's own can raise anything
-        shown = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "no options"
+        pairs = ", ".join(f"{key}={value!r}" for key, value in given.items()) or "no options"
         raise BenchError(
-            f"{kind} '{choice.name}' with {shown}: {type(error).__name__}: {error}"
-            f"{_remedy(found, given, arguments, {*known})}"
+            f"{kind} '{choice.name}' with {pairs}: {type(error).__name__}: {error}"
+            f"{_remedy(target, given, arguments, {*known})}"
         ) from error
     return ready
 

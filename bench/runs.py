@@ -69,8 +69,10 @@ class Run:
     @cached_property
     def trainer(self) -> dict[str, Any] | None:
         """Who trains it, as described; None: bench itself."""
-        found: dict[str, Any] | None = self.description.get("trainer") if '"trainer":' in self.text else None
-        return found
+        trainer: dict[str, Any] | None = (
+            self.description.get("trainer") if '"trainer":' in self.text else None
+        )
+        return trainer
 
     @property
     def is_by_command(self) -> bool:
@@ -154,8 +156,8 @@ def complete(beginning: str, ids: Collection[str], none: str) -> str:
     """The one of ``ids`` that begins so. Raises BenchError, with ``none`` as its reason where none does."""
     matching = [run for run in ids if run.startswith(beginning)]
     if len(matching) != 1:
-        found = f"{len(matching)} runs begin with it" if matching else none
-        raise BenchError(f"run '{beginning}': {found}; `bench status SUITE` and the run folders name them")
+        count = f"{len(matching)} runs begin with it" if matching else none
+        raise BenchError(f"run '{beginning}': {count}; `bench status SUITE` and the run folders name them")
     return matching[0]
 
 

@@ -76,7 +76,7 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
             for entry, choice in zip(entries, choices, strict=True)
         ]
 
-    made = Miniature.model_validate(
+    miniature = Miniature.model_validate(
         {
             **{key: getattr(suite, key) for key in KEPT},
             "analysis": {
@@ -95,8 +95,8 @@ def tiny(suite: Suite, seeds: int | None = None) -> Suite:
             "recipe": recipe({**_recipes(suite)[0], **suite.recipe}),
         }
     )
-    made.cells  # noqa: B018 - expands, and so checks, every combination
-    return made
+    miniature.cells  # noqa: B018 - expands, and so checks, every combination
+    return miniature
 
 
 def _fewer_seeds(suite: Suite, seeds: int | None) -> Suite:
@@ -152,7 +152,7 @@ def _datasets(suite: Suite) -> list[Choice]:
         _few(size, (given[part] or _ALL for given in asked))
         for part, size in (("train_size", TRAIN_IMAGES), ("test_size", TEST_IMAGES))
     )
-    made = []
+    choices = []
     for entry, given in zip(suite.datasets, asked, strict=True):
         choice, name = entry.choice, entry.choice.name
         sizes = train[given["train_size"] or _ALL], test[given["test_size"] or _ALL]
@@ -162,17 +162,17 @@ def _datasets(suite: Suite) -> list[Choice]:
             noise = {key: given[key] for key in ("label_noise", "noise_seed")}
             given = {"name": "bench.datasets.miniature:letters_like", "like": name, **noise}
             given |= dict(zip(("train", "test"), sizes, strict=True))
-        made.append(choose_dataset(given))
-    return made
+        choices.append(choose_dataset(given))
+    return choices
 
 
 def _models(suite: Suite) -> list[Choice]:
-    made: list[Choice] = []
+    choices: list[Choice] = []
     for entry in suite.models:
         choice = choose_model(_smaller(entry.choice))
         # Two of a family would become the same training: the second is what it was.
-        made.append(entry.choice if choice in made else choice)
-    return made
+        choices.append(entry.choice if choice in choices else choice)
+    return choices
 
 
 def _smaller(choice: Choice) -> dict[str, Any]:
@@ -181,8 +181,8 @@ def _smaller(choice: Choice) -> dict[str, Any]:
     if isinstance(choice.options, TinyVgg):
         seeded = {key: value for key, value in _given(choice).items() if key not in ("weights", "digest")}
         return {**seeded, "width": min(choice.options.width, 8)}
-    found = (sibling for family, sibling in SIBLINGS.items() if choice.name.startswith(family))
-    return next(found, _given(choice))
+    siblings = (sibling for family, sibling in SIBLINGS.items() if choice.name.startswith(family))
+    return next(siblings, _given(choice))
 
 
 def _given(choice: Choice) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Space:
 def ranges_of(tune: Tune, loss: Choice, label: str) -> dict[str, Range]:
     """The dimensions of a loss: those of all, then its own as ``loss.gamma``."""
     own = {**tune.losses.get(loss.name, {}), **tune.losses.get(label, {})}
-    return {**tune.space, **{f"{OF_LOSS}{option}": found for option, found in own.items()}}
+    return {**tune.space, **{f"{OF_LOSS}{option}": range_ for option, range_ in own.items()}}
 
 
 def space_of(tune: Tune, loss: Choice, label: str, recipe: Mapping[str, Any], where: str) -> Space:
@@ -59,11 +59,11 @@ def space_of(tune: Tune, loss: Choice, label: str, recipe: Mapping[str, Any], wh
     ranges = ranges_of(tune, loss, label)
     for name in ranges.keys() - {*shared}:
         _check_option(name.removeprefix(OF_LOSS), loss, label)
-    for name, found in ranges.items():
+    for name, range_ in ranges.items():
         field = (
             f"tune.space.{name}" if name in shared else f"tune.losses.{label}.{name.removeprefix(OF_LOSS)}"
         )
-        for value in found.probes:
+        for value in range_.probes:
             try:
                 _resolved(loss, recipe, {name: value}, f"{field}: {value}: ", where if name in shared else "")
             except BenchError as error:
@@ -71,15 +71,15 @@ def space_of(tune: Tune, loss: Choice, label: str, recipe: Mapping[str, Any], wh
                 raise BenchError(f"{error}{whole}") from None
     # By the loss's name, not its label: what is called otherwise is still drawn alike.
     drawn_as = {name: name if name in shared else f"{loss.name}.{name[len(OF_LOSS) :]}" for name in ranges}
-    draws = {drawn_as[name]: found for name, found in ranges.items()}
+    draws = {drawn_as[name]: range_ for name, range_ in ranges.items()}
     settings, described = {}, {}
     for trial in range(tune.trials):
         values = tune.setting(draws, trial)
         setting = {name: values[drawn_as[name]] for name in ranges}
         seed = tune.seed_of(trial)
         settings[seed] = setting
-        shown = ", ".join(f"{name} {value}" for name, value in setting.items())
-        described[seed] = _resolved(loss, recipe, setting, f"tune: trial {trial} ({shown}): ", where)
+        pairs = ", ".join(f"{name} {value}" for name, value in setting.items())
+        described[seed] = _resolved(loss, recipe, setting, f"tune: trial {trial} ({pairs}): ", where)
     return Space(settings, described)
 
 
@@ -108,11 +108,11 @@ def _resolved(
 
 
 def _beside(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    made = copy.deepcopy(dict(changes))
-    for key, value in made.items():
+    merged = copy.deepcopy(dict(changes))
+    for key, value in merged.items():
         if key not in CHOSEN and isinstance(value, dict) and isinstance(recipe.get(key), Mapping):
-            made[key] = {**recipe[key], **value}
-    return made
+            merged[key] = {**recipe[key], **value}
+    return merged
 
 
 def _check_path(path: str, recipe: Mapping[str, Any], where: str) -> None:
@@ -151,9 +151,9 @@ def _check_path(path: str, recipe: Mapping[str, Any], where: str) -> None:
 
 def _model_in(field: str) -> type[BaseModel] | None:
     """What a field of the recipe has fields of its own in."""
-    said = Recipe.model_fields[field].annotation
-    found = [one for one in (said, *getattr(said, "__args__", ())) if isinstance(one, type)]
-    return next((one for one in found if issubclass(one, BaseModel)), None)
+    annotation = Recipe.model_fields[field].annotation
+    types = [one for one in (annotation, *getattr(annotation, "__args__", ())) if isinstance(one, type)]
+    return next((one for one in types if issubclass(one, BaseModel)), None)
 
 
 def _check_option(option: str, loss: Choice, label: str) -> None:

@@ -207,14 +207,14 @@ class Tune(Strict):
 
     def setting(self, ranges: Mapping[str, Range], trial: int) -> dict[str, Any]:
         """What is drawn for one trial, by dimension."""
-        return {name: found.at(_share(self.seed, name, trial)) for name, found in ranges.items()}
+        return {name: range_.at(_share(self.seed, name, trial)) for name, range_ in ranges.items()}
 
     def describe(self) -> dict[str, Any]:
         """As a suite file has it, with defaults filled in."""
         losses = {name: _described(ranges) for name, ranges in self.losses.items() if ranges}
-        made = {"budget": self.budget, "trials": self.trials, "space": _described(self.space)}
+        description = {"budget": self.budget, "trials": self.trials, "space": _described(self.space)}
         searches = {"searches": self.searches} if self.design == "searches" else {}
-        return {**made, "losses": losses, "seed": self.seed, "design": self.design, **searches}
+        return {**description, "losses": losses, "seed": self.seed, "design": self.design, **searches}
 
 
 def number_of(seed: int) -> int:
@@ -228,7 +228,7 @@ def search_of(seed: int) -> int:
 
 
 def _described(ranges: Mapping[str, Range]) -> dict[str, Any]:
-    return {name: found.describe() for name, found in ranges.items()}
+    return {name: range_.describe() for name, range_ in ranges.items()}
 
 
 def _share(seed: int, dimension: str, trial: int) -> float:

@@ -71,7 +71,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except FileNotFoundError:
-        near = sorted(str(found) for found in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        near = sorted(str(file) for file in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         hint = f"; there are {', '.join(near)}" if near else ""
         raise BenchError(f"{path}: there is no such file{hint}") from None
     except (OSError, UnicodeDecodeError) as error:

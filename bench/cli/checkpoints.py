@@ -91,15 +91,15 @@ def evaluate(
     for number, checkpoint in enumerate(read):
         named = given[number if len(given) > 1 else 0] if given else answers.choose_model_of(checkpoint)
         networks.append((checkpoint, named, *answers.prepare(checkpoint, named, asked, images.form, rules)))
-    made = []
+    written = []
     with watched("images", len(read) * len(images.test_labels)) as tick:
         for checkpoint, named, fitted, first in networks:
-            made.append(answers.ask(checkpoint, named.label(), fitted, first, asked, images, place, tick))
+            written.append(answers.ask(checkpoint, named.label(), fitted, first, asked, images, place, tick))
     normalisation = asked.mean or images.form.mean, asked.std or images.form.std
     machine = devices.fingerprint(place)["device"]
-    document = audit(made, chosen.label(), normalisation, machine, claimed or ())
+    document = audit(written, chosen.label(), normalisation, machine, claimed or ())
     if predictions is not None:
-        write_atomically(predictions, per_image(made, chosen.label()).to_csv(index=False).encode())
+        write_atomically(predictions, per_image(written, chosen.label()).to_csv(index=False).encode())
         say(f"{predictions}: the answers to every image; `bench compare {predictions}` reads them")
     print_blocks(document, audit_text(document), as_json)
     exit_1_if(not document.holds)

@@ -69,9 +69,9 @@ def report(
         sharing.check_alone(
             suite, OTHER=other, watch=watch, seeds=seeds, scale=scale != "full", figures=figures
         )
-        made = sharing.report_of(suite)
-        print_blocks(made.document, made.blocks(everything=everything), as_json)
-        return _exit(made, barred)
+        report = sharing.report_of(suite)
+        print_blocks(report.document, report.blocks(everything=everything), as_json)
+        return _exit(report, barred)
     if other and watch:
         raise BenchError("--watch shows one suite as it runs: leave out either --watch or OTHER")
     source = Source.of(suite)
@@ -79,32 +79,32 @@ def report(
         if other:
             return _beside(asked, suite, other, scale, results, as_json)
         try:
-            made = reporting.look(asked, source, results, figures=figures)
+            report = reporting.look(asked, source, results, figures=figures)
             before: list[Block] = []
-            while watch and made.coming:
-                blocks = made.blocks(everything=everything)
+            while watch and report.coming:
+                blocks = report.blocks(everything=everything)
                 if not as_json and blocks != before:
                     clear()
                     show(blocks)
                 before = blocks
                 time.sleep(5)
-                made = reporting.look(asked, source, results, figures=figures)
+                report = reporting.look(asked, source, results, figures=figures)
             if before and not as_json:
                 clear()
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-    print_blocks(made.document, made.blocks(everything=everything), as_json)
-    _exit(made, barred)
+    print_blocks(report.document, report.blocks(everything=everything), as_json)
+    _exit(report, barred)
 
 
-def _exit(made: Report, barred: Sequence[str]) -> None:
+def _exit(report: Report, barred: Sequence[str]) -> None:
     """By failed runs, and by verdicts that are not to be."""
     from bench.reports.formats import counted
 
-    found = [word for word in made.verdicts() if word in barred]
-    if found:
-        say(f"--fail-on: {counted(len(found), 'verdict')} of {', '.join(dict.fromkeys(found))}")
-    exit_1_if(made.failed or found)
+    matching = [word for word in report.verdicts() if word in barred]
+    if matching:
+        say(f"--fail-on: {counted(len(matching), 'verdict')} of {', '.join(dict.fromkeys(matching))}")
+    exit_1_if(report.failed or matching)
 
 
 def _words(given: str) -> list[str]:
@@ -232,8 +232,8 @@ def compare(
         return print_blocks(judged, claim_text(judged), as_json)
     request = Request.of(given, where=conditions(where or ()))
     table = reporting.read_results(source, results, tracking_uri, request, encoding=encoding, sheet=sheet)
-    made = reporting.compare(source, table, request)
-    print_blocks(made.document, made.blocks(everything=everything), as_json)
+    report = reporting.compare(source, table, request)
+    print_blocks(report.document, report.blocks(everything=everything), as_json)
 
 
 @app.command(rich_help_panel=MLFLOW)
@@ -259,9 +259,9 @@ def track(
         mirror = Mirror(asked, results, tracking_uri or default_uri(results))
         synced = mirror.sync(aloud=True)
         now = as_it_stands(asked, results)
-        made, _, written = reporting.write_report(now, results, tracking_uri)
+        report, _, written = reporting.write_report(now, results, tracking_uri)
         if written:
-            mirror.attach_report(written, reporting.answer_of(made))
+            mirror.attach_report(written, reporting.answer_of(report))
         logged = f", {mirror.log_models(data)} models" if models else ""
         counts = f"{synced.created} runs created, {synced.updated} updated, {synced.unchanged} unchanged"
         waiting = sum(look_at(results / "runs" / run.id) is None for run in now.runs())

@@ -43,9 +43,9 @@ def watched(things: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, where it is a terminal; call what this yields with how many are done since."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    shown = console()
+    terminal = console()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         task = progress.add_task(things, total=total)
         yield lambda done: progress.advance(task, done)
 

@@ -44,15 +44,15 @@ def bundle(
             raise BenchError("--verify writes nothing: leave out --output and --weights")
         if suite.is_file() and not is_bundle(suite):
             raise BenchError(f"{suite}: it is no bundle: --verify takes the file that `bench bundle` wrote")
-        found = sharing.verify(suite)
-        print_document(found, in_words(found), as_json)
-        return exit_1_if(not found.same)
+        verification = sharing.verify(suite)
+        print_document(verification, in_words(verification), as_json)
+        return exit_1_if(not verification.same)
     if as_json:
         raise BenchError("--json prints what --verify finds: leave it out, or say --verify")
     if is_bundle(suite):
         raise BenchError(f"{suite}: it is a bundle already: --verify checks it, `bench report` prints it")
-    made = sharing.bundle(Source.of(suite), results, output, weights=weights)
-    put(f"{made}: {made.stat().st_size / 1e6:,.1f} MB; bench bundle --verify {made} computes all of it again")
+    file = sharing.bundle(Source.of(suite), results, output, weights=weights)
+    put(f"{file}: {file.stat().st_size / 1e6:,.1f} MB; bench bundle --verify {file} computes all of it again")
 
 
 @app.command(rich_help_panel=SHARE)
@@ -66,9 +66,9 @@ def merge(
     """Two labs' results as one: says what they share and what differs, refuses what contradicts."""
     from bench.merging import in_words
 
-    made = sharing.merge(folders, into)
-    print_document(made, in_words(made), as_json)
-    exit_1_if(any(part.damaged for part in made.parts))
+    merged = sharing.merge(folders, into)
+    print_document(merged, in_words(merged), as_json)
+    exit_1_if(any(part.damaged for part in merged.parts))
 
 
 @app.command(rich_help_panel=SHARE)
@@ -82,7 +82,7 @@ def site(
     ] = Path("site"),
 ) -> None:
     """All suites of a results folder as pages: they open from disk, and from any web server."""
-    made = sharing.site(folders or [Path("results")], output)
-    for line in made.left_out:
+    index = sharing.site(folders or [Path("results")], output)
+    for line in index.left_out:
         say(f"left out: {line}")
-    put(f"{output / 'index.html'}: {len(made.suites)} suites")
+    put(f"{output / 'index.html'}: {len(index.suites)} suites")

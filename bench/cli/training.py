@@ -79,7 +79,7 @@ def run(
     """Train what a suite is missing, watch, mirror into MLflow, report. Run it again to continue."""
     notice = Notice(notify) if notify else None
     try:
-        made = training.run(
+        report = training.run(
             Source.of(suite),
             on=on,
             detach=detach,
@@ -105,13 +105,13 @@ def run(
     again = f"{suite} --scale {scale}" if scale != "full" else f"{suite}"
     if detach:
         say(f"detached: `bench status {again}` says how it stands, the same command without --detach watches")
-    print_blocks(made.document, made.blocks(everything=everything), as_json)
+    print_blocks(report.document, report.blocks(everything=everything), as_json)
     if not detach:
-        say(f"\n{made.answer}")
-        if made.page is not None:
-            say(f"The page: {made.page}. Every run in MLflow: bench ui {again}")
-        _give(notice, suite, made.answer, made.page)
-    exit_1_if(made.failed)
+        say(f"\n{report.answer}")
+        if report.page is not None:
+            say(f"The page: {report.page}. Every run in MLflow: bench ui {again}")
+        _give(notice, suite, report.answer, report.page)
+    exit_1_if(report.failed)
 
 
 def _give(notice: Notice | None, suite: Path, answer: str, page: Path | None = None) -> None:
@@ -162,8 +162,8 @@ def plan(
         with asking(source, results, seeds, scale) as asked:
             put(resolved_text(asked))
         return
-    made = training.plan(source, on, seeds, scale, results, data, workers, device)
-    print_document(made, plan_text(made), as_json)
+    todo = training.plan(source, on, seeds, scale, results, data, workers, device)
+    print_document(todo, plan_text(todo), as_json)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -183,14 +183,14 @@ def status(
     from bench.reports.render.terminal import clear
 
     with asking(Source.of(suite), results, seeds, scale, names=False) as asked:
-        found = look(as_it_stands(asked, results), results)
-        while watch and found.runs.waiting + found.runs.running:
+        standing = look(as_it_stands(asked, results), results)
+        while watch and standing.runs.waiting + standing.runs.running:
             clear()
-            put(status_text(found))
+            put(status_text(standing))
             time.sleep(5)
-            found = look(as_it_stands(asked, results), results)
-    print_document(found, status_text(found), as_json)
-    exit_1_if(found.runs.failed or found.runs.damaged)
+            standing = look(as_it_stands(asked, results), results)
+    print_document(standing, status_text(standing), as_json)
+    exit_1_if(standing.runs.failed or standing.runs.damaged)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -234,8 +234,8 @@ def cancel(
         if not ids:
             say("nothing to cancel: no job of this suite is queued or running")
             return
-        shown = ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
-        say(f"to be cancelled: {len(ids)} jobs with {runs} unfinished runs ({shown})")
+        names = ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
+        say(f"to be cancelled: {len(ids)} jobs with {runs} unfinished runs ({names})")
         if not yes and not typer.confirm("cancel them?", err=True):
             raise typer.Exit(1)
         cancel_jobs(asked, results, Slurm(), ids)

@@ -165,11 +165,11 @@ def _parts(images: Images) -> list[Tensor]:
 
 def digest(*parts: Tensor, salt: str = "") -> str:
     """16 hexadecimal digits of tensors on the CPU: their types, shapes and bytes."""
-    found = hashlib.sha256(salt.encode())
+    sums = hashlib.sha256(salt.encode())
     for part in parts:
-        found.update(f"{part.dtype} {[*part.shape]} ".encode())
-        found.update(part.reshape(-1).numpy().data)
-    return found.hexdigest()[:16]
+        sums.update(f"{part.dtype} {[*part.shape]} ".encode())
+        sums.update(part.reshape(-1).numpy().data)
+    return sums.hexdigest()[:16]
 
 
 def _in_files(choice: Choice) -> bool:
@@ -228,8 +228,8 @@ def _read(choice: Choice, options: DatasetOptions, root: Path) -> Images:
     if isinstance(options, OnDisk):
         return _mapped(choice, options, root)
     if ":" in choice.name:
-        found = own.read(choice, options)
-        return _in_memory(found.form, *found.train, *found.test, validation=found.validation)
+        arrays = own.read(choice, options)
+        return _in_memory(arrays.form, *arrays.train, *arrays.test, validation=arrays.validation)
     if choice.name == "digits":
         return _in_memory(FORMS["digits"], *_digits())
     if isinstance(options, LettersOptions):
@@ -262,18 +262,18 @@ def _mapped(choice: Choice, options: OnDisk, root: Path) -> Images:
     from bench.datasets.cache import images_of
     from bench.datasets.stored import stored
 
-    folder, made = stored(choice.name, options, root)
-    train, test = (images_of(folder, made, part) for part in ("train", "test"))
+    folder, content = stored(choice.name, options, root)
+    train, test = (images_of(folder, content, part) for part in ("train", "test"))
     return Images(
         *train,
         *test,
-        form=made.form,
-        source=made.digest,
-        digest=made.digest,
-        validation=images_of(folder, made, "validation") if "validation" in made.parts else None,
+        form=content.form,
+        source=content.digest,
+        digest=content.digest,
+        validation=images_of(folder, content, "validation") if "validation" in content.parts else None,
         mapped=True,
-        groups=np.fromfile(folder / "train.groups", np.int64) if made.grouped else None,
-        notes=tuple(made.notes),
+        groups=np.fromfile(folder / "train.groups", np.int64) if content.grouped else None,
+        notes=tuple(content.notes),
     )
 
 

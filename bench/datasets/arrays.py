@@ -25,14 +25,14 @@ def source_of(where: Path, options: Arrays) -> Source:
         BenchError: an array is missing, or is not what it should be.
     """
     opened = _Opened(where)
-    found: dict[str, tuple[Array, Labels]] = {}
+    read_parts: dict[str, tuple[Array, Labels]] = {}
     for part, key in _KEYS.items():
         names = getattr(options, f"{key}_images"), getattr(options, f"{key}_labels")
         asked = part == "train" or options.named(f"{key}_images", f"{key}_labels")
         if asked or any(name in opened.names for name in names):
-            found[part] = _images(opened, names[0], options), _labels(opened, names[1], options)
-    train = found["train"][0]
-    for part, (images, labels) in found.items():
+            read_parts[part] = _images(opened, names[0], options), _labels(opened, names[1], options)
+    train = read_parts["train"][0]
+    for part, (images, labels) in read_parts.items():
         if len(images) != len(labels):
             raise BenchError(f"file: {where}: {part} has {len(images)} images and {len(labels)} labels")
         same = images.shape[3] == train.shape[3] and images.dtype == train.dtype
@@ -41,13 +41,13 @@ def source_of(where: Path, options: Arrays) -> Source:
                 f"file: {where}: {part} images are {images.dtype} {[*images.shape[1:]]} (height, width, "
                 f"channels), train images {train.dtype} {[*train.shape[1:]]}; expected the same"
             )
-    lowest = min(int(labels.min()) for _, labels in found.values())
+    lowest = min(int(labels.min()) for _, labels in read_parts.values())
     if lowest:
         raise BenchError(
             f"file: {where}: labels begin at {options.first_label + lowest}, expected classes counted from "
             f"{options.first_label}; say `first_label: {options.first_label + lowest}` if that is the first"
         )
-    classes = 1 + max(int(labels.max()) for _, labels in found.values())
+    classes = 1 + max(int(labels.max()) for _, labels in read_parts.values())
     if classes > MOST_CLASSES:  # before anything counts them, which takes as much memory
         raise BenchError(
             f"file: {where}: labels run up to {options.first_label + classes - 1}, expected at most "
@@ -60,7 +60,7 @@ def source_of(where: Path, options: Arrays) -> Source:
             raise BenchError(f"file: {where}: {len(train)} training images and {len(groups)} groups")
     parts = {
         part: _part(f"{where}, {part} image", images, labels, groups if part == "train" else None)
-        for part, (images, labels) in found.items()
+        for part, (images, labels) in read_parts.items()
     }
     kind = "float32" if train.dtype.kind == "f" else str(train.dtype)
     height, width, channels = train.shape[1:]
@@ -94,13 +94,13 @@ class _Opened:
             raise BenchError(f"file: {self.where}: {unknown('array', name, self.names)}")
         try:
             if self.folder:
-                found: Array = np.load(self.where / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                array: Array = np.load(self.where / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             else:
-                found = self.content[name]
+                array = self.content[name]
         except Exception as error:  # zlib, zipfile and numpy have errors of their own for what is damaged
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise BenchError(f"file: {self.where}: {name} cannot be read: {reason}") from None
-        return found
+        return array
 
 
 def _images(opened: _Opened, name: str, options: Arrays) -> Array:
@@ -124,14 +124,14 @@ def _images(opened: _Opened, name: str, options: Arrays) -> Array:
 
 
 def _integers(opened: _Opened, name: str) -> Labels:
-    found = opened.array(name)
-    if found.ndim == 2 and found.shape[1] == 1:
-        found = found[:, 0]
-    if found.dtype.kind not in "iu" or found.ndim != 1:
+    values = opened.array(name)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind not in "iu" or values.ndim != 1:
         raise BenchError(
-            f"file: {opened.where}: {name} is {found.dtype} {[*found.shape]}, expected one integer an image"
+            f"file: {opened.where}: {name} is {values.dtype} {[*values.shape]}, expected one integer an image"
         )
-    return found.astype(np.int64)
+    return values.astype(np.int64)
 
 
 def _labels(opened: _Opened, name: str, options: Arrays) -> Labels:

@@ -113,14 +113,14 @@ def made(folder: Path) -> Made | None:
     return found
 
 
-def images_of(folder: Path, found: Made, part: str) -> tuple[Tensor, Tensor]:
+def images_of(folder: Path, content: Made, part: str) -> tuple[Tensor, Tensor]:
     """Raw images [N, C, H, W], mapped from their file, and labels [N], read."""
     import numpy as np
     import torch
 
-    stored = found.parts[part]
-    shape = stored.count, stored.height, stored.width, found.channels
-    mapped = np.memmap(folder / f"{part}.images", np.dtype(found.kind), "r", shape=shape)
+    stored = content.parts[part]
+    shape = stored.count, stored.height, stored.width, content.channels
+    mapped = np.memmap(folder / f"{part}.images", np.dtype(content.kind), "r", shape=shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it cannot be written to, and nobody does
         images = torch.from_numpy(mapped)

@@ -53,8 +53,8 @@ def make(folder: Path, options: OnDisk, find: Callable[[], Source], say: Callabl
             except filelock.Timeout:
                 say(f"{folder}: another process decodes it; waiting for that")
                 held.enter_context(lock.acquire())
-            found = made(folder)
-            return found if found is not None else _make(folder, options, find)
+            content = made(folder)
+            return content if content is not None else _make(folder, options, find)
     except OSError as error:
         raise unwritable(folder, error) from None
 
@@ -201,15 +201,15 @@ class _Maker:
                 decoded = [*pool.map(partial(self._decoded, name), rows, items)]
                 kept, skipped = self._kept(rows, decoded)
                 content = b"".join(image.array.tobytes() for image in kept.values())
-                said = part.labels[[*kept]].tobytes()
+                label_bytes = part.labels[[*kept]].tobytes()
                 images.write(content)
-                labels.write(said)
+                labels.write(label_bytes)
                 if of_groups is not None:
                     groups.write(of_groups[[*kept]].tobytes())
                 hashes.write(b"".join(image.hash for image in kept.values()))
                 for file in (images, labels, groups, hashes):
                     file.flush()
-                line = _line([*kept.values()], hashlib.sha256(content + said).hexdigest(), skipped)
+                line = _line([*kept.values()], hashlib.sha256(content + label_bytes).hexdigest(), skipped)
                 lines.append(line)
                 progress.write(line.model_dump_json().encode() + b"\n")
                 progress.flush()
@@ -267,12 +267,12 @@ class _Maker:
             image = (
                 line.count * line.height * line.width * line.channels * np.dtype(self.source.kind).itemsize
             )
-            found = hashlib.sha256()
+            sums = hashlib.sha256()
             for kind, size in (("images", image), ("labels", 8 * line.count)):
                 with (self.folder / f"{name}.{kind}").open("rb") as file:
                     file.seek(sizes[kind])
-                    found.update(file.read(size))
-            if found.hexdigest() != line.digest:
+                    sums.update(file.read(size))
+            if sums.hexdigest() != line.digest:
                 break
             lines.append(line)
             sizes["images"] += image
@@ -335,8 +335,8 @@ def _left_out(parts: dict[str, _Decoded]) -> list[str]:
     notes = []
     for name, part in parts.items():
         if skipped := [*itertools.chain.from_iterable(line.skipped for line in part.lines)]:
-            said = "1 corrupt image" if len(skipped) == 1 else f"{len(skipped):,} corrupt images"
-            notes.append(f"{said} of {name} left out, the first: {skipped[0]}")
+            count = "1 corrupt image" if len(skipped) == 1 else f"{len(skipped):,} corrupt images"
+            notes.append(f"{count} of {name} left out, the first: {skipped[0]}")
     return notes
 
 
@@ -348,14 +348,14 @@ def _shared(source: Source, parts: dict[str, _Decoded], folder: Path, allowed: b
         both, first, second = np.intersect1d(hashes[one], hashes[other], return_indices=True)
         if not len(both):
             continue
-        said = "1 image is" if len(both) == 1 else f"{len(both):,} images are"
-        said += f" in {one} and in {other}"
+        count = "1 image is" if len(both) == 1 else f"{len(both):,} images are"
+        count += f" in {one} and in {other}"
         if not allowed:
             # Where some were skipped, rows have moved.
             names = (source.parts[part].name(int(rows[0])) for part, rows in ((one, first), (other, second)))
             which = "" if _left_out(parts) else f", the first as {' and '.join(names)}"
             raise BenchError(
-                f"{said}{which}: take them out of one, or say `allow_shared: true`, and the result says so"
+                f"{count}{which}: take them out of one, or say `allow_shared: true`, and the result says so"
             )
-        notes.append(said)
+        notes.append(count)
     return notes

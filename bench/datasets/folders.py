@@ -46,11 +46,11 @@ def source_of(where: Path, options: ImageFolder) -> Source:
             )
         parts.setdefault(CALLED[part.lower()], []).append((label, File(str(where / path), size)))
     classes, labels = numbered(
-        {part: [label for label, _ in found] for part, found in parts.items()}, f"root: {where}"
+        {part: [label for label, _ in files] for part, files in parts.items()}, f"root: {where}"
     )
-    made = {part: of_files([file for _, file in found], labels[part]) for part, found in parts.items()}
+    sources = {part: of_files([file for _, file in files], labels[part]) for part, files in parts.items()}
     source = Source(
-        with_test(made, options, f"root: {where}"), classes, "uint8" if options.depth == 8 else "uint16"
+        with_test(sources, options, f"root: {where}"), classes, "uint8" if options.depth == 8 else "uint16"
     )
     check_classes(source, f"root: {where}")
     return source

@@ -53,9 +53,9 @@ def _opened(kind: str, where: Path, given: dict[str, Any]) -> Any:
 
 def _part(called: str, dataset: Any) -> Part:
     for attribute in ("targets", "labels", "_labels", "y"):
-        found = getattr(dataset, attribute, None)
-        if found is not None and len(found) == len(dataset):
-            labels = np.asarray(found).astype(np.int64)
+        value = getattr(dataset, attribute, None)
+        if value is not None and len(value) == len(dataset):
+            labels = np.asarray(value).astype(np.int64)
             break
     else:
         labels = np.array([int(dataset[row][1]) for row in range(len(dataset))], np.int64)

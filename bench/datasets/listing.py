@@ -47,10 +47,10 @@ def pictures(root: Path) -> Iterator[tuple[str, int]]:
     """
     if not root.is_dir():
         raise BenchError(f"root: found {root}, and there is no such folder")
-    found = sorted(_pictures(str(root), "", 0))
-    if not found:
+    pictures = sorted(_pictures(str(root), "", 0))
+    if not pictures:
         raise BenchError(f"root: {root} has no pictures below it ({', '.join(IMAGES)})")
-    yield from found
+    yield from pictures
 
 
 def _pictures(root: str, below: str, depth: int) -> Iterator[tuple[str, int]]:
@@ -71,20 +71,20 @@ def _pictures(root: str, below: str, depth: int) -> Iterator[tuple[str, int]]:
 
 
 def digest(files: Mapping[str, Any]) -> str:
-    found = hashlib.sha256()
-    for name, said in sorted(files.items()):
-        found.update(f"{name}\0{said}\n".encode(errors="surrogateescape"))
-    return found.hexdigest()[:16]
+    sums = hashlib.sha256()
+    for name, line in sorted(files.items()):
+        sums.update(f"{name}\0{line}\n".encode(errors="surrogateescape"))
+    return sums.hexdigest()[:16]
 
 
 def sampled(file: Path) -> str:
     """Digest of blocks of a file at equal distances, the first and the last among them."""
-    found, size = hashlib.sha256(), file.stat().st_size
+    sums, size = hashlib.sha256(), file.stat().st_size
     with file.open("rb") as content:
         for number in range(_BLOCKS):
             content.seek(max(size - _BLOCK, 0) * number // (_BLOCKS - 1))
-            found.update(content.read(_BLOCK))
-    return found.hexdigest()
+            sums.update(content.read(_BLOCK))
+    return sums.hexdigest()
 
 
 def whole(file: Path) -> str:
@@ -101,7 +101,7 @@ def label_bytes(file: Path, column: str) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = hashlib.sha256()
+    sums = hashlib.sha256()
     try:
         with pq.ParquetFile(file) as opened, file.open("rb") as content:
             pieces = opened.metadata
@@ -111,10 +111,10 @@ def label_bytes(file: Path, column: str) -> str:
                     if piece.path_in_schema == column:
                         begins = piece.data_page_offset, piece.dictionary_page_offset
                         content.seek(min(begin for begin in begins if begin is not None))
-                        found.update(content.read(piece.total_compressed_size))
+                        sums.update(content.read(piece.total_compressed_size))
     except pa.ArrowException:
         return ""
-    return found.hexdigest()
+    return sums.hexdigest()
 
 
 def parquet_files(where: Path) -> dict[str, list[Path]]:
@@ -141,11 +141,11 @@ def _part_of(where: Path, file: Path) -> str:
     """What a file's name says, or else the folder nearest to it; empty: none says. Raises BenchError."""
     inside = [file.name] if file == where else file.relative_to(where).parts
     for name in reversed(inside):
-        said = {CALLED[word] for word in re.split("[^a-z]+", name.lower()) if word in CALLED}
-        if len(said) > 1:
-            raise BenchError(f"root: {file} says that it is of {' and of '.join(sorted(said))}; rename it")
-        if said:
-            return said.pop()
+        parts = {CALLED[word] for word in re.split("[^a-z]+", name.lower()) if word in CALLED}
+        if len(parts) > 1:
+            raise BenchError(f"root: {file} says that it is of {' and of '.join(sorted(parts))}; rename it")
+        if parts:
+            return parts.pop()
     return ""
 
 
@@ -178,7 +178,7 @@ def rows_of(where: Path, columns: Mapping[str, str], given: Collection[str]) -> 
             wanted = _wanted(where, columns, given, there)
             if twice := [column for column in wanted.values() if there.count(column) > 1]:
                 raise BenchError(f"file: {where}: two columns are called {twice[0]}")
-            found: dict[str, list[str]] = {key: [] for key in ("image", "label", "split", "group")}
+            values: dict[str, list[str]] = {key: [] for key in ("image", "label", "split", "group")}
             seen: dict[str, int] = {}
             for row in reader:
                 if None in row:  # where csv puts what has no column
@@ -190,22 +190,22 @@ def rows_of(where: Path, columns: Mapping[str, str], given: Collection[str]) -> 
                     value = (row[column] or "").strip()
                     if not value:
                         raise BenchError(f"file: {where}, line {reader.line_num}: {column} is empty")
-                    found[key].append(value)
-                path = found["image"][-1]
+                    values[key].append(value)
+                path = values["image"][-1]
                 if path in seen:
                     raise BenchError(
                         f"file: {where}, lines {seen[path]} and {reader.line_num}: both are of {path}"
                     )
                 seen[path] = reader.line_num
-                if "split" in wanted and found["split"][-1].lower() not in CALLED:
-                    what = unknown("split", found["split"][-1], CALLED)
+                if "split" in wanted and values["split"][-1].lower() not in CALLED:
+                    what = unknown("split", values["split"][-1], CALLED)
                     raise BenchError(f"file: {where}, line {reader.line_num}: {what}")
     except (UnicodeDecodeError, csv.Error) as error:
         raise BenchError(f"file: {where} is no CSV file in UTF-8: {error}") from None
     if not seen:
         raise BenchError(f"file: {where} has no rows")
-    splits = [CALLED[split.lower()] for split in found["split"]]
-    return Rows(found["image"], found["label"], splits, found["group"])
+    splits = [CALLED[split.lower()] for split in values["split"]]
+    return Rows(values["image"], values["label"], splits, values["group"])
 
 
 def _wanted(

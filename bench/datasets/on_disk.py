@@ -72,17 +72,17 @@ class OnDisk(BuiltInOptions):
                 raise ValueError(f"{self.place}: is missing: where the data set lies")
             return self
         try:
-            found = self.fingerprint(given)
+            content = self.fingerprint(given)
         except OSError as error:
             raise ValueError(f"{self.place}: {error.filename or given}: {error.strerror or error}") from None
         except BenchError as error:
             raise ValueError(str(error)) from None
-        if self.content and self.content != found:
+        if self.content and self.content != content:
             raise ValueError(
-                f"content: found {self.content}, but the digest of the files in {given} is {found}: they "
+                f"content: found {self.content}, but the digest of the files in {given} is {content}: they "
                 "have changed, or are others"
             )
-        self.__dict__["content"] = found
+        self.__dict__["content"] = content
         return self
 
     def where(self) -> Path | None:

@@ -22,9 +22,9 @@ def source_of(where: Path, options: Parquet) -> Source:
     Raises:
         BenchError: they cannot be read, lack a column, or a class of another part is not in training.
     """
-    found = {part: [_Rows(file, options) for file in files] for part, files in parquet_files(where).items()}
-    names = _same_names([rows for files in found.values() for rows in files])
-    values = {part: [label for rows in files for label in rows.labels] for part, files in found.items()}
+    readers = {part: [_Rows(file, options) for file in files] for part, files in parquet_files(where).items()}
+    names = _same_names([rows for files in readers.values() for rows in files])
+    values = {part: [label for rows in files for label in rows.labels] for part, files in readers.items()}
     if names is None:
         classes, labels = numbered(values, f"root: {where}")
     else:
@@ -35,7 +35,7 @@ def source_of(where: Path, options: Parquet) -> Source:
                     f"root: {where}: labels of {part} go from {given.min()} to {given.max()}, and there are "
                     f"{len(names)} classes" + ("; those of −1 are held back" if given.min() == -1 else "")
                 )
-    parts = {part: _part(files, labels[part]) for part, files in found.items()}
+    parts = {part: _part(files, labels[part]) for part, files in readers.items()}
     kind = "uint8" if options.depth == 8 else "uint16"
     source = Source(with_test(parts, options, f"root: {where}"), classes, kind)
     check_classes(source, f"root: {where}")

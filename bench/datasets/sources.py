@@ -72,14 +72,14 @@ def numbered(labels: Mapping[str, Sequence[Any]], where: str) -> tuple[list[str]
     else:
         names = sorted(known)
     number = {name: position for position, name in enumerate(names)}
-    for part, found in labels.items():
-        if strange := [label for label in dict.fromkeys(found) if label not in number]:
+    for part, values in labels.items():
+        if strange := [label for label in dict.fromkeys(values) if label not in number]:
             raise BenchError(
                 f"{where}: class '{strange[0]}' is in {part} and not in train"
                 + (f", and {len(strange) - 1} more" if len(strange) > 1 else "")
             )
     return [str(name) for name in names], {
-        part: np.array([number[label] for label in found], np.int64) for part, found in labels.items()
+        part: np.array([number[label] for label in values], np.int64) for part, values in labels.items()
     }
 
 
@@ -92,13 +92,13 @@ def with_test(parts: Mapping[str, Part], options: OnDisk, where: str) -> dict[st
     Raises:
         BenchError: there is nothing to train on, or a part would be empty.
     """
-    found = {part: images for part, images in parts.items() if len(images)}
-    if "train" not in found:
-        raise BenchError(f"{where}: found {', '.join(found) or 'no images'}, and nothing to train on")
-    if "test" not in found and "validation" in found:
-        found["test"] = found.pop("validation")
-    elif "test" not in found:
-        pool = found["train"]
+    used = {part: images for part, images in parts.items() if len(images)}
+    if "train" not in used:
+        raise BenchError(f"{where}: found {', '.join(used) or 'no images'}, and nothing to train on")
+    if "test" not in used and "validation" in used:
+        used["test"] = used.pop("validation")
+    elif "test" not in used:
+        pool = used["train"]
         rng = np.random.default_rng([options.split_seed, 3])
         size = round(options.test * len(pool))
         if pool.groups is None:
@@ -110,8 +110,8 @@ def with_test(parts: Mapping[str, Part], options: OnDisk, where: str) -> dict[st
                 f"{where}: a share of {options.test} of {len(pool)} images leaves none for testing or none "
                 "for training"
             )
-        found |= {"train": pool.of(trained), "test": pool.of(tested)}
-    ordered = {part: found[part] for part in PARTS if part in found}
+        used |= {"train": pool.of(trained), "test": pool.of(tested)}
+    ordered = {part: used[part] for part in PARTS if part in used}
     _check_groups(ordered, where)
     return ordered
 
@@ -122,8 +122,8 @@ def _check_groups(parts: Mapping[str, Part], where: str) -> None:
     for k, one in enumerate(names):
         for other in names[k + 1 :]:
             if len(both := np.intersect1d(groups[one], groups[other])):
-                said = "1 group is" if len(both) == 1 else f"{len(both):,} groups are"
-                raise BenchError(f"{where}: {said} in {one} and in {other}; its splits tear none apart")
+                count = "1 group is" if len(both) == 1 else f"{len(both):,} groups are"
+                raise BenchError(f"{where}: {count} in {one} and in {other}; its splits tear none apart")
 
 
 def check_classes(source: Source, where: str) -> None:

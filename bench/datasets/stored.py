@@ -28,9 +28,9 @@ def stored(
         BenchError: they cannot be made: see :func:`bench.datasets.decoding.make`.
     """
     folder = folder_of(name, options, data)
-    found = made(folder)
-    if found is not None:
-        return folder, found
+    content = made(folder)
+    if content is not None:
+        return folder, content
     from bench.datasets.decoding import make
 
     options = _placed(name, options, folder)
@@ -52,13 +52,13 @@ def _placed(name: str, options: OnDisk, folder: Path) -> OnDisk:
             f"suite does not say where it lies; give its `{options.place}`"
         )
     try:
-        found = options.fingerprint(where)
+        content = options.fingerprint(where)
     except OSError as error:
         raise BenchError(f"data set '{name}': {error.filename or where}: {error.strerror}") from None
-    if found != options.content:
+    if content != options.content:
         raise BenchError(
             f"data set '{name}': the files in {where} have changed since this was planned (their digest is "
-            f"{found}, and was {options.content}); plan the suite again (bench run SUITE)"
+            f"{content}, and was {options.content}); plan the suite again (bench run SUITE)"
         )
     return options.model_copy(update={options.place: str(where)})
 

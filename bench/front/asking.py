@@ -86,8 +86,8 @@ def _as_files_say(suite: Suite) -> Iterator[None]:
     A notebook may have imported an older one, or that of another suite: a metric of the user's own, which is
     computed in this process, would be of code that the run does not name. Afterwards all is as it was.
     """
-    found = {name: own for module in of_suite(suite) for name, own in code.own_modules(module).items()}
-    texts = code.Snapshot({name: own for name, own in found.items() if own.is_source})
+    modules = {name: own for module in of_suite(suite) for name, own in code.own_modules(module).items()}
+    texts = code.Snapshot({name: own for name, own in modules.items() if own.is_source})
     there = {name: sys.modules[name] for name in texts.modules if name in sys.modules}
     if all(_is_current(module, texts.modules[name].file) for name, module in there.items()):
         there.clear()  # the very modules of the program: some register things, which can be done once
@@ -127,11 +127,11 @@ def _began() -> float:
 
 def _say_where_else(asked: Suite, source: Source, results: Path, *, news: bool) -> None:
     """No run of a suite is where it was looked for: if that is news, or if another folder has some."""
-    found = home.nearest(asked, source)
-    if found is None and not news:
+    folder = home.nearest(asked, source)
+    if folder is None and not news:
         return
     gone = "" if results.is_dir() else " (the folder does not exist)"
-    there = f"; the nearest are in {found}" if found else ", nor in any results/ nearby"
+    there = f"; the nearest are in {folder}" if folder else ", nor in any results/ nearby"
     say(
         f"{results.absolute()}: no run of '{asked.name}'{gone}{there}; "
         "--results or BENCH_RESULTS says where they are"

@@ -29,7 +29,7 @@ _COMMAND = re.compile(r"(?<=For example: )bench compare \S.*")
 
 def in_python(text: str) -> str:
     """The same, with ``epoch="last"`` for ``--epoch last``, and calls for commands."""
-    text = _COMMAND.sub(lambda found: _call(found[0]), text)
+    text = _COMMAND.sub(lambda match: _call(match[0]), text)
     for option, keyword in _SAID.items():
         text = text.replace(option, keyword)
     return _OPTION.sub(_said, text)

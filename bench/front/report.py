@@ -81,8 +81,8 @@ class Report:
         for family in families:
             for cell in family.cells:
                 row = cell.model_dump(exclude={*_LISTS})
-                said = compared.get((*cell.key, cell.metric), {})
-                own = {_RENAMED.get(name, name): value for name, value in said.items()}
+                comparison = compared.get((*cell.key, cell.metric), {})
+                own = {_RENAMED.get(name, name): value for name, value in comparison.items()}
                 yield row | {name: value for name, value in own.items() if name not in row}
 
     def _runs(self) -> Iterator[dict[str, Any]]:

@@ -50,12 +50,12 @@ def look(asked: Suite, source: Source, results: Path, *, figures: bool = False) 
     if asked.is_look and figures:
         raise BenchError("--figures draws the report: leave out --seeds, which makes a look at a part of it")
     now = as_it_stands(asked, results)
-    made, shown, written = write_report(now, results, figures=figures)
+    report, summary, written = write_report(now, results, figures=figures)
     if figures:
-        _show_in_mlflow(now, results, made, written)
+        _show_in_mlflow(now, results, report, written)
     if not asked.is_look:
         take(asked, source, results)
-    return Report(made, shown, [] if made.complete else still_to_come(status(now, results), made))
+    return Report(report, summary, [] if report.complete else still_to_come(status(now, results), report))
 
 
 def compare(
@@ -73,17 +73,17 @@ def compare(
     from bench.reports.document import document
     from bench.reports.external import compare_table
 
-    made = compare_table(name, table, request)
-    made = made.model_copy(
+    compared = compare_table(name, table, request)
+    compared = compared.model_copy(
         update={
-            "answer": words(made.answer),
-            "reading": words(made.reading),
-            **{name: tuple(map(words, getattr(made, name))) for name in ("guessed", "notes")},
+            "answer": words(compared.answer),
+            "reading": words(compared.reading),
+            **{name: tuple(map(words, getattr(compared, name))) for name in ("guessed", "notes")},
         }
     )
-    for guess in made.guessed:
+    for guess in compared.guessed:
         say(guess)
-    return Report(made, document(made))
+    return Report(compared, document(compared))
 
 
 def read_results(
@@ -162,18 +162,18 @@ def write_report(
     from bench.tracking.store import default_uri
 
     runs = frame(results, asked.cells, check_details=asked.needs_details)
-    made, agreement = report_and_agreement(asked, results, runs)
+    report, agreement = report_and_agreement(asked, results, runs)
     if asked.is_look:
-        return made, document(made), []
+        return report, document(report), []
     link = link_to_runs(asked, results, tracking_uri or default_uri(results))
-    drawn = _draw_figures(asked, results, made) if figures else []
-    shown = page(made, list_runs(asked, results, runs, link), drawn)
-    texts = paper(asked, results, made)
-    written = files.write(made, results / asked.name, agreement, shown, texts)
+    drawn = _draw_figures(asked, results, report) if figures else []
+    html = page(report, list_runs(asked, results, runs, link), drawn)
+    texts = paper(asked, results, report)
+    written = files.write(report, results / asked.name, agreement, html, texts)
     # Figures from before the last run finished do not show what the report says.
     last = runs.finished.max()
     current = [file for file in _figures(results / asked.name / "figures") if not file.stat().st_mtime < last]
-    return made, document(made), [*written, *current]
+    return report, document(report), [*written, *current]
 
 
 def _figures(folder: Path) -> list[Path]:
@@ -182,33 +182,36 @@ def _figures(folder: Path) -> list[Path]:
     return [file for file in there if file.is_file() and not file.is_symlink()]
 
 
-def _draw_figures(asked: Suite, results: Path, made: Made) -> list[Figure]:
+def _draw_figures(asked: Suite, results: Path, report: Made) -> list[Figure]:
     """The figures as the page shows them."""
     from bench.reports.blocks import Figure
     from bench.reports.figures import draw
 
     folder = results / asked.name / "figures"
     say(f"drawing figures into {folder}")
-    drawn = draw(made, asked, results, folder)
+    drawn = draw(report, asked, results, folder)
     for story, reason in drawn.skipped.items():
         say(f"not drawn: {story}: {reason}")
-    return [Figure(made.title, made.alt, made.paths["svg"].read_text("utf-8")) for made in drawn.drawings]
+    return [
+        Figure(drawing.title, drawing.alt, drawing.paths["svg"].read_text("utf-8"))
+        for drawing in drawn.drawings
+    ]
 
 
-def _show_in_mlflow(asked: Suite, results: Path, made: Made, written: list[Path]) -> None:
+def _show_in_mlflow(asked: Suite, results: Path, report: Made, written: list[Path]) -> None:
     """Put the report where the suite is mirrored already. Where that fails, there is still a report."""
     from bench.tracking.mirror import Mirror
     from bench.tracking.store import TrackingError, default_uri, may_hold_runs
 
     uri = default_uri(results)
     try:
-        if may_hold_runs(uri) and Mirror(asked, results, uri).renew_report(written, answer_of(made)):
+        if may_hold_runs(uri) and Mirror(asked, results, uri).renew_report(written, answer_of(report)):
             say(f"the report and its figures are in MLflow: bench ui shows them on the run '{asked.name}'")
     except TrackingError as error:
         say(f"warning: not in MLflow: {error}")
 
 
-def answer_of(made: Made) -> Answer:
+def answer_of(report: Made) -> Answer:
     """What MLflow says of a suite: its Markdown is shown as HTML."""
     from bench.reports.document import cautions, document
     from bench.reports.render.markdown import markdown
@@ -216,34 +219,34 @@ def answer_of(made: Made) -> Answer:
     from bench.tracking.record import key_of
 
     verdicts = {
-        cell.key: BASELINE for cell in made.cells if cell.loss == made.baseline and not made.optimistic
+        cell.key: BASELINE for cell in report.cells if cell.loss == report.baseline and not report.optimistic
     }
-    before = names_of_numbers([cell.key[:2] for cell in made.cells])
+    before = names_of_numbers([cell.key[:2] for cell in report.cells])
     numbers: dict[str, float | None] = {}
-    for comparison in made.comparisons:
-        if comparison.metric != made.metrics[0].name:
+    for comparison in report.comparisons:
+        if comparison.metric != report.metrics[0].name:
             continue
         verdict = comparison.verdict
         if verdict is not None:
             verdicts[comparison.key] = verdict.phrase
-        name, shown = f"{before[comparison.key[:2]]}{key_of(comparison.loss)}", comparison.shown
+        name, delta = f"{before[comparison.key[:2]]}{key_of(comparison.loss)}", comparison.shown
         numbers |= {f"{name}/delta": comparison.delta, f"{name}/p": verdict.p if verdict else None}
-        if shown is not None:
-            numbers |= {f"{name}/interval_low": shown.low, f"{name}/interval_high": shown.high}
+        if delta is not None:
+            numbers |= {f"{name}/interval_low": delta.low, f"{name}/interval_high": delta.high}
     return Answer(
-        made.question,
-        " ".join([*cautions(made), made.answer]),
-        markdown(document(made).blocks(everything=False), html=True),
+        report.question,
+        " ".join([*cautions(report), report.answer]),
+        markdown(document(report).blocks(everything=False), html=True),
         verdicts,
         {key: number for key, number in numbers.items() if number is not None},
     )
 
 
-def still_to_come(status: Status, made: Made) -> list[Notes]:
+def still_to_come(status: Status, report: Made) -> list[Notes]:
     """What runs and what waits, and why it waits again; nothing where nothing does."""
     from bench.reports.blocks import Notes
 
-    notes = [remark for remark in status.remarks if remark not in made.notes]
+    notes = [remark for remark in status.remarks if remark not in report.notes]
     for state in ("running", "waiting"):
         counts = [(getattr(cell, state), cell) for cell in status.cells]
         where = [f"{c.dataset} × {c.model} × {c.loss} {count}" for count, c in counts if count]

@@ -59,12 +59,12 @@ def report_of(bundle: Path) -> Report:
     from bench.launch.status import status
     from bench.reports.document import document
 
-    with reading.unpacked(bundle) as found:
-        made = reading.make(bundle, found.folder)
-        shown, report = document(made.report), made.report
+    with reading.unpacked(bundle) as opened:
+        bundled = reading.make(bundle, opened.folder)
+        view, report = document(bundled.report), bundled.report
         whole = report.complete
         return Report(
-            report, shown, [] if whole else still_to_come(status(made.suite, found.results), report)
+            report, view, [] if whole else still_to_come(status(bundled.suite, opened.results), report)
         )
 
 
@@ -90,10 +90,10 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
         for folder in folders:
             if str(folder) in named:
                 raise BenchError(f"{folder}: it was given twice")
-            found = folder
+            place = folder
             if is_bundle(folder):
-                found = stack.enter_context(reading.unpacked(folder, weights=True)).results
-            named[str(folder)] = found
+                place = stack.enter_context(reading.unpacked(folder, weights=True)).results
+            named[str(folder)] = place
         return merge(named, into)
 
 
@@ -106,14 +106,14 @@ def site(folders: Sequence[Path], output: Path) -> Index:
     from bench.bundles.archive import is_bundle
     from bench.sites import Site
 
-    with Site(output) as made:
+    with Site(output) as pages:
         for folder in folders:
             origin = str(folder) if len(folders) > 1 else ""
             if is_bundle(folder):
-                made.add(_shown_of_bundle(folder, origin))
+                pages.add(_shown_of_bundle(folder, origin))
             else:
-                _add_suites(made, folder, origin)
-        return made.finish()
+                _add_suites(pages, folder, origin)
+        return pages.finish()
 
 
 def _shown_of_bundle(bundle: Path, origin: str) -> Shown:
@@ -123,12 +123,14 @@ def _shown_of_bundle(bundle: Path, origin: str) -> Shown:
     from bench.reports.methods import paper
     from bench.sites import HOME, Shown
 
-    with reading.unpacked(bundle) as found:
-        made = reading.make(bundle, found.folder)
-        listed = list_runs(made.suite, found.results, made.runs)
-        texts = paper(made.suite, found.results, made.report)
-        shown = page(made.report, listed, home=HOME)
-        return Shown(made.report, shown, float(made.runs.finished.max()), made.agreement, texts, origin)
+    with reading.unpacked(bundle) as opened:
+        bundled = reading.make(bundle, opened.folder)
+        listed = list_runs(bundled.suite, opened.results, bundled.runs)
+        texts = paper(bundled.suite, opened.results, bundled.report)
+        html = page(bundled.report, listed, home=HOME)
+        return Shown(
+            bundled.report, html, float(bundled.runs.finished.max()), bundled.agreement, texts, origin
+        )
 
 
 def _add_suites(made: Site, results: Path, origin: str) -> None:
@@ -173,5 +175,5 @@ def _shown(now: Suite, results: Path, origin: str) -> Shown | None:
     at = listed.fields.index("log")
     for row in listed.rows:
         row[at] = ""  # logs are not part of the site
-    shown = page(report, listed, home=HOME)
-    return Shown(report, shown, float(runs.finished.max()), agreement, paper(now, results, report), origin)
+    html = page(report, listed, home=HOME)
+    return Shown(report, html, float(runs.finished.max()), agreement, paper(now, results, report), origin)

@@ -64,14 +64,14 @@ class Suite:
     else:
 
         def __init__(self, **values: Any) -> None:
-            said = {key: plain(value, f"bench.Suite: {key}") for key, value in values.items()}
-            if "name" not in said:
+            content = {key: plain(value, f"bench.Suite: {key}") for key, value in values.items()}
+            if "name" not in content:
                 raise BenchError(
                     "bench.Suite: name: is missing; a suite file gives its own name, and one made in Python "
                     "says what the folder of its tables and its MLflow experiment are called: name='mine'"
                 )
-            folders = [Path.cwd(), *filter(None, map(folder_of, _callables(said)))]
-            self._read(Source(said, None, tuple(dict.fromkeys(folders))))
+            folders = [Path.cwd(), *filter(None, map(folder_of, _callables(content)))]
+            self._read(Source(content, None, tuple(dict.fromkeys(folders))))
 
     def _read(self, source: Source) -> None:
         self._source = source
@@ -85,9 +85,9 @@ class Suite:
         Raises:
             BenchError: anything that does not hold, with file and field.
         """
-        made = cls.__new__(cls)
-        made._read(source)
-        return made
+        suite = cls.__new__(cls)
+        suite._read(source)
+        return suite
 
     @property
     def source(self) -> Source:
@@ -139,10 +139,10 @@ def load(path: str | os.PathLike[str]) -> Suite:
     if not isinstance(path, (str, os.PathLike)):
         raise BenchError(f"bench.load: found {describe(path)}, expected the path of a suite file")
     source = Source.of(Path(path))
-    made = Suite.of(source)  # whose messages name the path as it was given
+    suite = Suite.of(source)  # whose messages name the path as it was given
     assert source.file is not None
-    made._source = replace(source, file=source.file.absolute())  # wherever the program goes from here
-    return made
+    suite._source = replace(source, file=source.file.absolute())  # wherever the program goes from here
+    return suite
 
 
 def _callables(said: Any) -> Iterator[str]:

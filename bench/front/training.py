@@ -116,17 +116,17 @@ def run(
                 else:
                     cluster = Cluster(Slurm(), asked, results, data, profile, on, path, view.say, file)
                     train_there(cluster, view, view.ask, detach=detach, retry_failed=retry_failed)
-            made, shown, written = write_report(design.now(), results, tracking_uri)
+            report, summary, written = write_report(design.now(), results, tracking_uri)
         except BaseException:
             mirror.abandon()
             raise
-        mirror.finish(written, answer_of(made))
+        mirror.finish(written, answer_of(report))
         if mirror.warning:
             say(f"warning: not mirrored: {mirror.warning}")
         if mirror.mirror.remark:
             say(f"MLflow: {mirror.mirror.remark}")
         page = next((file for file in written if file.name == "report.html"), None)
-        return Report(made, shown, page=page)
+        return Report(report, summary, page=page)
 
 
 def plan(
@@ -152,11 +152,11 @@ def plan(
         if on is None:
             check_here(asked, device)
         guesses = try_first(asked, results, data, None if on else device, source.search_path, say)
-        made = make_plan(asked, results, workers, device, guesses)
+        todo = make_plan(asked, results, workers, device, guesses)
         if on is not None:
             on = shipped(on, "slurm")
-            made.jobs = plan_jobs(asked, results, Slurm(), load_profile(on), on)
-        return Plan(**dict(made))
+            todo.jobs = plan_jobs(asked, results, Slurm(), load_profile(on), on)
+        return Plan(**dict(todo))
 
 
 def status(

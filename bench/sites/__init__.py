@@ -136,8 +136,8 @@ class Site:
             if report["scaled_down"]:
                 return self.leave_out(f"{folder.name}: {MINIATURE}")
             name = self._name(str(report["suite"]))
-            said = [OPTIMISTIC] * bool(report["optimistic"])
-            self._note(name, report, 0.0, said, origin, f"As it was reported then: {why}.")
+            remarks = [OPTIMISTIC] * bool(report["optimistic"])
+            self._note(name, report, 0.0, remarks, origin, f"As it was reported then: {why}.")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BenchError(f"{folder / REPORT}: no report of `bench report`: {error}") from None
         for path in sorted(folder.iterdir()):
@@ -167,7 +167,9 @@ class Site:
         remark: str = "",
     ) -> None:
         """Put a suite into the index."""
-        words = Counter(str(found["verdict"] or "").split(" ")[0] for found in report["comparisons"])
+        words = Counter(
+            str(comparison["verdict"] or "").split(" ")[0] for comparison in report["comparisons"]
+        )
         plan = report.get("plan")
         self._entries.append(
             Entry(
@@ -263,8 +265,8 @@ def _page(template: str, **given: Any) -> bytes:
     policy = (
         f"default-src 'none'; style-src 'sha256-{known}'; img-src data:; base-uri 'none'; form-action 'none'"
     )
-    made = environment.get_template(template).render(style=Markup(style), policy=policy, **given)
-    return made.encode(errors="replace")
+    html = environment.get_template(template).render(style=Markup(style), policy=policy, **given)
+    return html.encode(errors="replace")
 
 
 def suites_in(results: Path) -> Iterator[Path]:

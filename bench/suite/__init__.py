@@ -212,8 +212,8 @@ class Suite(Strict):
     @cached_property
     def trainers(self) -> tuple[Trainer, ...]:
         """Those of the user's own."""
-        found = [one for model in self.models if (one := self.trainer_of(model)) is not None]
-        return tuple(one for number, one in enumerate(found) if one not in found[:number])
+        trainers = [one for model in self.models if (one := self.trainer_of(model)) is not None]
+        return tuple(one for number, one in enumerate(trainers) if one not in trainers[:number])
 
     def ours(self, axis: str) -> tuple[Entry, ...]:
         """The items of an axis that bench itself needs, to train with them."""
@@ -250,11 +250,11 @@ class Suite(Strict):
 
     def with_cells(self, cells: Iterable[Cell], searches: Iterable[Search] | None = None) -> Suite:
         """This suite with other cells, and other trials if given, as only results tell them."""
-        made = self.model_copy()
-        made._whole = self.whole
-        made.__dict__["searches"] = self.searches if searches is None else tuple(searches)
-        made.__dict__["cells"] = tuple(cells)
-        return made
+        suite = self.model_copy()
+        suite._whole = self.whole
+        suite.__dict__["searches"] = self.searches if searches is None else tuple(searches)
+        suite.__dict__["cells"] = tuple(cells)
+        return suite
 
     def combinations(self) -> Iterator[tuple[Entry, Entry, Entry]]:
         """Data set, model and loss of every cell, before any is excluded."""

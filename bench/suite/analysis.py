@@ -27,8 +27,8 @@ def _margins(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
     for name, margin in value.items():
         right = isinstance(margin, (int, float)) and not isinstance(margin, bool)
         if not right or not 0 <= margin < math.inf:
-            found = str(margin).lower() if isinstance(margin, bool) else describe(margin)
-            raise ValueError(f"{name}: found {found}, expected a number of at least 0")
+            margin_text = str(margin).lower() if isinstance(margin, bool) else describe(margin)
+            raise ValueError(f"{name}: found {margin_text}, expected a number of at least 0")
     return dict(value)
 
 
@@ -79,9 +79,9 @@ class Exclusion(Strict):
     loss: Annotated[tuple[str, ...], BeforeValidator(entries.listed)] = ()
     seed: Annotated[tuple[int, ...], BeforeValidator(entries.listed)] = ()
 
-    def matches(self, **found: str | int) -> bool:
+    def matches(self, **labels: str | int) -> bool:
         """Whether every axis that this exclusion names holds the given value."""
-        return all(not getattr(self, axis) or value in getattr(self, axis) for axis, value in found.items())
+        return all(not getattr(self, axis) or value in getattr(self, axis) for axis, value in labels.items())
 
 
 def margins_of(

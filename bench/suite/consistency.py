@@ -164,8 +164,8 @@ def _check_zip(suite: Suite) -> None:
         raise ValueError(f"zip: found {', '.join(suite.zip)}; expected two or three different axes")
     lengths = {axis: len(suite.labels(axis)) for axis in suite.zip}
     if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{length} {axis}" for axis, length in lengths.items())
-        raise ValueError(f"zip: found {found}; zipped axes have equally many items")
+        sizes = ", ".join(f"{length} {axis}" for axis, length in lengths.items())
+        raise ValueError(f"zip: found {sizes}; zipped axes have equally many items")
 
 
 def _check_exclusions(suite: Suite) -> None:

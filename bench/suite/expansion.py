@@ -129,10 +129,10 @@ def searches_of(suite: Suite) -> tuple[Search, ...]:
     if suite.tune is None:
         return ()
     spaces: dict[tuple[str, int], Space] = {}
-    made = {(*names, loss.label): (loss, recipe) for *names, loss, recipe in _starting_points(suite)}
-    found = []
+    starts = {(*names, loss.label): (loss, recipe) for *names, loss, recipe in _starting_points(suite)}
+    searches = []
     for cell in suite.cells:
-        loss, recipe = made[cell.key]
+        loss, recipe = starts[cell.key]
         key = canonical(recipe), id(loss)
         if key not in spaces:
             where = f" (of {cell.dataset} × {cell.model})"
@@ -142,8 +142,8 @@ def searches_of(suite: Suite) -> tuple[Search, ...]:
             seed: canonical({**rest, "loss": changed, "recipe": described})
             for seed, (changed, described) in space.described.items()
         }
-        found.append(Search(*cell.key, cell.text, tuple(texts), texts=texts, settings=space.settings))
-    return tuple(found)
+        searches.append(Search(*cell.key, cell.text, tuple(texts), texts=texts, settings=space.settings))
+    return tuple(searches)
 
 
 def _starting_points(suite: Suite) -> Iterator[tuple[str, str, Entry, Mapping[str, Any]]]:

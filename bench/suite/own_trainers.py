@@ -33,8 +33,8 @@ def description(suite: Suite, trainer: Trainer, dataset: Entry, model: Entry, lo
                 "(.json)"
             )
     program = _program(suite, trainer, described)
-    told = None if program is None else (program.key, program.digest)
-    return {**described, "trainer": trainer.describe(suite.metrics[0].name, told)}
+    identity = None if program is None else (program.key, program.digest)
+    return {**described, "trainer": trainer.describe(suite.metrics[0].name, identity)}
 
 
 def _arguments(suite: Suite, dataset: Entry, model: Entry, loss: Entry) -> dict[str, Any]:
@@ -64,10 +64,10 @@ def _program(suite: Suite, trainer: Command, described: Mapping[str, Any]) -> Pr
 
 def programs_of(suite: Suite) -> Mapping[str, Program]:
     """By key, the programs of the user's own that its commands run, as they were when it was read."""
-    found = {}
+    programs = {}
     for dataset, model, loss in suite.combinations():
         if isinstance(trainer := suite.trainer_of(model), Command):
             described = _arguments(suite, dataset, model, loss)
             if (program := _program(suite, trainer, described)) is not None:
-                found[program.key] = program
-    return found
+                programs[program.key] = program
+    return programs
