@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Mapping
@@ -30,15 +31,20 @@ class Notice:
     NAMES = ("answer", "suite", "page")
 
     def __init__(self, target: str) -> None:
-        self.url = target if urlsplit(target).scheme in ("http", "https") else ""
         try:
+            address = urlsplit(target)
+            self.url = target if address.scheme in ("http", "https") else ""
             self.words = [] if self.url else shlex.split(target)
         except ValueError as error:
             raise BenchError(f"--notify: {target}: {error}") from None
         if not self.url and not self.words:
             raise BenchError("--notify: found nothing, expected a command or a URL")
+        if self.url and not address.hostname:
+            raise BenchError(f"--notify: {target}: no host, expected a URL such as https://host/path")
         for word in self.words:
             self._fill(word, dict.fromkeys(self.NAMES, ""))
+        if self.words and shutil.which(self.words[0]) is None:
+            raise BenchError(f"--notify: {self.words[0]}: there is no such command here")
 
     def _fill(self, word: str, said: Mapping[str, str]) -> str:
         try:

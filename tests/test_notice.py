@@ -56,6 +56,9 @@ def test_a_url_gets_json() -> None:
     ("target", "message"),
     [
         ("", "found nothing"),
+        ("nosuchcommand {answer}", "nosuchcommand: there is no such command here"),
+        ("http:/hook", "no host, expected a URL"),
+        ("https://[::1/hook", "Invalid IPv6 URL"),
         ("say {anser}", "unknown name 'anser'; .* did you mean 'answer'"),
         ("say {", "filled in"),
         ("say {0}", "filled in"),
@@ -71,7 +74,12 @@ def test_what_goes_wrong_is_said(tmp_path: Path) -> None:
     said = {"answer": "", "suite": "", "page": ""}
     assert "InvalidURL" in Notice("http://host:port/").give(**said)
     assert Notice("false").give(**said) == "false ended with exit status 1"
-    assert "No such file" in Notice(str(tmp_path / "none")).give(**said)
+    command = tmp_path / "command"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    notice = Notice(str(command))
+    command.unlink()  # while the suite trains
+    assert "No such file" in notice.give(**said)
 
 
 def test_the_end_of_a_run_is_told_and_says_where_to_look(

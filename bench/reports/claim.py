@@ -11,7 +11,7 @@ from bench.reports.blocks import Block, Paragraph, plain_table
 from bench.reports.formats import NOTHING, p_value
 from bench.statistics.proportions import mcnemar
 from bench.statistics.selection import optimism_of_best_run
-from bench.statistics.single_runs import claim, count_of, seeds_to_settle
+from bench.statistics.single_runs import claim, count_of, counts_behind, seeds_to_settle
 
 SPREADS = (0.0005, 0.001, 0.002)
 """Standard deviations over seeds for which seeds are counted: what small networks on large test sets have."""
@@ -88,6 +88,14 @@ def judge_claim(first: float, second: float, total: int | None, alpha: float = 0
             f"--claim: found {first:g} and {second:g}, expected two percentages from 0 to 100 or two "
             "fractions from 0 to 1"
         )
+    for accuracy in (first, second):
+        # To ten digits: what lies beyond is the computer's, and not the paper's.
+        behind = counts_behind(f"{accuracy:.10f}".rstrip("0"), total)
+        if behind.rounded is None and behind.cut is None:
+            raise BenchError(
+                f"--claim: found {accuracy:g}, which no number of {total:,} images is, rounded or cut off; "
+                "is --total-images that of the test set?"
+            )
     a, b = (count_of(accuracy / scale, total) for accuracy in (first, second))
     found = claim(a, b, total, alpha)
     lowest, highest = found.discordant_lowest, found.discordant_highest

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.reports.claim import Claimed, claim_text, judge_claim
@@ -55,8 +57,21 @@ def test_no_difference_is_never_significant() -> None:
         ((-0.1, 0.958, 100), "found -0.1 and 0.958"),
         ((float("nan"), 0.958, 100), "found nan and 0.958"),
         ((0.9, 0.8, 100, 0.7), "--alpha: found 0.7"),
+        ((95.5, 95.0, 100), "found 95.5, which no number of 100 images is"),
+        ((0.5, 0.123, 10), "found 0.123, which no number of 10 images is"),
     ],
 )
 def test_bad_claims_get_one_message(arguments: tuple[float, ...], message: str) -> None:
     with pytest.raises(BenchError, match=message):
         judge_claim(*arguments)  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 10**6), st.integers(0, 10**6), st.integers(0, 6), st.booleans())
+@settings(derandomize=True, deadline=None)
+def test_every_printed_share_of_images_is_a_claim(
+    total: int, correct: int, digits: int, percent: bool
+) -> None:
+    share = min(correct, total) / total
+    accuracy = round(100 * share, digits) if percent else round(share, digits + 2)
+    assume(not percent or accuracy > 1)
+    assert judge_claim(accuracy, accuracy, total).total == total
