@@ -1,4 +1,4 @@
-"""What the site is made of: the pages where they lie, the files that they link to, and docstrings (mkdocs.yml)."""
+"""What the site is made of: pages where they lie, the files that they link to, docstrings (mkdocs.yml)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
-PARTS = (
-    *("*.md", "CITATION.cff", "docs/*.*", "docs/figures/*.svg", "docs/site/*.*", "slurm/*.*"),
-    *("suites/**/*.yaml", "suites/**/*.py", "results/README.md", "results/*/figures/*.svg", "results/published/*.*"),
-)
+PARTS = """
+    *.md CITATION.cff docs/*.* docs/figures/*.svg docs/site/*.css docs/site/*.js slurm/*.*
+    suites/**/*.yaml suites/**/*.py results/README.md results/*/figures/*.svg results/published/*.*
+""".split()
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
