@@ -9,10 +9,11 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
-PARTS = """
-    *.md CITATION.cff docs/*.* docs/figures/*.svg docs/site/*.css docs/site/*.js slurm/*.*
-    suites/**/*.yaml suites/**/*.py results/README.md results/*/figures/*.svg results/published/*.*
-""".split()
+PARTS = [
+    *("*.md", "CITATION.cff", "docs/*.*", "docs/figures/*.svg", "docs/site/*.css", "docs/site/*.js"),
+    *("slurm/*.*", "suites/**/*.yaml", "suites/**/*.py"),
+    *("results/README.md", "results/*/figures/*.svg", "results/published/*.*"),
+]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
