@@ -15,6 +15,7 @@ import pytest
 from browser import browser, complaints, open_page  # noqa: F401 # a fixture
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import element_to_be_clickable
 from selenium.webdriver.support.wait import WebDriverWait
 
 import bench
@@ -134,9 +135,9 @@ def test_it_opens_from_disk_and_can_be_searched(browser: Chrome, site: Path) -> 
     open_page(browser, site / "docs" / "gallery.html")
     wide = "return [...document.images].map(image => image.decode().then(() => image.naturalWidth))"
     assert len(browser.execute_script(f"return Promise.all((() => {{ {wide} }})())")) == len(STORIES)
-    browser.find_element(By.CSS_SELECTOR, "input.md-search__input").send_keys("Westfall")
-    found = WebDriverWait(browser, 60).until(
-        lambda shown: shown.find_elements(By.CSS_SELECTOR, "a.md-search-result__link")
-    )
+    soon = WebDriverWait(browser, 60)
+    field = soon.until(element_to_be_clickable((By.CSS_SELECTOR, "input.md-search__input")))
+    field.send_keys("Westfall")
+    found = soon.until(lambda shown: shown.find_elements(By.CSS_SELECTOR, "a.md-search-result__link"))
     assert any("words.html" in str(link.get_attribute("href")) for link in found)
     assert complaints(browser) == []
