@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart readme test lint install lock clean
+.PHONY: quickstart readme docs test lint install lock clean
 
 # Trains 60 runs on real handwriting and prints the verdicts.
 quickstart: install
@@ -12,6 +12,10 @@ quickstart: install
 readme: quickstart
 	$(BIN)/bench report suites/quickstart.yaml --figures >/dev/null
 	$(BIN)/python docs/refresh.py
+
+# These pages as a site, build/docs/index.html: opens from disk. What does not hold together is an error.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # Style, types, then every test.
 test: lint
@@ -42,4 +46,4 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache

@@ -250,6 +250,7 @@ def merge(folders: Sequence[PathLike], *, into: PathLike) -> Merged:
     """Results folders, or bundles, as one folder: says what they share, and what differs.
 
     Args:
+        folders: of results, or the files of bundles.
         into: a new folder, or one with runs, which is then the first of them and keeps all that it has.
 
     Raises:

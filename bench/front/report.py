@@ -27,6 +27,7 @@ class Report:
         document: all of it, as data: :class:`bench.reports.schema.Report` or ``Compared``.
         shown: the same as it is read.
         coming: what runs and waits still, to stand at the end.
+        page: ``report.html``, where one was written.
     """
 
     def __init__(
