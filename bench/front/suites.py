@@ -34,7 +34,19 @@ class Suite:
         BenchError: anything that does not hold, with the field.
     """
 
-    if TYPE_CHECKING:
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None:
+            content = {key: plain(value, f"bench.Suite: {key}") for key, value in values.items()}
+            if "name" not in content:
+                raise BenchError(
+                    "bench.Suite: name: is missing; a suite file gives its own name, and one made in Python "
+                    "says what the folder of its tables and its MLflow experiment are called: name='mine'"
+                )
+            folders = [Path.cwd(), *filter(None, map(folder_of, _callables(content)))]
+            self._read(Source(content, None, tuple(dict.fromkeys(folders))))
+
+    else:  # last, as what reads docstrings without importing takes the last
 
         def __init__(
             self,
@@ -60,18 +72,6 @@ class Suite:
             keep_weights: bool = ...,
             keep_probabilities: bool = ...,
         ) -> None: ...
-
-    else:
-
-        def __init__(self, **values: Any) -> None:
-            content = {key: plain(value, f"bench.Suite: {key}") for key, value in values.items()}
-            if "name" not in content:
-                raise BenchError(
-                    "bench.Suite: name: is missing; a suite file gives its own name, and one made in Python "
-                    "says what the folder of its tables and its MLflow experiment are called: name='mine'"
-                )
-            folders = [Path.cwd(), *filter(None, map(folder_of, _callables(content)))]
-            self._read(Source(content, None, tuple(dict.fromkeys(folders))))
 
     def _read(self, source: Source) -> None:
         self._source = source
