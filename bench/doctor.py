@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.executors import Trouble
-from bench.launch.executors.slurm import ask, keeps_books
+from bench.launch.executors.slurm.commands import ask, keeps_books
 from bench.tracking.store import TrackingError, check_store, default_uri
 
 LEAST_FREE_GIB = 1.0

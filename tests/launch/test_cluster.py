@@ -17,7 +17,8 @@ from bench.errors import BenchError
 from bench.launch.cluster import _leave, train_there
 from bench.launch.ended import Ended
 from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits, Request, Trouble
-from bench.launch.executors.slurm import Slurm, _is_held_back
+from bench.launch.executors.slurm import Slurm
+from bench.launch.executors.slurm.states import _is_held_back
 from bench.launch.grouping import in_packs, kinds
 from bench.launch.lock import only_launcher
 from bench.launch.needs import Needs
