@@ -53,12 +53,12 @@ def run(
         BenchError: it cannot be done: the suite, the machine, the cluster or the folders do not allow it.
         KeyboardInterrupt: somebody stopped it. Nothing is running any more; what is finished is kept.
     """
+    from bench.launch.arrays import Cluster
     from bench.launch.cluster import train_there
     from bench.launch.executors.slurm import Slurm
     from bench.launch.local import train_here
     from bench.launch.plan import guess_untimed
     from bench.launch.profile import load_profile
-    from bench.launch.submitter import Cluster
     from bench.launch.view import View
     from bench.tracking.background import BackgroundMirror
     from bench.tracking.mirror import Mirror

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from bench.launch.arrays import Cluster, added
 from bench.launch.executors import Trouble
 from bench.launch.lock import only_launcher
 from bench.launch.needs import check_there
 from bench.launch.preflight import prepare, unfinished
-from bench.launch.submitter import Cluster, Submitter, added
+from bench.launch.submitter import Submitter
 from bench.runs import Run
 from bench.sequential_design import SequentialDesign
 from bench.suite import Suite

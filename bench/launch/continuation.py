@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench import versions
 from bench.errors import BenchError
+from bench.launch.arrays import Cluster
 from bench.launch.ended import Ended
 from bench.launch.executors import Trouble
 from bench.launch.executors.slurm import Slurm
@@ -22,7 +23,7 @@ from bench.launch.lock import only_launcher
 from bench.launch.preflight import set_aside_damaged, unfinished
 from bench.launch.profile import load_profile
 from bench.launch.submission import Continuation, SubmissionFolder
-from bench.launch.submitter import Cluster, Submitter
+from bench.launch.submitter import Submitter
 from bench.scale import tiny
 from bench.sequential_design import SequentialDesign
 from bench.suite import check, read

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
+from bench.launch.arrays import Cluster
 from bench.launch.cluster import _leave, train_there
 from bench.launch.ended import Ended
 from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits, Request, Trouble
@@ -26,7 +27,7 @@ from bench.launch.pack import Pack, installed_versions
 from bench.launch.profile import Profile, load_profile
 from bench.launch.queue import Look, cancel, explain, look, note_ends
 from bench.launch.submission import Submission, SubmissionFolder, read_all
-from bench.launch.submitter import LOST_SECONDS, Cluster, Submitter
+from bench.launch.submitter import LOST_SECONDS, Submitter
 from bench.launch.worker import OUT_OF_MEMORY, StopFlag, Worker, check_versions
 from bench.results import RunFolder
 from bench.runs import Run
