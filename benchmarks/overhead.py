@@ -214,7 +214,8 @@ def look(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object],
 def worker(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object], int]:
     """Claim, start, look for a checkpoint, a line for each of 20 epochs, finish: training itself is free."""
     from bench.launch.pack import Pack
-    from bench.launch.worker import StopFlag, work
+    from bench.launch.stop import StopFlag
+    from bench.launch.worker import work
     from bench.training import checkpoint, loop
     from bench.training.device import fingerprint, prepare
 

@@ -24,8 +24,8 @@ from typing import Any
 import yaml
 
 from bench import versions
+from bench.launch.attempt import attempt_run
 from bench.launch.pack import Pack, of_trainers
-from bench.launch.worker import _attempt
 from bench.results import RunFolder
 from bench.suite import load
 
@@ -91,7 +91,7 @@ def measure(script: str, trainer: dict[str, Any], runs: int) -> tuple[list[float
             subprocess.run([sys.executable, "prog.py", str(own)], cwd=folder, check=True, capture_output=True)
             between = time.perf_counter()
             with contextlib.redirect_stderr(io.StringIO()):
-                _attempt(run, pack, "cpu", Never())  # type: ignore[arg-type]
+                attempt_run(run, pack, "cpu", Never())  # type: ignore[arg-type]
             ended = time.perf_counter()
             assert RunFolder(results, run.id).done
             alone.append(1000 * (between - began))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import versions
+from bench.launch.attempt import attempt_run
 from bench.launch.pack import Pack, of_trainers
-from bench.launch.worker import _attempt
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
@@ -43,7 +43,7 @@ def attempt(
         results=results, data=results / "data", device="cpu", runs=[run], search_path=[], git=None,
         launcher=1, keep_probabilities=suite.keep_probabilities, **values,
     )  # fmt: skip
-    assert _attempt(run, pack, "cpu", stop or Stop())
+    assert attempt_run(run, pack, "cpu", stop or Stop())
     return RunFolder(results, run.id)
 
 

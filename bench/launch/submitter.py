@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from bench import versions
 from bench.errors import BenchError
 from bench.launch.arrays import Arrays, added
+from bench.launch.attempt import OUT_OF_MEMORY
 from bench.launch.executors import LAUNCH_FAILED, LOST, Job, Request, Trouble, cluster_of
 from bench.launch.needs import Needs, needs_of
 from bench.launch.preflight import unfinished
 from bench.launch.queue import explain, look, note_ends
 from bench.launch.submission import Continuation, SubmissionFolder, read_all
-from bench.launch.worker import OUT_OF_MEMORY
 from bench.results import RunFolder
 from bench.runs import Run
 
