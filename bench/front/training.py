@@ -138,9 +138,10 @@ def plan(
     """What would run, and how long it would take. Changes nothing."""
     from bench.front.looks import Plan
     from bench.launch.executors.slurm import Slurm
+    from bench.launch.job_plan import plan_jobs
     from bench.launch.needs import check_here
     from bench.launch.plan import plan as make_plan
-    from bench.launch.plan import plan_jobs, try_first
+    from bench.launch.plan import try_first
     from bench.launch.profile import load_profile
 
     with asking(source, results, seeds, scale) as asked:

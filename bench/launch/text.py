@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from bench.cells import Search
-from bench.launch.plan import Added, Plan, Tuning
+from bench.launch.plan import Plan
+from bench.launch.prospects import Added, Tuning
 from bench.launch.status import CellStatus, Status
 from bench.preregistration import Stated, date
 from bench.progress import duration
