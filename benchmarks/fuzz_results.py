@@ -51,7 +51,7 @@ from bench.launch.submitter import Submitter
 from bench.results import RunFolder
 from bench.sequential_design import SequentialDesign
 from bench.suite import load
-from bench.versions import as_counted
+from bench.versions.counting import as_counted
 
 SUITE = {
     "name": "fuzzed",

@@ -23,11 +23,11 @@ from typing import Any
 
 import yaml
 
-from bench import versions
 from bench.launch.attempt import attempt_run
 from bench.launch.pack import Pack, of_trainers
 from bench.results import RunFolder
 from bench.suite import load
+from bench.versions import store
 
 LEAVES = "import json, sys; json.dump({'correct': 9, 'total': 10}, open(sys.argv[1] + '/r.json', 'w'))\n"
 PRINTS = 'for k in range(100): print(f\'{{"epoch": {k + 1}, "loss": {1 / (k + 1)}}}\')\n'
@@ -79,7 +79,7 @@ def measure(script: str, trainer: dict[str, Any], runs: int) -> tuple[list[float
         values = {"question": "?", "datasets": "x", "models": "net", "losses": "ce", "seeds": runs + 1}
         (folder / "suite.yaml").write_text(yaml.safe_dump({**values, "trainer": given}))
         suite, results = load(folder / "suite.yaml"), folder / "results"
-        versions.keep(suite, results)
+        store.keep(suite, results)
         pack = Pack(
             results=results, data=folder, device="cpu", runs=[*suite.runs()], search_path=[], git=None,
             launcher=1, **of_trainers(suite),

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import versions
 from bench.launch.attempt import attempt_run
 from bench.launch.pack import Pack, of_trainers
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
+from bench.versions import store
 
 
 class Stop:
@@ -37,7 +37,7 @@ def attempt(
 ) -> RunFolder:
     """Hand a run to its trainer, as it was submitted; returns its folder."""
     run = run or suite.runs()[0]
-    versions.keep(suite, results)
+    store.keep(suite, results)
     values: dict[str, Any] = {**of_trainers(suite), **changes}
     pack = Pack(
         results=results, data=results / "data", device="cpu", runs=[run], search_path=[], git=None,

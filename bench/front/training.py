@@ -21,7 +21,7 @@ from bench.scale import Scale
 from bench.sequential_design import SequentialDesign, as_it_stands
 from bench.source import Source
 from bench.tuning.changed import kept
-from bench.versions import as_counted, changes, declare_same
+from bench.versions.counting import as_counted, changes, declare_same
 from bench.visible import say
 
 if TYPE_CHECKING:

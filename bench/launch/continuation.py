@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import versions
 from bench.errors import BenchError
 from bench.launch.arrays import Cluster
 from bench.launch.ended import Ended
@@ -27,6 +26,7 @@ from bench.launch.submitter import Submitter
 from bench.scale import tiny
 from bench.sequential_design import SequentialDesign
 from bench.suite import check, read
+from bench.versions import counting, store
 
 WAIT, MOST_WAIT = 30.0, 600.0  # seconds between looks, where the executor is in trouble
 
@@ -48,7 +48,7 @@ class Continue:
         sys.path[:0] = content.continuation.search_path
         message = None
         try:
-            versions.use(content.continuation.results, content.continuation.code)
+            store.use(content.continuation.results, content.continuation.code)
             go_on(content.continuation)
         except BenchError as error:
             print(error, file=sys.stderr, flush=True)
@@ -65,9 +65,9 @@ def go_on(told: Continuation) -> None:
     # Of a suite that was made in Python, the file that is read lies with its results.
     folder = Path(told.search_path[0]) if told.search_path else told.suite.parent
     suite, profile = check(read(told.suite), str(told.suite), folder), load_profile(told.profile)
-    suite = versions.as_counted(tiny(suite) if told.scale == "tiny" else suite, told.results)
+    suite = counting.as_counted(tiny(suite) if told.scale == "tiny" else suite, told.results)
     set_aside_damaged(suite, told.results, say)
-    suite = versions.as_counted(suite, told.results)
+    suite = counting.as_counted(suite, told.results)
     if told.keep_weights:
         suite = suite.model_copy(update={"keep_weights": True})
     cluster = Cluster(

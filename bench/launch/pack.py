@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
 
-from bench import __version__, versions
+from bench import __version__
 from bench.disk import read, strangers, write_atomically
 from bench.errors import BenchError
 from bench.metrics import METRICS, Metric
@@ -22,6 +22,7 @@ from bench.registry import explain, restore
 from bench.runs import Run, canonical
 from bench.suite import Suite
 from bench.trainer import Command, Handling, handling_key
+from bench.versions import digests, store
 
 
 def _to_plain(runs: Sequence[Run]) -> dict[str, Any]:
@@ -102,11 +103,11 @@ class Pack(BaseModel):
     def find_modules(self) -> None:
         """Let this process import the user's modules, as they were when the runs were asked for."""
         sys.path[:0] = [folder for folder in self.search_path if folder not in sys.path]
-        versions.use(self.results, versions.of_runs(self.runs))
+        store.use(self.results, digests.of_runs(self.runs))
 
     def strangers(self, path: Path) -> list[str]:
         """What :meth:`find_modules` finds that others may have written, the pack itself at ``path`` too."""
-        kept = versions.files(self.results, versions.of_runs(self.runs))
+        kept = store.files(self.results, digests.of_runs(self.runs))
         return strangers([path, *map(Path, self.search_path), *kept])
 
     @classmethod

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from bench import datasets, metrics, models, versions
+from bench import datasets, metrics, models
 from bench.errors import BenchError, nearest
 from bench.launch.trial import try_first_calls
 from bench.registry import Choice, ForeignOptions, construct, load_callable
@@ -19,6 +19,7 @@ from bench.same_data import AGAIN, odd_ones
 from bench.sequential_design import as_known
 from bench.suite import AXES, Suite
 from bench.trainer import Command
+from bench.versions import store
 
 
 def check_names(suite: Suite) -> None:
@@ -120,7 +121,7 @@ def prepare(
             f"{results.absolute()}: found '{found[0]}' in the path, which stands for something else in the "
             "names of logs; choose another folder with --results"
         )
-    versions.keep(suite, results)
+    store.keep(suite, results)
     if retry_failed:
         for run in runs:
             RunFolder(results, run.id).forget_failure()
@@ -142,7 +143,8 @@ def check_first_calls(
 def set_aside_damaged(suite: Suite, results: Path, say: Callable[[str], None]) -> None:
     """Move the folders of results that cannot be believed out of the way, so that they are trained again.
 
-    Afterwards runs are to be counted again (:func:`bench.versions.as_counted`): others may stand for a cell.
+    Afterwards runs are to be counted again (:func:`bench.versions.counting.as_counted`): others may stand for
+    a cell.
     """
     for run in as_known(suite, results).runs():
         folder = RunFolder(results, run.id)

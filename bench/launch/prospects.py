@@ -74,6 +74,7 @@ class Tuning(BaseModel):
 
 def search_prospects(suite: Suite, results: Path) -> Tuning:
     """Of a tuned suite, as it stands: what its searches take, and the differences that they would find."""
+    from bench.statistics.planning import power_of_search
     from bench.tuning.power import typical_spread
 
     tune, metric = suite.tune, suite.metrics[0]

@@ -21,7 +21,7 @@ from bench.runs import Run
 from bench.same_data import in_words
 from bench.suite import Suite
 from bench.tuning.changed import kept
-from bench.versions import changes
+from bench.versions.counting import changes
 
 SLURM = Slurm()
 STATES = ("done", "running", "waiting", "failed", "damaged")

@@ -18,7 +18,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from bench import versions
 from bench.disk import exists, read, strangers, write_atomically
 from bench.errors import BenchError
 from bench.launch.ended import Ended
@@ -27,6 +26,7 @@ from bench.launch.pack import Pack
 from bench.registry import explain, load_callable
 from bench.results import LATEST, Count, UnixTime
 from bench.scale import Scale
+from bench.versions import store
 
 WORK, ADD_SEEDS = "bench.launch.worker:Worker", "bench.launch.continuation:Continue"
 """What jobs call, by name: what they do is above this, and knows of submissions."""
@@ -49,7 +49,7 @@ class Continuation(BaseModel):
 
     def strangers(self, path: Path) -> list[str]:
         """What that job imports and others may have written, and the file at ``path`` that tells it so."""
-        kept = versions.files(self.results, self.code)
+        kept = store.files(self.results, self.code)
         return strangers([path, *map(Path, self.search_path), *kept])
 
 

@@ -10,7 +10,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from bench import versions
 from bench.errors import BenchError
 from bench.launch.arrays import Arrays, added
 from bench.launch.attempt import OUT_OF_MEMORY
@@ -21,6 +20,7 @@ from bench.launch.queue import explain, look, note_ends
 from bench.launch.submission import Continuation, SubmissionFolder, read_all
 from bench.results import RunFolder
 from bench.runs import Run
+from bench.versions import digests
 
 LOST_SECONDS = 60.0  # that a job may be missing, when an executor answers
 MOST_TROUBLE = 3  # jobs that may end without having finished a run that they began, or begun any
@@ -68,7 +68,7 @@ class Submitter(Arrays):
             data=cluster.data.absolute(),
             profile=cluster.file.absolute(),
             search_path=list(cluster.search_path),
-            code=versions.of_suite(cluster.suite),
+            code=digests.of_suite(cluster.suite),
             since=self.began,
             keep_weights=cluster.suite.keep_weights,
         )

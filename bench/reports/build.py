@@ -36,7 +36,7 @@ from bench.runs import Selection
 from bench.sequential_design import stopping_plan
 from bench.suite import Suite
 from bench.tuning.changed import kept
-from bench.versions import same_as
+from bench.versions.store import same_as
 
 MOST_WARNINGS = 3
 """Kinds of a cell's that are spelt out. Those that name a file are all different."""

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import programs, versions
+from bench import programs
 from bench.errors import BenchError, nearest
 from bench.trainer import TABLES, Following, Reading, called, fill, placeholders, values_of
 from bench.trainers.diary import Diary
 from bench.trainers.files import read_result, read_table
 from bench.trainers.process import Process
+from bench.versions import store
 
 if TYPE_CHECKING:
     from bench.trainers import Work
@@ -214,10 +215,10 @@ def _from_copy(work: Work, words: list[str]) -> tuple[list[str], dict[str, str]]
     environment["PYTHONUNBUFFERED"] = "1"  # or its lines come when they are many
     if work.gpus is not None or work.nodes > 1:
         environment = of_whole_job(environment)
-    kept = versions.kept_program(work.folder.results, work.run)
+    kept = store.kept_program(work.folder.results, work.run)
     if kept is None:
         return words, environment
-    base = versions.copy_of(work.folder.results, kept).absolute()
+    base = store.copy_of(work.folder.results, kept).absolute()
     made = programs.from_copy(words, kept.modules, base, work.suite)
     if made == words and (other := programs.changed(kept.modules, work.suite)):
         # `python -m train`, or a shell's line: what runs is what lies beside the suite.
