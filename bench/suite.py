@@ -32,6 +32,7 @@ from bench.cells import Cell, Search, seed_by_seed
 from bench.entries import Entry
 from bench.errors import BenchError, unknown
 from bench.metrics import Metric
+from bench.placeholders import check_filled, fill, values_of
 from bench.programs import Program, find
 from bench.recipe import Recipe, merge_recipes
 from bench.registry import (
@@ -44,7 +45,7 @@ from bench.runs import RECIPE_VERSION, SOURCES, Run, Selection, Source, Splits, 
 from bench.settings import Space, space_of
 from bench.space import MOST as MOST_TRIALS
 from bench.space import SEEDS_OF_TRIALS, Tune
-from bench.trainer import Command, Trainer, check_filled, fill, values_of
+from bench.trainer_options import Command, Trainer
 from bench.yaml_file import read_yaml
 
 MOST_LOOKS = 200

@@ -28,7 +28,7 @@ from bench.launch.worker import Worker
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
-from bench.trainer import Command
+from bench.trainer_options import Command
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint

@@ -12,7 +12,7 @@ from bench.launch.preflight import check_program_here
 from bench.launch.profile import Profile, Whole
 from bench.runs import Run
 from bench.suite import Suite
-from bench.trainer import Command
+from bench.trainer_options import Command
 
 
 class Needs(NamedTuple):

@@ -21,7 +21,7 @@ from bench.metrics import METRICS, Metric
 from bench.registry import explain, restore
 from bench.runs import Run, canonical
 from bench.suite import Suite
-from bench.trainer import Command, Handling, handling_key
+from bench.trainer_options import Command, Handling, handling_key
 from bench.versions import digests, store
 
 
@@ -69,7 +69,7 @@ class Pack(BaseModel):
     metrics: dict[str, dict[str, Any]] = {}
     """What the suite measures, by what it is called: a trainer of the user's own must give what it takes."""
     handling: dict[str, Handling] = {}
-    """How programs are stopped and followed, by :func:`bench.trainer.handling_key`."""
+    """How programs are stopped and followed, by :func:`bench.trainer_options.handling_key`."""
     gpus: int | None = None
     """On each node, that its runs have for themselves; None: one, as all that a process trains."""
     nodes: int = 1

@@ -18,7 +18,7 @@ from bench.runs import Run
 from bench.same_data import AGAIN, odd_ones
 from bench.sequential_design import as_known
 from bench.suite import AXES, Suite
-from bench.trainer import Command
+from bench.trainer_options import Command
 from bench.versions import store
 
 

@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.results import RunFolder
 from bench.runs import Run
-from bench.trainer import Handling
+from bench.trainer_options import Handling
 from bench.trainers.outcome import Outcome, result_of
 
 

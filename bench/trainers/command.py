@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench import programs
 from bench.errors import BenchError, nearest
-from bench.trainer import TABLES, Following, Reading, called, fill, placeholders, values_of
+from bench.placeholders import fill, placeholders, values_of
+from bench.trainer_options import TABLES, Following, Reading, called
 from bench.trainers.diary import Diary
 from bench.trainers.files import read_result, read_table
 from bench.trainers.process import Process

@@ -14,7 +14,7 @@ from bench.disk import parse
 from bench.errors import BenchError, nearest, unknown
 from bench.metrics import lower_is_better
 from bench.registry import describe
-from bench.trainer import TABLES, Best, Reading
+from bench.trainer_options import TABLES, Best, Reading
 from bench.trainers.outcome import Outcome, check_share, outcome_of
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.registry import construct, restore
-from bench.trainer import TRAINERS
+from bench.trainer_options import TRAINERS
 from bench.trainers.diary import Diary
 from bench.trainers.outcome import outcome_of
 
