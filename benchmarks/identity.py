@@ -25,7 +25,7 @@ from bench.results import RunFolder
 from bench.suite import load
 from bench.training.data import Data
 from bench.training.device import prepare
-from bench.training.loop import train
+from bench.training.run import train
 
 SUITE = Path(__file__).parents[1] / "suites" / "quickstart.yaml"
 

@@ -18,7 +18,8 @@ from bench.registry import ForeignOptions
 from bench.results import Damaged, Result, RunFolder
 from bench.runs import Run
 from bench.training.device import fingerprint
-from bench.training.loop import Training, train
+from bench.training.loop import Training
+from bench.training.run import train
 
 Origin = Literal["kept", "repeated", "other"]
 """``kept`` by the run; ``repeated`` here with the same answers, or with ``other`` ones."""

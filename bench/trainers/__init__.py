@@ -95,12 +95,12 @@ def train(work: Work) -> bool:
         return function.train(work)
     import torch
 
-    from bench.training import loop
+    from bench.training.run import train as train_run
     from bench.training.trial import complaint
 
     if words := complaint(work.run.text, work.data):
         raise BenchError(words)
-    return loop.train(
+    return train_run(
         work.run,
         work.folder,
         device=torch.device(work.device),

@@ -211,9 +211,9 @@ def test_a_run_that_cannot_be_recorded_ends_its_process_and_goes_on_one_by_one(
     path = pack_of(suite, tmp_path, [str(tmp_path)])
     code = (
         "import sys; from pathlib import Path; from training.recorder import FakeRecorder\n"
-        "from bench.launch import pack, stop, worker; from bench.training import loop\n"
-        "made = loop.Training\n"
-        "loop.Training = lambda *a, **k: made(*a, recorder=FakeRecorder(), **k)\n"
+        "from bench.launch import pack, stop, worker; from bench.training import run\n"
+        "made = run.Training\n"
+        "run.Training = lambda *a, **k: made(*a, recorder=FakeRecorder(), **k)\n"
         "worker.work(pack.Pack.read(Path(sys.argv[1])), stop.StopFlag())\n"
     )
     tests = str(Path(__file__).parents[1])

@@ -16,7 +16,8 @@ from bench.results import RunFolder
 from bench.suite import Suite
 from bench.training import checkpoint
 from bench.training.device import prepare
-from bench.training.loop import Diverged, Training, train
+from bench.training.loop import Diverged, Training
+from bench.training.run import train
 
 Make = Callable[..., Suite]
 

@@ -20,7 +20,8 @@ from bench.results import RunFolder
 from bench.suite import Suite
 from bench.training import mix
 from bench.training.device import prepare
-from bench.training.loop import Training, train
+from bench.training.loop import Training
+from bench.training.run import train
 from bench.transforms import MIXES
 
 Make = Callable[..., Suite]

@@ -20,7 +20,8 @@ from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite, load
 from bench.training.device import prepare
-from bench.training.loop import Training, train
+from bench.training.loop import Training
+from bench.training.run import train
 
 Make = Callable[..., Suite]
 Write = Callable[..., Run]
