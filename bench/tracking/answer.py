@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.tracking.record import LONGEST_TAG, digest, key_of, plain
+from bench.tracking.text import LONGEST_TAG, digest, key_of, plain
 from bench.tracking.views import page_of_report, page_of_runs
 
 LONGEST_NOTE = 5000  # of an experiment: more is refused by MLflow before 3.17

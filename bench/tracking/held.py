@@ -14,7 +14,7 @@ from bench.sequential_design import SequentialDesign
 from bench.suite import Suite
 from bench.tracking.calls import Calls
 from bench.tracking.database import Tables
-from bench.tracking.record import REPLACED, Signature, Twin, plain
+from bench.tracking.record import REPLACED, Signature, Twin
 from bench.tracking.store import (
     LOCK,
     TrackingError,
@@ -26,6 +26,7 @@ from bench.tracking.store import (
     reason,
     shown,
 )
+from bench.tracking.text import plain
 from bench.tracking.views import experiment_tags
 
 THREADS = 4  # that talk to a server

@@ -26,18 +26,8 @@ from bench.results import RunFolder
 from bench.runs import Run
 from bench.tracking.answer import FIRST, REPORT, REST, Answer
 from bench.tracking.held import Held
-from bench.tracking.record import (
-    Record,
-    Signature,
-    Twin,
-    digest,
-    has_settled,
-    look_at,
-    milliseconds,
-    plain,
-    read_record,
-    stamp_of,
-)
+from bench.tracking.record import Record, Signature, Twin, has_settled, look_at, read_record, stamp_of
+from bench.tracking.text import digest, milliseconds, plain
 from bench.tracking.views import page_of_run, page_of_runs
 from bench.visible import visible
 

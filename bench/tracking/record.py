@@ -1,13 +1,11 @@
-"""What MLflow shall show of a run, read from its folder and from nowhere else; and what it shows now."""
+"""The record that MLflow shall show of a run, read from its folder alone; and the run in MLflow now."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import pwd
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +16,26 @@ from typing import Any
 from bench.cells import Cell, Search
 from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
-from bench.results import Damaged, Failure, RunFolder, measure
+from bench.results import Damaged, RunFolder, measure
 from bench.runs import Run
 from bench.space import SEEDS_OF_TRIALS, number_of
-from bench.visible import flat, visible
+from bench.tracking.text import (
+    LONGEST_DATASET,
+    LONGEST_NAME,
+    LONGEST_PARAM,
+    LONGEST_TAG,
+    MOST_PARAMS,
+    clean,
+    digest,
+    key_of,
+    milliseconds,
+    note_of,
+    plain,
+)
 
-LONGEST_DATASET = 500
-LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME, MOST_PARAMS = 6000, 8000, 250, 100  # MLflow refuses more
 SETTLED = 2.0  # seconds: a folder that changed just now may change again under the same time stamp
 FORM = 2  # of a record: raised when the same folder gives another one, so that it is read again
+
 REPLACED = "bench.replaced"
 """Tag of a run that a mirror put into MLflow's trash; the others there were deleted by somebody."""
 
@@ -137,7 +146,7 @@ def read_record(
     signature: Signature | None = None,
     metrics: Sequence[Metric] = (),
 ) -> Record | None:
-    """What a run folder says; None where the run has not begun.
+    """The record of a run from its folder; None where the run has not begun.
 
     Args:
         labels: that its name has beside the seed.
@@ -145,10 +154,10 @@ def read_record(
         signature: of :func:`look_at`, from before this call.
     """
     attempts, lines = folder.info().get("attempts", []), folder.metrics()
-    status, end, said, scores, data = "RUNNING", 0.0, {}, {}, None
+    status, end, notes, scores, data = "RUNNING", 0.0, {}, {}, None
     try:
         if result := folder.result(check_predictions=True):
-            status, end, said["bench.warnings"] = "FINISHED", result.finished, "\n".join(result.warnings)
+            status, end, notes["bench.warnings"] = "FINISHED", result.finished, "\n".join(result.warnings)
             single = ("accuracy", "correct", "total", "nll", "brier", "ece", "epoch", "seconds")
             numbers = {key: getattr(result, key) for key in single}
             if result.total is not None and result.last is not None and result.best_test is not None:
@@ -158,18 +167,18 @@ def read_record(
             numbers |= {key_of(f"validation_{name}"): value for name, value in result.validation.items()}
             scores = {key: float(number) for key, number in numbers.items() if number is not None}
             if result.data is not None:
-                data = _clean(cell.dataset)[:LONGEST_DATASET], result.data.source
+                data = clean(cell.dataset)[:LONGEST_DATASET], result.data.source
             for metric in metrics:
                 if not in_result(metric) and key_of(metric.name) not in scores:
                     # What a run has not kept, or what the user's own code cannot say, the report tells.
                     with contextlib.suppress(NotKept, MetricError):
                         scores[key_of(metric.name)] = measure(metric, folder, result).value
         elif failure := folder.failure():
-            status, end, said["bench.failure"] = "FAILED", failure.time, failure.reason
-            said["mlflow.note.content"] = _note(failure)
+            status, end, notes["bench.failure"] = "FAILED", failure.time, failure.reason
+            notes["mlflow.note.content"] = note_of(failure)
     except Damaged as damage:
-        status, said["bench.failure"] = "FAILED", f"damaged: {damage}"
-        said["mlflow.note.content"] = plain(said["bench.failure"])
+        status, notes["bench.failure"] = "FAILED", f"damaged: {damage}"
+        notes["mlflow.note.content"] = plain(notes["bench.failure"])
     if not attempts and status == "RUNNING":
         return None
 
@@ -195,7 +204,7 @@ def read_record(
         "mlflow.source.name": "bench",
         "mlflow.source.type": "JOB" if attempt.get("job") else "LOCAL",
         "mlflow.user": _owner(folder),
-        **said,
+        **notes,
     }
     outcome = _score(scores, metrics) if status == "FINISHED" else "failed" * (status == "FAILED")
     return Record(
@@ -204,7 +213,7 @@ def read_record(
         start=milliseconds(start),
         end=milliseconds(end or max([start, *times])) if status != "RUNNING" else 0,
         params=_params(run, cell),
-        tags={key: _clean(value)[:LONGEST_TAG] for key, value in tags.items() if value not in (None, "")},
+        tags={key: clean(value)[:LONGEST_TAG] for key, value in tags.items() if value not in (None, "")},
         epochs={
             (int(line["epoch"]), milliseconds(when)): {
                 key: float(value)
@@ -229,7 +238,7 @@ def _params(run: Run, cell: Cell) -> dict[str, str]:
             del flat[f"{axis}.name"]
         flat[axis] = label
     first = sorted(flat.items())[:MOST_PARAMS]
-    return {key_of(key): _clean(value)[:LONGEST_PARAM] for key, value in first}
+    return {key_of(key): clean(value)[:LONGEST_PARAM] for key, value in first}
 
 
 def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
@@ -241,9 +250,9 @@ def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
     which = f"trial {number_of(seed)}" if seed >= SEEDS_OF_TRIALS else f"seed {seed}"
 
     def joined(loss: str, *others: str) -> str:
-        return joint.join(filter(None, (which, loss, _clean(outcome), *others)))
+        return joint.join(filter(None, (which, loss, clean(outcome), *others)))
 
-    labels = [_clean(label) for label in labels]  # which may make them longer
+    labels = [clean(label) for label in labels]  # which may make them longer
     name = joined(*labels)
     if len(name) > LONGEST_NAME:
         room = (LONGEST_NAME - len(joined("")) - len(joint) * len(labels)) // len(labels)
@@ -277,41 +286,9 @@ def _user(number: int) -> str:
         return str(number)
 
 
-def key_of(name: str) -> str:
-    """The name of a parameter or a metric that MLflow takes: it must also do as a path."""
-    name = re.sub(r"[^\w.: -]", "_", name)[:LONGEST_NAME]
-    return re.sub(r"^\.+|^$", "_", name)
-
-
-def _clean(value: object) -> str:
-    """Text that every database takes, and that steers nothing: no NUL, and nothing that is not Unicode."""
-    return visible(str(value))
-
-
-def plain(text: str) -> str:
-    """Text as Markdown that shows it as it is, and that is still legible where Markdown is not drawn."""
-    escaped = re.sub(r"[\\`*_{}\[\]>|~]", r"\\\g<0>", flat(text))
-    escaped = re.sub(r"^(\d*)([-+#.])", r"\1\\\2", escaped)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _note(failure: Failure) -> str:
-    """What MLflow's page of a failed run says, as Markdown. A trace may hold what ends its block."""
-    trace = failure.trace[-6000:].replace("```", "` ` `")
-    return f"{plain(failure.reason[:1000])}\n```\n{trace}\n```"
-
-
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", json.dumps(value) if isinstance(value, list) else value
-
-
-def digest(*content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)

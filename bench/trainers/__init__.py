@@ -15,7 +15,8 @@ from bench.metrics import Metric
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.trainer_options import Handling
-from bench.trainers.outcome import Outcome, result_of
+from bench.trainers.outcome import Outcome
+from bench.trainers.result import result_of
 
 
 @dataclass(frozen=True)
