@@ -47,13 +47,13 @@ class Held:
         self._many: Calls | Tables
         """Finds all runs and makes new ones, as fast as the store allows."""
         self._experiment = ""
-        self._said: dict[str, str] = {}  # tags of the experiment
+        self._tags: dict[str, str] = {}  # tags of the experiment
         self._writer = ""  # who wrote to the experiment last, as far as we know
         self._announced = False  # whether that is us, since we hold the store
         self._parent: Twin | None = None
         self._twins: dict[str, Twin] = {}
         self._deleted: dict[str, int] = {}  # run id → when it had begun
-        self._seen: dict[str, Signature] = {}  # of folders that are mirrored
+        self._signatures: dict[str, Signature] = {}  # of folders that are mirrored
 
     @contextlib.contextmanager
     def _store(self, *, make: bool = True) -> Iterator[bool]:
@@ -83,7 +83,7 @@ class Held:
     def _find_experiment(self, make: bool) -> bool:
         """Find or make the experiment, and look through its runs unless we know them all."""
         name, owner, experiment = find_experiment(self._client, self.suite.name, self.results, self.uri)
-        wanted = experiment_tags(self.suite) | ({"bench.results": owner} if owner else {})
+        tags = experiment_tags(self.suite) | ({"bench.results": owner} if owner else {})
         if experiment is None and not make:
             return False
         if experiment is None:
@@ -91,19 +91,19 @@ class Held:
             folder = self.results.absolute() / "mlartifacts" / self.suite.name
             location = None if is_server(self.uri) else folder.as_uri()
             first = {"mlflow.note.content": plain(self.suite.question)}
-            made = self._client.create_experiment(name, location, wanted | first)
-            experiment = self._client.get_experiment(made)
+            experiment_id = self._client.create_experiment(name, location, tags | first)
+            experiment = self._client.get_experiment(experiment_id)
         elif experiment.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"MLflow at {shown(self.uri)}: experiment '{name}' was deleted there, and stays deleted; "
                 f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back, "
                 f"`mlflow gc --experiment-ids {experiment.experiment_id}` makes room for a new one"
             )
-        self._said = dict(experiment.tags)
-        if self._said.get("bench.views") != wanted["bench.views"]:  # of an older mirror
-            for key in sorted(wanted, key="bench.views".__eq__):  # that one last
-                if self._said.get(key) != wanted[key]:
-                    self._client.set_experiment_tag(experiment.experiment_id, key, wanted[key])
+        self._tags = dict(experiment.tags)
+        if self._tags.get("bench.views") != tags["bench.views"]:  # of an older mirror
+            for key in sorted(tags, key="bench.views".__eq__):  # that one last
+                if self._tags.get(key) != tags[key]:
+                    self._client.set_experiment_tag(experiment.experiment_id, key, tags[key])
         writer = experiment.tags.get("bench.writer", "nobody")
         if (experiment.experiment_id, writer) == (self._experiment, self._writer):
             return True
@@ -113,7 +113,7 @@ class Held:
 
     def _look_through(self) -> None:
         """Learn which runs there are, and which somebody has deleted."""
-        self._parent, self._twins, self._deleted, self._seen = None, {}, {}, {}
+        self._parent, self._twins, self._deleted, self._signatures = None, {}, {}, {}
         back: list[str] = []  # a replaced run that restoring an experiment has brought back, or one too many
         for twin in self._many.find(self._experiment):
             run_id, replaced = twin.tags.get("bench.run_id"), REPLACED in twin.tags
