@@ -52,14 +52,14 @@ def train_there(
         )
     began, wait, before = time.time(), POLL[0], None
     missing: dict[str, float] = {}
-    shown: Sequence[Run] = ()
+    runs_before: Sequence[Run] = ()
     while unfinished(runs := (suite := design.now()).runs(), cluster.results):
-        if runs != shown:
+        if runs != runs_before:
             ask(suite)
-            shown = runs
+            runs_before = runs
         with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
-            there = replace(cluster, suite=design.known())
-            submitter = Submitter(there, runs, began, missing, first=before is None)
+            whole = replace(cluster, suite=design.known())
+            submitter = Submitter(whole, runs, began, missing, first=before is None)
             try:
                 submitter.step()
             except Trouble as trouble:

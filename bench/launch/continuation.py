@@ -56,30 +56,30 @@ class Continue:
         Ended.note(self.folder, content.ids[0], message)
 
 
-def go_on(told: Continuation) -> None:
+def go_on(order: Continuation) -> None:
     """What the job does that adds seeds: one look at its suite, and more while only time helps."""
 
     def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
     # Of a suite that was made in Python, the file that is read lies with its results.
-    folder = Path(told.search_path[0]) if told.search_path else told.suite.parent
-    suite, profile = check(read(told.suite), str(told.suite), folder), load_profile(told.profile)
-    suite = counting.as_counted(tiny(suite) if told.scale == "tiny" else suite, told.results)
-    set_aside_damaged(suite, told.results, say)
-    suite = counting.as_counted(suite, told.results)
-    if told.keep_weights:
+    folder = Path(order.search_path[0]) if order.search_path else order.suite.parent
+    suite, profile = check(read(order.suite), str(order.suite), folder), load_profile(order.profile)
+    suite = counting.as_counted(tiny(suite) if order.scale == "tiny" else suite, order.results)
+    set_aside_damaged(suite, order.results, say)
+    suite = counting.as_counted(suite, order.results)
+    if order.keep_weights:
         suite = suite.model_copy(update={"keep_weights": True})
     cluster = Cluster(
-        Slurm(), suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
+        Slurm(), suite, order.results, order.data, profile, order.profile, order.search_path, say, order.suite
     )
-    design, wait = SequentialDesign(suite, told.results), WAIT
+    design, wait = SequentialDesign(suite, order.results), WAIT
     missing: dict[str, float] = {}
-    while unfinished(runs := design.now().runs(), told.results):
+    while unfinished(runs := design.now().runs(), order.results):
         try:
-            with only_launcher(told.results / suite.name, lambda: None, say):
-                there = replace(cluster, suite=design.known())
-                submitter = Submitter(there, runs, told.since, missing, first=False)
+            with only_launcher(order.results / suite.name, lambda: None, say):
+                whole = replace(cluster, suite=design.known())
+                submitter = Submitter(whole, runs, order.since, missing, first=False)
                 submitter.step()
                 if submitter.continue_later() or not submitter.later:
                     return

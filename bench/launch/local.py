@@ -146,8 +146,8 @@ class Crew:
     def measured(self, workers: int | None, say: Callable[[str], None]) -> Iterator[None]:
         """Where nobody said how many workers, have as many as each GPU does most with."""
         gpus = len(self.gpus)
-        own = any(run.trainer is not None for run in self.runs)
-        if workers is not None or not gpus or len(self.runs) <= gpus or own:
+        foreign = any(run.trainer is not None for run in self.runs)
+        if workers is not None or not gpus or len(self.runs) <= gpus or foreign:
             yield
             return
         say("measuring how many runs to train side by side on a GPU")

@@ -107,8 +107,8 @@ class Pack(BaseModel):
 
     def strangers(self, path: Path) -> list[str]:
         """What :meth:`find_modules` finds that others may have written, the pack itself at ``path`` too."""
-        kept = store.files(self.results, digests.of_runs(self.runs))
-        return strangers([path, *map(Path, self.search_path), *kept])
+        files = store.files(self.results, digests.of_runs(self.runs))
+        return strangers([path, *map(Path, self.search_path), *files])
 
     @classmethod
     def read(cls, path: Path) -> Pack:

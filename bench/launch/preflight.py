@@ -65,7 +65,7 @@ def check_program(trainer: Command, suite: Suite) -> None:
         return
     path = suite.folder / program
     if not path.is_file():
-        beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise BenchError(f"command: '{program}' is not found{nearest(path.name, beside)}")
     if not os.access(path, os.X_OK):
         raise BenchError(f"command: '{program}' cannot be run: it is no program (chmod +x makes it one)")
@@ -116,9 +116,9 @@ def prepare(
         BenchError: a data set is neither here nor to be had; a model or a loss cannot be called; code changed
             since the suite was read; the results are where no job can write its log.
     """
-    if found := re.search(r"%\d*[A-Za-z%]", str(results.absolute() / suite.name)):
+    if pattern := re.search(r"%\d*[A-Za-z%]", str(results.absolute() / suite.name)):
         raise BenchError(
-            f"{results.absolute()}: found '{found[0]}' in the path, which stands for something else in the "
+            f"{results.absolute()}: found '{pattern[0]}' in the path, which stands for something else in the "
             "names of logs; choose another folder with --results"
         )
     store.keep(suite, results)
@@ -179,11 +179,12 @@ def set_aside_odd(suite: Suite, results: Path, data: Path, say: Callable[[str], 
                 else:
                     left.append(sighting(cell, run, result))
     odd |= odd_ones(left)
-    for run_id, why in odd.items():
-        say(f"run {run_id} {why}; set aside as {RunFolder(results, run_id).set_aside()}, to be trained again")
+    for run_id, reason in odd.items():
+        aside = RunFolder(results, run_id).set_aside()
+        say(f"run {run_id} {reason}; set aside as {aside}, to be trained again")
     if not odd:
-        said = ", ".join(f"{label} {digest}" for label, digest in now.items())
-        say(f"{AGAIN}: no finished run saw other data than there is now ({said})")
+        sources = ", ".join(f"{label} {digest}" for label, digest in now.items())
+        say(f"{AGAIN}: no finished run saw other data than there is now ({sources})")
 
 
 def unfinished(runs: Iterable[Run], results: Path) -> list[Run]:

@@ -157,9 +157,9 @@ def multi_process_service() -> Iterator[bool]:
         yield False
         return
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    own = {"CUDA_VISIBLE_DEVICES": by_uuid(visible)} if visible else {}
+    device = {"CUDA_VISIBLE_DEVICES": by_uuid(visible)} if visible else {}
     with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:
-        os.environ.update(own, CUDA_MPS_PIPE_DIRECTORY=folder, CUDA_MPS_LOG_DIRECTORY=folder)
+        os.environ.update(device, CUDA_MPS_PIPE_DIRECTORY=folder, CUDA_MPS_LOG_DIRECTORY=folder)
         nowhere = subprocess.DEVNULL
         daemon = subprocess.Popen(
             [control, "-f"],  # in the foreground, and ended by the kernel where this process is killed

@@ -49,8 +49,8 @@ class Continuation(BaseModel):
 
     def strangers(self, path: Path) -> list[str]:
         """What that job imports and others may have written, and the file at ``path`` that tells it so."""
-        kept = store.files(self.results, self.code)
-        return strangers([path, *map(Path, self.search_path), *kept])
+        files = store.files(self.results, self.code)
+        return strangers([path, *map(Path, self.search_path), *files])
 
 
 def _believable(ends: dict[str, Job]) -> dict[str, Job]:
@@ -221,8 +221,8 @@ class SubmissionFolder:
         Raises:
             Trouble: the executor does not answer.
         """
-        made = self.content
-        made.job = executor.find(self.path, self.workers, made.name, made.created, made.cluster)
+        content = self.content
+        content.job = executor.find(self.path, self.workers, content.name, content.created, content.cluster)
         self.content.void = self.content.job is None
         self.write()
         self.damage = ""

@@ -43,10 +43,10 @@ def _job_lines(status: Status) -> list[str]:
     if status.seconds_left is not None:
         lines[0] += f"; about {duration(status.seconds_left)} left"
     for job in status.jobs[:_MOST_JOBS]:
-        why = f": {job.why}" if job.why else ""
+        reason = f": {job.why}" if job.why else ""
         node = f" on {job.node}" if job.node and job.node not in job.why else ""
-        done = f", {job.done} of {job.runs} runs done" if job.runs else ""
-        lines.append("  " + flat(f"{job.id} {job.state.lower()}{node}{done}{why}"))
+        progress = f", {job.done} of {job.runs} runs done" if job.runs else ""
+        lines.append("  " + flat(f"{job.id} {job.state.lower()}{node}{progress}{reason}"))
     if len(status.jobs) > _MOST_JOBS:
         lines.append(f"  … and {len(status.jobs) - _MOST_JOBS} more (--json lists all)")
     usage = status.usage
@@ -129,9 +129,9 @@ def _tuning_lines(tuning: Tuning) -> list[str]:
     ]
     if not tuning.finds:
         return [*lines, "power: not known before there are results"]
-    found = ", ".join(f"{row.difference:.3g} with {row.power:.2f}" for row in tuning.finds)
+    powers = ", ".join(f"{row.difference:.3g} with {row.power:.2f}" for row in tuning.finds)
     source = "by the finished trials" if tuning.by_results else "as simulated, for accuracies around .95"
-    return [*lines, f"power: a true difference of {found} ({source})"]
+    return [*lines, f"power: a true difference of {powers} ({source})"]
 
 
 def frozen_text(stated: Stated, suite: Suite, results: Path) -> str:

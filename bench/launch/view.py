@@ -54,8 +54,8 @@ class _Row:
     @property
     def epochs(self) -> int:
         """That each of its runs trains; 0: its trainer has not been told."""
-        found = self.cell.recipe.get("epochs", 0)
-        return found if isinstance(found, int) else 0
+        epochs = self.cell.recipe.get("epochs", 0)
+        return epochs if isinstance(epochs, int) else 0
 
     @property
     def done(self) -> int:
@@ -208,11 +208,11 @@ class View:
         return sum(row.share_left() * each[row.cell.key[:2]] for row in waiting) / max(training, 1)
 
     def _summary(self) -> str:
-        done = self.planned - self.left - self.failed
+        finished = self.planned - self.left - self.failed
         failed = f", {self.failed} failed" if self.failed else ""
         seconds = self.seconds_left()
         estimate = f", about {duration(seconds)} left" if seconds is not None and self.left else ""
-        return f"{done} of {self.planned} runs done{failed}, {self.left} to go{estimate}"
+        return f"{finished} of {self.planned} runs done{failed}, {self.left} to go{estimate}"
 
     def _shown(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -254,10 +254,10 @@ class View:
 def _training(row: _Row) -> Iterator[str]:
     """How far runs are that train: ``epoch 3 of 20, 12,300 images/s``."""
     for line in [*row.training.values()][:2]:
-        known = f" of {row.epochs}" if row.epochs else ""
+        total = f" of {row.epochs}" if row.epochs else ""
         rate = line.get("images_per_second")
         epoch = int(line.get("epoch", 0)) + 1
-        shown = f"epoch {min(epoch, row.epochs or epoch)}{known}"
-        yield f"{shown}, {rate:,.0f} images/s" if isinstance(rate, (int, float)) else shown
+        progress = f"epoch {min(epoch, row.epochs or epoch)}{total}"
+        yield f"{progress}, {rate:,.0f} images/s" if isinstance(rate, (int, float)) else progress
     if len(row.training) > 2:
         yield f"{len(row.training) - 2} more"

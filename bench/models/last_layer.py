@@ -17,8 +17,8 @@ def last_layer(model: nn.Module) -> nn.Module | None:
     does not say how many features it takes (``in_features``).
     """
     inner = model.model if isinstance(model, Resized) else model
-    named = getattr(inner, "get_classifier", None)
-    layers = [named()] if callable(named) else [m for m in inner.modules() if isinstance(m, nn.Linear)]
+    method = getattr(inner, "get_classifier", None)
+    layers = [method()] if callable(method) else [m for m in inner.modules() if isinstance(m, nn.Linear)]
     return layers[-1] if layers and isinstance(getattr(layers[-1], "in_features", None), int) else None
 
 

@@ -249,8 +249,8 @@ def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
     joint = " · "
     which = f"trial {number_of(seed)}" if seed >= SEEDS_OF_TRIALS else f"seed {seed}"
 
-    def joined(loss: str, *others: str) -> str:
-        return joint.join(filter(None, (which, loss, clean(outcome), *others)))
+    def joined(loss: str, *parts: str) -> str:
+        return joint.join(filter(None, (which, loss, clean(outcome), *parts)))
 
     labels = [clean(label) for label in labels]  # which may make them longer
     name = joined(*labels)

@@ -51,9 +51,9 @@ def train(work: Work) -> bool:
     for _ in range(MOST_KILLED):
         before = _signs(work)
         run = _Attempt(work)
-        done = run.go()
-        if done is not None:
-            return done
+        outcome = run.go()
+        if outcome is not None:
+            return outcome
         fruitless = fruitless + 1 if _signs(work) == before else 0
         work.folder.end_attempt(run.killed, run.seconds)
         if fruitless >= MOST_FRUITLESS:
@@ -145,14 +145,14 @@ class _Attempt:
         return ProgramFailed(f"{reason}{_last(self.process)}", "\n".join(self.process.last))
 
     def _hear(self, line: str) -> None:
-        if self.reading.stdout is not None and (found := re.search(self.reading.stdout, line)):
-            self.said = found
+        if self.reading.stdout is not None and (match := re.search(self.reading.stdout, line)):
+            self.said = match
         if self.following is None or self.following.stdout is None:
             return
         numbers: Any = None
         if self.following.stdout != "json":
-            found = re.search(self.following.stdout, line)
-            numbers = found.groupdict() if found else None
+            match = re.search(self.following.stdout, line)
+            numbers = match.groupdict() if match else None
         elif line.lstrip().startswith("{"):
             with contextlib.suppress(ValueError, RecursionError):
                 numbers = json.loads(line)
@@ -170,10 +170,10 @@ class _Attempt:
         self.looked = time.monotonic()
         path = self.folder / fill(self.following.file, self.values)
         with contextlib.suppress(OSError, BenchError):
-            found = path.stat()
-            if (seen := (found.st_size, found.st_mtime_ns)) != self.table:
+            stat = path.stat()
+            if (signature := (stat.st_size, stat.st_mtime_ns)) != self.table:
                 self.diary.replace(read_table(path))
-                self.table = seen
+                self.table = signature
 
 
 def _epoch(numbers: Mapping[str, Any]) -> int | None:
@@ -216,19 +216,19 @@ def _from_copy(work: Work, words: list[str]) -> tuple[list[str], dict[str, str]]
     environment["PYTHONUNBUFFERED"] = "1"  # or its lines come when they are many
     if work.gpus is not None or work.nodes > 1:
         environment = of_whole_job(environment)
-    kept = store.kept_program(work.folder.results, work.run)
-    if kept is None:
+    version = store.kept_program(work.folder.results, work.run)
+    if version is None:
         return words, environment
-    base = store.copy_of(work.folder.results, kept).absolute()
-    made = programs.from_copy(words, kept.modules, base, work.suite)
-    if made == words and (other := programs.changed(kept.modules, work.suite)):
+    base = store.copy_of(work.folder.results, version).absolute()
+    copied = programs.from_copy(words, version.modules, base, work.suite)
+    if copied == words and (other := programs.changed(version.modules, work.suite)):
         # `python -m train`, or a shell's line: what runs is what lies beside the suite.
         raise ProgramFailed(
             f"{', '.join(other[:3])} changed after this was submitted, and the command does not name it as a "
             "word of its own, so that the copy cannot run in its place; `bench run` asks for the new one"
         )
     path = [str(base), *filter(None, [environment.get("PYTHONPATH")])]
-    return made, {**environment, "PYTHONPATH": os.pathsep.join(path)}
+    return copied, {**environment, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def of_whole_job(environment: Mapping[str, str]) -> dict[str, str]:
@@ -241,16 +241,16 @@ def of_whole_job(environment: Mapping[str, str]) -> dict[str, str]:
         *("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS"),
         *("SLURM_DISTRIBUTION", "SLURM_OVERLAP", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_NTASKS_PER_NODE"),
     }
-    kept = {
+    variables = {
         name: value
         for name, value in environment.items()
         if not name.startswith(of_step) and name not in single
     }
-    nodes = kept.get("SLURM_JOB_NUM_NODES", "1")
-    kept["SLURM_NNODES"] = nodes
-    if "SLURM_JOB_NODELIST" in kept:
-        kept["SLURM_NODELIST"] = kept["SLURM_JOB_NODELIST"]
-    return kept
+    nodes = variables.get("SLURM_JOB_NUM_NODES", "1")
+    variables["SLURM_NNODES"] = nodes
+    if "SLURM_JOB_NODELIST" in variables:
+        variables["SLURM_NODELIST"] = variables["SLURM_JOB_NODELIST"]
+    return variables
 
 
 def _signal_of(code: int) -> signal.Signals | None:

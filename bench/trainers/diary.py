@@ -50,10 +50,10 @@ class Diary:
     def replace(self, rows: list[dict[str, Any]]) -> None:
         """Say what a table says that the program keeps itself: a row an epoch."""
         for number in range(len(rows)):
-            known = self.lines[number] if number < len(self.lines) else None
-            found = {name: value for name, value in rows[number].items() if name not in ("epoch", "time")}
-            numbers = {name: value for name, v in found.items() if (value := _number(v)) is not None}
-            if known is None or {**known, **numbers} != known:
+            before = self.lines[number] if number < len(self.lines) else None
+            values = {name: value for name, value in rows[number].items() if name not in ("epoch", "time")}
+            numbers = {name: value for name, v in values.items() if (value := _number(v)) is not None}
+            if before is None or {**before, **numbers} != before:
                 self.log(number + 1, numbers)
 
 

@@ -84,12 +84,12 @@ def outcome_of(answer: Any, *, within: str = "") -> Outcome:
     if not isinstance(answer, Mapping):
         raise BenchError(f"{within}found {_short(answer)}, {EXPECTED}")
     parts = {key: value for key, value in answer.items() if key in KEYS}
-    others = {str(key): value for key, value in answer.items() if key not in KEYS}
+    numbers = {str(key): value for key, value in answer.items() if key not in KEYS}
     validation = parts.pop("validation", None)
     metrics = parts.pop("metrics", {})
     if not isinstance(metrics, Mapping):
         raise BenchError(f"{within}metrics: found {_short(metrics)}, expected numbers by name")
-    values = {name: _metric(within, str(name), value) for name, value in {**metrics, **others}.items()}
+    values = {name: _metric(within, str(name), value) for name, value in {**metrics, **numbers}.items()}
     outcome = Outcome(values=values)
     if "labels" in parts or "predictions" in parts or "probabilities" in parts:
         outcome = _with_images(within, parts, values)

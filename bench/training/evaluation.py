@@ -42,12 +42,12 @@ class Answers(NamedTuple):
 
     def details(self, *, probabilities: bool) -> dict[str, Tensor]:
         """What is kept of them beside the classes, in the host's memory."""
-        kept = {name: getattr(self, name).float() for name in ("nll", "brier", "confidence")}
+        values = {name: getattr(self, name).float() for name in ("nll", "brier", "confidence")}
         if probabilities:
-            kept["probabilities"] = self.probabilities
-        kept["classes"] = torch.tensor(self.probabilities.shape[1])
+            values["probabilities"] = self.probabilities
+        values["classes"] = torch.tensor(self.probabilities.shape[1])
         # There is hardly an operation for torch.uint16.
-        return {name: value.cpu() for name, value in {"rank": self.rank.int(), **kept}.items()}
+        return {name: value.cpu() for name, value in {"rank": self.rank.int(), **values}.items()}
 
     def predictions(self) -> Predictions:
         """All that metrics may ask for, as exact as it is kept."""

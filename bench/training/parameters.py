@@ -43,8 +43,8 @@ def freeze(model: nn.Module, recipe: Recipe) -> list[nn.Module]:
         module
         for module in network.modules()
         if getattr(module, "track_running_stats", False)
-        and (own := [*module.parameters(recurse=False)])
-        and not any(parameter.requires_grad for parameter in own)
+        and (own_parameters := [*module.parameters(recurse=False)])
+        and not any(parameter.requires_grad for parameter in own_parameters)
     ]
 
 

@@ -105,7 +105,7 @@ class LossTrial:
     # ------------------------------------------------------------------------------ what may be wrong
 
     def _check_features(self, outputs: Tensor) -> None:
-        makes_outputs = any(torch.equal(made, outputs) for made in self.made)
+        makes_outputs = any(torch.equal(output, outputs) for output in self.made)
         if (self.objective.on_features or "features" in self.objective.asks) and not makes_outputs:
             raise self._complaint(
                 f"it takes `features`, what the last layer of {self.label} gets, and the last "
@@ -122,22 +122,22 @@ class LossTrial:
         except BenchError as error:
             raise self._complaint(str(error)) from error
         except Exception as error:  # code of the user's own can raise anything
-            why = raised(error)
-            raise self._complaint(f"called with {self._arguments()}: {why}{self._advice()}") from error
-        found = ""
+            reason = raised(error)
+            raise self._complaint(f"called with {self._arguments()}: {reason}{self._advice()}") from error
+        kind = ""
         if isinstance(value, Mapping):
-            found = f"a mapping with {', '.join(map(str, value))}"
+            kind = f"a mapping with {', '.join(map(str, value))}"
         elif isinstance(value, (tuple, list)):
-            found = f"a {type(value).__name__} of {len(value)}"
+            kind = f"a {type(value).__name__} of {len(value)}"
         elif not isinstance(value, Tensor):
-            found = "nothing" if value is None else f"a {type(value).__name__}"
-        if found:
+            kind = "nothing" if value is None else f"a {type(value).__name__}"
+        if kind:
             raise self._complaint(
-                f"it returns {found}, expected a tensor that is one number; return the one to be minimised "
+                f"it returns {kind}, expected a tensor that is one number; return the one to be minimised "
                 f"({WRAP})"
             )
-        made: Tensor = value
-        return made
+        loss_value: Tensor = value
+        return loss_value
 
     def _check_value(self, value: Tensor) -> None:
         if value.ndim:
@@ -264,9 +264,9 @@ def _advice_on_reduction(choice: Choice) -> str:
 @contextlib.contextmanager
 def _unchanged(loss: Any) -> Iterator[None]:
     """Puts back what a loss says that it keeps: it may be one object for the life of the process."""
-    kept = loss.state_dict() if keeps_state(loss) else None
+    state = loss.state_dict() if keeps_state(loss) else None
     try:
         yield
     finally:
-        if kept is not None:
-            loss.load_state_dict(kept)
+        if state is not None:
+            loss.load_state_dict(state)

@@ -101,11 +101,11 @@ def _left_behind(suite: Suite, results: Path) -> Counter[tuple[str, str]]:
         if sources_of(cell.text)
     ]
     needed = {module for cell, seeds in waiting if seeds for module in sources_of(cell.text)}
-    others = {module: _others(results, module, sources[module]) for module in sources if module in needed}
+    digests = {module: _others(results, module, sources[module]) for module in sources if module in needed}
     counts: Counter[tuple[str, str]] = Counter()
     for cell, seeds in waiting:
         current = sources_of(cell.text)
-        texts = functools.cache(lambda text: dict.fromkeys(_other_texts(text, others)))
+        texts = functools.cache(lambda text: dict.fromkeys(_other_texts(text, digests)))
         for seed in seeds:
             then = next(
                 (text for text in texts(cell.text_of(seed)) if _is_done(results, Run(text, seed))), None

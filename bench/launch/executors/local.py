@@ -73,7 +73,7 @@ class Local:
 
     def jobs(self, ids: Sequence[str], since: float) -> dict[str, Job]:
         """What has ended without saying so has died."""
-        found = {}
+        states = {}
         for name in ids:
             job = self._jobs.get(name)
             if job is None:
@@ -82,8 +82,8 @@ class Local:
                 state = "RUNNING"
             else:
                 state = "COMPLETED" if Ended.read(Path(job.paths.folder), name) else "FAILED"
-            found[name] = Job(name, state)
-        return found
+            states[name] = Job(name, state)
+        return states
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Ask processes to save their state and end."""
