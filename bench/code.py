@@ -159,9 +159,6 @@ def _content(spec: ModuleSpec) -> bytes:
     return content
 
 
-# ---------------------------------------------------------------------------------------- what a module does
-
-
 class _Reading(NamedTuple):
     does: str
     imports: tuple[str, ...]
@@ -263,9 +260,6 @@ def _joined(values: list[ast.expr]) -> list[ast.expr]:
 
 def _short(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-# --------------------------------------------------------------------------------------- a copy of them all
 
 
 class Snapshot(SourceLoader):

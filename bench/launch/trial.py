@@ -116,9 +116,6 @@ def _of_libraries(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {part: choice for part, choice in choices.items() if "/" in choice["name"]}
 
 
-# ------------------------------------------------------------------------------------- what was done before
-
-
 def _trial_key(parts: Mapping[str, Any]) -> str:
     """A digest of all that decides what a trial finds."""
     form = FORMS.get(parts["dataset"]["name"])
@@ -178,9 +175,6 @@ def _noted(key: str) -> dict[str, Any] | None:
 def _note(key: str, answer: Mapping[str, Any]) -> None:
     with contextlib.suppress(OSError):  # then it is tried again
         write_atomically(_cache() / f"{key}.json", json.dumps({"tried": True, **answer}).encode())
-
-
-# --------------------------------------------------------------------------------------------- the process
 
 
 def _ask(

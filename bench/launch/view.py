@@ -144,8 +144,6 @@ class View:
         """Runs that have neither finished nor failed."""
         return sum(len(row.left) for row in self.rows)
 
-    # ----------------------------------------------------------------------------------- looking
-
     def _look(self) -> None:
         began = time.monotonic()
         try:
@@ -192,8 +190,6 @@ class View:
             row.values.append(result.accuracy)
         if result.seconds:
             self._timed[row.cell.key[:2]].append(result.seconds)
-
-    # ------------------------------------------------------------------------------------ showing
 
     def seconds_left(self) -> float | None:
         """About how long it will take, as many at a time as train now; None: nobody knows yet."""

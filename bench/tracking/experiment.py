@@ -19,16 +19,7 @@ import pandas as pd
 
 from bench.errors import nearest
 from bench.progress import watched
-from bench.tracking.store import (
-    TrackingError,
-    check_answers,
-    connect,
-    foreign_errors,
-    is_server,
-    reason,
-    shown,
-    sqlite_file,
-)
+from bench.tracking import store
 
 PAGE = 1000
 GUESSED = "guessed"
@@ -65,9 +56,9 @@ def read_experiment(source: str, uri: str, *, every_step: bool = False) -> pd.Da
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 names = sorted(entry.name for entry in client.search_experiments())
-                hint = nearest(name, names)
-                raise TrackingError(
-                    f"MLflow at {shown(uri)}: unknown experiment '{name}'; allowed: {', '.join(names)}{hint}"
+                raise store.TrackingError(
+                    f"MLflow at {store.shown(uri)}: unknown experiment '{name}'; "
+                    f"allowed: {', '.join(names)}{nearest(name, names)}"
                 )
             runs = _runs(client, experiment.experiment_id)
             by_id = {run.info.run_id: run for run in runs}
@@ -75,10 +66,10 @@ def read_experiment(source: str, uri: str, *, every_step: bool = False) -> pd.Da
             aggregates = {run.info.run_id for run in runs if _NO_SEED & run.data.tags.keys()}
             leaves = [run for run in runs if run.info.run_id not in parents | aggregates]
             steps = _histories(client, leaves) if every_step else {}
-    except foreign_errors() as error:
-        raise TrackingError(f"MLflow at {shown(uri)}: {reason(error, uri)}") from error
+    except store.foreign_errors() as error:
+        raise store.TrackingError(f"MLflow at {store.shown(uri)}: {store.reason(error, uri)}") from error
     if not leaves:
-        raise TrackingError(f"MLflow at {shown(uri)}: experiment '{name}' has no runs")
+        raise store.TrackingError(f"MLflow at {store.shown(uri)}: experiment '{name}' has no runs")
     rows = [row for run in leaves for row in _rows(run, by_id, steps.get(run.info.run_id))]
     table = pd.DataFrame(rows)
     notes = [] if every_step else ["metrics: the last value of each (--epoch says otherwise)"]
@@ -88,16 +79,13 @@ def read_experiment(source: str, uri: str, *, every_step: bool = False) -> pd.Da
     return table
 
 
-# ---------------------------------------------------------------------------------------- without a trace
-
-
 @contextlib.contextmanager
 def _reading(uri: str) -> Iterator[Any]:
     """A client that leaves the store as it is."""
-    file, folder = sqlite_file(uri), _folder(uri)
+    file, folder = store.sqlite_file(uri), _folder(uri)
     if file is not None:
         if not file.exists() or not file.stat().st_size:
-            raise TrackingError(
+            raise store.TrackingError(
                 f"{file}: there is no MLflow store; say which with --tracking-uri or --results"
             )
         with tempfile.TemporaryDirectory(prefix="bench-mlflow-") as place:
@@ -107,17 +95,17 @@ def _reading(uri: str) -> Iterator[Any]:
                 contextlib.closing(sqlite3.connect(copy)) as target,
             ):
                 source.backup(target)
-            yield connect(f"sqlite:///{copy}")
+            yield store.connect(f"sqlite:///{copy}")
     elif folder is not None:
         if not folder.is_dir():
-            raise TrackingError(
+            raise store.TrackingError(
                 f"{folder}: there is no MLflow store; say which with --tracking-uri or --results"
             )
-        yield connect(uri)
+        yield store.connect(uri)
     else:
-        if not is_server(uri):
+        if not store.is_server(uri):
             _refuse_other_schema(uri)
-        yield connect(uri)
+        yield store.connect(uri)
 
 
 def _folder(uri: str) -> Path | None:
@@ -136,7 +124,7 @@ def _refuse_other_schema(uri: str) -> None:
     from mlflow.store.db.utils import _get_alembic_config
     from sqlalchemy import create_engine
 
-    check_answers(uri)
+    store.check_answers(uri)
     engine = create_engine(uri)
     try:
         with engine.connect() as connection:
@@ -145,14 +133,11 @@ def _refuse_other_schema(uri: str) -> None:
     finally:
         engine.dispose()
     if revision != head:
-        raise TrackingError(
-            f"MLflow at {shown(uri)}: another version of MLflow made its tables ({revision or 'none yet'}; "
-            f"this one has {head}), and opening it would change them: start mlflow server with that version, "
-            "and say --tracking-uri http://…"
+        raise store.TrackingError(
+            f"MLflow at {store.shown(uri)}: another version of MLflow made its tables "
+            f"({revision or 'none yet'}; this one has {head}), and opening it would change them: start "
+            "mlflow server with that version, and say --tracking-uri http://…"
         )
-
-
-# ----------------------------------------------------------------------------------------------- its runs
 
 
 def _runs(client: Any, experiment: str) -> list[Any]:

@@ -19,19 +19,7 @@ from bench.predictions import NotKept
 from bench.results import Damaged, RunFolder, measure
 from bench.runs import Run
 from bench.space import SEEDS_OF_TRIALS, number_of
-from bench.tracking.text import (
-    LONGEST_DATASET,
-    LONGEST_NAME,
-    LONGEST_PARAM,
-    LONGEST_TAG,
-    MOST_PARAMS,
-    clean,
-    digest,
-    key_of,
-    milliseconds,
-    note_of,
-    plain,
-)
+from bench.tracking import text
 
 SETTLED = 2.0  # seconds: a folder that changed just now may change again under the same time stamp
 FORM = 2  # of a record: raised when the same folder gives another one, so that it is read again
@@ -64,13 +52,13 @@ class Record:
     @cached_property
     def origin(self) -> str:
         """Digest of what MLflow takes once and for all."""
-        return digest(self.start, self.params)
+        return text.digest(self.start, self.params)
 
     @cached_property
     def digest(self) -> str:
         """Digest of everything."""
         epochs = [[*at, metrics] for at, metrics in self.epochs.items()]
-        return digest(
+        return text.digest(
             self.origin, self.name, self.status, self.end, self.tags, epochs, self.scores, self.data
         )
 
@@ -130,7 +118,7 @@ def stamp_of(signature: Signature, cell: Cell, labels: Sequence[str], metrics: S
     """Digest of all that a record depends on, but for the run, which has an id."""
     asked = [[metric.name, metric.choice.describe()] for metric in metrics if not in_result(metric)]
     first = [metric.name for metric in metrics[:1]]
-    return digest(FORM, signature, cell.dataset, cell.model, cell.loss, [*labels], first, *asked)
+    return text.digest(FORM, signature, cell.dataset, cell.model, cell.loss, [*labels], first, *asked)
 
 
 def in_result(metric: Metric) -> bool:
@@ -163,22 +151,22 @@ def read_record(
             if result.total is not None and result.last is not None and result.best_test is not None:
                 numbers["last_accuracy"] = result.last.correct / result.total
                 numbers["best_test_accuracy"] = result.best_test.correct / result.total
-            numbers |= {key_of(metric): value for metric, value in result.values.items()}
-            numbers |= {key_of(f"validation_{name}"): value for name, value in result.validation.items()}
+            numbers |= {text.key_of(metric): value for metric, value in result.values.items()}
+            numbers |= {text.key_of(f"validation_{name}"): value for name, value in result.validation.items()}
             scores = {key: float(number) for key, number in numbers.items() if number is not None}
             if result.data is not None:
-                data = clean(cell.dataset)[:LONGEST_DATASET], result.data.source
+                data = text.clean(cell.dataset)[: text.LONGEST_DATASET], result.data.source
             for metric in metrics:
-                if not in_result(metric) and key_of(metric.name) not in scores:
+                if not in_result(metric) and text.key_of(metric.name) not in scores:
                     # What a run has not kept, or what the user's own code cannot say, the report tells.
                     with contextlib.suppress(NotKept, MetricError):
-                        scores[key_of(metric.name)] = measure(metric, folder, result).value
+                        scores[text.key_of(metric.name)] = measure(metric, folder, result).value
         elif failure := folder.failure():
             status, end, notes["bench.failure"] = "FAILED", failure.time, failure.reason
-            notes["mlflow.note.content"] = note_of(failure)
+            notes["mlflow.note.content"] = text.note_of(failure)
     except Damaged as damage:
         status, notes["bench.failure"] = "FAILED", f"damaged: {damage}"
-        notes["mlflow.note.content"] = plain(notes["bench.failure"])
+        notes["mlflow.note.content"] = text.plain(notes["bench.failure"])
     if not attempts and status == "RUNNING":
         return None
 
@@ -210,12 +198,12 @@ def read_record(
     return Record(
         name=run_name(labels, run.seed, outcome),
         status=status,
-        start=milliseconds(start),
-        end=milliseconds(end or max([start, *times])) if status != "RUNNING" else 0,
+        start=text.milliseconds(start),
+        end=text.milliseconds(end or max([start, *times])) if status != "RUNNING" else 0,
         params=_params(run, cell),
-        tags={key: clean(value)[:LONGEST_TAG] for key, value in tags.items() if value not in (None, "")},
+        tags={key: text.clean(tag)[: text.LONGEST_TAG] for key, tag in tags.items() if tag not in (None, "")},
         epochs={
-            (int(line["epoch"]), milliseconds(when)): {
+            (int(line["epoch"]), text.milliseconds(when)): {
                 key: float(value)
                 for key, value in line.items()
                 if key not in ("epoch", "time") and isinstance(value, (int, float))
@@ -237,8 +225,8 @@ def _params(run: Run, cell: Cell) -> dict[str, str]:
         if flat.get(f"{axis}.name") == label:  # it stands there already
             del flat[f"{axis}.name"]
         flat[axis] = label
-    first = sorted(flat.items())[:MOST_PARAMS]
-    return {key_of(key): clean(value)[:LONGEST_PARAM] for key, value in first}
+    first = sorted(flat.items())[: text.MOST_PARAMS]
+    return {text.key_of(key): text.clean(value)[: text.LONGEST_PARAM] for key, value in first}
 
 
 def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
@@ -250,12 +238,12 @@ def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
     which = f"trial {number_of(seed)}" if seed >= SEEDS_OF_TRIALS else f"seed {seed}"
 
     def joined(loss: str, *parts: str) -> str:
-        return joint.join(filter(None, (which, loss, clean(outcome), *parts)))
+        return joint.join(filter(None, (which, loss, text.clean(outcome), *parts)))
 
-    labels = [clean(label) for label in labels]  # which may make them longer
+    labels = [text.clean(label) for label in labels]  # which may make them longer
     name = joined(*labels)
-    if len(name) > LONGEST_NAME:
-        room = (LONGEST_NAME - len(joined("")) - len(joint) * len(labels)) // len(labels)
+    if len(name) > text.LONGEST_NAME:
+        room = (text.LONGEST_NAME - len(joined("")) - len(joint) * len(labels)) // len(labels)
         name = joined(*(label if len(label) <= room else label[: room - 1] + "…" for label in labels))
     return name
 
@@ -264,7 +252,7 @@ def _score(scores: Mapping[str, float], metrics: Sequence[Metric]) -> str:
     """The first metric of a finished run, in its own unit."""
     if not metrics:
         return ""
-    value = scores.get(key_of(metrics[0].name))
+    value = scores.get(text.key_of(metrics[0].name))
     if value is None:
         return ""
     return f"{100 * value:.2f}%" if metrics[0].unit == "%" else f"{metrics[0].name} {value:.4g}"

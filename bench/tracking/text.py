@@ -1,4 +1,4 @@
-"""Names and text as MLflow, its databases and its Markdown take them."""
+"""Names, text and times as MLflow, its databases and its Markdown take them."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ class Data:
         that they come in (Bouthillier et al. 2021, §2.1, 2103.03098).
 
         Args:
-            here: on the device; ``loaded``: the same on the CPU.
+            resident: on the device; ``loaded``: the same on the CPU.
 
         Returns:
             The rows that test, and those that validate, if any do.

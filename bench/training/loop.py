@@ -122,8 +122,6 @@ class Training:
             return self.epoch == self.recipe.epochs
         return self.recipe.stop_early.met(self._judged(line, "validation") for line in self.history)
 
-    # ------------------------------------------------------------------------------------ one epoch
-
     def _start_epoch(self) -> None:
         self.taken = 0
         self.step.start_epoch()
@@ -259,8 +257,6 @@ class Training:
             judged = self.step.objective.judged(logits)
             parts.append(evaluation.answer(judged, labels[start : start + size]))
         return evaluation.Answers.join(parts)
-
-    # --------------------------------------------------------------------------------- state, result
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on from here to the same bits.

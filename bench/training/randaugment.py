@@ -101,9 +101,6 @@ def _magnitude(name: str, options: RandAugment, height: int, width: int) -> floa
     return float(torch.linspace(first, last, bins)[options.magnitude])
 
 
-# --------------------------------------------------------------------------------------------- geometry
-
-
 @functools.lru_cache(maxsize=64)
 def _sources(name: str, magnitude: float, height: int, width: int, device: torch.device) -> Tensor:
     """int64 [2, H·W]: which pixel becomes each one, for a positive and a negative magnitude; H·W: black."""
@@ -133,9 +130,6 @@ def _moved(images: Tensor, source: Tensor) -> Tensor:
     """Images [N, C, H, W] whose pixels are those at ``source`` [N, H·W]."""
     flat = torch.nn.functional.pad(images.flatten(2), (0, 1))
     return flat.gather(2, source[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
-
-
-# ---------------------------------------------------------------------------------------------- colours
 
 
 def _blend(weakest: Tensor, images: Tensor, magnitude: float, negative: Tensor) -> Tensor:

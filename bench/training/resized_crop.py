@@ -99,7 +99,7 @@ def _one_by_one(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _weights(start: Tensor, length: Tensor, has: int, size: int) -> Tensor:
-    """How much each pixel of a line counts in each of what it becomes, within boxes: [N, wanted, has].
+    """How much each pixel of a line counts in each of what it becomes, within boxes: [N, size, has].
 
     Triangles around the centres of new pixels, as wide as these are apart, and no narrower than old ones.
     """

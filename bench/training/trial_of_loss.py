@@ -102,8 +102,6 @@ class LossTrial:
     def _complaint(self, words: str) -> BenchError:
         return BenchError(f"losses: {self.choice.label()}: {words}")
 
-    # ------------------------------------------------------------------------------ what may be wrong
-
     def _check_features(self, outputs: Tensor) -> None:
         makes_outputs = any(torch.equal(output, outputs) for output in self.made)
         if (self.objective.on_features or "features" in self.objective.asks) and not makes_outputs:
@@ -205,8 +203,6 @@ class LossTrial:
                 f"its own classifier makes {[*judged.shape]} of {self._features()}, "
                 f"expected {[*logits.shape]}"
             )
-
-    # -------------------------------------------------------------------------- what it would take
 
     def _advice(self) -> str:
         """What the loss would take instead, by trying."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.launch.executors import UNKNOWN, Later, Request, Trouble, slurm
+from bench.launch.executors import UNKNOWN, Later, Request, Trouble
 from bench.launch.executors.slurm import Slurm, commands, limits, states
 from bench.launch.executors.slurm.commands import Silent, one_line, trouble_of
 from bench.launch.executors.slurm.states import _each
@@ -35,7 +35,7 @@ class Said:
 
 def said(monkeypatch: pytest.MonkeyPatch, books: str = BOOKS, **answers: str | None) -> Said:
     told = Said(**{"scontrol": f"AccountingStorageType   = {books}\n", **answers})
-    for module in (slurm, commands, limits, states):
+    for module in (commands, limits, states):
         monkeypatch.setattr(module, "ask", told)
     return told
 

@@ -143,7 +143,7 @@ def test_no_verb_says_a_password(
 
     for module in ("held", "store", "experiment"):
         monkeypatch.setattr(f"bench.tracking.{module}.connect", fails)
-    monkeypatch.setattr("bench.tracking.experiment.check_answers", fails)
+    monkeypatch.setattr("bench.tracking.store.check_answers", fails)
     monkeypatch.setattr("os.execvp", serves)
     monkeypatch.setattr("bench.doctor._libraries", list)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

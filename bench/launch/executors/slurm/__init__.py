@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, nearest
 from bench.launch.executors import Job, Later, Limits, Request, Trouble, ids_of, number_of, without
-from bench.launch.executors.slurm.commands import (
-    Silent,
-    ask,
-    clean_environment,
-    configuration,
-    one_line,
-    option_of,
-    trouble_of,
-)
+from bench.launch.executors.slurm import commands
 from bench.launch.executors.slurm.limits import limits_of
 from bench.launch.executors.slurm.states import number_by_name, states_of
 from bench.launch.profile import Profile
@@ -31,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Slurm:
-    """All clusters of a site: that of this machine, and those that profiles name."""
+    """The :class:`~bench.launch.executors.Executor` of all clusters of a site, which profiles name."""
 
     def require(self) -> None:
         """Raise Trouble where there is no Slurm."""
@@ -47,35 +39,29 @@ class Slurm:
         return limits_of(profile)
 
     def check(self, request: Request) -> None:
-        """Ask Slurm whether it would take such a job, by the script that would be submitted.
-
-        Raises:
-            BenchError: it would not, with the nearest name where one is misspelt.
-            Later: a limit on queued jobs is reached.
-            Trouble: it does not answer.
-        """
+        """Test the script that would be submitted. Raises Trouble where Slurm does not answer."""
         script = _executor(request, request.file.parent)._make_submission_file_text("true", "test")
         try:
-            ask("sbatch", "--test-only", script=script)
-        except (Later, Silent):
+            commands.ask("sbatch", "--test-only", script=script)
+        except (Later, commands.Silent):
             raise
         except Trouble as trouble:
-            configuration(request.profile.clusters)  # if that fails, too, it was no refusal
+            commands.configuration(request.profile.clusters)  # if that fails, too, it was no refusal
             raise BenchError(
                 f"{request.file}: Slurm refuses such a job: {trouble}{_hint(request.profile)}"
             ) from None
 
     def submit(self, folder: Path, workers: Sequence[Callable[[], object]], request: Request) -> str:
-        """Hand one array to Slurm through submitit. Raises Trouble as the seam says."""
+        """Hand one array to Slurm through submitit."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         executor = _executor(request, folder)
         try:
             # submitit calls sbatch, which passes this environment on to the job.
-            with without(os.environ.keys() - clean_environment().keys()), executor.batch():
+            with without(os.environ.keys() - commands.clean_environment().keys()), executor.batch():
                 submitted = [executor.submit(worker) for worker in workers]
         except (FailedSubmissionError, FailedJobError, OSError) as error:
-            raise trouble_of(f"sbatch: {one_line(str(error))}") from None
+            raise commands.trouble_of(f"sbatch: {commands.one_line(str(error))}") from None
         return _id(submitted[0].job_id.partition("_")[0], request.profile.clusters)
 
     def find(
@@ -86,13 +72,7 @@ class Slurm:
         since: float,
         cluster: str | None = None,
     ) -> str | None:
-        """The number of the job (or array) with this unique name; None where there is none.
-
-        submitit gives each job its pickle after sbatch: whoever died in between did not come to that.
-
-        Raises:
-            Trouble: Slurm does not answer, so nobody can tell.
-        """
+        """By name; also write missing pickles of jobs, which submitit writes after sbatch."""
         from submitit.core.utils import DelayedSubmission, JobPaths
 
         number = number_by_name(name, since, cluster)
@@ -103,12 +83,7 @@ class Slurm:
         return None if number is None else _id(number, cluster)
 
     def jobs(self, ids: Sequence[str], since: float) -> dict[str, Job]:
-        """The states of jobs: one squeue for what is alive or remembered, one sacct for what has ended.
-
-        Args:
-            ids: ``123`` or ``123_4``, with their cluster where it was named.
-            since: Unix time before which none of them was submitted.
-        """
+        """By one squeue for what is alive or remembered, and one sacct for what has ended."""
         jobs = {}
         for cluster, numbers in _by_cluster(ids).items():
             for number, job in states_of(cluster, numbers, since).items():
@@ -120,29 +95,24 @@ class Slurm:
         """End jobs. Those that have ended already are no error."""
         for cluster, numbers in _by_cluster(ids).items():
             for first in range(0, len(numbers), 500):
-                ask("scancel", *option_of(cluster), *numbers[first : first + 500])
+                commands.ask("scancel", *commands.option_of(cluster), *numbers[first : first + 500])
 
     def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
         """Keep jobs that wait off these nodes, and let them on all others. Raises Trouble."""
         for cluster, numbers in _by_cluster(ids).items():
-            ask(
-                "scontrol",
-                *option_of(cluster),
-                "update",
-                f"jobid={','.join(numbers)}",
-                f"excnodelist={','.join(nodes)}",
-            )
+            change = ["update", f"jobid={','.join(numbers)}", f"excnodelist={','.join(nodes)}"]
+            commands.ask("scontrol", *commands.option_of(cluster), *change)
 
     def queue_again(self, job: str) -> None:
-        """Let Slurm start this job again, now that its state is saved.
+        """Requeue the job.
 
         Slurm queues a preempted job again only if it is still there when its grace is over, and a job that
         reaches its time limit never. But a job that somebody cancels must not come back: Slurm counts it as
         ending already, and no longer as running.
         """
         number = number_of(job)  # of the cluster that this is
-        if ask("squeue", "--noheader", f"--jobs={number}", "--format=%T").strip() == "RUNNING":
-            ask("scontrol", "requeue", number)
+        if commands.ask("squeue", "--noheader", f"--jobs={number}", "--format=%T").strip() == "RUNNING":
+            commands.ask("scontrol", "requeue", number)
 
 
 def _executor(request: Request, folder: Path) -> submitit.SlurmExecutor:
@@ -177,7 +147,7 @@ def _hint(profile: Profile) -> str:
     user = getpass.getuser()
     account = ["sacctmgr", "--noheader", "--parsable2"]
     questions = {
-        "partition": ["sinfo", *option_of(profile.clusters), "--noheader", "--format=%R"],
+        "partition": ["sinfo", *commands.option_of(profile.clusters), "--noheader", "--format=%R"],
         "account": [*account, "show", "assoc", f"user={user}", "format=account"],
         "qos": [*account, "show", "qos", "format=name"],
     }
@@ -185,7 +155,7 @@ def _hint(profile: Profile) -> str:
     for field, command in questions.items():
         value = getattr(profile, field)
         with contextlib.suppress(Trouble):
-            names = sorted(set(ask(*command).split()))
+            names = sorted(set(commands.ask(*command).split()))
             if value is not None and not set(value.split(",")) <= set(names):
                 hints += f"; {field}: found '{value}', allowed: {', '.join(names)}{nearest(value, names)}"
     return hints

@@ -9,17 +9,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING
 
-from bench.launch.executors import (
-    OF_A_LAUNCHER,
-    Later,
-    Trouble,
-)
-
-if TYPE_CHECKING:
-    pass
-
+from bench.launch.executors import OF_A_LAUNCHER, Later, Trouble
 
 TIMEOUT = 20.0  # seconds that one of Slurm's commands may take
 

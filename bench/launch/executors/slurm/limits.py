@@ -6,17 +6,10 @@ import contextlib
 import getpass
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from bench.launch.executors import (
-    Limits,
-    Trouble,
-)
+from bench.launch.executors import Limits, Trouble
 from bench.launch.executors.slurm.commands import ask, configuration, option_of
 from bench.launch.profile import Profile
-
-if TYPE_CHECKING:
-    pass
 
 
 def limits_of(profile: Profile) -> Limits:

@@ -12,19 +12,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from bench.launch.executors import (
-    ENDED,
-    QUICK,
-    UNKNOWN,
-    Job,
-    Trouble,
-)
+from bench.launch.executors import ENDED, QUICK, UNKNOWN, Job, Trouble
 from bench.launch.executors.slurm.commands import ask, keeps_books, option_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def states_of(cluster: str, numbers: Sequence[str], since: float) -> dict[str, Job]:
