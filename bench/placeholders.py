@@ -111,6 +111,5 @@ def check_filled(command: Sequence[str], values: Mapping[str, str]) -> None:
             kind = "keys" if head == "recipe" else "options"
             keys = [key.partition(".")[2] for key in values if key.startswith(f"{head}.")]
             has = f"it has {', '.join(keys)}" if keys else "it has no " + kind
-            raise BenchError(
-                f"trainer.command: '{{{name}}}': {of} has no '{rest}'; {has}{nearest(rest, keys)}"
-            )
+            message = f"trainer.command: '{{{name}}}': {of} has no '{rest}'; {has}{nearest(rest, keys)}"
+            raise BenchError(message)

@@ -138,11 +138,8 @@ def _complaints(
 ) -> list[str]:
     # Old files lack the counters of batch norm, which only training reads.
     missing = [n for n in expected if n not in used and not n.endswith("num_batches_tracked")]
-    shapes = [
-        f"'{name}' is {list(tensor.shape)} and not {list(expected[name].shape)}"
-        for name, tensor in used.items()
-        if tensor.shape != expected[name].shape
-    ]
+    pairs = [(name, [*tensor.shape], [*expected[name].shape]) for name, tensor in used.items()]
+    shapes = [f"'{name}' is {shape} and not {other}" for name, shape, other in pairs if shape != other]
     near = [f"'{name}'{nearest(name, extra).removeprefix(';').replace('?', '')}" for name in missing]
     unexpected = [f"'{name}'" for name in extra]
     kinds = (("missing", near), ("unexpected", unexpected), ("of another shape", shapes))

@@ -114,9 +114,8 @@ def _left_out(parts: dict[str, DecodedPart]) -> list[str]:
 def _shared(source: Source, parts: dict[str, DecodedPart], folder: Path, allowed: bool) -> list[str]:
     """Images in two parts, found by the digests of all. Raises BenchError where that is not allowed."""
     notes = []
-    hashes = {
-        name: np.frombuffer((folder / f"{name}.hashes").read_bytes(), f"<u{HASH_BYTES}") for name in parts
-    }
+    contents = {name: (folder / f"{name}.hashes").read_bytes() for name in parts}
+    hashes = {name: np.frombuffer(content, f"<u{HASH_BYTES}") for name, content in contents.items()}
     for one, other in itertools.combinations(parts, 2):
         both, first, second = np.intersect1d(hashes[one], hashes[other], return_indices=True)
         if not len(both):

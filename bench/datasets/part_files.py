@@ -144,9 +144,8 @@ class PartWriter:
         filled = next((line for line in lines if line.count), None)
         if filled is None:
             raise BenchError(f"{self.folder}: of the {len(part)} {name} images none can be read")
-        return DecodedPart(
-            Stored(count=count, height=filled.height, width=filled.width), filled.channels, lines
-        )
+        stored = Stored(count=count, height=filled.height, width=filled.width)
+        return DecodedPart(stored, filled.channels, lines)
 
     def _readable(
         self, rows: range, decoded: Sequence[_Image | Corrupt]

@@ -18,6 +18,7 @@ from bench.launch.submission import SubmissionFolder
 from bench.runs import Run
 from bench.suite import Suite
 
+Array = Sequence[Sequence[Run]]  # the packs of one submission
 GPU_GAIN = 30  # a guess, until runs have been timed: how much faster a GPU is than one core of this machine
 
 
@@ -125,12 +126,7 @@ class Arrays:
         return shares
 
     def _submit_what_fits(
-        self,
-        array: Sequence[Sequence[Run]],
-        parallel: int,
-        profile: Profile,
-        nodes: tuple[str, ...],
-        needs: Needs,
+        self, array: Array, parallel: int, profile: Profile, nodes: tuple[str, ...], needs: Needs
     ) -> None:
         """Submit an array, or the largest half of a half of it that a limit which cannot be read leaves."""
         try:
@@ -143,12 +139,7 @@ class Arrays:
             self.later = True
 
     def _submit_array(
-        self,
-        array: Sequence[Sequence[Run]],
-        parallel: int,
-        profile: Profile,
-        nodes: tuple[str, ...],
-        needs: Needs,
+        self, array: Array, parallel: int, profile: Profile, nodes: tuple[str, ...], needs: Needs
     ) -> None:
         cluster = self.cluster
         measures = profile.shares and all(run.trainer is None for runs in array for run in runs)
@@ -170,9 +161,8 @@ class Arrays:
         packs = [Pack(runs=[*runs], **common) for runs in array]
         tasks = None if measures else profile.tasks
         gpus = profile.gpus * needs.nodes
-        folder = SubmissionFolder.intend(
-            cluster.jobs, cluster.suite.name, packs, parallel, gpus, tasks, profile.clusters
-        )
+        place = cluster.jobs, cluster.suite.name
+        folder = SubmissionFolder.intend(*place, packs, parallel, gpus, tasks, profile.clusters)
         folder.content.without = [*nodes]
         name = folder.content.name
         folder.submit(cluster.executor, Request(profile, cluster.file, name, parallel, nodes))
@@ -181,10 +171,8 @@ class Arrays:
         self.arrays += [folder.content.job] if folder.content.job else []
         self.look.covered.update(run for runs in folder.content.runs for run in runs)
         excluded = f", without {', '.join(nodes)} which failed twice" if nodes else ""
-        cluster.say(
-            f"submitted as job {folder.content.job}: jobs {len(packs)}, runs {sum(map(len, array))}"
-            f" ({parallel} at once{excluded})"
-        )
+        size = f"jobs {len(packs)}, runs {sum(map(len, array))}"
+        cluster.say(f"submitted as job {folder.content.job}: {size} ({parallel} at once{excluded})")
 
     def _seconds(self, runs: Sequence[Run]) -> dict[Kind, float]:
         """Seconds a run of each kind takes: measured, or else guessed from a few steps here."""

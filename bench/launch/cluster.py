@@ -72,11 +72,8 @@ def train_there(
             if detach:
                 _leave(submitter)
                 return
-        now = (
-            submitter.look.covered,
-            {job.state for job in submitter.look.jobs.values()},
-            submitter.submitted,
-        )
+        states = {job.state for job in submitter.look.jobs.values()}
+        now = submitter.look.covered, states, submitter.submitted
         if not submitter.look.alive and not submitter.submitted and not submitter.later:
             break
         wait = POLL[0] if now != before else min(wait * 1.3, POLL[1])

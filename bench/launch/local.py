@@ -118,9 +118,8 @@ class Crew:
             size = min(size, len(self.gpus) // needs.gpus)
         self.size = min(size, len(self.runs))
         self.each = needs.gpus or 1
-        self.patience = STOP_SECONDS + max(
-            (one.grace for one in suite.trainers if isinstance(one, Command)), default=0.0
-        )
+        graces = [one.grace for one in suite.trainers if isinstance(one, Command)]
+        self.patience = STOP_SECONDS + max(graces, default=0.0)
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.folder = (results / suite.name / "jobs" / name).absolute()
         pack = Pack(
@@ -159,10 +158,8 @@ class Crew:
 
     def start(self) -> None:
         """Submit a job for every worker."""
-        self.executor.gpus = [
-            tuple(self.gpus[first : first + self.each])
-            for first in range(0, len(self.gpus) - self.each + 1, self.each)
-        ]
+        firsts = range(0, len(self.gpus) - self.each + 1, self.each)
+        self.executor.gpus = [tuple(self.gpus[first : first + self.each]) for first in firsts]
         for _ in range(self.size):
             self._submit()
 

@@ -28,10 +28,8 @@ from bench.versions import digests, store
 def _to_plain(runs: Sequence[Run]) -> dict[str, Any]:
     """What the runs of a cell share is there once: 100,000 runs are a megabyte or two, for every worker."""
     cells = {text: number for number, text in enumerate(dict.fromkeys(run.text for run in runs))}
-    return {
-        "descriptions": [json.loads(text) for text in cells],
-        "runs": [(cells[run.text], run.seed) for run in runs],
-    }
+    descriptions = [json.loads(text) for text in cells]
+    return {"descriptions": descriptions, "runs": [(cells[run.text], run.seed) for run in runs]}
 
 
 def _from_plain(value: Any) -> Any:
@@ -79,11 +77,8 @@ class Pack(BaseModel):
     @property
     def asked(self) -> list[Metric]:
         """The metrics of ours that the suite measures."""
-        return [
-            Metric.of(restore(described, METRICS), name)
-            for name, described in self.metrics.items()
-            if ":" not in described["name"]
-        ]
+        ours = {name: one for name, one in self.metrics.items() if ":" not in one["name"]}
+        return [Metric.of(restore(described, METRICS), name) for name, described in ours.items()]
 
     def handling_of(self, run: Run) -> Handling:
         """How the program of a run is stopped and followed."""

@@ -66,11 +66,8 @@ def plan(
     now = status(design.now(), results)
     seconds = measured_seconds(suite, results)
     each = {**guesses, **typical_seconds(seconds)}
-    left = [
-        ((cell.dataset, cell.model), count)
-        for cell in (*now.searches, *now.cells)
-        if (count := cell.waiting + cell.damaged)
-    ]
+    cells = [cell for cell in (*now.searches, *now.cells) if cell.waiting + cell.damaged]
+    left = [((cell.dataset, cell.model), cell.waiting + cell.damaged) for cell in cells]
     all_timed = all(kind in each for kind, _ in left)
     hours = sum(count * each[kind] for kind, count in left) / 3600 if all_timed else None
     to_train = now.runs.waiting + now.runs.damaged

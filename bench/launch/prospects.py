@@ -87,13 +87,10 @@ def search_prospects(suite: Suite, results: Path) -> Tuning:
         margin = suite.margins[metric.name]
         differences = {*(POINTS if scale == 100 else ()), *([margin] if margin else [])}
     alpha = suite.analysis.alpha
-    finds = [
-        Finds(
-            difference=value,
-            power=power_of_search(value / scale, tune.trials, tune.budget, spread, alpha, family),
-        )
-        for value in sorted(differences)
-    ]
+    finds = []
+    for value in sorted(differences):
+        power = power_of_search(value / scale, tune.trials, tune.budget, spread, alpha, family)
+        finds.append(Finds(difference=value, power=power))
     return Tuning(
         budget=tune.budget,
         trials=tune.trials,

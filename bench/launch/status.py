@@ -140,10 +140,8 @@ def status(suite: Suite, results: Path, executor: Executor = SLURM) -> Status:
         if reason:
             names = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
             problems.append(Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names))
-    rows = [
-        CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **count)
-        for cell, count in zip(every, counts, strict=True)
-    ]
+    pairs = zip(every, counts, strict=True)
+    rows = [CellStatus(dataset=c.dataset, model=c.model, loss=c.loss, **count) for c, count in pairs]
     total = {name: sum(getattr(row, name) for row in rows) for name in Counts.model_fields}
     answer = Status(
         suite=suite.name,

@@ -73,14 +73,12 @@ class Submitter(Arrays):
             keep_weights=cluster.suite.keep_weights,
         )
         small = cluster.profile.small()
-        folder = SubmissionFolder.intend_to_continue(
-            cluster.jobs, cluster.suite.name, continuation, small.clusters
-        )
+        name = cluster.suite.name
+        folder = SubmissionFolder.intend_to_continue(cluster.jobs, name, continuation, small.clusters)
         request = Request(small, cluster.file, folder.content.name, 0, self._bad_nodes(), training)
         folder.submit(cluster.executor, request)
-        cluster.say(
-            f"submitted as job {folder.content.job}: adds {added(cluster.suite)} when these jobs have ended"
-        )
+        job = folder.content.job
+        cluster.say(f"submitted as job {job}: adds {added(cluster.suite)} when these jobs have ended")
         return True
 
     def _adopt(self) -> None:
@@ -104,9 +102,8 @@ class Submitter(Arrays):
                     self.later = True
                     continue
                 if has_jobs:
-                    self.cluster.say(
-                        f"found {len(folder.content.ids)} jobs of a launcher that died: {folder.content.name}"
-                    )
+                    count, name = len(folder.content.ids), folder.content.name
+                    self.cluster.say(f"found {count} jobs of a launcher that died: {name}")
 
     def _give_up(self) -> bool:
         """Take for ended what will not begin or end by itself.
@@ -122,11 +119,8 @@ class Submitter(Arrays):
             del self.missing[name]
         for name in lost:
             self.missing.setdefault(name, now)
-        ends = {
-            name: "CANCELLED" if self._others_wait(name) else LOST
-            for name, since in self.missing.items()
-            if now - since > LOST_SECONDS
-        }
+        overdue = [name for name, since in self.missing.items() if now - since > LOST_SECONDS]
+        ends = {name: "CANCELLED" if self._others_wait(name) else LOST for name in overdue}
         held = {name: LAUNCH_FAILED for name, job in self.look.jobs.items() if job.held_back}
         try:
             self.cluster.executor.cancel(held)
@@ -159,9 +153,8 @@ class Submitter(Arrays):
             names = [name for name in folder.content.ids if self.look.jobs[name].state == "PENDING"]
             if names and folder.content.cluster == profile.clusters:
                 waiting[folder] = names
-        if not any(folder.content.without for folder in waiting) and not self.look.bad_nodes(
-            profile.clusters
-        ):
+        nodes = self.look.bad_nodes(profile.clusters)
+        if not nodes and not any(folder.content.without for folder in waiting):
             return
         nodes = self._bad_nodes() if waiting else ()
         for folder, names in waiting.items():

@@ -27,9 +27,8 @@ def status_text(status: Status) -> str:
     lines = [flat(status.question), "", *_cell_table([*_searches(status.searches), *status.cells])]
     for problem in status.problems:
         cell = f"{problem.dataset} × {problem.model} × {problem.loss}"
-        lines.append(
-            flat(f"{problem.state}: {cell}, seed {problem.seed} (run {problem.run_id}): {problem.reason}")
-        )
+        place = f"{cell}, seed {problem.seed} (run {problem.run_id})"
+        lines.append(flat(f"{problem.state}: {place}: {problem.reason}"))
     return "\n".join([*lines, *map(flat, status.remarks), *_job_lines(status)])
 
 
@@ -37,9 +36,8 @@ def _job_lines(status: Status) -> list[str]:
     """What runs and waits on the cluster, what has ended badly, and what all of it has cost."""
     if status.usage is None:
         return []
-    lines = [
-        "jobs: " + ", ".join(f"{count} {state.lower()}" for state, count in sorted(status.queue.items()))
-    ]
+    states = sorted(status.queue.items())
+    lines = ["jobs: " + ", ".join(f"{count} {state.lower()}" for state, count in states)]
     if status.seconds_left is not None:
         lines[0] += f"; about {duration(status.seconds_left)} left"
     for job in status.jobs[:_MOST_JOBS]:
@@ -177,10 +175,8 @@ def _settings(search: Search) -> list[dict[str, Any]]:
 
 def _cell_table(cells: Sequence[CellStatus]) -> list[str]:
     header = ("dataset", "model", "loss", *_STATES)
-    rows = [
-        (*map(flat, (c.dataset, c.model, c.loss)), *(str(getattr(c, state)) for state in _STATES))
-        for c in cells
-    ]
+    counts = [[str(getattr(cell, state)) for state in _STATES] for cell in cells]
+    rows = [(*map(flat, (c.dataset, c.model, c.loss)), *n) for c, n in zip(cells, counts, strict=True)]
     widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
     lines = []
     for row in (header, *rows):

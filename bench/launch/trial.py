@@ -51,9 +51,8 @@ def try_first_calls(
         return
     say(f"trying the first call of {len(untried)} models and losses")
     refused = []
-    for key, answer in zip(
-        untried, _ask("try", untried.values(), data, "cpu", search_path, say), strict=False
-    ):
+    answers = _ask("try", untried.values(), data, "cpu", search_path, say)
+    for key, answer in zip(untried, answers, strict=False):
         if answer.get("refused"):
             refused.append(answer["refused"])
         elif answer:
@@ -80,9 +79,8 @@ def guess_seconds(
     if not untimed or len(untimed) > KINDS_TIMED:
         return noted
     say("timing a few steps here, as no such run was timed before")
-    for kind, answer in zip(
-        untimed, _ask("time", untimed.values(), data, device, search_path, say), strict=False
-    ):
+    answers = _ask("time", untimed.values(), data, device, search_path, say)
+    for kind, answer in zip(untimed, answers, strict=False):
         if (seconds := answer.get("seconds")) is not None:
             noted[kind] = seconds
             _note(keys[kind], {"seconds": seconds})
@@ -95,10 +93,8 @@ def _by_text(runs: Iterable[Run]) -> dict[str, Run]:
 
 def _is_others(parts: Mapping[str, Any]) -> bool:
     """Whether a description names code of a library or of the user's own, or parts of a model."""
-    choices = [
-        *(parts[part] for part in ("dataset", "model", "loss")),
-        *_of_libraries(parts["recipe"]).values(),
-    ]
+    axes = (parts[part] for part in ("dataset", "model", "loss"))
+    choices = [*axes, *_of_libraries(parts["recipe"]).values()]
     return (
         any(":" in part["name"] or "/" in part["name"] for part in choices)
         or any(name in parts["recipe"] for name in _NAMING)

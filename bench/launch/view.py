@@ -124,9 +124,8 @@ class View:
 
     def ask(self, suite: Suite) -> None:
         """Show how these runs stand: more than before, where seeds are added until decided."""
-        self.rows = [
-            _Row(cell, [RunFolder(self.results, run.id) for run in cell.runs]) for cell in suite.every_cell
-        ]
+        cells, results = suite.every_cell, self.results
+        self.rows = [_Row(cell, [RunFolder(results, run.id) for run in cell.runs]) for cell in cells]
         self.planned = sum(len(row.left) for row in self.rows)
         self._look()
 
@@ -152,9 +151,7 @@ class View:
             begun = set()
         # A run that is done or failed needs no second look.
         for row in self.rows:
-            row.left = [
-                folder for folder in row.left if folder.run_id not in begun or self._goes_on(row, folder)
-            ]
+            row.left = [one for one in row.left if one.run_id not in begun or self._goes_on(row, one)]
         now = time.monotonic()
         self._next_look = now + max((now - began) * (1 / MOST_LOOKING - 1), LOOK_SECONDS)
 
@@ -193,10 +190,8 @@ class View:
 
     def seconds_left(self) -> float | None:
         """About how long it will take, as many at a time as train now; None: nobody knows yet."""
-        each = {
-            **self._guessed,
-            **{kind: sum(seconds) / len(seconds) for kind, seconds in self._timed.items()},
-        }
+        timed = {kind: sum(seconds) / len(seconds) for kind, seconds in self._timed.items()}
+        each = {**self._guessed, **timed}
         waiting = [row for row in self.rows if row.left]
         if any(row.cell.key[:2] not in each for row in waiting):
             return None
@@ -213,9 +208,8 @@ class View:
     def _shown(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("loss", no_wrap=True, overflow="ellipsis")
-        table.add_column(
-            "model" if self._one_dataset else "data set × model", no_wrap=True, overflow="ellipsis"
-        )
+        title = "model" if self._one_dataset else "data set × model"
+        table.add_column(title, no_wrap=True, overflow="ellipsis")
         for name in ("seeds", "accuracy so far", "training"):
             table.add_column(name, no_wrap=True)
         room = max((self.console.size.height or MOST_LINES) - 6, 4)

@@ -54,9 +54,8 @@ def judged(suite: Suite) -> Judged:
         some: Judged = {} if cell.seeds == suite.seeds else {"seeds": [*cell.seeds]}
         if suite.trainers and (trainer := json.loads(cell.text).get("trainer")) is not None:
             some["trainer"] = trainers.setdefault(canonical(trainer), len(trainers))
-        cells.append(
-            {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss, "recipe": place, **some}
-        )
+        axes = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
+        cells.append({**axes, "recipe": place, **some})
     until = None if suite.until is None else suite.until.model_dump(mode="json")
     return {
         "question": suite.question,
@@ -93,10 +92,8 @@ def _own_trainers(suite: Suite, trainers: Collection[str]) -> Judged:
     """The trainers, and the names that they get; nothing where bench itself trains."""
     if not trainers:
         return {}
-    options = {
-        axis: {entry.label: entry.named.describe() for entry in getattr(suite, axis) if entry.named}
-        for axis in KINDS
-    }
+    entries = {axis: [one for one in getattr(suite, axis) if one.named] for axis in KINDS}
+    options = {axis: {one.label: one.named.describe() for one in ones} for axis, ones in entries.items()}
     return {"trainers": [json.loads(trainer) for trainer in trainers], "named": options}
 
 

@@ -27,9 +27,8 @@ def deviations(
               "selection": "selection", "alpha": "alpha", "test": "analysis.test",
               "recipe_version": "recipe version"}  # fmt: skip
     current = {**now, "baseline": plan_names.get(("loss", now["baseline"]), now["baseline"])}
-    lines = [
-        _instead(words, plan[key], now[key]) for key, words in single.items() if plan[key] != current[key]
-    ]
+    keys = [key for key in single if plan[key] != current[key]]
+    lines = [_instead(single[key], plan[key], now[key]) for key in keys]
     lines += _tuning_in_words(plan, now)
     lines += _seeds_in_words(plan["seeds"], now["seeds"])
     for axis, kind in KINDS.items():
@@ -88,9 +87,7 @@ def _rule(seeds: Any) -> str:
 def _names(planned: Judged, current: Judged) -> dict[str, str]:
     """The plan's label of each item, by its label now: an item keeps its identity under another label."""
     labels = {canonical(item): label for label, item in planned.items()}
-    names = {
-        label: label if label in planned else labels.get(canonical(item)) for label, item in current.items()
-    }
+    names = {key: key if key in planned else labels.get(canonical(item)) for key, item in current.items()}
     return {label: name for label, name in names.items() if name is not None}
 
 
@@ -108,10 +105,8 @@ def _items_in_words(kind: str, planned: Judged, current: Judged, names: Mapping[
 def _cells_in_words(plan: Judged, now: Judged, plan_names: Mapping[tuple[str, str], str]) -> list[str]:
     """Of what both have: cells that are left out or added, their seeds, and how they are trained."""
     planned = {tuple(cell[kind] for kind in KINDS.values()): cell for cell in plan["cells"]}
-    current = {
-        tuple(plan_names.get((kind, cell[kind]), "") for kind in KINDS.values()): cell
-        for cell in now["cells"]
-    }
+    kinds = KINDS.values()
+    current = {tuple(plan_names.get((kind, cell[kind]), "") for kind in kinds): cell for cell in now["cells"]}
     names_now = [{name for (of, _), name in plan_names.items() if of == kind} for kind in KINDS.values()]
     dropped = [key for key in planned if key not in current and all(map(set.__contains__, names_now, key))]
     names_then = [{*plan[axis]} for axis in KINDS]

@@ -111,9 +111,8 @@ class Tables:
                 run: Twin(run, status, start or 0, end or 0, name or "", deleted=stage == "deleted")
                 for run, status, start, end, name, stage in connection.execute(select(*asked).where(ours))
             }
-            both = select(tags.c.run_uuid, tags.c.key, tags.c.value).join(
-                runs, tags.c.run_uuid == runs.c.run_uuid
-            )
+            columns = tags.c.run_uuid, tags.c.key, tags.c.value
+            both = select(*columns).join(runs, tags.c.run_uuid == runs.c.run_uuid)
             for run, key, value in connection.execute(both.where(ours, tags.c.key.in_(MARKS))):
                 if run in twins:  # else it has just been made
                     twins[run].tags[key] = value
@@ -182,9 +181,8 @@ class Tables:
         from sqlalchemy import select
 
         table = self._tables["datasets"]
-        query = select(table.c.name, table.c.digest, table.c.dataset_uuid).where(
-            table.c.experiment_id == int(experiment)
-        )
+        columns = table.c.name, table.c.digest, table.c.dataset_uuid
+        query = select(*columns).where(table.c.experiment_id == int(experiment))
         ids = {(name, digest): data for name, digest, data in connection.execute(query)}
         for name, digest in {record.data for record in records if record.data} - ids.keys():
             ids[name, digest] = uuid.uuid4().hex

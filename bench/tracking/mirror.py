@@ -88,9 +88,8 @@ class Mirror(SuiteRun):
                 self._parent = None
                 parent = self._write_parent()
             self._tell_runs(answer)
-            self._tell_experiment(
-                answer.note_of_experiment(self._experiment, "" if parent.deleted else parent.id)
-            )
+            parent_id = "" if parent.deleted else parent.id
+            self._tell_experiment(answer.note_of_experiment(self._experiment, parent_id))
             stamp = answer.stamp(files)
             if parent.deleted or parent.tags.get("bench.report") == stamp:
                 return

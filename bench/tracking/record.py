@@ -58,9 +58,8 @@ class Record:
     def digest(self) -> str:
         """Digest of everything."""
         epochs = [[*at, metrics] for at, metrics in self.epochs.items()]
-        return text.digest(
-            self.origin, self.name, self.status, self.end, self.tags, epochs, self.scores, self.data
-        )
+        rest = self.name, self.status, self.end, self.tags, epochs, self.scores, self.data
+        return text.digest(self.origin, *rest)
 
     @cached_property
     def marks(self) -> dict[str, str]:

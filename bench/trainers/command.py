@@ -241,11 +241,8 @@ def of_whole_job(environment: Mapping[str, str]) -> dict[str, str]:
         *("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS"),
         *("SLURM_DISTRIBUTION", "SLURM_OVERLAP", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_NTASKS_PER_NODE"),
     }
-    variables = {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith(of_step) and name not in single
-    }
+    names = [name for name in environment if not name.startswith(of_step) and name not in single]
+    variables = {name: environment[name] for name in names}
     nodes = variables.get("SLURM_JOB_NUM_NODES", "1")
     variables["SLURM_NNODES"] = nodes
     if "SLURM_JOB_NODELIST" in variables:

@@ -35,9 +35,7 @@ class Diary:
         epoch = last + 1 if epoch is None else int(epoch)
         if not 0 < epoch < 2**31:
             raise ValueError(f"epoch: found {epoch}, expected epochs that are counted from 1")
-        numbers = {
-            str(name): _number(value) for name, value in metrics.items() if name not in ("epoch", "time")
-        }
+        numbers = {str(key): _number(value) for key, value in metrics.items() if key not in ("epoch", "time")}
         line = {"epoch": epoch, "time": time.time()}
         line |= {name: number for name, number in numbers.items() if number is not None}
         if epoch > last:

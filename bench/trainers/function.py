@@ -31,9 +31,8 @@ class Job:
 
     def __init__(self, work: Work) -> None:
         described = work.run.description
-        self.dataset, self.model, self.loss = (
-            _named(described[kind]) for kind in ("dataset", "model", "loss")
-        )
+        kinds = ("dataset", "model", "loss")
+        self.dataset, self.model, self.loss = (_named(described[kind]) for kind in kinds)
         self.recipe: dict[str, Any] = described["recipe"]
         """What the suite says under ``recipe``, as it is."""
         self.seed = work.run.seed

@@ -69,9 +69,8 @@ def _reliability(predictions: Predictions) -> dict[str, list[Any]]:
     confidence, bins = predictions.confidence.astype(np.float64), RECORDED_BINS
     right = predictions.predicted == predictions.labels
     which = np.ceil(confidence * bins).astype(int).clip(1, bins) - 1
-    count, summed, correct = (
-        np.bincount(which, weights=weights, minlength=bins) for weights in (None, confidence, right)
-    )
+    weights = (None, confidence, right)
+    count, summed, correct = (np.bincount(which, weights=w, minlength=bins) for w in weights)
     return {
         "count": count.tolist(),
         "confidence": [total / n if n else None for total, n in zip(summed, count.tolist(), strict=True)],

@@ -133,9 +133,8 @@ class Streamed:
 
     def _gathered(self, rows: Tensor) -> Tensor:
         first = self.parts[0]
-        images = torch.empty(
-            (len(rows), *first.shape[1:]), dtype=first.dtype, pin_memory=self._copies is not None
-        )
+        shape, pinned = (len(rows), *first.shape[1:]), self._copies is not None
+        images = torch.empty(shape, dtype=first.dtype, pin_memory=pinned)
         if len(self.parts) == 1:
             return torch.index_select(first, 0, rows, out=images)
         start = 0

@@ -82,8 +82,7 @@ def refusal(state: Any) -> str:
         if isinstance(error, pickle.UnpicklingError):
             match = re.search(r"GLOBAL (\S+)", str(error))
             kind = match[1] if match else "something in it"
-            return (
-                f"{kind} is not among tensors, numbers, strings and arrays, in dicts, lists, tuples and sets"
-            )
+            kinds = "tensors, numbers, strings and arrays, in dicts, lists, tuples and sets"
+            return f"{kind} is not among {kinds}"
         return f"{type(error).__name__}: {error}".partition("\n")[0]
     return ""

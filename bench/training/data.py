@@ -208,9 +208,8 @@ class Data:
             drawn.append(torch.from_numpy(pool[first]))
             pool = pool[rest]
         self.kept = torch.from_numpy(pool)
-        self.test, *validation = (
-            (self._some(self._parts, rows), self.labels[rows.to(self.device)]) for rows in drawn
-        )
+        parts = ((self._some(self._parts, rows), self.labels[rows.to(self.device)]) for rows in drawn)
+        self.test, *validation = parts
         self.validation = validation[0] if validation else None
         return drawn
 
@@ -247,9 +246,8 @@ class Data:
         """
         size, shape = self.step_size, self.form.shape
         rows = self.order(epoch)
-        drawn = augment.draw(
-            self.recipe.augment, self.count, shape, self._generator("augmentation", epoch), self.stored
-        )
+        generator = self._generator("augmentation", epoch)
+        drawn = augment.draw(self.recipe.augment, self.count, shape, generator, self.stored)
         rows = rows if self.kept is None else self.kept[rows]
         labels = self.labels[move(rows, self.device)]
         drawn = [move(parameters, self.device) for parameters in drawn]
@@ -260,15 +258,8 @@ class Data:
         starts = range(skip - skip % chunk, count, chunk)
         parts = [slice(start, min(start + chunk, count)) for start in starts]
         for part, raw in zip(parts, self.images.chunks(rows, parts), strict=True):
-            images = augment.apply(
-                self.recipe.augment,
-                drawn,
-                raw,
-                part,
-                self.normalised.mean,
-                whole=not raw.is_floating_point(),
-                size=shape[1:],
-            )
+            mean, whole = self.normalised.mean, not raw.is_floating_point()
+            images = augment.apply(self.recipe.augment, drawn, raw, part, mean, whole=whole, size=shape[1:])
             images = self.normalised(images)
             for first in range(max(skip - part.start, 0), len(images), size):
                 window = slice(part.start + first, min(part.start + first + size, part.stop))

@@ -134,11 +134,9 @@ class Training:
             module.eval()
         batches = self.data.batches(self.epoch, self.taken)
         asks = self.step.objective.asks
-        order = (
-            self.data.order(self.epoch).to(self.device)[: self.data.seen_per_epoch]
-            if "index" in asks
-            else None
-        )
+        order = None
+        if "index" in asks:
+            order = self.data.order(self.epoch).to(self.device)[: self.data.seen_per_epoch]
         while self.taken < self.data.steps_per_epoch:
             yield
             began = time.monotonic()

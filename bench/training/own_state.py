@@ -40,10 +40,8 @@ def keeps_state(thing: object) -> bool:
 
 
 def _says_more(module: torch.nn.Module) -> bool:
-    return any(
-        getattr(type(module), name) is not getattr(torch.nn.Module, name)
-        for name in ("state_dict", "get_extra_state")
-    )
+    names, kind = ("state_dict", "get_extra_state"), type(module)
+    return any(getattr(kind, name) is not getattr(torch.nn.Module, name) for name in names)
 
 
 class Watcher:

@@ -71,10 +71,9 @@ def _operation(name: str, options: RandAugment, images: Tensor) -> _Operation | 
             source = _sources(name, magnitude, images.shape[2], images.shape[3], images.device)
             return lambda images, negative: _moved(images, source[negative.long()])
         case "Brightness" | "Color" | "Contrast" | "Sharpness":
-            weakest = {"Color": _grey, "Contrast": _mean_grey, "Sharpness": _smooth}.get(
-                name, torch.zeros_like
-            )
-            return lambda images, negative: _blend(weakest(images), images, magnitude, negative)
+            ends = {"Color": _grey, "Contrast": _mean_grey, "Sharpness": _smooth}
+            extreme = ends.get(name, torch.zeros_like)
+            return lambda images, negative: _blend(extreme(images), images, magnitude, negative)
         case "Posterize":
             step = 2 ** (8 - int(magnitude))
             return lambda images, _: images.div(step).floor_().mul_(step)

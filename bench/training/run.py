@@ -93,8 +93,7 @@ def train(
         training.warnings.append("weights were not kept: that was asked for after the epoch that counts")
     predictions = training.predictions()
     if keep_probabilities and "probabilities" not in predictions.details:
-        training.warnings.append(
-            "probabilities were not kept: that was asked for after the epoch that counts"
-        )
+        reason = "that was asked for after the epoch that counts"
+        training.warnings.append(f"probabilities were not kept: {reason}")
     folder.finish(training.result(), predictions, content)
     return True

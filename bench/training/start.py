@@ -107,9 +107,7 @@ def _fit(network: nn.Module, state: Mapping[str, Tensor], complaint: str) -> Non
         ],
     }
     if any(wrong.values()):
-        parts = [
-            f"{len(names)} {kind}, such as {', '.join(names[:3])}" for kind, names in wrong.items() if names
-        ]
+        parts = [f"{len(some)} {kind}, such as {', '.join(some[:3])}" for kind, some in wrong.items() if some]
         raise BenchError(f"{complaint}: {'; '.join(parts)}")
     fitting = {name: tensor for name, tensor in weights.items() if name in expected and name not in left_out}
     # The sum over colours: what a grey image in all three would give.

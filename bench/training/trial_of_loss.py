@@ -71,9 +71,8 @@ class LossTrial:
     def __init__(self, resolved: Resolved, model: torch.nn.Module, batch: Batch) -> None:
         self.choice, self.epochs = resolved.loss, resolved.recipe.epochs
         self.model, self.label, self.batch = model, resolved.model.label(), batch
-        self.objective = Objective(
-            self.choice, model, lambda: batch.class_counts, torch.device("cpu"), self.label
-        )
+        cpu = torch.device("cpu")
+        self.objective = Objective(self.choice, model, lambda: batch.class_counts, cpu, self.label)
         self.objective.check(resolved.recipe)
         self.objective.now["index"] = torch.arange(len(batch.labels)) % int(batch.class_counts.sum())
         self.layer = last_layer(model)

@@ -74,10 +74,8 @@ def _other_texts(text: str, others: Mapping[str, Sequence[str]]) -> list[str]:
     sources = sources_of(text)
     most = round(_MOST_COMBINATIONS ** (1 / len(sources))) if sources else 0
     choices = [[digest, *others.get(module, ())][:most] for module, digest in sources.items()]
-    return [
-        with_digests(text, dict(zip(sources, combination, strict=True)))
-        for combination in itertools.product(*choices)
-    ][1:]
+    combinations = itertools.product(*choices)
+    return [with_digests(text, dict(zip(sources, one, strict=True))) for one in combinations][1:]
 
 
 def _former(cell: Cell, same: Mapping[str, Sequence[str]], results: Path) -> dict[int, str]:
@@ -95,11 +93,8 @@ def _former(cell: Cell, same: Mapping[str, Sequence[str]], results: Path) -> dic
 def _left_behind(suite: Suite, results: Path) -> Counter[tuple[str, str]]:
     """How many finished runs wait again, by module and the digest of the version that they had."""
     sources = of_suite(suite)
-    waiting = [
-        (cell, [run.seed for run in cell.runs if not _is_done(results, run)])
-        for cell in suite.every_cell
-        if sources_of(cell.text)
-    ]
+    cells = [cell for cell in suite.every_cell if sources_of(cell.text)]
+    waiting = [(cell, [run.seed for run in cell.runs if not _is_done(results, run)]) for cell in cells]
     needed = {module for cell, seeds in waiting if seeds for module in sources_of(cell.text)}
     digests = {module: _others(results, module, sources[module]) for module in sources if module in needed}
     counts: Counter[tuple[str, str]] = Counter()
@@ -107,9 +102,8 @@ def _left_behind(suite: Suite, results: Path) -> Counter[tuple[str, str]]:
         current = sources_of(cell.text)
         texts = functools.cache(lambda text: dict.fromkeys(_other_texts(text, digests)))
         for seed in seeds:
-            then = next(
-                (text for text in texts(cell.text_of(seed)) if _is_done(results, Run(text, seed))), None
-            )
+            candidates = texts(cell.text_of(seed))
+            then = next((text for text in candidates if _is_done(results, Run(text, seed))), None)
             for module, digest in sources_of(then).items() if then else ():
                 counts[module, digest] += digest != current[module]
     return +counts

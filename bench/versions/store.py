@@ -251,6 +251,5 @@ def write_version(results: Path, version: Version) -> None:
     same_as = [*version.same_as]
     content = {"modules": modules, "text": version.text, "same_as": same_as, "kept": version.kept}
     # In ASCII: texts that are not UTF-8 have surrogates in them.
-    write_atomically(
-        _file(results, version.module, version.digest), json.dumps(content, indent=1).encode() + b"\n"
-    )
+    path = _file(results, version.module, version.digest)
+    write_atomically(path, json.dumps(content, indent=1).encode() + b"\n")

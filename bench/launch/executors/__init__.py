@@ -27,6 +27,7 @@ ENDED = {
     "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
 }  # fmt: skip
 """States that a job does not leave, as Slurm calls them; all others count as alive."""
+Workers = Sequence[Callable[[], object]]  # what jobs call, one each
 
 
 class Trouble(BenchError):
@@ -115,7 +116,7 @@ class Executor(Protocol):
     def limits(self, profile: Profile) -> Limits:
         """What may be queued. Raises Trouble where it does not answer."""
 
-    def submit(self, folder: Path, workers: Sequence[Callable[[], object]], request: Request) -> str:
+    def submit(self, folder: Path, workers: Workers, request: Request) -> str:
         """Submit one job for each of ``workers`` and return their common number.
 
         Args:
@@ -127,12 +128,7 @@ class Executor(Protocol):
         """
 
     def find(
-        self,
-        folder: Path,
-        workers: Sequence[Callable[[], object]],
-        name: str,
-        since: float,
-        cluster: str | None = None,
+        self, folder: Path, workers: Workers, name: str, since: float, cluster: str | None = None
     ) -> str | None:
         """The number of what was submitted under a unique name; None where there is none.
 

@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.launch.ended import Ended
-from bench.launch.executors import OF_A_LAUNCHER, UNKNOWN, Job, Limits, Request, without
+from bench.launch.executors import OF_A_LAUNCHER, UNKNOWN, Job, Limits, Request, Workers, without
 from bench.launch.profile import Profile
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Local:
         """Each process has an id of its own, and so is submitted by itself."""
         return Limits(array=1, room=None)
 
-    def submit(self, folder: Path, workers: Sequence[Callable[[], object]], request: Request) -> str:
+    def submit(self, folder: Path, workers: Workers, request: Request) -> str:
         """Start a process. Its number is the process's."""
         import submitit
 
@@ -61,12 +61,7 @@ class Local:
         return str(job.job_id)
 
     def find(
-        self,
-        folder: Path,
-        workers: Sequence[Callable[[], object]],
-        name: str,
-        since: float,
-        cluster: str | None = None,
+        self, folder: Path, workers: Workers, name: str, since: float, cluster: str | None = None
     ) -> str | None:
         """Nothing outlives who started it."""
         return None

@@ -6,13 +6,13 @@ import contextlib
 import getpass
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, nearest
-from bench.launch.executors import Job, Later, Limits, Request, Trouble, ids_of, number_of, without
+from bench.launch.executors import Job, Later, Limits, Request, Trouble, Workers, ids_of, number_of, without
 from bench.launch.executors.slurm import commands
 from bench.launch.executors.slurm.limits import limits_of
 from bench.launch.executors.slurm.states import number_by_name, states_of
@@ -51,7 +51,7 @@ class Slurm:
                 f"{request.file}: Slurm refuses such a job: {trouble}{_hint(request.profile)}"
             ) from None
 
-    def submit(self, folder: Path, workers: Sequence[Callable[[], object]], request: Request) -> str:
+    def submit(self, folder: Path, workers: Workers, request: Request) -> str:
         """Hand one array to Slurm through submitit."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -65,12 +65,7 @@ class Slurm:
         return _id(submitted[0].job_id.partition("_")[0], request.profile.clusters)
 
     def find(
-        self,
-        folder: Path,
-        workers: Sequence[Callable[[], object]],
-        name: str,
-        since: float,
-        cluster: str | None = None,
+        self, folder: Path, workers: Workers, name: str, since: float, cluster: str | None = None
     ) -> str | None:
         """By name; also write missing pickles of jobs, which submitit writes after sbatch."""
         from submitit.core.utils import DelayedSubmission, JobPaths
@@ -121,9 +116,8 @@ def _executor(request: Request, folder: Path) -> submitit.SlurmExecutor:
 
     parameters = request.profile.parameters(request.name, request.parallel, request.exclude)
     if request.after:
-        parameters["additional_parameters"]["dependency"] = (
-            f"afterany:{':'.join(map(number_of, request.after))}"
-        )
+        numbers = ":".join(map(number_of, request.after))
+        parameters["additional_parameters"]["dependency"] = f"afterany:{numbers}"
     executor = submitit.SlurmExecutor(folder=folder, python=request.profile.python)
     # submitit has a wckey of its own, which sites that check them do not know.
     executor.update_parameters(wckey=None, **parameters)

@@ -47,13 +47,7 @@ def ask(*command: str, script: str = "", timeout: float = TIMEOUT) -> str:
     """
     try:
         process = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            input=script,
-            check=False,
-            env=clean_environment(),
+            command, capture_output=True, text=True, timeout=timeout, input=script, env=clean_environment()
         )
     except subprocess.TimeoutExpired:
         raise Silent(f"{command[0]} did not answer within {timeout:g} s") from None

@@ -20,9 +20,8 @@ def limits_of(profile: Profile) -> Limits:
     room, words = None, ""
     with contextlib.suppress(Trouble):  # a cluster without accounting has no such limits
         for cap in _caps(profile, config.get("ClusterName", "")):
-            queued = ask(
-                "squeue", *option_of(profile.clusters), "--noheader", "--array", *cap.scope, "--format=|"
-            )
+            queue = ["squeue", *option_of(profile.clusters), "--noheader", "--array"]
+            queued = ask(*queue, *cap.scope, "--format=|")
             left = max(cap.most - queued.count("|"), 0)
             if room is None or left < room:
                 room, words = left, cap.words

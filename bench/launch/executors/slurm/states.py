@@ -53,9 +53,8 @@ def states_of(cluster: str, numbers: Sequence[str], since: float) -> dict[str, J
 def _queued(cluster: str, numbers: set[str]) -> dict[str, Job]:
     """The jobs that the controller has, also ended ones that it still remembers."""
     fields = "--format=%i|%T|%r|%N|%V|%S|%e"
-    rows = ask(
-        "squeue", *option_of(cluster), "--me", "--all", "--noheader", "--array", "--states=all", fields
-    ).splitlines()
+    options = [*option_of(cluster), "--me", "--all", "--noheader", "--array", "--states=all"]
+    rows = ask("squeue", *options, fields).splitlines()
     queue = {}
     for row in rows:
         name, _, rest = row.partition("|")
