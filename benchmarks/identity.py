@@ -52,7 +52,7 @@ def training(folder: Path, rounds: int) -> None:
     def digests() -> None:
         datasets.digest(*parts)  # as it came
         datasets.digest(*parts)  # with subset and noise
-        _ = Data(resolved, folder, device).seen
+        _ = Data(resolved, folder, device).digests
 
     def one_run() -> None:
         results = folder / f"results-{len(trained)}"

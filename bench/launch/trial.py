@@ -174,7 +174,7 @@ def _note(key: str, answer: Mapping[str, Any]) -> None:
 
 
 def _ask(
-    what: str,
+    task: str,
     runs: Iterable[Run],
     data: Path,
     device: str,
@@ -183,7 +183,7 @@ def _ask(
 ) -> Iterator[dict[str, Any]]:
     """What a process of its own finds out about each; nothing of what it dies of, or hangs in."""
     question: dict[str, Any] = {
-        "what": what,
+        "what": task,
         "runs": [{"text": run.text, "seed": run.seed} for run in runs],
         "path": [*search_path],
         "data": str(data.absolute()),
@@ -242,14 +242,14 @@ def answer() -> None:
     device = prepare(asked["device"]) if asked["what"] == "time" else prepare("cpu")
     for each in asked["runs"]:
         run, data = Run(each["text"], each["seed"]), Path(asked["data"])
-        answer: dict[str, Any] = {}
+        reply: dict[str, Any] = {}
         try:
             if asked["what"] == "try":
-                answer["refused"] = complaint(run.text, data)
+                reply["refused"] = complaint(run.text, data)
             elif datasets.present(run.resolve().dataset, data):
-                answer["seconds"] = estimate_seconds(run, data, device)
+                reply["seconds"] = estimate_seconds(run, data, device)
         except BenchError as error:
-            answer["refused"] = str(error)
+            reply["refused"] = str(error)
         except Exception as error:  # a guess that cannot be made is none
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        print(json.dumps(answer), file=answers)
+        print(json.dumps(reply), file=answers)

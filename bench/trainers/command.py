@@ -95,7 +95,7 @@ class _Attempt:
         self.reading = reading.model_copy(update={"file": file})
         self.words, self.environment = _from_copy(work, words)
         self.diary = Diary(work.folder)
-        self.said: re.Match[str] | None = None
+        self.match: re.Match[str] | None = None
         self.following = _following(work, self.reading)
         self.looked = 0.0
         self.first = 0  # what is added to its epochs, where it counts them from 0
@@ -133,7 +133,7 @@ class _Attempt:
             raise self._failed(f"{self.name} {how}")
         metric = self.reading.metric or "accuracy"
         try:
-            outcome = read_result(self.reading, self.folder, self.said, metric)
+            outcome = read_result(self.reading, self.folder, self.match, metric)
         except BenchError as error:
             raise self._failed(f"{self.name} ended without a result: {error}") from None
         except OSError as error:
@@ -146,7 +146,7 @@ class _Attempt:
 
     def _hear(self, line: str) -> None:
         if self.reading.stdout is not None and (match := re.search(self.reading.stdout, line)):
-            self.said = match
+            self.match = match
         if self.following is None or self.following.stdout is None:
             return
         numbers: Any = None

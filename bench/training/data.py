@@ -120,7 +120,7 @@ class Data:
         self._parts = [everything.train_images]
         self.labels = everything.train_labels
         self.validation: tuple[Batches, Tensor] | None = None
-        self.kept: Tensor | None = everything.train_rows
+        self.train_rows: Tensor | None = everything.train_rows
         """Rows of the training images that are trained on; None: all of them."""
         loaded = datasets.load(resolved.dataset, root)
         held_out: list[Tensor] = []
@@ -138,8 +138,8 @@ class Data:
         if held_out:
             rows = b"".join(part.numpy().tobytes() for part in held_out)
             used = hashlib.sha256(used.encode() + rows).hexdigest()[:16]
-        self.seen = Seen(source=everything.source, used=used)
-        self.count = len(self.labels) if self.kept is None else len(self.kept)
+        self.digests = Seen(source=everything.source, used=used)
+        self.count = len(self.labels) if self.train_rows is None else len(self.train_rows)
         _, _, width = self.form.shape
         self.normalised = Normalisation(self.form.mean, self.form.std, device, self.form.top, width)
 
@@ -148,7 +148,7 @@ class Data:
 
     def _split(self, images: datasets.Images) -> Tensor:
         """Returns the rows that are held out."""
-        rows = np.arange(len(images.train_labels)) if self.kept is None else self.kept.numpy()
+        rows = np.arange(len(images.train_labels)) if self.train_rows is None else self.train_rows.numpy()
         size = self._share(len(rows))
         rng = np.random.default_rng(self.resolved.derive("split"))
         labels = images.train_labels.numpy()[rows]
@@ -157,7 +157,7 @@ class Data:
         else:
             parts = datasets.grouped_split(images.groups[rows], size, rng)
         held_out, trained = (torch.from_numpy(rows[part]) for part in parts)
-        self.kept = trained
+        self.train_rows = trained
         validation = self._some(self._parts, held_out)
         if self.stored != self.form.shape:
             validation = Smaller(validation, self.form.shape[1:])
@@ -196,7 +196,7 @@ class Data:
         every = [loaded.train_labels, loaded.test_labels, *([] if held_out is None else [held_out[1]])]
         self.labels = move(torch.cat(every), self.device)
         labels = torch.cat(every).numpy()
-        trained = torch.arange(len(loaded.train_labels)) if self.kept is None else self.kept
+        trained = torch.arange(len(loaded.train_labels)) if self.train_rows is None else self.train_rows
         pool = torch.cat([trained, torch.arange(len(loaded.train_labels), len(labels))]).numpy()
         sizes = [len(loaded.test_labels)]
         if self.resolved.selection == "validation":
@@ -207,7 +207,7 @@ class Data:
             first, rest = datasets.stratified_split(labels[pool], size, rng)
             drawn.append(torch.from_numpy(pool[first]))
             pool = pool[rest]
-        self.kept = torch.from_numpy(pool)
+        self.train_rows = torch.from_numpy(pool)
         parts = ((self._some(self._parts, rows), self.labels[rows.to(self.device)]) for rows in drawn)
         self.test, *validation = parts
         self.validation = validation[0] if validation else None
@@ -235,7 +235,7 @@ class Data:
     def class_counts(self) -> Tensor:
         """How many images of each class are trained on, int64 [K], on the CPU."""
         labels = self.labels.cpu()
-        used = labels if self.kept is None else labels[self.kept]
+        used = labels if self.train_rows is None else labels[self.train_rows]
         return torch.bincount(used, minlength=self.form.classes)
 
     def batches(self, epoch: int, step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
@@ -248,7 +248,7 @@ class Data:
         rows = self.order(epoch)
         generator = self._generator("augmentation", epoch)
         drawn = augment.draw(self.recipe.augment, self.count, shape, generator, self.stored)
-        rows = rows if self.kept is None else self.kept[rows]
+        rows = rows if self.train_rows is None else self.train_rows[rows]
         labels = self.labels[move(rows, self.device)]
         drawn = [move(parameters, self.device) for parameters in drawn]
         mixtures = self._mixtures(epoch, step)

@@ -269,7 +269,7 @@ class Training:
             "sums": (self.step.loss_sum, self.step.correct, self.epoch_seconds),
             "progress": (self.epoch, self.taken, self.rate, self.seconds),
             "history": self.history,
-            "seen": self.data.seen.model_dump(),
+            "seen": self.data.digests.model_dump(),
             "warnings": self.warnings,
             "chosen": self.chosen,
             "kept": self.kept_weights,
@@ -305,7 +305,7 @@ class Training:
             "best_test": self._score(best),
             "images_per_second": images / len(self.history),
             "seconds": self.seconds,
-            "data": self.data.seen.model_dump(),
+            "data": self.data.digests.model_dump(),
             "class_counts": self.data.class_counts().tolist(),
             "warnings": self.warnings,
         }

@@ -21,7 +21,7 @@ from bench.transforms import Cutmix, Mixup, MixupOrCutmix
 class Mixture(NamedTuple):
     """How one batch is mixed."""
 
-    own: float
+    share: float
     """Share of each image's own label: λ, for CutMix that of the pixels it has kept."""
     box: tuple[int, int, int, int] | None
     """CutMix: left, top, right and bottom of what is pasted in; None: mixup."""

@@ -56,7 +56,7 @@ class Watcher:
         self._things = things
         self._warnings = warnings
         self._steps = 0
-        self._seen: dict[tuple[str, str], bytes] = {}
+        self._digests: dict[tuple[str, str], bytes] = {}
 
     def count_step(self) -> None:
         """A step was taken."""
@@ -72,9 +72,9 @@ class Watcher:
                     self._compare(label, name, _digest(value))
 
     def _compare(self, label: str, name: str, now: bytes | None) -> None:
-        before = self._seen.pop((label, name), None)
+        before = self._digests.pop((label, name), None)
         if now is not None:
-            self._seen[label, name] = now
+            self._digests[label, name] = now
         warning = (
             f"{label} changes '{name}' from step to step, and no state_dict of its own keeps that: "
             "a resumed run would not go on from it"

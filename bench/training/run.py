@@ -65,7 +65,7 @@ def train(
     except Damaged as damage:
         training.warnings.append(f"{damage}; set aside as {folder.set_aside('checkpoint.pt')}, started again")
         state = None
-    digests = training.data.seen.model_dump()
+    digests = training.data.digests.model_dump()
     if state is not None and state.get("seen", digests) != digests:
         name = folder.set_aside("checkpoint.pt")
         training.warnings.append(f"the data changed while it was trained: started again, {name} set aside")

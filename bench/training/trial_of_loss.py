@@ -76,9 +76,9 @@ class LossTrial:
         self.objective.check(resolved.recipe)
         self.objective.now["index"] = torch.arange(len(batch.labels)) % int(batch.class_counts.sum())
         self.layer = last_layer(model)
-        self.made: list[Tensor] = []
+        self.outputs: list[Tensor] = []
         if self.layer is not None:
-            self.layer.register_forward_hook(lambda layer, inputs, output: self.made.append(output))
+            self.layer.register_forward_hook(lambda layer, inputs, output: self.outputs.append(output))
 
     def check(self, outputs: Tensor) -> None:
         """Call it, and its gradient, with what the model has just made.
@@ -102,7 +102,7 @@ class LossTrial:
         return BenchError(f"losses: {self.choice.label()}: {words}")
 
     def _check_features(self, outputs: Tensor) -> None:
-        makes_outputs = any(torch.equal(output, outputs) for output in self.made)
+        makes_outputs = any(torch.equal(output, outputs) for output in self.outputs)
         if (self.objective.on_features or "features" in self.objective.asks) and not makes_outputs:
             raise self._complaint(
                 f"it takes `features`, what the last layer of {self.label} gets, and the last "

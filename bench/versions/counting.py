@@ -69,22 +69,22 @@ def declare_same(suite: Suite, results: Path) -> list[str]:
     return lines or [f"{KEEP}: no finished run of this suite waits because code changed"]
 
 
-def _other_texts(text: str, others: Mapping[str, Sequence[str]]) -> list[str]:
+def _other_texts(text: str, digests: Mapping[str, Sequence[str]]) -> list[str]:
     """The descriptions of a cell under other digests."""
     sources = sources_of(text)
     most = round(_MOST_COMBINATIONS ** (1 / len(sources))) if sources else 0
-    choices = [[digest, *others.get(module, ())][:most] for module, digest in sources.items()]
+    choices = [[digest, *digests.get(module, ())][:most] for module, digest in sources.items()]
     combinations = itertools.product(*choices)
     return [with_digests(text, dict(zip(sources, one, strict=True))) for one in combinations][1:]
 
 
 def _former(cell: Cell, same: Mapping[str, Sequence[str]], results: Path) -> dict[int, str]:
     former = {}
-    others = functools.cache(lambda text: _other_texts(text, same))
-    for seed in cell.seeds if others(cell.text) else ():
+    texts = functools.cache(lambda text: _other_texts(text, same))
+    for seed in cell.seeds if texts(cell.text) else ():
         now = cell.text_of(seed)
         if not _is_done(results, Run(now, seed)):
-            finished = (text for text in others(now) if _is_done(results, Run(text, seed)))
+            finished = (text for text in texts(now) if _is_done(results, Run(text, seed)))
             if (text := next(finished, None)) is not None:
                 former[seed] = text
     return former

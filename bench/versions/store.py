@@ -161,9 +161,9 @@ def copy(suite: Suite, results: Path, into: Path) -> None:
     Where files lay here is left out: what others get says nothing of this machine.
     """
     texts = [text for cell in suite.cells for text in (cell.text, *cell.former.values())]
-    named = dict.fromkeys(source for text in texts for source in sources_of(text).items())
-    sources = named.copy()
-    for module, digest in [*named, *of_suite(suite).items()]:
+    direct = dict.fromkeys(source for text in texts for source in sources_of(text).items())
+    sources = direct.copy()
+    for module, digest in [*direct, *of_suite(suite).items()]:
         sources |= dict.fromkeys((module, one) for one in (digest, *same_as(results, module, digest)))
     for module, digest in sources:
         if (version := read_version(results, module, digest)) is not None:

@@ -580,9 +580,9 @@ def test_a_table_never_tears_groups_apart(root: Path, tmp_path: Path, make_suite
     assert (np.unique(data.groups, return_counts=True)[1] == 2).all()
     suite = make_suite(datasets=chosen, selection="validation", recipe={"validation": 0.3, "batch_size": 4})
     run = Data(suite.runs()[0].resolve(), tmp_path, torch.device("cpu"))
-    assert run.kept is not None
-    assert (np.unique(data.groups[run.kept.numpy()], return_counts=True)[1] == 2).all()
-    assert len(run.kept) + len(run.validation[1]) == 18
+    assert run.train_rows is not None
+    assert (np.unique(data.groups[run.train_rows.numpy()], return_counts=True)[1] == 2).all()
+    assert len(run.train_rows) + len(run.validation[1]) == 18
 
 
 def test_a_table_with_splits(root: Path, tmp_path: Path) -> None:
