@@ -1,4 +1,4 @@
-"""A user's own code: of which modules it consists, a digest of what they do, and a copy to train from.
+"""A user's own code: its modules, a digest of what they compute, and a copy to train from.
 
 A callable that a suite names does what its module does, and what the modules do that this imports, however
 far. Those in the user's own folders are read, and none is imported: looking must not run anything. What
@@ -278,7 +278,7 @@ class Snapshot(SourceLoader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Of a module that is here."""
+        """The spec of a module that is here."""
         module = self.modules.get(fullname)
         if module is None:
             return None
@@ -291,7 +291,7 @@ class Snapshot(SourceLoader):
         )
 
     def get_filename(self, fullname: str) -> str:
-        """Where a module lay."""
+        """The file of a module."""
         return str(self.modules[fullname].file)
 
     def get_data(self, path: str) -> bytes:

@@ -21,7 +21,7 @@ LEAST_FREE_GIB = 1.0
 
 
 class Check(BaseModel):
-    """One thing looked at. ``ok`` is None for what a suite may do without."""
+    """The result of one check. ``ok`` is None for what a suite can do without."""
 
     name: str
     ok: bool | None

@@ -1,4 +1,4 @@
-"""What a network with somebody's weights says of a data set's test images."""
+"""The predictions of a network with a file's weights for a data set's test images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Asked:
 
 @dataclass
 class Answers:
-    """Of one file."""
+    """The predictions of one file's network."""
 
     checkpoint: Checkpoint
     model: str
@@ -145,7 +145,7 @@ def ask(
     device: torch.device,
     tick: Callable[[int], None] = lambda images: None,
 ) -> Answers:
-    """Show a network all test images.
+    """Predict all test images.
 
     Args:
         model: what it is called.

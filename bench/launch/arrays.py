@@ -24,7 +24,7 @@ GPU_GAIN = 30  # a guess, until runs have been timed: how much faster a GPU is t
 
 @dataclass(frozen=True)
 class Cluster:
-    """A profile, and where everything lies."""
+    """A profile, and the suite and folders that jobs are submitted for."""
 
     executor: Executor
     suite: Suite
@@ -45,12 +45,12 @@ class Cluster:
 
 
 def added(suite: Suite) -> str:
-    """What is asked for when the jobs that train now have ended."""
+    """What is added when the jobs that train now have ended, in words."""
     return "the winners of the searches" if suite.tune else "seeds"
 
 
 class Arrays:
-    """The arrays that one look at a suite submits."""
+    """Submits arrays of jobs within one look at a suite."""
 
     def __init__(
         self, cluster: Cluster, runs: Sequence[Run], began: float, missing: dict[str, float], first: bool
@@ -128,7 +128,7 @@ class Arrays:
     def _submit_what_fits(
         self, array: Array, parallel: int, profile: Profile, nodes: tuple[str, ...], needs: Needs
     ) -> None:
-        """Submit an array, or the largest half of a half of it that a limit which cannot be read leaves."""
+        """Submit an array; where a limit that cannot be read refuses it, its first half, and so on."""
         try:
             self._submit_array(array, parallel, profile, nodes, needs)
         except Later:

@@ -118,7 +118,7 @@ def _fingerprint(run: Run, device: str) -> dict[str, Any]:
 
 
 def _end(run: Run, folder: RunFolder, outcome: str | None) -> NoReturn:
-    """End this process at once: the exception under way came of a device that is of no more use to it."""
+    """End this process at once: after the exception under way it cannot use its device any more."""
     if outcome is not None:
         folder.end_attempt(outcome)
     _note(run, f"ends its process\n{traceback.format_exc()}")

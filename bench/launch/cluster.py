@@ -85,7 +85,7 @@ def train_there(
 
 
 def _leave(submitter: Submitter) -> None:
-    """Nobody watches from here on."""
+    """Leave a job that adds runs, and say what stays unsubmitted."""
     cluster, say = submitter.cluster, submitter.cluster.say
     try:
         left = unfinished(submitter.runs, cluster.results)

@@ -1,4 +1,4 @@
-"""The small job that adds runs when the jobs before it have ended: no daemon, but a dependency of Slurm's.
+"""The small job that adds runs when the jobs before it have ended, by a dependency of Slurm's.
 
 A suite whose seeds are added until decided, or which trains the winners of its searches, needs somebody to
 look when a step is done. A `bench run` that
@@ -38,7 +38,7 @@ class Continue:
     folder: Path
 
     def __call__(self) -> None:
-        """Add seeds. Says in a file that it has ended, and why that could not be, if it could not."""
+        """Add seeds. Writes a file when it ends, with the reason if it could not."""
         folder = SubmissionFolder.read(self.folder)
         content = folder.content
         if content.continuation is None:
@@ -57,7 +57,7 @@ class Continue:
 
 
 def go_on(order: Continuation) -> None:
-    """What the job does that adds seeds: one look at its suite, and more while only time helps."""
+    """Look at the suite and submit what it asks for next; look again while the executor is in trouble."""
 
     def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ def gpus_here() -> list[int]:
 
 
 def choose_gpu(*, shared: bool) -> None:
-    """Of a job's GPUs, which its processes share, one for each of them in turn."""
+    """Choose one of the job's GPUs for this process, each in turn."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if shared and "," in visible:
         several = visible.split(",")

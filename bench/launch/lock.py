@@ -13,7 +13,7 @@ QUIET_SECONDS = 3.0  # that another launcher may take before a person is told
 
 @contextlib.contextmanager
 def only_launcher(folder: Path, watch: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
-    """Be the one launcher of a suite on this machine; watch while another one is."""
+    """Hold the lock of a suite's launchers on this machine; call ``watch`` while another one has it."""
     import filelock
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What jobs wrote: on this machine and on a cluster, submitit names their logs alike."""
+"""The logs of jobs: on this machine and on a cluster, submitit names them alike."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def logs_of_runs(suite: Suite, results: Path) -> dict[tuple[str, str], Path]:
 
 
 def _text(path: Path) -> str:
-    """What a log holds: nothing, where there is something else in its place."""
+    """The content of a log; empty where it cannot be read."""
     with contextlib.suppress(OSError):
         return read(str(path)).decode(errors="replace")
     return ""
@@ -103,7 +103,7 @@ def tail(path: Path, lines: int, run: str = "") -> str:
 
 
 def _about(run: str, log: Iterable[str]) -> list[str]:
-    """What a worker notes of a run, each time with all that follows until a note of another."""
+    """The lines of a log about a run: each note of it, and all that follows until a note of another."""
     about, noted = [], ""
     for line in log:
         if note := re.match(r"\d\d:\d\d:\d\d run ([0-9a-f]{16}) ", line):

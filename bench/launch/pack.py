@@ -26,7 +26,7 @@ from bench.versions import digests, store
 
 
 def _to_plain(runs: Sequence[Run]) -> dict[str, Any]:
-    """What the runs of a cell share is there once: 100,000 runs are a megabyte or two, for every worker."""
+    """Runs with each shared description once: 100,000 runs are a megabyte or two."""
     cells = {text: number for number, text in enumerate(dict.fromkeys(run.text for run in runs))}
     descriptions = [json.loads(text) for text in cells]
     return {"descriptions": descriptions, "runs": [(cells[run.text], run.seed) for run in runs]}
@@ -43,7 +43,7 @@ def _from_plain(value: Any) -> Any:
 
 
 class Pack(BaseModel):
-    """What a worker needs to know, all of it."""
+    """All that a worker needs to know."""
 
     results: Path
     data: Path

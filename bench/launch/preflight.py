@@ -1,4 +1,4 @@
-"""What is checked once, here, before a hundred jobs fail over it."""
+"""Checks before anything is submitted: names, programs, data, first calls."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class Profile(Strict):
         return self.model_copy(update={**few, "time": min(self.time, 60), "sbatch": sbatch})
 
     def parameters(self, name: str, parallel: int, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
-        """What submitit's SlurmExecutor gets."""
+        """The parameters of submitit's SlurmExecutor."""
         extra: dict[str, Any] = {**self.sbatch, "requeue": True}
         if self.clusters:
             extra["clusters"] = self.clusters

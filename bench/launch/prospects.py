@@ -50,7 +50,7 @@ class Added(BaseModel):
 
 
 class Finds(BaseModel):
-    """How likely a difference is found."""
+    """The probability that a search finds a difference."""
 
     difference: float
     """In the first metric's unit; percentages in points."""
@@ -58,7 +58,7 @@ class Finds(BaseModel):
 
 
 class Tuning(BaseModel):
-    """What a search takes, and what it would find."""
+    """The size of a search, and its power."""
 
     budget: int
     trials: int

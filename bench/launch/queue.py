@@ -1,4 +1,4 @@
-"""What was submitted to a cluster for a suite, what became of it, and why: from disk and from Slurm."""
+"""The state of all jobs ever submitted for a suite, and why they ended: from disk and from Slurm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTE_SECONDS = 10.0  # that another launcher is waited for, to note what was can
 
 @dataclass
 class Look:
-    """What has been submitted for a suite, and what became of it."""
+    """All submissions of a suite, and the states of their jobs."""
 
     folders: list[SubmissionFolder]
     jobs: dict[str, Job]

@@ -35,7 +35,7 @@ class StopFlag:
         return self.raised
 
     def before_step(self) -> bool:
-        """The same, asked before a step that is made otherwise."""
+        """As :meth:`__call__`, before a step; notes that one is made."""
         stopping = self()
         self.worked = self.worked or not stopping
         return stopping

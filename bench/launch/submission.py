@@ -33,7 +33,7 @@ WORK, ADD_SEEDS = "bench.launch.worker:Worker", "bench.launch.continuation:Conti
 
 
 class Continuation(BaseModel):
-    """What the job that adds seeds needs to know: what its launcher was told."""
+    """The arguments of the job that adds seeds: those of its launcher."""
 
     suite: Path
     scale: Scale
@@ -62,7 +62,7 @@ def _believable(ends: dict[str, Job]) -> dict[str, Job]:
 
 
 class Submission(BaseModel):
-    """What ``submission.json`` holds."""
+    """The content of ``submission.json``."""
 
     name: Annotated[str, Field(pattern=r"^[^,\x00]+$")]
     """Of the Slurm job: unique."""
@@ -165,7 +165,7 @@ class SubmissionFolder:
         tasks: int | None = None,
         cluster: str | None = None,
     ) -> SubmissionFolder:
-        """Write packs and intent, before Slurm hears of it."""
+        """Write packs and intent, before anything is submitted."""
         token = uuid.uuid4().hex[:8]
         path = (jobs / f"{time.strftime('%Y%m%dT%H%M%S')}-{token}").absolute()
         for number, pack in enumerate(packs):

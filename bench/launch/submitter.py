@@ -106,7 +106,7 @@ class Submitter(Arrays):
                     self.cluster.say(f"found {count} jobs of a launcher that died: {name}")
 
     def _give_up(self) -> bool:
-        """Take for ended what will not begin or end by itself.
+        """Count jobs as ended that will not begin or end by themselves.
 
         Lost is what has been missing for a minute: a controller that was killed can lose what it had just
         taken, and without accounting it forgets what has ended. Should such a job train on all the same, its
@@ -222,7 +222,7 @@ class Submitter(Arrays):
         return None
 
     def _began_any(self, submission: SubmissionFolder, job: Job) -> bool:
-        """Whether a job came so far as to train any of its runs."""
+        """Whether a job began to train any of its runs."""
         runs = submission.content.runs[submission.content.ids.index(job.id)]
         infos = (RunFolder(self.cluster.results, run).info() for run in runs)
         return any(attempt.get("job") == job.id for info in infos for attempt in info.get("attempts", []))

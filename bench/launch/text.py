@@ -33,7 +33,7 @@ def status_text(status: Status) -> str:
 
 
 def _job_lines(status: Status) -> list[str]:
-    """What runs and waits on the cluster, what has ended badly, and what all of it has cost."""
+    """Jobs that run, wait or failed, and the time that all of them have used."""
     if status.usage is None:
         return []
     states = sorted(status.queue.items())
@@ -120,7 +120,7 @@ def _added_lines(added: Added, planned: int) -> list[str]:
 
 
 def _tuning_lines(tuning: Tuning) -> list[str]:
-    """What is tried, and what would be found."""
+    """The size of the search, and its power."""
     lines = [
         f"every loss is tuned: {tuning.trials} trials each for a budget of {tuning.budget}, "
         f"{tuning.trainings} trainings in all; then {tuning.retrainings} of the winners"

@@ -181,7 +181,7 @@ def _ask(
     search_path: Sequence[str],
     say: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
-    """What a process of its own finds out about each; nothing of what it dies of, or hangs in."""
+    """The answers of a separate process, one a run; empty where it dies or hangs."""
     question: dict[str, Any] = {
         "what": task,
         "runs": [{"text": run.text, "seed": run.seed} for run in runs],

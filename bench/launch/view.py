@@ -1,4 +1,4 @@
-"""What a person sees while a suite trains: on standard error, alive on a terminal, in lines elsewhere.
+"""The progress of a suite on standard error: a live table on a terminal, lines elsewhere.
 
 A line a loss × model says how many of its seeds are done, how they did so far, and how far those that train
 are. There are no verdicts: looking is not deciding.
@@ -40,7 +40,7 @@ MOST_LINES = 24  # of cells, on a terminal that does not say how high it is
 
 @dataclass
 class _Row:
-    """One cell as it stands."""
+    """The progress of one cell."""
 
     cell: Cell
     left: list[RunFolder]
@@ -53,7 +53,7 @@ class _Row:
 
     @property
     def epochs(self) -> int:
-        """That each of its runs trains; 0: its trainer has not been told."""
+        """Epochs of each run; 0: not known for this trainer."""
         epochs = self.cell.recipe.get("epochs", 0)
         return epochs if isinstance(epochs, int) else 0
 

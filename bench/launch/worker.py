@@ -35,7 +35,7 @@ NO_STEP = 3  # exit status of a helper that made none
 
 @dataclass(frozen=True)
 class Worker:
-    """The callable that a job pickles: a path, and nothing that could go stale."""
+    """The callable that a job pickles: the path of its pack."""
 
     pack: Path
 

@@ -132,7 +132,7 @@ def choose_metric(value: Any) -> Choice:
 
 
 def as_function(choice: Choice) -> Callable[[Predictions], Any]:
-    """What is called with predictions.
+    """The callable for predictions.
 
     Raises:
         BenchError: the user's code cannot be imported, or not be called with these options.

@@ -26,7 +26,7 @@ Judged = dict[str, Any]
 
 
 class Stated(BaseModel):
-    """What ``plan.json`` holds."""
+    """The content of ``plan.json``."""
 
     digest: str
     """SHA-256 of what is judged, as canonical JSON: to publish."""
@@ -200,5 +200,5 @@ def _file(suite: Suite, results: Path) -> Path:
 
 
 def date(when: float) -> str:
-    """In words, to the minute, here."""
+    """Local date and time, to the minute."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))

@@ -1,4 +1,4 @@
-"""What a suite has found, as MLflow is to say it: on top of its experiment, on its own run, on every run."""
+"""A suite's report as MLflow shows it: on its experiment, on its own run, on every run."""
 
 from __future__ import annotations
 

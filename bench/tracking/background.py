@@ -1,4 +1,4 @@
-"""The mirror beside something else: training, which must not wait for it and must not fall with it."""
+"""The mirror in a thread beside training, which neither waits for it nor fails with it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ THREADS = 4  # that talk to a server
 
 
 class Held:
-    """What is known of a suite's experiment. Whoever holds the store knows its runs."""
+    """A suite's experiment and its runs, as known while the store is locked."""
 
     def __init__(self, suite: Suite, results: Path, uri: str) -> None:
         self.suite = suite

@@ -51,7 +51,7 @@ class Record:
 
     @cached_property
     def origin(self) -> str:
-        """Digest of what MLflow takes once and for all."""
+        """Digest of what MLflow cannot change later."""
         return text.digest(self.start, self.params)
 
     @cached_property
@@ -258,7 +258,7 @@ def _score(scores: Mapping[str, float], metrics: Sequence[Metric]) -> str:
 
 
 def _owner(folder: RunFolder) -> str:
-    """Who trained it: whose folder it is."""
+    """The user who trained it: the owner of the folder."""
     try:
         return _user(os.stat(folder.path).st_uid)
     except FileNotFoundError:  # set aside just now

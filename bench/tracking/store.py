@@ -1,4 +1,4 @@
-"""Where MLflow keeps what was mirrored, how it is opened, and what it complains about.
+"""MLflow's store: its address, how it is opened, and its errors in one line.
 
 Nothing here imports mlflow at the top: that takes more than a second.
 """

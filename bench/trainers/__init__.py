@@ -1,4 +1,4 @@
-"""What turns a claimed run into predictions: the one seam between a worker and whoever trains.
+"""The interface of trainers: what turns a claimed run into predictions.
 
 A worker claims a run, notes that an attempt begins, and hands :class:`Work` to :func:`train`: to our own
 loop, to a function of the user's own, or to a program.

@@ -65,7 +65,7 @@ def train(work: Work) -> bool:
 
 
 def _signs(work: Work) -> object:
-    """What changes when a program comes any further."""
+    """The files and progress of a program: they change when it advances."""
     files = ((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _files(work.folder.work))
     with contextlib.suppress(OSError):
         return len(work.folder.metrics()), sorted(files)
@@ -104,7 +104,7 @@ class _Attempt:
         self.seconds = 0.0
 
     def go(self) -> bool | None:
-        """Whether the run is finished; None: somebody has killed it."""
+        """Run it. Whether the run is finished; None: the program was killed."""
         began = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -192,7 +192,7 @@ def _following(work: Work, reading: Reading) -> Following | None:
 
 
 def _values(work: Work) -> dict[str, str]:
-    """What all placeholders of a run stand for."""
+    """The values of all placeholders of a run."""
     trainer = work.run.trainer or {}
     gpus = work.gpus if work.gpus is not None else int(work.device.startswith("cuda"))
     values = values_of(work.run.description) | {
@@ -270,6 +270,6 @@ def _not_started(program: str, suite: Path, error: OSError) -> ProgramFailed:
 
 
 def _last(process: Process) -> str:
-    """The last lines of a program, for a reason."""
+    """The last output of a program, for the reason of a failure."""
     lines = [line.strip() for line in process.last if line.strip()][-_SHOWN:]
     return f"; its last lines: {' | '.join(lines)[-500:]}" if lines else "; it said nothing"

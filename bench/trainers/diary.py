@@ -1,4 +1,4 @@
-"""What a run says while a trainer of the user's own trains it: ``metrics.jsonl``, for views and MLflow."""
+"""The progress of a run under a trainer of the user's own: ``metrics.jsonl``, for views and MLflow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.results import RunFolder
 
 
 class Diary:
-    """One line an epoch; an epoch that is told again, by a run that was resumed, replaces what came after."""
+    """One line an epoch; an epoch logged again, by a resumed run, replaces those from there on."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -19,7 +19,7 @@ class Diary:
 
     @property
     def epoch(self) -> int | None:
-        """The last one that was told."""
+        """The last epoch that was logged."""
         return int(self.lines[-1]["epoch"]) if self.lines else None
 
     def log(self, epoch: int | None, metrics: Mapping[str, Any]) -> None:

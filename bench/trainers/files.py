@@ -1,4 +1,4 @@
-"""What a program left in its folder, or said: tables, JSON, arrays, a line of standard output."""
+"""The result of a program: tables, JSON or arrays in its folder, or a line of its standard output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bench.trainers.outcome import Outcome, check_share, outcome_of
 
 
 def read_result(reading: Reading, folder: Path, match: re.Match[str] | None, metric: str) -> Outcome:
-    """The result that a program has left.
+    """Read the result of a program.
 
     Args:
         reading: with its placeholders filled in.

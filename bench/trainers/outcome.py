@@ -36,7 +36,7 @@ _CLOSE = 1e-2
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came back of one set of images."""
+    """The outcome on one set of images."""
 
     predictions: Predictions | None = None
     correct: int | None = None
@@ -46,7 +46,7 @@ class Outcome:
     validation: Outcome | None = None
 
     def measured(self, metric: Metric) -> float:
-        """A metric of it.
+        """The value of a metric.
 
         Raises:
             BenchError: that cannot be had.

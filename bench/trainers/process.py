@@ -1,4 +1,4 @@
-"""A program under way: started, listened to, told to stop, and never left behind."""
+"""A running program: started, read from, stopped, and killed with all that it started."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Process:
         return Stop(stop_time is not None, killed)
 
     def _end(self) -> None:
-        """Have nothing left of it."""
+        """Kill the program and all that it started."""
         if self.ended:
             return
         watcher.end(self.process.pid, self.folder)

@@ -21,7 +21,7 @@ class Batches(Protocol):
     """A set of raw images [N, C, H, W], of the type that they are stored in."""
 
     def __len__(self) -> int:
-        """N."""
+        """The number of images N."""
 
     def __getitem__(self, part: slice) -> Tensor:
         """Consecutive images, on the device."""

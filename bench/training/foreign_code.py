@@ -12,7 +12,7 @@ from bench.training.own_state import Watcher, keeps_state
 
 
 class ForeignCode:
-    """What of a training is the user's own.
+    """The model and the loss of a training, where they are the user's own.
 
     Args:
         parts: the choice and its object, by the part of the training's state that has its state.

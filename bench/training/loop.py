@@ -34,7 +34,7 @@ from bench.training.step import Step, precision
 
 
 class Diverged(BenchError):
-    """The loss is no longer a number. More epochs would not help."""
+    """The loss is NaN or infinite."""
 
 
 class Training:
@@ -243,7 +243,7 @@ class Training:
 
     @torch.inference_mode()
     def _answers(self, held: tuple[Batches, Tensor]) -> evaluation.Answers:
-        """To raw images, in large batches."""
+        """The predictions for raw images, in large batches."""
         images, labels = held
         side = getattr(self.resolved.model.options, "image_size", None)
         size = evaluation.batch_size(self.device, *((side, side) if side else self.data.form.shape[1:]))
@@ -257,7 +257,7 @@ class Training:
         return evaluation.Answers.join(parts)
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on from here to the same bits.
+        """All that is needed to go on bit for bit.
 
         Raises:
             BenchError: the user's own code has state that cannot be kept.
@@ -316,6 +316,6 @@ class Training:
 
 
 def _seed_python(seed: int) -> None:
-    """For code of the user's own; nothing of ``bench`` draws from these."""
+    """Seed Python's and numpy's global generators, for code of the user's own."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002, it is what that code draws from

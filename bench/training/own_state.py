@@ -1,4 +1,4 @@
-"""State of the user's own code: what says that it is kept, and what changes and is not.
+"""The state of the user's own code: whether a checkpoint keeps it, and which attributes it misses.
 
 State that is hidden (class attributes, closures, iterators, generators of its own) cannot be found reliably,
 and nothing here tries to.
@@ -114,7 +114,7 @@ class _Enough(Exception):
 
 
 class _Written:
-    """A file that keeps a digest, of its beginning."""
+    """A file that keeps a digest of its beginning."""
 
     def __init__(self) -> None:
         self.hash = hashlib.blake2b(digest_size=16)

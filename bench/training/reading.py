@@ -1,4 +1,4 @@
-"""Tensors out of somebody's file. None of its code is ever run: where it takes that, the file is refused.
+"""Tensors from anybody's file, without running any code of it: files that need that are refused.
 
 PyTorch's files are read with ``weights_only=True``: tensors, numbers, strings and containers of them.
 """

@@ -34,7 +34,7 @@ class NotRecorded(Exception):
 
 
 class Recorder(Protocol):
-    """What records: the seam at which a device's graphs can be replaced."""
+    """The interface of what records steps, such as CUDA graphs."""
 
     def aside(self, *, strict: bool = False) -> contextlib.AbstractContextManager[None]:
         """Where steps are rehearsed; ``strict``: asking the device for a value raises, as it would there."""
@@ -176,7 +176,7 @@ class Replayed:
 
 
 def _remembered(step: Step, generator: torch.Generator) -> Callable[[], None]:
-    """What puts a training back to where it is now.
+    """A function that restores the present state of a training.
 
     What the optimizer has not made yet becomes zero: so Adam's moments and counts begin, and a momentum of
     zero does what no momentum did.

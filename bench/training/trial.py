@@ -1,4 +1,4 @@
-"""The first call of a model and a loss, on four made-up images: before a hundred runs fail at theirs.
+"""The first call of a model and a loss, on four synthetic images, before anything is submitted.
 
 What goes wrong in other people's code says so in words of its own, deep in a library. Here it is said once,
 in ours: which entry of the suite, what was found, and what to write instead.

@@ -22,7 +22,7 @@ WRAP = "docs/own-loss.md shows a wrapper"
 
 
 class NotHere(Exception):
-    """This machine cannot tell."""
+    """This machine cannot run the trial."""
 
 
 class Batch(NamedTuple):
@@ -111,7 +111,7 @@ class LossTrial:
             )
 
     def _value(self, logits: Tensor) -> Tensor:
-        """What it returns, if that is a tensor."""
+        """The returned value, checked to be a tensor."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -230,7 +230,7 @@ class LossTrial:
         return f"; it is called as f(logits, target): {WRAP}"
 
     def _tried(self, logits: Tensor, target: Tensor) -> Tensor | None:
-        """What it makes of these, if anything."""
+        """The value of the loss for these, if it returns one."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -35,7 +35,7 @@ class Average:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Take a step of the model into account."""
+        """Update the average after a step of the model."""
         averages, theirs = map(list, zip(*self._averaged, strict=True))
         self._average(averages, theirs, 0)  # the count is of no meaning to it
         for mine, other in self._copied:
@@ -43,7 +43,7 @@ class Average:
 
 
 class Update:
-    """What follows the gradients of a step."""
+    """The update of the weights from the gradients of a step."""
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, model: torch.nn.Module, recipe: Recipe, device: torch.device

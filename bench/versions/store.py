@@ -26,7 +26,7 @@ from bench.versions.digests import Sources, digests_of_runs, of_modules, of_suit
 
 @dataclass(frozen=True)
 class Version:
-    """What is kept of a version."""
+    """One stored version."""
 
     module: str
     digest: str

@@ -1,4 +1,4 @@
-"""Who runs jobs: the one seam between launching and a queue, or this machine.
+"""The interface of executors: what runs jobs, a queue or this machine.
 
 An :class:`Executor` submits, looks, cancels, says its limits and queues again. What is submitted, and what
 follows from how it ended, is decided above: :mod:`bench.launch.submitter`, :mod:`bench.launch.local`.
@@ -35,7 +35,7 @@ class Trouble(BenchError):
 
 
 class Later(Trouble):
-    """It would take such jobs, but no more of them for now."""
+    """A limit on queued jobs is reached: the same jobs may be submitted later."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Request:
-    """What jobs are to be like."""
+    """The properties of the jobs to be submitted."""
 
     profile: Profile
     file: Path
@@ -153,7 +153,7 @@ class Executor(Protocol):
 
 @contextlib.contextmanager
 def without(names: Iterable[str]) -> Iterator[None]:
-    """While something is started that gets this process's environment: less these variables."""
+    """Remove these variables from the environment of this process, and of what it starts, for a while."""
     before = {**os.environ}
     for name in names:
         os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""This machine as an executor: a process for each job, through submitit. They live as long as who watches."""
+"""This machine as an executor: a process for each job, through submitit, as long as the launcher runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Local:
-    """Starts processes, and knows those alone that it has started itself.
+    """Starts processes, and knows only those that it started.
 
     Args:
         gpus: each job sees one of these groups, that which the fewest jobs have.
@@ -31,13 +31,13 @@ class Local:
         self._gpu_of: dict[str, tuple[int, ...]] = {}
 
     def require(self) -> None:
-        """This machine is always here."""
+        """Never raises."""
 
     def check(self, request: Request) -> None:
-        """It takes what it is given."""
+        """Never raises."""
 
     def limits(self, profile: Profile) -> Limits:
-        """Each process has an id of its own, and so is submitted by itself."""
+        """One job a submission, as each process has an id of its own."""
         return Limits(array=1, room=None)
 
     def submit(self, folder: Path, workers: Workers, request: Request) -> str:
@@ -63,11 +63,11 @@ class Local:
     def find(
         self, folder: Path, workers: Workers, name: str, since: float, cluster: str | None = None
     ) -> str | None:
-        """Nothing outlives who started it."""
+        """None: no process outlives its launcher."""
         return None
 
     def jobs(self, ids: Sequence[str], since: float) -> dict[str, Job]:
-        """What has ended without saying so has died."""
+        """A process that ended without a result has died."""
         states = {}
         for name in ids:
             job = self._jobs.get(name)
@@ -85,10 +85,10 @@ class Local:
         self.signal(ids, signal.SIGTERM)
 
     def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
-        """None of them waits."""
+        """Nothing to do: no process waits."""
 
     def queue_again(self, job: str) -> None:
-        """Who watches starts another process."""
+        """Nothing to do: the launcher starts another process."""
 
     def signal(self, ids: Iterable[str], number: signal.Signals) -> None:
         """Of those that have not ended. They get it through submitit's controller, whose number theirs is."""

@@ -25,7 +25,7 @@ _WHERE = {"SLURM_CONF", "SLURM_CONF_SERVER"}
 
 
 class Silent(Trouble):
-    """A command had no answer: that refuses nothing."""
+    """A command did not answer: the request is not refused."""
 
 
 def clean_environment() -> dict[str, str]:
@@ -72,7 +72,7 @@ def keeps_books(cluster: str | None = None) -> bool:
 
 
 def configuration(cluster: str | None) -> dict[str, str]:
-    """What the controller is set to. Raises Trouble."""
+    """The configuration of the controller. Raises Trouble."""
     text = ask("scontrol", *option_of(cluster), "show", "config")
     return dict(re.findall(r"^(\w+)\s*=\s*(\S+)", text, re.MULTILINE))
 
@@ -83,7 +83,7 @@ def option_of(cluster: str | None) -> list[str]:
 
 
 def one_line(text: str) -> str:
-    """What one of Slurm's commands complains about, short."""
+    """The error message of one of Slurm's commands, in one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     messages = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines]
     if any("configuration source" in line for line in messages):  # each step of a search complains

@@ -75,7 +75,7 @@ def _caps(profile: Profile, cluster: str) -> Iterator[_Cap]:
 
 
 def _partition(profile: Profile) -> dict[str, str]:
-    """What Slurm says of the partition that jobs go to."""
+    """The properties of the partition that jobs go to."""
     for row in ask("scontrol", *option_of(profile.clusters), "--oneliner", "show", "partition").splitlines():
         fields = dict(word.split("=", 1) for word in row.split() if "=" in word)
         name = fields.get("PartitionName")
