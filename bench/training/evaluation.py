@@ -21,7 +21,7 @@ def batch_size(device: torch.device, height: int, width: int) -> int:
 
 
 class Answers(NamedTuple):
-    """Predictions for the images of a set [N], on their device: see :class:`bench.predictions.Predictions`."""
+    """Predictions for the images of a set [N], on the device: see :class:`bench.predictions.Predictions`."""
 
     labels: Tensor
     """The true class."""
