@@ -171,14 +171,9 @@ class SubmissionFolder:
         for number, pack in enumerate(packs):
             pack.write(path, f"pack-{number}.json")
         runs = [pack.run_ids for pack in packs]
+        name, now = f"bench-{suite}-{token}", time.time()
         content = Submission(
-            name=f"bench-{suite}-{token}",
-            created=time.time(),
-            parallel=parallel,
-            runs=runs,
-            gpus=gpus,
-            tasks=tasks,
-            cluster=cluster,
+            name=name, created=now, parallel=parallel, runs=runs, gpus=gpus, tasks=tasks, cluster=cluster
         )
         folder = cls(path, content)
         folder.write()

@@ -101,9 +101,8 @@ class Training:
             self.warnings.append(f"weights were not kept: {reason}")
         self.kept_weights: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
         self.take: Callable[[Tensor, Tensor], None] = self.step
-        self.foreign_code = ForeignCode(
-            {"model": (resolved.model, model), "loss": (resolved.loss, objective.bare)}, self.warnings
-        )
+        parts = {"model": (resolved.model, model), "loss": (resolved.loss, objective.bare)}
+        self.foreign_code = ForeignCode(parts, self.warnings)
         self.foreign_code.check(self.step.state())  # now, and not at the first checkpoint
         reason = one_by_one or optimization.not_recordable(self.recipe) or self.foreign_code.not_recordable()
         if not reason and objective.each_step:

@@ -40,11 +40,7 @@ def begin(choice: Choice, shape: tuple[int, int, int], classes: int) -> nn.Modul
 
 
 def _pretrained(
-    choice: Choice,
-    model: nn.Module,
-    network: nn.Module,
-    shape: tuple[int, int, int],
-    classes: int,
+    choice: Choice, model: nn.Module, network: nn.Module, shape: tuple[int, int, int], classes: int
 ) -> nn.Module:
     library, _, name = choice.name.partition("/")
     if library == "timm":

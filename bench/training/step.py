@@ -128,12 +128,8 @@ class Step:
             loss_state = {"loss": loss.state_dict()}
         else:
             loss_state = {"objective": self.objective.state_dict()}
-        return {
-            "model": self.model.state_dict(),
-            **loss_state,
-            "optimizer": self.optimizer.state_dict(),
-            **self.update.state(),
-        }
+        model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
+        return {"model": model, **loss_state, "optimizer": optimizer, **self.update.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved :meth:`state`, also from one of another kind of device."""
