@@ -1,4 +1,4 @@
-"""A user's own code: of which modules it consists, a digest of what they do, and a copy to train from.
+"""A user's own code: its modules, a digest of what they compute, and a copy to train from.
 
 A callable that a suite names does what its module does, and what the modules do that this imports, however
 far. Those in the user's own folders are read, and none is imported: looking must not run anything. What
@@ -98,18 +98,18 @@ def own_modules(module: str) -> dict[str, Module]:
     Raises:
         SyntaxError, OSError: as :func:`digest`.
     """
-    found: dict[str, Module] = {}
+    modules: dict[str, Module] = {}
     looked_at: set[str] = set()
-    wanted = [module]
-    while wanted:
-        for name in _with_parents(wanted.pop()):
+    queue = [module]
+    while queue:
+        for name in _with_parents(queue.pop()):
             if name in looked_at:
                 continue
             looked_at.add(name)
-            if (own := _own(name)) is not None:
-                found[name] = own
-                wanted += _read(name, own).imports
-    return found
+            if (one := _own(name)) is not None:
+                modules[name] = one
+                queue += _read(name, one).imports
+    return modules
 
 
 def _with_parents(name: str) -> Iterator[str]:
@@ -127,8 +127,8 @@ def _spec(name: str) -> ModuleSpec | None:
                 return None
             folders = list(spec.submodule_search_locations)
         try:
-            found = (finder.find_spec(part, folders) for finder in sys.meta_path)
-            spec = next(filter(None, found), None)
+            specs = (finder.find_spec(part, folders) for finder in sys.meta_path)
+            spec = next(filter(None, specs), None)
         except (ImportError, ValueError, AttributeError):  # of somebody's finder
             return None
     return spec
@@ -157,9 +157,6 @@ def _content(spec: ModuleSpec) -> bytes:
     get_data = getattr(spec.loader, "get_data", None)
     content: bytes = get_data(spec.origin) if get_data else Path(spec.origin).read_bytes()
     return content
-
-
-# ---------------------------------------------------------------------------------------- what a module does
 
 
 class _Reading(NamedTuple):
@@ -201,11 +198,11 @@ def _imports(tree: ast.Module, package: Sequence[str]) -> Iterator[str]:
                 yield start
                 yield from (f"{start}.{alias.name}" for alias in node.names if alias.name != "*")
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            function, named = node.func, node.args[0].value
+            function, target = node.func, node.args[0].value
             called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-            if called in ("import_module", "__import__") and isinstance(named, str):
-                above = package[: len(package) - (len(named) - len(named.lstrip("."))) + 1]
-                yield ".".join([*(above if named.startswith(".") else ()), named.lstrip(".")])
+            if called in ("import_module", "__import__") and isinstance(target, str):
+                above = package[: len(package) - (len(target) - len(target.lstrip("."))) + 1]
+                yield ".".join([*(above if target.startswith(".") else ()), target.lstrip(".")])
 
 
 def dump(node: object) -> str:
@@ -251,21 +248,18 @@ def _without_words(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def _joined(values: list[ast.expr]) -> list[ast.expr]:
-    made: list[ast.expr] = []
+    parts: list[ast.expr] = []
     for value in values:
-        last = made[-1] if made else None
+        last = parts[-1] if parts else None
         if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
-            made[-1] = ast.Constant(str(last.value) + str(value.value))
+            parts[-1] = ast.Constant(str(last.value) + str(value.value))
         elif not (isinstance(value, ast.Constant) and value.value == ""):
-            made.append(value)
-    return made
+            parts.append(value)
+    return parts
 
 
 def _short(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-# --------------------------------------------------------------------------------------- a copy of them all
 
 
 class Snapshot(SourceLoader):
@@ -284,7 +278,7 @@ class Snapshot(SourceLoader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Of a module that is here."""
+        """The spec of a module that is here."""
         module = self.modules.get(fullname)
         if module is None:
             return None
@@ -297,7 +291,7 @@ class Snapshot(SourceLoader):
         )
 
     def get_filename(self, fullname: str) -> str:
-        """Where a module lay."""
+        """The file of a module."""
         return str(self.modules[fullname].file)
 
     def get_data(self, path: str) -> bytes:

@@ -14,14 +14,14 @@ from pydantic import BaseModel
 from bench.disk import check_writable
 from bench.errors import BenchError
 from bench.launch.executors import Trouble
-from bench.launch.executors.slurm import ask, keeps_books
+from bench.launch.executors.slurm.commands import ask, keeps_books
 from bench.tracking.store import TrackingError, check_store, default_uri
 
 LEAST_FREE_GIB = 1.0
 
 
 class Check(BaseModel):
-    """One thing looked at. ``ok`` is None for what a suite may do without."""
+    """The result of one check. ``ok`` is None for what a suite can do without."""
 
     name: str
     ok: bool | None
@@ -69,16 +69,16 @@ def _libraries() -> list[Check]:
     """Try them in one process, not this one: a broken build can take its process with it."""
     steps = ["import functools; say = functools.partial(print, flush=True)"]
     code = "\n".join([*steps, *(step for step, _ in _LIBRARIES.values())])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    found = done.stdout.splitlines()[: len(_LIBRARIES)]
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    versions = process.stdout.splitlines()[: len(_LIBRARIES)]
     checks = []
     for number, (name, (_, advice)) in enumerate(_LIBRARIES.items()):
-        if number < len(found):
-            checks.append(Check(name=name, ok=True, found=found[number]))
+        if number < len(versions):
+            checks.append(Check(name=name, ok=True, found=versions[number]))
             continue
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        why = lines[-1] if number == len(found) else f"not tried, as {checks[-1].name} failed"
-        checks.append(Check(name=name, ok=False, found=why, advice=advice))
+        lines = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
+        reason = lines[-1] if number == len(versions) else f"not tried, as {checks[-1].name} failed"
+        checks.append(Check(name=name, ok=False, found=reason, advice=advice))
     cores = len(os.sched_getaffinity(0))
     checks[1].found = f"{cores} CPU core{'s' * (cores != 1)}; {checks[1].found}"
     return checks
@@ -92,8 +92,8 @@ def _slurm() -> Check:
         books = "accounting" if keeps_books() else "no accounting: how jobs ended is known for some minutes"
     except Trouble as trouble:
         if "no cluster is set up" in str(trouble):  # the packages are installed, and that is all
-            found = "Slurm's commands are here, but no cluster is set up: suites run on this machine only"
-            return Check(name="slurm", ok=None, found=found)
+            words = "Slurm's commands are here, but no cluster is set up: suites run on this machine only"
+            return Check(name="slurm", ok=None, found=words)
         advice = "is slurmctld running, and does slurm.conf name it?"
         return Check(name="slurm", ok=False, found=str(trouble), advice=advice)
     return Check(name="slurm", ok=True, found=f"partitions: {', '.join(partitions)}; {books}")
@@ -108,26 +108,26 @@ def _results(results: Path) -> Check:
 
 
 def _disk(results: Path) -> Check:
-    here = next(folder for folder in (results.absolute(), *results.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(here).free / 2**30
+    folder = next(folder for folder in (results.absolute(), *results.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(folder).free / 2**30
     ok = free >= LEAST_FREE_GIB
     return Check(
         name="disk",
         ok=ok,
-        found=f"{free:.1f} GiB free at {here}",
+        found=f"{free:.1f} GiB free at {folder}",
         advice="" if ok else "free some space, or choose another folder with --results",
     )
 
 
 def _data(data: Path) -> Check:
-    found = sorted(entry.name for entry in data.iterdir()) if data.is_dir() else []
-    listed = ", ".join(found) or "nothing yet"
+    names = sorted(entry.name for entry in data.iterdir()) if data.is_dir() else []
+    listed = ", ".join(names) or "nothing yet"
     return Check(
         name="data folder",
-        ok=True if found else None,
+        ok=True if names else None,
         found=f"{data.absolute()}: {listed}",
         advice=""
-        if found
+        if names
         else "digits and synthetic-letters need no files; `bench fetch SUITE` gets the others",
     )
 

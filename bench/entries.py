@@ -19,7 +19,7 @@ from bench.metrics import Metric
 from bench.recipe import Recipe
 from bench.registry import Choice, ForeignOptions, FreeOptions, describe, source_digest, split_choice
 from bench.runs import canonical
-from bench.trainer import Trainer, choose_trainer
+from bench.trainer_options import Trainer, choose_trainer
 
 KINDS = {"datasets": "dataset", "models": "model", "losses": "loss"}
 AXES = tuple(KINDS)

@@ -36,9 +36,9 @@ class Trained(BaseModel):
     def in_words(self) -> str:
         """``bench 0.1.0, Python 3.12.3, torch 2.9.1, on AMD EPYC, AVX512``"""
         names = {"bench": "bench", "python": "Python", "torch": "torch"}
-        said = [f"{name} {value}" for key, name in names.items() if (value := getattr(self, key))]
+        words = [f"{name} {value}" for key, name in names.items() if (value := getattr(self, key))]
         where = ", ".join(filter(None, (self.device, self.instructions)))
-        return ", ".join([*said, *([f"on {where}"] if where else [])]) or "nothing noted"
+        return ", ".join([*words, *([f"on {where}"] if where else [])]) or "nothing noted"
 
 
 def trained_with(results: Path, run_ids: Iterable[str]) -> list[Trained]:
@@ -47,7 +47,7 @@ def trained_with(results: Path, run_ids: Iterable[str]) -> list[Trained]:
     for run_id in run_ids:
         last = (RunFolder(results, run_id).info().get("attempts") or [{}])[-1]
         counts[tuple(str(last.get(name) or "") for name in NOTED)] += 1
-    ordered = sorted(counts.items(), key=lambda found: (-found[1], found[0]))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [Trained(**dict(zip(NOTED, values, strict=True)), runs=runs) for values, runs in ordered]
 
 
@@ -61,10 +61,10 @@ class Environment(BaseModel):
 
 def libraries() -> dict[str, str]:
     """Versions of what makes reports here."""
-    found = {"bench": __version__, "python": platform.python_version()}
+    versions = {"bench": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

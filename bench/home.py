@@ -14,12 +14,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bench import suite as suites
-from bench import versions
 from bench.disk import read, write_json
 from bench.errors import BenchError
 from bench.scale import SUFFIX
 from bench.source import Source
 from bench.suite import Suite
+from bench.versions.digests import of_suite
 
 RECORD = "suite.json"
 
@@ -30,7 +30,7 @@ class Owner(BaseModel):
     file: str
     """The suite file, absolute."""
     code: dict[str, str]
-    """Of :func:`bench.versions.of_suite`."""
+    """Of :func:`bench.versions.digests.of_suite`."""
 
 
 def take(suite: Suite, source: Source, results: Path) -> None:
@@ -42,7 +42,7 @@ def take(suite: Suite, source: Source, results: Path) -> None:
         return
     # The path of a file may be no text; pydantic and JSON take none but text.
     file = str(source.keep(suite, results).absolute()).encode(errors="replace").decode()
-    now = Owner(file=file, code=versions.of_suite(suite))
+    now = Owner(file=file, code=of_suite(suite))
     if owner(suite.name, results) != now:
         write_json(_record(suite, results), now.model_dump())
 
@@ -59,7 +59,7 @@ def check_owner(suite: Suite, source: Source, results: Path) -> None:
         return
     noted, theirs = rival
     # The same words may name other code, beside each file.
-    if theirs == source.values and noted.code == versions.of_suite(suite):
+    if theirs == source.values and noted.code == of_suite(suite):
         return
     question = theirs["question"]
     asks = "the same of something else" if question == suite.question else f"'{suite.question}'"

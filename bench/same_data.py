@@ -77,37 +77,37 @@ def _used(one: Sighting) -> str:
 
 def in_words(sightings: Iterable[Sighting]) -> list[str]:
     """Which runs saw what, where runs of a data set did not see the same; and how many do not say."""
-    found = [*sightings]
-    sources, uses = _odd(found)
-    said = []
-    for group in _grouped(found, lambda one: (one.dataset, one.trainer)).values():
+    listed = [*sightings]
+    sources, uses = _odd(listed)
+    lines = []
+    for group in _grouped(listed, lambda one: (one.dataset, one.trainer)).values():
         dataset, trainer = group[0].dataset, group[0].trainer
         digests = _grouped(group, lambda one: one.source)
         if len(digests) > 1 and trainer:
             odd = sum(one.trainer == trainer and one.dataset == dataset for one, _ in (*sources, *uses))
-            others = f"{odd} are left out" if odd else "all are compared, by seed"
-            said.append(
+            consequence = f"{odd} are left out" if odd else "all are compared, by seed"
+            lines.append(
                 f"runs on {dataset} came back with {len(digests)} different sets of test labels, so that "
-                f"they are not about the same images: {others}"
+                f"they are not about the same images: {consequence}"
             )
         elif len(digests) > 1:
             which = "; ".join(f"{_runs(saw)} digest {digest}" for digest, saw in digests.items())
             odd = sum(one.dataset == dataset and not one.trainer for one, _ in sources)
-            said.append(
+            lines.append(
                 f"the data of {dataset} changed between runs: {which}. They are not compared: {odd} are left "
                 f"out, and `bench run` with {AGAIN} trains again those that did not see what is there now"
             )
     if uses := [pair for pair in uses if not pair[0].trainer]:
-        said.append(
+        lines.append(
             f"{_runs([one for one, _ in uses])} saw another subset, noise or split of the same data than "
             f"their pairs, and are left out; `bench run` with {AGAIN} trains them again"
         )
-    if silent := sum(not one.source and not one.trainer for one in found):
-        said.append(
-            f"{silent} of {len(found)} runs finished before runs kept a digest of their data; they are "
+    if silent := sum(not one.source and not one.trainer for one in listed):
+        lines.append(
+            f"{silent} of {len(listed)} runs finished before runs kept a digest of their data; they are "
             "compared as if all had seen the same"
         )
-    return said
+    return lines
 
 
 Known = list[tuple[Sighting, Sighting]]
@@ -115,19 +115,19 @@ Known = list[tuple[Sighting, Sighting]]
 
 def _odd(sightings: Iterable[Sighting]) -> tuple[Known, Known]:
     """By source, and by use: each odd one with one of those that it differs from."""
-    found = [*sightings]
-    sources = _differing(found, lambda one: (one.dataset, one.trainer), lambda one: one.source)
-    left = {one.run_id for one in found} - {one.run_id for one, _ in sources}
-    pairs = [one for one in found if one.run_id in left]
+    listed = [*sightings]
+    sources = _differing(listed, lambda one: (one.dataset, one.trainer), lambda one: one.source)
+    left = {one.run_id for one in listed} - {one.run_id for one, _ in sources}
+    pairs = [one for one in listed if one.run_id in left]
     place = attrgetter("dataset", "model", "seed", "share", "trainer")
     return sources, _differing(pairs, place, lambda one: one.used)
 
 
 def _differing(
-    found: Iterable[Sighting], place: Callable[[Sighting], Hashable], digest: Callable[[Any], str]
+    sightings: Iterable[Sighting], place: Callable[[Sighting], Hashable], digest: Callable[[Any], str]
 ) -> Known:
     odd = []
-    for group in _grouped(found, place).values():
+    for group in _grouped(sightings, place).values():
         digests = _grouped(group, digest)
         usual = max(digests.values(), key=lambda saw: (len(saw), max(one.finished for one in saw)))
         if group[0].trainer and 2 * len(usual) <= len(group) and len({one.seed for one in group}) > 1:
@@ -136,10 +136,10 @@ def _differing(
     return odd
 
 
-def _grouped(found: Iterable[Sighting], key: Callable[[Any], Hashable]) -> dict[Hashable, list[Sighting]]:
+def _grouped(sightings: Iterable[Sighting], key: Callable[[Any], Hashable]) -> dict[Hashable, list[Sighting]]:
     """Those that say what they saw."""
     groups: dict[Hashable, list[Sighting]] = {}
-    for one in found:
+    for one in sightings:
         if one.source:
             groups.setdefault(key(one), []).append(one)
     return groups

@@ -60,12 +60,12 @@ class SequentialDesign:
         """The suite with the runs that it asks for now; itself where these are fixed."""
         if self.suite.until is None:
             return self.known()
-        wanted = {key: found.wanted for key, found in self.standings().items()}
+        seeds = {key: standing.wanted for key, standing in self.standings().items()}
         for cell in self.suite.cells:
             if cell.loss == self.suite.baseline_label:
-                rivals = [n for key, n in wanted.items() if key[:2] == cell.key[:2]]
-                wanted[cell.key] = max(rivals, default=self.suite.until.start)
-        return self.suite.cut(wanted)
+                rivals = [n for key, n in seeds.items() if key[:2] == cell.key[:2]]
+                seeds[cell.key] = max(rivals, default=self.suite.until.start)
+        return self.suite.cut(seeds)
 
     def standings(self) -> dict[Key, Standing]:
         """How each comparison stands, by the data set, model and loss that meets the baseline."""
@@ -94,7 +94,7 @@ class SequentialDesign:
         return statistics.median(spreads) if spreads else None
 
     def _ended(self) -> dict[Key, Ended]:
-        found = {cell.key: Ended() for cell in self.suite.cells}
+        ends = {cell.key: Ended() for cell in self.suite.cells}
         finished: dict[tuple[Key, Seed], str] = {}
         for cell in self.suite.cells:
             for run in cell.runs:
@@ -107,21 +107,21 @@ class SequentialDesign:
                 if run.id in self._values:
                     finished[cell.key, run.seed] = run.id
                 elif folder.failed:
-                    found[cell.key].lost.add(run.seed)
+                    ends[cell.key].lost.add(run.seed)
         odd = odd_ones(self._sightings.values())
         values = {place: self._values[run_id] for place, run_id in finished.items() if run_id not in odd}
         if any(total is None for _, total in values.values()):  # also where some trainer counts, and one not
             values = {place: (v / total if total else v, None) for place, (v, total) in values.items()}
-        others: dict[tuple[str, str], list[float]] = {}
+        by_pair: dict[tuple[str, str], list[float]] = {}
         for (key, _), (value, total) in values.items():
             if total is None:
-                others.setdefault(key[:2], []).append(value)
-        units = {pair: unit_for(known) for pair, known in others.items()}
+                by_pair.setdefault(key[:2], []).append(value)
+        units = {pair: unit_for(numbers) for pair, numbers in by_pair.items()}
         for (key, seed), (value, total) in values.items():
             unit = total or units[key[:2]]
-            found[key].counts[seed] = int(value) if total else in_units(value, unit)
-            found[key].totals.add(unit)
-        return found
+            ends[key].counts[seed] = int(value) if total else in_units(value, unit)
+            ends[key].totals.add(unit)
+        return ends
 
     def _value(self, folder: RunFolder, result: Result) -> tuple[float, int | None]:
         """Correct answers and test images; or the value of another metric."""
@@ -170,7 +170,7 @@ def stopping_plan(suite: Suite, results: Path) -> Plan | None:
 def _begun_with(suite: Suite, results: Path) -> str:
     """The rule of a report that has been made already: what was looked at by e-values goes on with them."""
     with contextlib.suppress(OSError, ValueError):
-        made = json.loads((results / suite.name / "report.json").read_text("utf-8"))
-        if isinstance(made, dict) and (added := made.get("sequential")):
+        report = json.loads((results / suite.name / "report.json").read_text("utf-8"))
+        if isinstance(report, dict) and (added := report.get("sequential")):
             return str(added.get("rule", "whenever"))
     return "planned"

@@ -40,17 +40,18 @@ from made_up import answers
 
 from bench import cli
 from bench.errors import BenchError
+from bench.launch.arrays import Cluster
 from bench.launch.executors import Job, Request
 from bench.launch.executors.local import Local
 from bench.launch.pack import Pack
 from bench.launch.preflight import set_aside_damaged
 from bench.launch.profile import Profile
 from bench.launch.submission import Continuation, SubmissionFolder
-from bench.launch.submitter import Cluster, Submitter
+from bench.launch.submitter import Submitter
 from bench.results import RunFolder
 from bench.sequential_design import SequentialDesign
 from bench.suite import load
-from bench.versions import as_counted
+from bench.versions.counting import as_counted
 
 SUITE = {
     "name": "fuzzed",

@@ -25,7 +25,7 @@ from bench.results import RunFolder
 from bench.suite import load
 from bench.training.data import Data
 from bench.training.device import prepare
-from bench.training.loop import train
+from bench.training.run import train
 
 SUITE = Path(__file__).parents[1] / "suites" / "quickstart.yaml"
 
@@ -52,7 +52,7 @@ def training(folder: Path, rounds: int) -> None:
     def digests() -> None:
         datasets.digest(*parts)  # as it came
         datasets.digest(*parts)  # with subset and noise
-        _ = Data(resolved, folder, device).seen
+        _ = Data(resolved, folder, device).digests
 
     def one_run() -> None:
         results = folder / f"results-{len(trained)}"

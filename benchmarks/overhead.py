@@ -214,8 +214,10 @@ def look(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object],
 def worker(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object], int]:
     """Claim, start, look for a checkpoint, a line for each of 20 epochs, finish: training itself is free."""
     from bench.launch.pack import Pack
-    from bench.launch.worker import StopFlag, work
-    from bench.training import checkpoint, loop
+    from bench.launch.stop import StopFlag
+    from bench.launch.worker import work
+    from bench.training import checkpoint
+    from bench.training import run as run_module
     from bench.training.device import fingerprint, prepare
 
     invented = made_up.answers()
@@ -230,7 +232,7 @@ def worker(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object
         folder.finish(result, predictions)
         return True
 
-    loop.train = train
+    run_module.train = train
     fingerprint(prepare("cpu"))
     runs = [*suite.runs()][:MOST_WRITTEN]
     fresh = results.parent / "fresh"

@@ -23,11 +23,11 @@ from typing import Any
 
 import yaml
 
-from bench import versions
+from bench.launch.attempt import attempt_run
 from bench.launch.pack import Pack, of_trainers
-from bench.launch.worker import _attempt
 from bench.results import RunFolder
 from bench.suite import load
+from bench.versions import store
 
 LEAVES = "import json, sys; json.dump({'correct': 9, 'total': 10}, open(sys.argv[1] + '/r.json', 'w'))\n"
 PRINTS = 'for k in range(100): print(f\'{{"epoch": {k + 1}, "loss": {1 / (k + 1)}}}\')\n'
@@ -79,7 +79,7 @@ def measure(script: str, trainer: dict[str, Any], runs: int) -> tuple[list[float
         values = {"question": "?", "datasets": "x", "models": "net", "losses": "ce", "seeds": runs + 1}
         (folder / "suite.yaml").write_text(yaml.safe_dump({**values, "trainer": given}))
         suite, results = load(folder / "suite.yaml"), folder / "results"
-        versions.keep(suite, results)
+        store.keep(suite, results)
         pack = Pack(
             results=results, data=folder, device="cpu", runs=[*suite.runs()], search_path=[], git=None,
             launcher=1, **of_trainers(suite),
@@ -91,7 +91,7 @@ def measure(script: str, trainer: dict[str, Any], runs: int) -> tuple[list[float
             subprocess.run([sys.executable, "prog.py", str(own)], cwd=folder, check=True, capture_output=True)
             between = time.perf_counter()
             with contextlib.redirect_stderr(io.StringIO()):
-                _attempt(run, pack, "cpu", Never())  # type: ignore[arg-type]
+                attempt_run(run, pack, "cpu", Never())  # type: ignore[arg-type]
             ended = time.perf_counter()
             assert RunFolder(results, run.id).done
             alone.append(1000 * (between - began))

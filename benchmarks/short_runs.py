@@ -83,7 +83,7 @@ def train_ours(runs: list[Any]) -> None:
 
     from bench.results import RunFolder
     from bench.training.device import prepare
-    from bench.training.loop import train
+    from bench.training.run import train
 
     device = prepare("cpu")
     with tempfile.TemporaryDirectory() as results:

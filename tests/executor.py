@@ -18,7 +18,7 @@ from bench.launch.worker import Worker
 
 @dataclass
 class FakeExecutor:
-    """Give it to a :class:`bench.launch.submitter.Cluster`."""
+    """Give it to a :class:`bench.launch.arrays.Cluster`."""
 
     capacity: Limits = field(default_factory=lambda: Limits(array=3, room=None))
     refusal: str = ""

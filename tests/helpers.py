@@ -34,7 +34,7 @@ def as_asked(path: Path, results: Path) -> Suite:
 def train_run(run: Run, results: Path, **settings: Any) -> RunFolder:
     """Train one run in this process, on one thread."""
     from bench.training.device import prepare
-    from bench.training.loop import train
+    from bench.training.run import train
 
     folder = RunFolder(results, run.id)
     with folder.claim() as mine:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import versions
+from bench.launch.attempt import attempt_run
 from bench.launch.pack import Pack, of_trainers
-from bench.launch.worker import _attempt
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
+from bench.versions import store
 
 
 class Stop:
@@ -37,13 +37,13 @@ def attempt(
 ) -> RunFolder:
     """Hand a run to its trainer, as it was submitted; returns its folder."""
     run = run or suite.runs()[0]
-    versions.keep(suite, results)
+    store.keep(suite, results)
     values: dict[str, Any] = {**of_trainers(suite), **changes}
     pack = Pack(
         results=results, data=results / "data", device="cpu", runs=[run], search_path=[], git=None,
         launcher=1, keep_probabilities=suite.keep_probabilities, **values,
     )  # fmt: skip
-    assert _attempt(run, pack, "cpu", stop or Stop())
+    assert attempt_run(run, pack, "cpu", stop or Stop())
     return RunFolder(results, run.id)
 
 

@@ -176,7 +176,7 @@ def test_bundles_are_folders_too(file: Path, tmp_path: Path) -> None:
 def test_versions_of_code_are_joined(write_suite: Write, tmp_path: Path) -> None:
     from bench.front.asking import asking
     from bench.source import Source
-    from bench.versions import declare_same
+    from bench.versions.counting import declare_same
 
     file = write_suite(losses=["ce", "mine:loss"])
     for name, text in (("one", "return 1"), ("other", "return 2 - 1")):

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.preregistration import deviations, digest_of, ids_of, judged, state, stated
+from bench.preregistration import digest_of, ids_of, judged, state, stated
+from bench.preregistration.deviations import deviations
 from bench.suite import Suite, load
 
 Write = Callable[..., Path]

@@ -17,7 +17,7 @@ import torch
 from helpers import bench as command
 from helpers import finish_run
 
-from bench import disk, versions
+from bench import disk
 from bench.disk import NoFile, parse, read, read_part, strangers
 from bench.errors import BenchError
 from bench.front.reporting import _figures
@@ -27,6 +27,7 @@ from bench.results import Damaged, RunFolder
 from bench.runs import Run
 from bench.suite import Suite, load
 from bench.training import checkpoint
+from bench.versions import digests, store
 
 Bench = Callable[..., tuple[int, str, str]]
 NOBODY = 65534
@@ -173,7 +174,7 @@ def own(
     (tmp_path / "trusted_loss.py").write_text("def loss(logits, target):\n    return logits.sum()\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     suite = load(write_suite(losses=["ce", "trusted_loss:loss"], seeds=1))
-    versions.keep(suite, tmp_path)
+    store.keep(suite, tmp_path)
     [kept] = (tmp_path / "code").iterdir()
     return suite, kept
 
@@ -213,13 +214,13 @@ def test_kept_code_that_was_changed_is_not_run(
 ) -> None:
     suite, kept = own
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
-    versions.use(tmp_path, versions.of_suite(suite))
+    store.use(tmp_path, digests.of_suite(suite))
     content = json.loads(kept.read_text())
     content["modules"]["trusted_loss"]["text"] += "\nimport os\n"
     kept.write_text(json.dumps(content))
     before = [*sys.meta_path]
     with pytest.raises(BenchError, match=r"trusted_loss-.*\.json: its code is not what was kept"):
-        versions.use(tmp_path, versions.of_suite(suite))
+        store.use(tmp_path, digests.of_suite(suite))
     assert sys.meta_path == before
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from helpers import as_asked, finish_run
 
-from bench import code, versions
+from bench import code
 from bench.errors import BenchError
 from bench.launch.pack import Pack
 from bench.results import RunFolder
 from bench.runs import Run, canonical
 from bench.suite import Suite
+from bench.versions import counting, digests, store
 
 Write = Callable[..., Path]
 Bench = Callable[..., tuple[int, str, str]]
@@ -45,7 +46,7 @@ class Study:
     def finish(self) -> None:
         """Finish every run, as a launcher and its jobs would."""
         suite = self.load()
-        versions.keep(suite, self.results)
+        store.keep(suite, self.results)
         for run in suite.runs():
             if not self.is_done(run):
                 finish_run(run, self.results, correct=90)
@@ -69,7 +70,7 @@ class Study:
         return sum(not self.is_done(run) for run in self.load().runs())
 
     def changes(self) -> list[str]:
-        return versions.changes(self.load(), self.results)
+        return counting.changes(self.load(), self.results)
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_runs_count_that_finished_under_the_text_of_the_file_until_it_changes(st
 
 def test_a_comment_leaves_runs_of_before_once_their_code_is_kept(study: Study) -> None:
     study.finish_as_before_there_were_digests()
-    versions.keep(study.load(), study.results)  # as any `bench run` does
+    store.keep(study.load(), study.results)  # as any `bench run` does
     study.write("mine", f"# a comment\n{MINE}")
     assert study.waiting() == 0
     study.write("help", "K = 2\n")
@@ -125,10 +126,10 @@ def test_runs_of_before_are_those_of_the_helper_that_was_there_when_they_were_ta
     study: Study,
 ) -> None:
     study.finish_as_before_there_were_digests()
-    versions.keep(study.load(), study.results)
+    store.keep(study.load(), study.results)
     study.write("help", "K = -50\n")  # the text of mine.py is as it was
     assert study.waiting() == 3
-    versions.keep(study.load(), study.results)
+    store.keep(study.load(), study.results)
     assert study.waiting() == 3
     [said] = study.changes()
     assert said.startswith("help.py changed after 3 runs")
@@ -157,7 +158,7 @@ def test_who_says_that_a_change_was_none_keeps_the_runs(study: Study, bench: Ben
     assert {path.name for path in (study.results / "runs").iterdir()} == before
     study.write("mine", MINE.replace("K * logits", "(K + 0 + 0) * logits"))
     assert study.waiting() == 3
-    versions.declare_same(study.load(), study.results)  # and of that which was the same as another
+    counting.declare_same(study.load(), study.results)  # and of that which was the same as another
     assert study.waiting() == 0
     status, _, said = bench("run", study.suite, "--same-code")
     assert status == 0  # the same command again goes on
@@ -172,7 +173,7 @@ def test_a_run_that_was_kept_and_is_damaged_is_trained_with_the_code_as_it_is(
     study.write("mine", MINE + "\n\ndef second(logits, target):\n    return logits.sum()\n")
     study.finish()
     study.write("help", "K = 1 + 0\n")
-    versions.declare_same(study.load(), study.results)
+    counting.declare_same(study.load(), study.results)
     study.suite = write_suite(losses=["ce", "mine:mine", "mine:second"], seeds=3)
     kept = next(run for cell in study.load().cells if cell.loss == "mine:mine" for run in cell.runs)
     (study.results / "runs" / kept.id / "predictions.npz").write_bytes(b"")
@@ -188,9 +189,9 @@ def test_the_advice_of_the_first_run_can_still_be_followed_after_it(study: Study
     study.write("mine", MINE.replace("K * logits", "(K + 0) * logits"))
     said = study.changes()
     assert "3 runs of this suite" in said[0]
-    versions.keep(study.load(), study.results)  # as it does before it trains, and is interrupted
+    store.keep(study.load(), study.results)  # as it does before it trains, and is interrupted
     assert study.changes() == said
-    versions.declare_same(study.load(), study.results)
+    counting.declare_same(study.load(), study.results)
     assert study.waiting() == 0
 
 
@@ -204,14 +205,14 @@ def test_a_package_of_another_version_is_told_too(study: Study, write_suite: Wri
     (package / "theirs_for_versions.py").write_text("# 2.0\ndef loss(logits, target): return logits.sum()\n")
     [said] = study.changes()
     assert said.startswith("theirs_for_versions.py (or what it imports) changed after 3 runs")
-    versions.declare_same(study.load(), study.results)
+    counting.declare_same(study.load(), study.results)
     assert study.waiting() == 0
 
 
 def test_results_of_another_folder_are_counted_there(study: Study, bench: Bench, tmp_path: Path) -> None:
     study.finish()
     study.write("help", "K = 1 + 0\n")
-    versions.declare_same(study.load(), study.results)
+    counting.declare_same(study.load(), study.results)
     other = tmp_path / "other"
     study.results.rename(other)
     study.finish()
@@ -222,10 +223,10 @@ def test_results_of_another_folder_are_counted_there(study: Study, bench: Bench,
 
 def test_half_an_edit_does_not_stop_a_launcher(study: Study) -> None:
     suite = study.load()
-    versions.keep(suite, study.results)
+    store.keep(suite, study.results)
     study.write("help", "K = (")
-    versions.keep(suite, study.results)
-    assert versions.changes(suite, study.results) == []
+    store.keep(suite, study.results)
+    assert counting.changes(suite, study.results) == []
 
 
 def test_the_change_is_said_by_plan_status_and_run(study: Study, bench: Bench) -> None:
@@ -301,7 +302,7 @@ def pack_of(study: Study, **changes: Any) -> Pack:
 
 
 def test_jobs_train_the_code_that_was_submitted(study: Study) -> None:
-    versions.keep(study.load(), study.results)
+    store.keep(study.load(), study.results)
     pack = pack_of(study)
     study.write("help", "K = -50\n")
     study.write("mine", "this is half an edit")
@@ -317,7 +318,7 @@ def test_a_job_whose_version_is_not_kept_does_not_train_another(study: Study) ->
 
 
 def test_a_damaged_version_is_as_none(study: Study) -> None:
-    versions.keep(study.load(), study.results)
+    store.keep(study.load(), study.results)
     [kept] = (study.results / "code").iterdir()
     whole = json.loads(kept.read_text())
     others = [{**whole, "kept": "long ago"}, {**whole, "same_as": 3}, {**whole, "modules": []}]
@@ -325,7 +326,7 @@ def test_a_damaged_version_is_as_none(study: Study) -> None:
         kept.write_text(text)
         assert study.changes() == []
         assert train(pack_of(study), "1") == "mine:mine 1"
-    versions.keep(study.load(), study.results)
+    store.keep(study.load(), study.results)
     assert json.loads(kept.read_text())["modules"].keys() == {"mine", "help"}
 
 
@@ -333,8 +334,8 @@ def test_text_that_is_not_utf8_is_kept_byte_for_byte(study: Study) -> None:
     text = "# -*- coding: latin-1 -*-\nK = len('\xe9')\n".encode("latin-1")
     (study.folder / "help.py").write_bytes(text)
     suite = study.load()
-    versions.keep(suite, study.results)
-    versions.use(study.results, versions.of_suite(suite))
+    store.keep(suite, study.results)
+    store.use(study.results, digests.of_suite(suite))
     (study.folder / "help.py").write_text("K = 2\n")
     assert code.own_modules("help")["help"].content == text
     assert importlib.import_module("help").K == 1
@@ -344,7 +345,7 @@ def test_what_changes_while_a_suite_is_read_is_said(study: Study) -> None:
     suite = study.load()
     study.write("help", "K = 7\n")
     with pytest.raises(BenchError, match="changed while the suite was read"):
-        versions.keep(suite, study.results)
+        store.keep(suite, study.results)
     assert not (study.results / "code").exists()
 
 
@@ -352,6 +353,6 @@ def test_a_suite_of_built_in_things_keeps_nothing_and_looks_nowhere(
     write_suite: Write, tmp_path: Path
 ) -> None:
     suite = as_asked(write_suite(), tmp_path / "results")
-    versions.keep(suite, tmp_path / "results")
+    store.keep(suite, tmp_path / "results")
     assert not (tmp_path / "results").exists()
-    assert versions.as_counted(suite, tmp_path / "results") is suite
+    assert counting.as_counted(suite, tmp_path / "results") is suite

@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ValidationError
 
-from bench import code, programs, versions
+from bench import code, programs
 from bench.disk import read, write_atomically, write_json
 from bench.suite import Suite
+from bench.versions import digests, store
 
 FOLDER = "code"
 INDEX = f"{FOLDER}/index.json"
@@ -46,14 +47,14 @@ def write(suite: Suite, results: Path, folder: Path) -> None:
         files = {name: f"{FOLDER}/{key}/{_within(name)}" for name in program.files}
         index.code[key] = Bundled(digest=program.digest, files=files)
         _write(folder, files, program.files)
-    for module, digest in versions.of_modules(suite).items():
+    for module, digest in digests.of_modules(suite).items():
         found = code.own_modules(module)
-        files = {name: f"{FOLDER}/{versions.place_of(name, own)}" for name, own in found.items()}
+        files = {name: f"{FOLDER}/{store.place_of(name, own)}" for name, own in found.items()}
         index.code[module] = Bundled(digest=digest, files=files)
         _write(folder, files, found)
     if index.code:
         write_json(folder / INDEX, index.model_dump(mode="json"))
-        versions.copy(suite, results, folder / "results")
+        store.copy(suite, results, folder / "results")
 
 
 def changed(folder: Path, suite: Suite, there: Collection[str]) -> list[str]:
@@ -74,7 +75,7 @@ def changed(folder: Path, suite: Suite, there: Collection[str]) -> list[str]:
         for key, said in index.code.items()
         if not {*said.files.values()} <= {*there}
         or not _is_of(folder, key, said)
-        or versions.of_modules(suite).get(key, said.digest) != said.digest
+        or digests.of_modules(suite).get(key, said.digest) != said.digest
     ]
 
 

@@ -26,7 +26,7 @@ from bench.metrics import Metric
 from bench.models import StartingWeights
 from bench.registry import Choice, FreeOptions, Options, explain
 from bench.suite import Suite
-from bench.trainer import TRAINERS, Command, Trainer, choose_trainer
+from bench.trainer_options import TRAINERS, Command, Trainer, choose_trainer
 
 _TABLES: Mapping[str, Mapping[str, type[Options]]] = {
     "datasets": datasets.DATASETS,

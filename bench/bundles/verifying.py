@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bench import __version__, versions
+from bench import __version__
 from bench.bundles import measured, own_code, reading
 from bench.bundles.comparing import Difference, arrays_of, file_differences
 from bench.bundles.reading import RESULTS, Unpacked
@@ -22,6 +22,7 @@ from bench.reports import files as report_files
 from bench.results import RunFolder
 from bench.runs import DESCRIBED, Run
 from bench.suite import Suite
+from bench.versions import store
 
 NUMBERS = ("report.json", "agreement.npz", "cells.csv", "comparisons.csv")
 WORDS = ("report.md", "report.tex", "report.html", "methods.md", "methods.tex", "references.bib")
@@ -133,7 +134,7 @@ def _code(found: Unpacked, suite: Suite) -> Iterator[Difference]:
         yield Difference(
             file=own_code.FOLDER, where=name, bundle="other code", here="the code that runs are named by"
         )
-    for name in versions.damaged(found.results):
+    for name in store.damaged(found.results):
         yield Difference(file=f"{RESULTS}/code", where=name, bundle="other code", here="that of its digest")
 
 

@@ -1,4 +1,4 @@
-"""What a network with somebody's weights says of a data set's test images."""
+"""The predictions of a network with a file's weights for a data set's test images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Asked:
 
 @dataclass
 class Answers:
-    """Of one file."""
+    """The predictions of one file's network."""
 
     checkpoint: Checkpoint
     model: str
@@ -73,7 +73,7 @@ def choose_dataset_of(checkpoints: Sequence[Checkpoint]) -> Choice:
     Raises:
         BenchError: a file does not say, or two say different ones.
     """
-    found = {}
+    choices = {}
     for checkpoint in checkpoints:
         described = checkpoint.description.get("dataset")
         if described is None:
@@ -82,10 +82,10 @@ def choose_dataset_of(checkpoints: Sequence[Checkpoint]) -> Choice:
                 f"{', '.join(datasets.DATASETS)}"
             )
         choice = _chosen(checkpoint, described, datasets.choose_dataset)
-        found[choice.label()] = choice
-    if len(found) > 1:
-        raise BenchError(f"the files are for different data sets, {', '.join(found)}; give --dataset")
-    return next(iter(found.values()))
+        choices[choice.label()] = choice
+    if len(choices) > 1:
+        raise BenchError(f"the files are for different data sets, {', '.join(choices)}; give --dataset")
+    return next(iter(choices.values()))
 
 
 def choose_model_of(checkpoint: Checkpoint) -> Choice:
@@ -145,7 +145,7 @@ def ask(
     device: torch.device,
     tick: Callable[[int], None] = lambda images: None,
 ) -> Answers:
-    """Show a network all test images.
+    """Predict all test images.
 
     Args:
         model: what it is called.
@@ -208,8 +208,8 @@ def _logits(
             except Exception as error:  # somebody's own network can raise anything
                 raise BenchError(f"{path}: its network does not take the images: {error}") from error
         if not isinstance(answer, Tensor) or answer.shape != (len(batch), fitted.outputs):
-            found = list(answer.shape) if isinstance(answer, Tensor) else describe(answer)
-            raise BenchError(f"{path}: its network returned {found}, expected {[len(batch), fitted.outputs]}")
+            shape = list(answer.shape) if isinstance(answer, Tensor) else describe(answer)
+            raise BenchError(f"{path}: its network returned {shape}, expected {[len(batch), fitted.outputs]}")
         parts.append(answer.float().cpu())
         tick(len(batch))
     logits = torch.cat(parts)

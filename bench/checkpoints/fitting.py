@@ -65,7 +65,7 @@ def fit(checkpoint: Checkpoint, choice: Choice, form: Form) -> Fitted:
         model = models.build(choice, form.shape, outputs)
     expected = model.state_dict()
     used = {name: tensor for name, tensor in state.items() if name in expected}
-    extra, said = _explained(state, used)
+    extra, remarks = _explained(state, used)
     complaints = _complaints(expected, used, extra)
     if complaints:
         fits = sum(tensor.shape == expected[name].shape for name, tensor in used.items())
@@ -75,7 +75,7 @@ def fit(checkpoint: Checkpoint, choice: Choice, form: Form) -> Fitted:
         )
     if outputs < form.classes:
         raise BenchError(f"{checkpoint.path}: has {outputs} outputs, and the data set {form.classes} classes")
-    notes += [*said, *_numbers(checkpoint, used, expected)]
+    notes += [*remarks, *_numbers(checkpoint, used, expected)]
     model.load_state_dict(used, strict=False)
     return Fitted(model.eval(), outputs, sum(p.numel() for p in model.parameters()), notes)
 
@@ -99,13 +99,13 @@ def _without_marks(
 
 def _outputs(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], classes: int) -> int:
     """Outputs of the file's network: what its last layers have in place of ``classes``, if others agree."""
-    found = set()
+    sizes = set()
     for name in state.keys() & expected.keys():
         theirs, ours = state[name].shape, expected[name].shape
         if theirs != ours:
             last = ours[:1] == (classes,) and theirs[1:] == ours[1:] and len(theirs) == len(ours)
-            found.add(theirs[0] if last else None)
-    [outputs] = found if len(found) == 1 else [None]
+            sizes.add(theirs[0] if last else None)
+    [outputs] = sizes if len(sizes) == 1 else [None]
     return outputs or classes
 
 
@@ -129,8 +129,8 @@ def _explained(
     return {name: tensor for name, tensor in extra.items() if name not in twice}, notes
 
 
-def _among(tensor: Tensor, others: Iterable[Tensor]) -> bool:
-    return any(tensor.shape == other.shape and torch.equal(tensor, other) for other in others)
+def _among(tensor: Tensor, tensors: Iterable[Tensor]) -> bool:
+    return any(tensor.shape == other.shape and torch.equal(tensor, other) for other in tensors)
 
 
 def _complaints(
@@ -138,11 +138,8 @@ def _complaints(
 ) -> list[str]:
     # Old files lack the counters of batch norm, which only training reads.
     missing = [n for n in expected if n not in used and not n.endswith("num_batches_tracked")]
-    shapes = [
-        f"'{name}' is {list(tensor.shape)} and not {list(expected[name].shape)}"
-        for name, tensor in used.items()
-        if tensor.shape != expected[name].shape
-    ]
+    pairs = [(name, [*tensor.shape], [*expected[name].shape]) for name, tensor in used.items()]
+    shapes = [f"'{name}' is {shape} and not {other}" for name, shape, other in pairs if shape != other]
     near = [f"'{name}'{nearest(name, extra).removeprefix(';').replace('?', '')}" for name in missing]
     unexpected = [f"'{name}'" for name in extra]
     kinds = (("missing", near), ("unexpected", unexpected), ("of another shape", shapes))

@@ -18,7 +18,8 @@ from bench.registry import ForeignOptions
 from bench.results import Damaged, Result, RunFolder
 from bench.runs import Run
 from bench.training.device import fingerprint
-from bench.training.loop import Training, train
+from bench.training.loop import Training
+from bench.training.run import train
 
 Origin = Literal["kept", "repeated", "other"]
 """``kept`` by the run; ``repeated`` here with the same answers, or with ``other`` ones."""
@@ -96,20 +97,20 @@ def weights_of(
     repeated = RunFolder(work, run.id)
     content = repeated.weights(again)
     assert content is not None
-    here = fingerprint(device)
+    now = fingerprint(device)
     differing = int((folder.predictions(result).predicted != repeated.predictions(again).predicted).sum())
     if not differing:
         say(f"the same predictions for all {result.total:,} test images as the run has stored")
-        return Weights(content, "repeated", again, here)
+        return Weights(content, "repeated", again, now)
     if not accept_other:
         raise BenchError(
             f"run {run.id}: trained again it gives other answers for {differing:,} of {result.total:,} test "
             f"images ({again.correct:,} right, the run has {result.correct:,}): these are not the weights "
-            f"that made the result. It was trained on {machine(attempts[-1])}; this is {machine(here)}. Only "
+            f"that made the result. It was trained on {machine(attempts[-1])}; this is {machine(now)}. Only "
             "the same kind of machine repeats it: export there, or take the repetition for what it is with "
             "--accept-other, which does not train it once more"
         )
-    return Weights(content, "other", again, here)
+    return Weights(content, "other", again, now)
 
 
 def _check_classifier(run: Run, device: torch.device, data: Path) -> None:
@@ -140,7 +141,7 @@ def _repeat(run: Run, work: Path, device: torch.device, data: Path) -> Result:
 
 def machine(fingerprint: Mapping[str, Any]) -> str:
     """What of a fingerprint decides whether a run repeats itself, in words."""
-    known = (fingerprint.get("device"), fingerprint.get("instructions"))
+    hardware = (fingerprint.get("device"), fingerprint.get("instructions"))
     torch_version = fingerprint.get("torch")
-    words = [str(word) for word in (*known, torch_version and f"torch {torch_version}") if word]
+    words = [str(word) for word in (*hardware, torch_version and f"torch {torch_version}") if word]
     return ", ".join(words) or "a machine that was not recorded"

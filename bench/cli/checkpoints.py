@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from bench import versions
 from bench.cli.app import WEIGHTS, app
 from bench.cli.options import Data, Device, Json, Results
 from bench.cli.shared import exit_1_if, print_blocks, put, watched
@@ -21,6 +20,7 @@ from bench.launch.preflight import check_data
 from bench.registry import Choice
 from bench.sequential_design import as_known
 from bench.source import Source
+from bench.versions import digests, store
 from bench.visible import say
 
 
@@ -144,7 +144,7 @@ def export(
         check_output(output)
         folder = RunFolder(results, run)
         described, stored = recorded(folder)
-        versions.use(results, versions.of_runs([described]))  # its code, if that has changed since
+        store.use(results, digests.of_runs([described]))  # its code, if that has changed since
         dataset = described.resolve().dataset
         place = devices.prepare(device)
         check_data([dataset], data, say)

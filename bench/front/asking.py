@@ -18,7 +18,9 @@ from bench.launch.preflight import check_names
 from bench.scale import Scale
 from bench.source import Source
 from bench.suite import Suite
-from bench.versions import as_counted, of_suite, unseen
+from bench.versions.counting import as_counted
+from bench.versions.digests import of_suite
+from bench.versions.store import unseen
 from bench.visible import say
 
 

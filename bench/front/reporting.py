@@ -216,7 +216,7 @@ def answer_of(report: Made) -> Answer:
     from bench.reports.document import cautions, document
     from bench.reports.render.markdown import markdown
     from bench.tracking.answer import BASELINE, Answer, names_of_numbers
-    from bench.tracking.record import key_of
+    from bench.tracking.text import key_of
 
     verdicts = {
         cell.key: BASELINE for cell in report.cells if cell.loss == report.baseline and not report.optimistic

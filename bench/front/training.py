@@ -22,7 +22,7 @@ from bench.sequential_design import SequentialDesign, as_it_stands
 from bench.source import Source
 from bench.suite import Suite
 from bench.tuning.changed import kept
-from bench.versions import as_counted, changes, declare_same
+from bench.versions.counting import as_counted, changes, declare_same
 from bench.visible import say
 from bench.yaml_file import shipped
 
@@ -55,12 +55,12 @@ def run(
         BenchError: it cannot be done: the suite, the machine, the cluster or the folders do not allow it.
         KeyboardInterrupt: somebody stopped it. Nothing is running any more; what is finished is kept.
     """
+    from bench.launch.arrays import Cluster
     from bench.launch.cluster import train_there
     from bench.launch.executors.slurm import Slurm
     from bench.launch.local import train_here
     from bench.launch.plan import guess_untimed
     from bench.launch.profile import load_profile
-    from bench.launch.submitter import Cluster
     from bench.launch.view import View
     from bench.tracking.background import BackgroundMirror
     from bench.tracking.mirror import Mirror
@@ -142,9 +142,10 @@ def plan(
     """What would run, and how long it would take. Changes nothing."""
     from bench.front.looks import Plan
     from bench.launch.executors.slurm import Slurm
+    from bench.launch.job_plan import plan_jobs
     from bench.launch.needs import check_here
     from bench.launch.plan import plan as make_plan
-    from bench.launch.plan import plan_jobs, try_first
+    from bench.launch.plan import try_first
     from bench.launch.profile import load_profile
 
     with asking(source, results, seeds, scale) as asked:

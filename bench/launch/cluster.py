@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from bench.launch.arrays import Cluster, added
 from bench.launch.executors import Trouble
 from bench.launch.lock import only_launcher
 from bench.launch.needs import check_there
 from bench.launch.preflight import prepare, unfinished
-from bench.launch.submitter import Cluster, Submitter, added
+from bench.launch.submitter import Submitter
 from bench.runs import Run
 from bench.sequential_design import SequentialDesign
 from bench.suite import Suite
@@ -51,14 +52,14 @@ def train_there(
         )
     began, wait, before = time.time(), POLL[0], None
     missing: dict[str, float] = {}
-    shown: Sequence[Run] = ()
+    runs_before: Sequence[Run] = ()
     while unfinished(runs := (suite := design.now()).runs(), cluster.results):
-        if runs != shown:
+        if runs != runs_before:
             ask(suite)
-            shown = runs
+            runs_before = runs
         with only_launcher(cluster.results / cluster.suite.name, watch, cluster.say):
-            there = replace(cluster, suite=design.known())
-            submitter = Submitter(there, runs, began, missing, first=before is None)
+            whole = replace(cluster, suite=design.known())
+            submitter = Submitter(whole, runs, began, missing, first=before is None)
             try:
                 submitter.step()
             except Trouble as trouble:
@@ -71,11 +72,8 @@ def train_there(
             if detach:
                 _leave(submitter)
                 return
-        now = (
-            submitter.look.covered,
-            {job.state for job in submitter.look.jobs.values()},
-            submitter.submitted,
-        )
+        states = {job.state for job in submitter.look.jobs.values()}
+        now = submitter.look.covered, states, submitter.submitted
         if not submitter.look.alive and not submitter.submitted and not submitter.later:
             break
         wait = POLL[0] if now != before else min(wait * 1.3, POLL[1])
@@ -87,7 +85,7 @@ def train_there(
 
 
 def _leave(submitter: Submitter) -> None:
-    """Nobody watches from here on."""
+    """Leave a job that adds runs, and say what stays unsubmitted."""
     cluster, say = submitter.cluster, submitter.cluster.say
     try:
         left = unfinished(submitter.runs, cluster.results)

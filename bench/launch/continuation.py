@@ -1,4 +1,4 @@
-"""The small job that adds runs when the jobs before it have ended: no daemon, but a dependency of Slurm's.
+"""The small job that adds runs when the jobs before it have ended, by a dependency of Slurm's.
 
 A suite whose seeds are added until decided, or which trains the winners of its searches, needs somebody to
 look when a step is done. A `bench run` that
@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import versions
 from bench.errors import BenchError
+from bench.launch.arrays import Cluster
 from bench.launch.ended import Ended
 from bench.launch.executors import Trouble
 from bench.launch.executors.slurm import Slurm
@@ -22,10 +22,11 @@ from bench.launch.lock import only_launcher
 from bench.launch.preflight import set_aside_damaged, unfinished
 from bench.launch.profile import load_profile
 from bench.launch.submission import Continuation, SubmissionFolder
-from bench.launch.submitter import Cluster, Submitter
+from bench.launch.submitter import Submitter
 from bench.scale import tiny
 from bench.sequential_design import SequentialDesign
 from bench.suite import check, read
+from bench.versions import counting, store
 
 WAIT, MOST_WAIT = 30.0, 600.0  # seconds between looks, where the executor is in trouble
 
@@ -37,7 +38,7 @@ class Continue:
     folder: Path
 
     def __call__(self) -> None:
-        """Add seeds. Says in a file that it has ended, and why that could not be, if it could not."""
+        """Add seeds. Writes a file when it ends, with the reason if it could not."""
         folder = SubmissionFolder.read(self.folder)
         content = folder.content
         if content.continuation is None:
@@ -47,7 +48,7 @@ class Continue:
         sys.path[:0] = content.continuation.search_path
         message = None
         try:
-            versions.use(content.continuation.results, content.continuation.code)
+            store.use(content.continuation.results, content.continuation.code)
             go_on(content.continuation)
         except BenchError as error:
             print(error, file=sys.stderr, flush=True)
@@ -55,30 +56,30 @@ class Continue:
         Ended.note(self.folder, content.ids[0], message)
 
 
-def go_on(told: Continuation) -> None:
-    """What the job does that adds seeds: one look at its suite, and more while only time helps."""
+def go_on(order: Continuation) -> None:
+    """Look at the suite and submit what it asks for next; look again while the executor is in trouble."""
 
     def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
     # Of a suite that was made in Python, the file that is read lies with its results.
-    folder = Path(told.search_path[0]) if told.search_path else told.suite.parent
-    suite, profile = check(read(told.suite), str(told.suite), folder), load_profile(told.profile)
-    suite = versions.as_counted(tiny(suite) if told.scale == "tiny" else suite, told.results)
-    set_aside_damaged(suite, told.results, say)
-    suite = versions.as_counted(suite, told.results)
-    if told.keep_weights:
+    folder = Path(order.search_path[0]) if order.search_path else order.suite.parent
+    suite, profile = check(read(order.suite), str(order.suite), folder), load_profile(order.profile)
+    suite = counting.as_counted(tiny(suite) if order.scale == "tiny" else suite, order.results)
+    set_aside_damaged(suite, order.results, say)
+    suite = counting.as_counted(suite, order.results)
+    if order.keep_weights:
         suite = suite.model_copy(update={"keep_weights": True})
     cluster = Cluster(
-        Slurm(), suite, told.results, told.data, profile, told.profile, told.search_path, say, told.suite
+        Slurm(), suite, order.results, order.data, profile, order.profile, order.search_path, say, order.suite
     )
-    design, wait = SequentialDesign(suite, told.results), WAIT
+    design, wait = SequentialDesign(suite, order.results), WAIT
     missing: dict[str, float] = {}
-    while unfinished(runs := design.now().runs(), told.results):
+    while unfinished(runs := design.now().runs(), order.results):
         try:
-            with only_launcher(told.results / suite.name, lambda: None, say):
-                there = replace(cluster, suite=design.known())
-                submitter = Submitter(there, runs, told.since, missing, first=False)
+            with only_launcher(order.results / suite.name, lambda: None, say):
+                whole = replace(cluster, suite=design.known())
+                submitter = Submitter(whole, runs, order.since, missing, first=False)
                 submitter.step()
                 if submitter.continue_later() or not submitter.later:
                     return

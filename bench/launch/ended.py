@@ -1,4 +1,4 @@
-"""What a job leaves behind when it ends: a small file beside its log, which says how.
+"""The file that a job writes beside its log when it ends, with the reason if it failed.
 
 Without it a job did not come to its end, whatever else is known of it. It is JSON: nobody who reads it runs
 anything.
@@ -16,7 +16,7 @@ from bench.results import UnixTime
 
 
 class Ended(BaseModel):
-    """What the file holds."""
+    """The content of the file."""
 
     time: UnixTime
     message: str | None
@@ -40,16 +40,16 @@ class Ended(BaseModel):
 
     @staticmethod
     def forget(folder: Path, job: str) -> None:
-        """A job that is started again has not ended."""
+        """Remove the file of a job that is started again."""
         _file(folder, job).unlink(missing_ok=True)
 
 
 class Idle:
-    """Starts of a job, one after another, in which it made no step: its start-up may outlast its time."""
+    """Counts consecutive starts of a job without a step: its start-up may outlast its time limit."""
 
     @staticmethod
     def count(folder: Path, job: str, start: str) -> int:
-        """Note such a start; how many there have been. A job's processes call it once each."""
+        """Note such a start, and return how many there have been. Each process of a job calls it once."""
         try:
             starts = read(str(_idle(folder, job))).decode().split()
         except (OSError, UnicodeDecodeError):
@@ -60,7 +60,7 @@ class Idle:
 
     @staticmethod
     def forget(folder: Path, job: str) -> None:
-        """It has made one."""
+        """Forget these starts: the job has made a step."""
         _idle(folder, job).unlink(missing_ok=True)
 
 

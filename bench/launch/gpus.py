@@ -22,16 +22,16 @@ def gpus_here() -> list[int]:
     if visible is None:  # CUDA counts those that are there, whatever their files are called in a container
         return list(range(len([*DEVICES.glob("nvidia[0-9]*")])))
     names = [name.strip() for name in visible.split(",") if name.strip()]
-    if named := [name for name in names if not name.lstrip("-").isdigit()]:
+    if words := [name for name in names if not name.lstrip("-").isdigit()]:
         raise BenchError(
-            f"CUDA_VISIBLE_DEVICES: found '{named[0]}'; to train on this machine, expected numbers such as "
+            f"CUDA_VISIBLE_DEVICES: found '{words[0]}'; to train on this machine, expected numbers such as "
             "0,1 (--device cpu trains without a GPU; on Slurm any name will do)"
         )
     return [int(name) for name in names if int(name) >= 0]
 
 
 def choose_gpu(*, shared: bool) -> None:
-    """Of a job's GPUs, which its processes share, one for each of them in turn."""
+    """Choose one of the job's GPUs for this process, each in turn."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if shared and "," in visible:
         several = visible.split(",")
@@ -46,9 +46,9 @@ def by_uuid(visible: str) -> str:
     """``CUDA_VISIBLE_DEVICES`` with UUIDs for numbers, as far as ``nvidia-smi`` knows them: of a GPU that is
     divided (MIG) that of its first part, which is what CUDA takes for its number."""
     try:
-        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return visible
-    found = re.findall(r"^GPU (\d+):.*UUID: ([\w-]+)\)(?:\s+MIG .*UUID: (MIG-[^)]+))?", told.stdout, re.M)
-    known = {number: part or whole for number, whole, part in found}
-    return ",".join(known.get(name.strip(), name.strip()) for name in visible.split(","))
+    rows = re.findall(r"^GPU (\d+):.*UUID: ([\w-]+)\)(?:\s+MIG .*UUID: (MIG-[^)]+))?", answer.stdout, re.M)
+    uuids = {number: part or whole for number, whole, part in rows}
+    return ",".join(uuids.get(name.strip(), name.strip()) for name in visible.split(","))

@@ -30,7 +30,7 @@ def measured_seconds(suite: Suite, results: Path) -> dict[Kind, list[float]]:
 
 def typical_seconds(measured: Mapping[Kind, Sequence[float]]) -> dict[Kind, float]:
     """The median for each data set and model that has any."""
-    return {kind: statistics.median(found) for kind, found in measured.items()}
+    return {kind: statistics.median(values) for kind, values in measured.items()}
 
 
 def kinds(suite: Suite) -> dict[str, Kind]:

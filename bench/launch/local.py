@@ -28,7 +28,7 @@ from bench.launch.worker import Worker
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
-from bench.trainer import Command
+from bench.trainer_options import Command
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 60.0  # how long a worker may take to save its checkpoint
@@ -118,9 +118,8 @@ class Crew:
             size = min(size, len(self.gpus) // needs.gpus)
         self.size = min(size, len(self.runs))
         self.each = needs.gpus or 1
-        self.patience = STOP_SECONDS + max(
-            (one.grace for one in suite.trainers if isinstance(one, Command)), default=0.0
-        )
+        graces = [one.grace for one in suite.trainers if isinstance(one, Command)]
+        self.patience = STOP_SECONDS + max(graces, default=0.0)
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.folder = (results / suite.name / "jobs" / name).absolute()
         pack = Pack(
@@ -146,8 +145,8 @@ class Crew:
     def measured(self, workers: int | None, say: Callable[[str], None]) -> Iterator[None]:
         """Where nobody said how many workers, have as many as each GPU does most with."""
         gpus = len(self.gpus)
-        own = any(run.trainer is not None for run in self.runs)
-        if workers is not None or not gpus or len(self.runs) <= gpus or own:
+        foreign = any(run.trainer is not None for run in self.runs)
+        if workers is not None or not gpus or len(self.runs) <= gpus or foreign:
             yield
             return
         say("measuring how many runs to train side by side on a GPU")
@@ -159,10 +158,8 @@ class Crew:
 
     def start(self) -> None:
         """Submit a job for every worker."""
-        self.executor.gpus = [
-            tuple(self.gpus[first : first + self.each])
-            for first in range(0, len(self.gpus) - self.each + 1, self.each)
-        ]
+        firsts = range(0, len(self.gpus) - self.each + 1, self.each)
+        self.executor.gpus = [tuple(self.gpus[first : first + self.each]) for first in firsts]
         for _ in range(self.size):
             self._submit()
 

@@ -1,4 +1,4 @@
-"""What jobs wrote: on this machine and on a cluster, submitit names their logs alike."""
+"""The logs of jobs: on this machine and on a cluster, submitit names them alike."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def end_of_log(suite: Suite, results: Path, run: str = "", lines: int = 30) -> t
 
 
 def _complete(suite: Suite, results: Path, run: str) -> str:
-    known = as_known(suite, results).runs()
-    return complete(run, [planned.id for planned in known], "the suite has no such run")
+    runs = as_known(suite, results).runs()
+    return complete(run, [planned.id for planned in runs], "the suite has no such run")
 
 
 def find_log(suite: Suite, results: Path, run: str = "") -> Path:
@@ -78,16 +78,16 @@ def find_log(suite: Suite, results: Path, run: str = "") -> Path:
 
 def logs_of_runs(suite: Suite, results: Path) -> dict[tuple[str, str], Path]:
     """The log of each (number of a job, run): one look at every log, where :func:`find_log` seeks one run."""
-    found: dict[tuple[str, str], Path] = {}
+    logs: dict[tuple[str, str], Path] = {}
     for path in sorted((results / suite.name / "jobs").glob("*/*_log.err")):
         job = path.name.removesuffix("_log.err").rpartition("_")[0]
         for run in re.findall(r"run ([0-9a-f]{16}) ", _text(path)):
-            found[job, run] = path
-    return found
+            logs[job, run] = path
+    return logs
 
 
 def _text(path: Path) -> str:
-    """What a log holds: nothing, where there is something else in its place."""
+    """The content of a log; empty where it cannot be read."""
     with contextlib.suppress(OSError):
         return read(str(path)).decode(errors="replace")
     return ""
@@ -96,18 +96,18 @@ def _text(path: Path) -> str:
 def tail(path: Path, lines: int, run: str = "") -> str:
     """The last lines of a file; with a run, of what a job's log says of it."""
     try:
-        found = read(str(path)).decode(errors="replace").splitlines()
+        text = read(str(path)).decode(errors="replace").splitlines()
     except OSError as error:
         return f"({path} cannot be read: {error.strerror})"
-    return "\n".join((_about(run, found) if run else found)[-lines:])
+    return "\n".join((_about(run, text) if run else text)[-lines:])
 
 
 def _about(run: str, log: Iterable[str]) -> list[str]:
-    """What a worker notes of a run, each time with all that follows until a note of another."""
-    found, noted = [], ""
+    """The lines of a log about a run: each note of it, and all that follows until a note of another."""
+    about, noted = [], ""
     for line in log:
         if note := re.match(r"\d\d:\d\d:\d\d run ([0-9a-f]{16}) ", line):
             noted = note[1]
         if noted == run:
-            found.append(line)
-    return found
+            about.append(line)
+    return about

@@ -12,7 +12,7 @@ from bench.launch.preflight import check_program_here
 from bench.launch.profile import Profile, Whole
 from bench.runs import Run
 from bench.suite import Suite
-from bench.trainer import Command
+from bench.trainer_options import Command
 
 
 class Needs(NamedTuple):
@@ -36,10 +36,10 @@ def needs_of(run: Run) -> Needs:
 
 def by_needs(runs: Iterable[Run]) -> dict[Needs, list[Run]]:
     """Runs with what they need, in their order."""
-    found: dict[Needs, list[Run]] = {}
+    groups: dict[Needs, list[Run]] = {}
     for run in runs:
-        found.setdefault(needs_of(run), []).append(run)
-    return found
+        groups.setdefault(needs_of(run), []).append(run)
+    return groups
 
 
 def check_here(suite: Suite, device: str) -> None:
@@ -60,11 +60,11 @@ def check_here(suite: Suite, device: str) -> None:
                 f"{suite.name}: trainer.nodes: found {trainer.nodes}, and this machine is one; --on PROFILE "
                 "trains on a cluster"
             )
-        there = len(gpus_here()) if device != "cpu" else 0
-        if (trainer.gpus or 0) > there:
-            said = " (--device cpu leaves none)" if device == "cpu" else ""
+        gpus = len(gpus_here()) if device != "cpu" else 0
+        if (trainer.gpus or 0) > gpus:
+            hint = " (--device cpu leaves none)" if device == "cpu" else ""
             raise BenchError(
-                f"{suite.name}: trainer.gpus: found {trainer.gpus}, and this machine has {there}{said}; --on "
+                f"{suite.name}: trainer.gpus: found {trainer.gpus}, and this machine has {gpus}{hint}; --on "
                 "PROFILE trains on a cluster"
             )
 

@@ -14,23 +14,22 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
 
-from bench import __version__, versions
+from bench import __version__
 from bench.disk import read, strangers, write_atomically
 from bench.errors import BenchError
 from bench.metrics import METRICS, Metric
 from bench.registry import explain, restore
 from bench.runs import Run, canonical
 from bench.suite import Suite
-from bench.trainer import Command, Handling, handling_key
+from bench.trainer_options import Command, Handling, handling_key
+from bench.versions import digests, store
 
 
 def _to_plain(runs: Sequence[Run]) -> dict[str, Any]:
-    """What the runs of a cell share is there once: 100,000 runs are a megabyte or two, for every worker."""
+    """Runs with each shared description once: 100,000 runs are a megabyte or two."""
     cells = {text: number for number, text in enumerate(dict.fromkeys(run.text for run in runs))}
-    return {
-        "descriptions": [json.loads(text) for text in cells],
-        "runs": [(cells[run.text], run.seed) for run in runs],
-    }
+    descriptions = [json.loads(text) for text in cells]
+    return {"descriptions": descriptions, "runs": [(cells[run.text], run.seed) for run in runs]}
 
 
 def _from_plain(value: Any) -> Any:
@@ -44,7 +43,7 @@ def _from_plain(value: Any) -> Any:
 
 
 class Pack(BaseModel):
-    """What a worker needs to know, all of it."""
+    """All that a worker needs to know."""
 
     results: Path
     data: Path
@@ -68,7 +67,7 @@ class Pack(BaseModel):
     metrics: dict[str, dict[str, Any]] = {}
     """What the suite measures, by what it is called: a trainer of the user's own must give what it takes."""
     handling: dict[str, Handling] = {}
-    """How programs are stopped and followed, by :func:`bench.trainer.handling_key`."""
+    """How programs are stopped and followed, by :func:`bench.trainer_options.handling_key`."""
     gpus: int | None = None
     """On each node, that its runs have for themselves; None: one, as all that a process trains."""
     nodes: int = 1
@@ -78,11 +77,8 @@ class Pack(BaseModel):
     @property
     def asked(self) -> list[Metric]:
         """The metrics of ours that the suite measures."""
-        return [
-            Metric.of(restore(described, METRICS), name)
-            for name, described in self.metrics.items()
-            if ":" not in described["name"]
-        ]
+        ours = {name: one for name, one in self.metrics.items() if ":" not in one["name"]}
+        return [Metric.of(restore(described, METRICS), name) for name, described in ours.items()]
 
     def handling_of(self, run: Run) -> Handling:
         """How the program of a run is stopped and followed."""
@@ -102,12 +98,12 @@ class Pack(BaseModel):
     def find_modules(self) -> None:
         """Let this process import the user's modules, as they were when the runs were asked for."""
         sys.path[:0] = [folder for folder in self.search_path if folder not in sys.path]
-        versions.use(self.results, versions.of_runs(self.runs))
+        store.use(self.results, digests.of_runs(self.runs))
 
     def strangers(self, path: Path) -> list[str]:
         """What :meth:`find_modules` finds that others may have written, the pack itself at ``path`` too."""
-        kept = versions.files(self.results, versions.of_runs(self.runs))
-        return strangers([path, *map(Path, self.search_path), *kept])
+        files = store.files(self.results, digests.of_runs(self.runs))
+        return strangers([path, *map(Path, self.search_path), *files])
 
     @classmethod
     def read(cls, path: Path) -> Pack:

@@ -1,4 +1,4 @@
-"""What is checked once, here, before a hundred jobs fail over it."""
+"""Checks before anything is submitted: names, programs, data, first calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from bench import datasets, metrics, models, versions
+from bench import datasets, metrics, models
 from bench.entries import AXES
 from bench.errors import BenchError, nearest
 from bench.launch.trial import try_first_calls
@@ -19,7 +19,8 @@ from bench.runs import Run
 from bench.same_data import AGAIN, odd_ones
 from bench.sequential_design import as_known
 from bench.suite import Suite
-from bench.trainer import Command
+from bench.trainer_options import Command
+from bench.versions import store
 
 
 def check_names(suite: Suite) -> None:
@@ -65,7 +66,7 @@ def check_program(trainer: Command, suite: Suite) -> None:
         return
     path = suite.folder / program
     if not path.is_file():
-        beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise BenchError(f"command: '{program}' is not found{nearest(path.name, beside)}")
     if not os.access(path, os.X_OK):
         raise BenchError(f"command: '{program}' cannot be run: it is no program (chmod +x makes it one)")
@@ -116,12 +117,12 @@ def prepare(
         BenchError: a data set is neither here nor to be had; a model or a loss cannot be called; code changed
             since the suite was read; the results are where no job can write its log.
     """
-    if found := re.search(r"%\d*[A-Za-z%]", str(results.absolute() / suite.name)):
+    if pattern := re.search(r"%\d*[A-Za-z%]", str(results.absolute() / suite.name)):
         raise BenchError(
-            f"{results.absolute()}: found '{found[0]}' in the path, which stands for something else in the "
+            f"{results.absolute()}: found '{pattern[0]}' in the path, which stands for something else in the "
             "names of logs; choose another folder with --results"
         )
-    versions.keep(suite, results)
+    store.keep(suite, results)
     if retry_failed:
         for run in runs:
             RunFolder(results, run.id).forget_failure()
@@ -143,7 +144,8 @@ def check_first_calls(
 def set_aside_damaged(suite: Suite, results: Path, say: Callable[[str], None]) -> None:
     """Move the folders of results that cannot be believed out of the way, so that they are trained again.
 
-    Afterwards runs are to be counted again (:func:`bench.versions.as_counted`): others may stand for a cell.
+    Afterwards runs are to be counted again (:func:`bench.versions.counting.as_counted`): others may stand for
+    a cell.
     """
     for run in as_known(suite, results).runs():
         folder = RunFolder(results, run.id)
@@ -178,11 +180,12 @@ def set_aside_odd(suite: Suite, results: Path, data: Path, say: Callable[[str], 
                 else:
                     left.append(sighting(cell, run, result))
     odd |= odd_ones(left)
-    for run_id, why in odd.items():
-        say(f"run {run_id} {why}; set aside as {RunFolder(results, run_id).set_aside()}, to be trained again")
+    for run_id, reason in odd.items():
+        aside = RunFolder(results, run_id).set_aside()
+        say(f"run {run_id} {reason}; set aside as {aside}, to be trained again")
     if not odd:
-        said = ", ".join(f"{label} {digest}" for label, digest in now.items())
-        say(f"{AGAIN}: no finished run saw other data than there is now ({said})")
+        sources = ", ".join(f"{label} {digest}" for label, digest in now.items())
+        say(f"{AGAIN}: no finished run saw other data than there is now ({sources})")
 
 
 def unfinished(runs: Iterable[Run], results: Path) -> list[Run]:

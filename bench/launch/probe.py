@@ -16,7 +16,7 @@ from bench.launch.pack import Pack
 
 
 def main(path: Path) -> None:
-    """Say what a run needs, then answer until standard input ends."""
+    """Print the memory that a run needs, then answer until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever else is printed here is no answer
     pack = Pack.read(path)

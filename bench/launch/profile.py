@@ -136,7 +136,7 @@ class Profile(Strict):
         return self.model_copy(update={**few, "time": min(self.time, 60), "sbatch": sbatch})
 
     def parameters(self, name: str, parallel: int, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
-        """What submitit's SlurmExecutor gets."""
+        """The parameters of submitit's SlurmExecutor."""
         extra: dict[str, Any] = {**self.sbatch, "requeue": True}
         if self.clusters:
             extra["clusters"] = self.clusters
@@ -146,7 +146,7 @@ class Profile(Strict):
             typed = (self.gpu_type,) if self.gpu_type else ()
             extra[self.gpus_as] = ":".join([*kind, *typed, str(number)])
         nodes = ",".join(dict.fromkeys([*self.exclude, *exclude]))
-        wanted = {
+        parameters = {
             "job_name": name,
             "partition": self.partition,
             "account": self.account,
@@ -164,7 +164,7 @@ class Profile(Strict):
             "array_parallelism": parallel,
             "additional_parameters": extra,
         }
-        return {key: value for key, value in wanted.items() if value is not None}
+        return {key: value for key, value in parameters.items() if value is not None}
 
 
 class Whole(Profile):
@@ -175,11 +175,11 @@ class Whole(Profile):
     @classmethod
     def of(cls, profile: Profile, gpus: int | None, nodes: int) -> Whole:
         """The same jobs, with so many GPUs on each node (None: as many as the profile says) and nodes."""
-        own = {"gpus": profile.gpus if gpus is None else gpus, "workers": 1, "several": nodes}
+        changes = {"gpus": profile.gpus if gpus is None else gpus, "workers": 1, "several": nodes}
         # Each step of a job takes its cores and GPUs for itself, but for those that share: the worker's must
         # leave them to the program's.
         step = ("--nodes=1", "--ntasks=1", "--overlap")
-        return cls.model_construct(**{**dict(profile), **own, "srun": (*profile.srun, *step)})
+        return cls.model_construct(**{**dict(profile), **changes, "srun": (*profile.srun, *step)})
 
     @property
     def nodes(self) -> int:

@@ -1,4 +1,4 @@
-"""What was submitted to a cluster for a suite, what became of it, and why: from disk and from Slurm."""
+"""The state of all jobs ever submitted for a suite, and why they ended: from disk and from Slurm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTE_SECONDS = 10.0  # that another launcher is waited for, to note what was can
 
 @dataclass
 class Look:
-    """What has been submitted for a suite, and what became of it."""
+    """All submissions of a suite, and the states of their jobs."""
 
     folders: list[SubmissionFolder]
     jobs: dict[str, Job]
@@ -48,21 +48,21 @@ class Look:
     def training(self) -> list[str]:
         """Slurm's numbers of the arrays that have a job which is alive, and trains."""
         folders = [folder.content for folder in self.folders if folder.content.continuation is None]
-        return [made.job for made in folders if made.job and any(self.jobs[name].alive for name in made.ids)]
+        return [one.job for one in folders if one.job and any(self.jobs[name].alive for name in one.ids)]
 
     @property
     def to_be_continued(self) -> bool:
         """Whether a job waits that will add seeds. One that runs may have looked already."""
         folders = [folder.content for folder in self.folders if folder.content.continuation is not None]
-        return any(self.jobs[name].state == "PENDING" for made in folders for name in made.ids)
+        return any(self.jobs[name].state == "PENDING" for submission in folders for name in submission.ids)
 
     def bad_nodes(self, cluster: str | None) -> tuple[str, ...]:
         """Nodes of a cluster that failed twice under jobs of this suite, or on which two failed in seconds.
 
         Another cluster may have a node of that name, or none: then it refuses jobs that are kept off it.
         """
-        there = [job for job in self.jobs.values() if cluster_of(job.id) == cluster]
-        failures = Counter(node for job in there for node in job.failed_nodes)
+        jobs = [job for job in self.jobs.values() if cluster_of(job.id) == cluster]
+        failures = Counter(node for job in jobs for node in job.failed_nodes)
         failures.update(job.node for job in self.unable if cluster_of(job.id) == cluster)
         return tuple(sorted(node for node, count in failures.items() if count > 1))
 
@@ -72,23 +72,23 @@ def look(jobs: Path, executor: Executor) -> Look:
     folders = read_all(jobs)
     ids = [name for folder in folders for name in folder.content.ids]
     states = executor.jobs(ids, min((folder.content.created for folder in folders), default=0.0))
-    found = Look(folders, states)
+    result = Look(folders, states)
     for folder in folders:
         if folder.content.job is None and not folder.content.void:
-            found.covered.update(run for runs in folder.content.runs for run in runs)
+            result.covered.update(run for runs in folder.content.runs for run in runs)
         for runs, name in zip(folder.content.runs, folder.content.ids, strict=False):
             if name in folder.content.given_up:
                 states[name] = replace(states[name], state=folder.content.given_up[name])
             elif states[name].state == UNKNOWN:
                 states[name] = _as_noted(folder, states[name])
             if states[name].alive:
-                found.covered.update(runs)
+                result.covered.update(runs)
             else:
                 for run in runs:
-                    found.ended[run].append((folder, states[name]))
+                    result.ended[run].append((folder, states[name]))
                 if _unable(folder, states[name]):
-                    found.unable.append(states[name])
-    return found
+                    result.unable.append(states[name])
+    return result
 
 
 def _as_noted(folder: SubmissionFolder, job: Job) -> Job:
@@ -104,11 +104,11 @@ def _unable(folder: SubmissionFolder, job: Job) -> bool:
     return bool(quick and folder.message(job.id))
 
 
-def note_ends(seen: Look) -> None:
+def note_ends(current: Look) -> None:
     """Keep on disk what the executor may forget. The caller holds the suite's lock."""
-    for folder in seen.folders:
-        known = folder.content.ends.keys() | folder.content.given_up.keys()
-        ends = {name: seen.jobs[name] for name in folder.content.ids if name not in known}
+    for folder in current.folders:
+        noted = folder.content.ends.keys() | folder.content.given_up.keys()
+        ends = {name: current.jobs[name] for name in folder.content.ids if name not in noted}
         ends = {name: job for name, job in ends.items() if job.fleeting and not job.alive}
         if ends:
             folder.content.ends |= ends
@@ -157,12 +157,12 @@ def to_cancel(
         only_unasked: leave out the jobs that hold any run which the suite, as it reads now, asks for.
     """
     asked = {run.id for run in as_known(suite, results).runs()}
-    seen = look(results / suite.name / "jobs", executor)
+    current = look(results / suite.name / "jobs", executor)
     ids, left = [], 0
-    for folder in seen.folders:
+    for folder in current.folders:
         for runs, name in zip(folder.content.runs, folder.content.ids, strict=False):
-            wanted = folder.content.continuation is not None or not asked.isdisjoint(runs)
-            if seen.jobs[name].alive and not (only_unasked and wanted):
+            is_asked = folder.content.continuation is not None or not asked.isdisjoint(runs)
+            if current.jobs[name].alive and not (only_unasked and is_asked):
                 ids.append(name)
                 left += sum(not RunFolder(results, run).done for run in runs)
     return ids, left
@@ -175,9 +175,9 @@ def cancel(suite: Suite, results: Path, executor: Executor, ids: Sequence[str]) 
         Trouble: the executor failed.
     """
     jobs = results / suite.name / "jobs"
-    seen = look(jobs, executor).jobs
+    states = look(jobs, executor).jobs
     executor.cancel(ids)
-    waiting = {name: seen[name] for name in ids if seen[name].state == "PENDING"}
+    waiting = {name: states[name] for name in ids if states[name].state == "PENDING"}
     ends = {name: replace(job, state="CANCELLED", ended=time.time()) for name, job in waiting.items()}
     deadline = time.monotonic() + NOTE_SECONDS
 
@@ -186,7 +186,7 @@ def cancel(suite: Suite, results: Path, executor: Executor, ids: Sequence[str]) 
             raise TimeoutError
 
     # Who trains here as well holds the lock until the end.
-    with contextlib.suppress(TimeoutError), only_launcher(jobs.parent, give_up, lambda said: None):
+    with contextlib.suppress(TimeoutError), only_launcher(jobs.parent, give_up, lambda words: None):
         for folder in read_all(jobs):
             if ended := {name: ends[name] for name in folder.content.ids if name in ends}:
                 folder.content.ends |= ended

@@ -1,4 +1,4 @@
-"""How many runs one GPU trains at once: as many as it does most with, found in some seconds.
+"""How many runs one GPU trains at once: the number with the highest throughput, measured in seconds.
 
 A small model leaves most of a GPU idle, whose kernels then run beside those of other processes. (Processes,
 not streams of one process: that way a run's bits do not depend on its company.) MPS lets their kernels truly
@@ -55,7 +55,7 @@ class Silent(Exception):
 
 
 class Probe:
-    """A process that trains a run for as long as it is told to, and forgets it."""
+    """A process that trains a run for a while, to measure its speed, and keeps nothing of it."""
 
     def __init__(self, pack: Path, gpu: int | None) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -72,7 +72,7 @@ class Probe:
         )
 
     def hear(self) -> dict[str, Any]:
-        """What it says next. Raises Silent where it has died, or says nothing for :data:`PATIENCE`."""
+        """Its next line. Raises Silent where it has died, or prints nothing for :data:`PATIENCE`."""
         assert self.process.stdout is not None
         ready = select.select([self.process.stdout], [], [], PATIENCE)[0]
         if ready and (line := self.process.stdout.readline()):
@@ -89,7 +89,7 @@ class Probe:
         self.process.stdin.flush()
 
     def end(self) -> None:
-        """End it, or leave it to itself where not even that ends it: a driver may hang."""
+        """End it; where a driver hangs, it is left running."""
         self.process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(ENDING)
@@ -157,9 +157,9 @@ def multi_process_service() -> Iterator[bool]:
         yield False
         return
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    own = {"CUDA_VISIBLE_DEVICES": by_uuid(visible)} if visible else {}
+    device = {"CUDA_VISIBLE_DEVICES": by_uuid(visible)} if visible else {}
     with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:
-        os.environ.update(own, CUDA_MPS_PIPE_DIRECTORY=folder, CUDA_MPS_LOG_DIRECTORY=folder)
+        os.environ.update(device, CUDA_MPS_PIPE_DIRECTORY=folder, CUDA_MPS_LOG_DIRECTORY=folder)
         nowhere = subprocess.DEVNULL
         daemon = subprocess.Popen(
             [control, "-f"],  # in the foreground, and ended by the kernel where this process is killed

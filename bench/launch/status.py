@@ -21,7 +21,7 @@ from bench.runs import Run
 from bench.same_data import in_words
 from bench.suite import Suite
 from bench.tuning.changed import kept
-from bench.versions import changes
+from bench.versions.counting import changes
 
 SLURM = Slurm()
 STATES = ("done", "running", "waiting", "failed", "damaged")
@@ -140,12 +140,10 @@ def status(suite: Suite, results: Path, executor: Executor = SLURM) -> Status:
         if reason:
             names = {"dataset": cell.dataset, "model": cell.model, "loss": cell.loss}
             problems.append(Problem(run_id=run.id, seed=run.seed, state=state, reason=reason, **names))
-    rows = [
-        CellStatus(dataset=cell.dataset, model=cell.model, loss=cell.loss, **count)
-        for cell, count in zip(every, counts, strict=True)
-    ]
+    pairs = zip(every, counts, strict=True)
+    rows = [CellStatus(dataset=c.dataset, model=c.model, loss=c.loss, **count) for c, count in pairs]
     total = {name: sum(getattr(row, name) for row in rows) for name in Counts.model_fields}
-    found = Status(
+    answer = Status(
         suite=suite.name,
         question=suite.question,
         results=str(results),
@@ -155,24 +153,24 @@ def status(suite: Suite, results: Path, executor: Executor = SLURM) -> Status:
         problems=problems,
         remarks=[*changes(suite, results), *kept(suite, results), *in_words(sightings)],
     )
-    _add_jobs(found, suite, results, executor)
-    return found
+    _add_jobs(answer, suite, results, executor)
+    return answer
 
 
 def _add_jobs(status: Status, suite: Suite, results: Path, executor: Executor) -> None:
     """What Slurm says, where anything was ever submitted to it."""
-    seen = look(results / suite.name / "jobs", executor)
-    status.remarks += seen.damage
-    if not seen.jobs:
+    current = look(results / suite.name / "jobs", executor)
+    status.remarks += current.damage
+    if not current.jobs:
         return
     missing = {run.id for run in unfinished(suite.runs(), results)}
     finished = {run.id for run in suite.runs()} - missing
-    pending = missing - seen.covered
-    for folder in seen.folders:
+    pending = missing - current.covered
+    for folder in current.folders:
         for runs, name in zip(folder.content.runs, folder.content.ids, strict=False):
-            job = seen.jobs[name]
-            gave_up = bool(missing) and folder is seen.folders[-1] and _gave_up(folder, job)
-            last = any(seen.ended[run][-1][1].id == name for run in runs if run in pending)
+            job = current.jobs[name]
+            gave_up = bool(missing) and folder is current.folders[-1] and _gave_up(folder, job)
+            last = any(current.ended[run][-1][1].id == name for run in runs if run in pending)
             if not (job.alive or last or gave_up):
                 continue
             status.jobs.append(
@@ -186,27 +184,27 @@ def _add_jobs(status: Status, suite: Suite, results: Path, executor: Executor) -
                     log=str(log_of(folder.path, name)),
                 )
             )
-    status.queue = dict(Counter(job.state for job in seen.jobs.values()))
+    status.queue = dict(Counter(job.state for job in current.jobs.values()))
     # A job that adds seeds waits for the others by design, and trains nothing.
-    training = [folder.content for folder in seen.folders if folder.content.continuation is None]
-    jobs = [(made, seen.jobs[name]) for made in training for name in made.ids]
+    training = [folder.content for folder in current.folders if folder.content.continuation is None]
+    jobs = [(submission, current.jobs[name]) for submission in training for name in submission.ids]
     seconds = sum(job.seconds for _, job in jobs)
     waited = sum(job.waited for _, job in jobs)
     # Runs that share a GPU, however many do, take longer each: what they add up to is then not known.
-    known = all(made.tasks is not None for made in training)
-    trainers = sum((made.tasks or 0) * job.seconds for made, job in jobs)
-    submitted = {run for folder in seen.folders for runs in folder.content.runs for run in runs}
+    tasks_known = all(submission.tasks is not None for submission in training)
+    trainers = sum((submission.tasks or 0) * job.seconds for submission, job in jobs)
+    submitted = {run for folder in current.folders for runs in folder.content.runs for run in runs}
     trained = [_seconds(results, run) for run in finished & submitted]
     status.usage = Usage(
         jobs=len(jobs),
         hours=seconds / 3600,
-        gpu_hours=sum(made.gpus * job.seconds for made, job in jobs) / 3600,
+        gpu_hours=sum(submission.gpus * job.seconds for submission, job in jobs) / 3600,
         waiting=waited / (waited + seconds) if waited + seconds else 0.0,
-        efficiency=min(sum(trained) / trainers, 1.0) if trainers and known else None,
+        efficiency=min(sum(trained) / trainers, 1.0) if trainers and tasks_known else None,
     )
-    running = sum(made.tasks or 1 for made, job in jobs if job.state == "RUNNING")
+    running = sum(submission.tasks or 1 for submission, job in jobs if job.state == "RUNNING")
     timed = [value for value in trained if value]
-    if running and timed and known:
+    if running and timed and tasks_known:
         left = status.runs.waiting + status.runs.running
         status.seconds_left = left * statistics.fmean(timed) / running
 
@@ -220,8 +218,8 @@ def _gave_up(folder: SubmissionFolder, job: Job) -> bool:
 
 def _why(folder: SubmissionFolder, job: Job, *, tuned: bool) -> str:
     if folder.content.continuation is not None and job.alive:
-        what = "the winners of the searches" if tuned else "seeds, where comparisons are still open"
-        return f"adds {what}, when the jobs before it have ended"
+        subject = "the winners of the searches" if tuned else "seeds, where comparisons are still open"
+        return f"adds {subject}, when the jobs before it have ended"
     return job.reason if job.alive else explain(folder, job)
 
 

@@ -18,7 +18,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from bench import versions
 from bench.disk import exists, read, strangers, write_atomically
 from bench.errors import BenchError
 from bench.launch.ended import Ended
@@ -27,13 +26,14 @@ from bench.launch.pack import Pack
 from bench.registry import explain, load_callable
 from bench.results import LATEST, Count, UnixTime
 from bench.scale import Scale
+from bench.versions import store
 
 WORK, ADD_SEEDS = "bench.launch.worker:Worker", "bench.launch.continuation:Continue"
 """What jobs call, by name: what they do is above this, and knows of submissions."""
 
 
 class Continuation(BaseModel):
-    """What the job that adds seeds needs to know: what its launcher was told."""
+    """The arguments of the job that adds seeds: those of its launcher."""
 
     suite: Path
     scale: Scale
@@ -49,8 +49,8 @@ class Continuation(BaseModel):
 
     def strangers(self, path: Path) -> list[str]:
         """What that job imports and others may have written, and the file at ``path`` that tells it so."""
-        kept = versions.files(self.results, self.code)
-        return strangers([path, *map(Path, self.search_path), *kept])
+        files = store.files(self.results, self.code)
+        return strangers([path, *map(Path, self.search_path), *files])
 
 
 def _believable(ends: dict[str, Job]) -> dict[str, Job]:
@@ -62,7 +62,7 @@ def _believable(ends: dict[str, Job]) -> dict[str, Job]:
 
 
 class Submission(BaseModel):
-    """What ``submission.json`` holds."""
+    """The content of ``submission.json``."""
 
     name: Annotated[str, Field(pattern=r"^[^,\x00]+$")]
     """Of the Slurm job: unique."""
@@ -165,20 +165,15 @@ class SubmissionFolder:
         tasks: int | None = None,
         cluster: str | None = None,
     ) -> SubmissionFolder:
-        """Write packs and intent, before Slurm hears of it."""
+        """Write packs and intent, before anything is submitted."""
         token = uuid.uuid4().hex[:8]
         path = (jobs / f"{time.strftime('%Y%m%dT%H%M%S')}-{token}").absolute()
         for number, pack in enumerate(packs):
             pack.write(path, f"pack-{number}.json")
         runs = [pack.run_ids for pack in packs]
+        name, now = f"bench-{suite}-{token}", time.time()
         content = Submission(
-            name=f"bench-{suite}-{token}",
-            created=time.time(),
-            parallel=parallel,
-            runs=runs,
-            gpus=gpus,
-            tasks=tasks,
-            cluster=cluster,
+            name=name, created=now, parallel=parallel, runs=runs, gpus=gpus, tasks=tasks, cluster=cluster
         )
         folder = cls(path, content)
         folder.write()
@@ -221,8 +216,8 @@ class SubmissionFolder:
         Raises:
             Trouble: the executor does not answer.
         """
-        made = self.content
-        made.job = executor.find(self.path, self.workers, made.name, made.created, made.cluster)
+        content = self.content
+        content.job = executor.find(self.path, self.workers, content.name, content.created, content.cluster)
         self.content.void = self.content.job is None
         self.write()
         self.damage = ""

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from bench.cells import Search
-from bench.launch.plan import Added, Plan, Tuning
+from bench.launch.plan import Plan
+from bench.launch.prospects import Added, Tuning
 from bench.launch.status import CellStatus, Status
 from bench.preregistration import Stated, date
 from bench.progress import duration
@@ -26,26 +27,24 @@ def status_text(status: Status) -> str:
     lines = [flat(status.question), "", *_cell_table([*_searches(status.searches), *status.cells])]
     for problem in status.problems:
         cell = f"{problem.dataset} × {problem.model} × {problem.loss}"
-        lines.append(
-            flat(f"{problem.state}: {cell}, seed {problem.seed} (run {problem.run_id}): {problem.reason}")
-        )
+        place = f"{cell}, seed {problem.seed} (run {problem.run_id})"
+        lines.append(flat(f"{problem.state}: {place}: {problem.reason}"))
     return "\n".join([*lines, *map(flat, status.remarks), *_job_lines(status)])
 
 
 def _job_lines(status: Status) -> list[str]:
-    """What runs and waits on the cluster, what has ended badly, and what all of it has cost."""
+    """Jobs that run, wait or failed, and the time that all of them have used."""
     if status.usage is None:
         return []
-    lines = [
-        "jobs: " + ", ".join(f"{count} {state.lower()}" for state, count in sorted(status.queue.items()))
-    ]
+    states = sorted(status.queue.items())
+    lines = ["jobs: " + ", ".join(f"{count} {state.lower()}" for state, count in states)]
     if status.seconds_left is not None:
         lines[0] += f"; about {duration(status.seconds_left)} left"
     for job in status.jobs[:_MOST_JOBS]:
-        why = f": {job.why}" if job.why else ""
+        reason = f": {job.why}" if job.why else ""
         node = f" on {job.node}" if job.node and job.node not in job.why else ""
-        done = f", {job.done} of {job.runs} runs done" if job.runs else ""
-        lines.append("  " + flat(f"{job.id} {job.state.lower()}{node}{done}{why}"))
+        progress = f", {job.done} of {job.runs} runs done" if job.runs else ""
+        lines.append("  " + flat(f"{job.id} {job.state.lower()}{node}{progress}{reason}"))
     if len(status.jobs) > _MOST_JOBS:
         lines.append(f"  … and {len(status.jobs) - _MOST_JOBS} more (--json lists all)")
     usage = status.usage
@@ -121,16 +120,16 @@ def _added_lines(added: Added, planned: int) -> list[str]:
 
 
 def _tuning_lines(tuning: Tuning) -> list[str]:
-    """What is tried, and what would be found."""
+    """The size of the search, and its power."""
     lines = [
         f"every loss is tuned: {tuning.trials} trials each for a budget of {tuning.budget}, "
         f"{tuning.trainings} trainings in all; then {tuning.retrainings} of the winners"
     ]
     if not tuning.finds:
         return [*lines, "power: not known before there are results"]
-    found = ", ".join(f"{row.difference:.3g} with {row.power:.2f}" for row in tuning.finds)
+    powers = ", ".join(f"{row.difference:.3g} with {row.power:.2f}" for row in tuning.finds)
     source = "by the finished trials" if tuning.by_results else "as simulated, for accuracies around .95"
-    return [*lines, f"power: a true difference of {found} ({source})"]
+    return [*lines, f"power: a true difference of {powers} ({source})"]
 
 
 def frozen_text(stated: Stated, suite: Suite, results: Path) -> str:
@@ -176,10 +175,8 @@ def _settings(search: Search) -> list[dict[str, Any]]:
 
 def _cell_table(cells: Sequence[CellStatus]) -> list[str]:
     header = ("dataset", "model", "loss", *_STATES)
-    rows = [
-        (*map(flat, (c.dataset, c.model, c.loss)), *(str(getattr(c, state)) for state in _STATES))
-        for c in cells
-    ]
+    counts = [[str(getattr(cell, state)) for state in _STATES] for cell in cells]
+    rows = [(*map(flat, (c.dataset, c.model, c.loss)), *n) for c, n in zip(cells, counts, strict=True)]
     widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
     lines = []
     for row in (header, *rows):

@@ -51,12 +51,11 @@ def try_first_calls(
         return
     say(f"trying the first call of {len(untried)} models and losses")
     refused = []
-    for key, found in zip(
-        untried, _ask("try", untried.values(), data, "cpu", search_path, say), strict=False
-    ):
-        if found.get("refused"):
-            refused.append(found["refused"])
-        elif found:
+    answers = _ask("try", untried.values(), data, "cpu", search_path, say)
+    for key, answer in zip(untried, answers, strict=False):
+        if answer.get("refused"):
+            refused.append(answer["refused"])
+        elif answer:
             _note(key, {})
     if refused:
         raise BenchError("\n".join(dict.fromkeys(refused)))
@@ -75,15 +74,14 @@ def guess_seconds(
     """
     runs = {kind: run for kind, run in runs.items() if run.trainer is None}
     keys = {kind: _time_key(json.loads(run.text), device) for kind, run in runs.items()}
-    noted = {kind: found["seconds"] for kind, key in keys.items() if (found := _noted(key))}
+    noted = {kind: answer["seconds"] for kind, key in keys.items() if (answer := _noted(key))}
     untimed = {kind: run for kind, run in runs.items() if kind not in noted}
     if not untimed or len(untimed) > KINDS_TIMED:
         return noted
     say("timing a few steps here, as no such run was timed before")
-    for kind, found in zip(
-        untimed, _ask("time", untimed.values(), data, device, search_path, say), strict=False
-    ):
-        if (seconds := found.get("seconds")) is not None:
+    answers = _ask("time", untimed.values(), data, device, search_path, say)
+    for kind, answer in zip(untimed, answers, strict=False):
+        if (seconds := answer.get("seconds")) is not None:
             noted[kind] = seconds
             _note(keys[kind], {"seconds": seconds})
     return noted
@@ -95,12 +93,10 @@ def _by_text(runs: Iterable[Run]) -> dict[str, Run]:
 
 def _is_others(parts: Mapping[str, Any]) -> bool:
     """Whether a description names code of a library or of the user's own, or parts of a model."""
-    found = [
-        *(parts[part] for part in ("dataset", "model", "loss")),
-        *_of_libraries(parts["recipe"]).values(),
-    ]
+    axes = (parts[part] for part in ("dataset", "model", "loss"))
+    choices = [*axes, *_of_libraries(parts["recipe"]).values()]
     return (
-        any(":" in part["name"] or "/" in part["name"] for part in found)
+        any(":" in part["name"] or "/" in part["name"] for part in choices)
         or any(name in parts["recipe"] for name in _NAMING)
         or "weights" in parts["model"]
     )
@@ -112,11 +108,8 @@ _NAMING = ("freeze", "layer_decay")
 
 def _of_libraries(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The optimizer and the schedule, where they are a library's."""
-    found = {part: recipe[part] for part in ("optimizer", "schedule")}
-    return {part: choice for part, choice in found.items() if "/" in choice["name"]}
-
-
-# ------------------------------------------------------------------------------------- what was done before
+    choices = {part: recipe[part] for part in ("optimizer", "schedule")}
+    return {part: choice for part, choice in choices.items() if "/" in choice["name"]}
 
 
 def _trial_key(parts: Mapping[str, Any]) -> str:
@@ -124,7 +117,7 @@ def _trial_key(parts: Mapping[str, Any]) -> str:
     form = FORMS.get(parts["dataset"]["name"])
     loss, recipe = parts["loss"], parts["recipe"]
     of_libraries = _of_libraries(recipe)
-    others = {parts[part]["name"].partition(":")[0] for part in ("dataset", "model", "loss")}
+    modules = {parts[part]["name"].partition(":")[0] for part in ("dataset", "model", "loss")}
     return _digest(
         {
             "trial": _VERSION,
@@ -134,14 +127,14 @@ def _trial_key(parts: Mapping[str, Any]) -> str:
             "mixes": recipe.get("mix") is not None,
             "recipe": {name: recipe.get(name) for name in ("ema", "accumulate", "no_decay", *_NAMING)},
             "of libraries": [of_libraries, recipe["epochs"] if of_libraries else None],
-            "versions": {**_versions(), **{name: _version(name) for name in sorted(others)}},
+            "versions": {**_versions(), **{name: _version(name) for name in sorted(modules)}},
         }
     )
 
 
 def _time_key(parts: Mapping[str, Any], device: str) -> str:
-    found = {part: parts[part] for part in ("dataset", "model", "recipe")}
-    return _digest({**found, "device": device, "host": socket.gethostname(), "versions": _versions()})
+    timed = {part: parts[part] for part in ("dataset", "model", "recipe")}
+    return _digest({**timed, "device": device, "host": socket.gethostname(), "versions": _versions()})
 
 
 def _digest(value: Any) -> str:
@@ -162,38 +155,35 @@ def _version(module: str) -> str:
 
 
 def _cache() -> Path:
-    named = os.environ.get("BENCH_CACHE")
+    folder = os.environ.get("BENCH_CACHE")
     above = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(named) if named else Path(above) / "bench"
+    return Path(folder) if folder else Path(above) / "bench"
 
 
 def _noted(key: str) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads(read(str(_cache() / f"{key}.json")))
+        content: dict[str, Any] = json.loads(read(str(_cache() / f"{key}.json")))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
-def _note(key: str, found: Mapping[str, Any]) -> None:
+def _note(key: str, answer: Mapping[str, Any]) -> None:
     with contextlib.suppress(OSError):  # then it is tried again
-        write_atomically(_cache() / f"{key}.json", json.dumps({"tried": True, **found}).encode())
-
-
-# --------------------------------------------------------------------------------------------- the process
+        write_atomically(_cache() / f"{key}.json", json.dumps({"tried": True, **answer}).encode())
 
 
 def _ask(
-    what: str,
+    task: str,
     runs: Iterable[Run],
     data: Path,
     device: str,
     search_path: Sequence[str],
     say: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
-    """What a process of its own finds out about each; nothing of what it dies of, or hangs in."""
+    """The answers of a separate process, one a run; empty where it dies or hangs."""
     question: dict[str, Any] = {
-        "what": what,
+        "what": task,
         "runs": [{"text": run.text, "seed": run.seed} for run in runs],
         "path": [*search_path],
         "data": str(data.absolute()),
@@ -232,8 +222,8 @@ def _ask(
                 parts = json.loads(question["runs"][0]["text"])
                 errors.seek(0)
                 words = errors.read().strip().splitlines()[-1:] or ["it said nothing"]
-                why = f"the process died: {words[0]}" if ready else f"no answer in {PATIENCE:g} s"
-                say(f"{parts['model']['name']} × {parts['loss']['name']} could not be tried here: {why}")
+                reason = f"the process died: {words[0]}" if ready else f"no answer in {PATIENCE:g} s"
+                say(f"{parts['model']['name']} × {parts['loss']['name']} could not be tried here: {reason}")
                 question["runs"] = question["runs"][1:]
                 yield {}
 
@@ -252,14 +242,14 @@ def answer() -> None:
     device = prepare(asked["device"]) if asked["what"] == "time" else prepare("cpu")
     for each in asked["runs"]:
         run, data = Run(each["text"], each["seed"]), Path(asked["data"])
-        found: dict[str, Any] = {}
+        reply: dict[str, Any] = {}
         try:
             if asked["what"] == "try":
-                found["refused"] = complaint(run.text, data)
+                reply["refused"] = complaint(run.text, data)
             elif datasets.present(run.resolve().dataset, data):
-                found["seconds"] = estimate_seconds(run, data, device)
+                reply["seconds"] = estimate_seconds(run, data, device)
         except BenchError as error:
-            found["refused"] = str(error)
+            reply["refused"] = str(error)
         except Exception as error:  # a guess that cannot be made is none
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        print(json.dumps(found), file=answers)
+        print(json.dumps(reply), file=answers)

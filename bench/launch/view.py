@@ -1,4 +1,4 @@
-"""What a person sees while a suite trains: on standard error, alive on a terminal, in lines elsewhere.
+"""The progress of a suite on standard error: a live table on a terminal, lines elsewhere.
 
 A line a loss × model says how many of its seeds are done, how they did so far, and how far those that train
 are. There are no verdicts: looking is not deciding.
@@ -40,7 +40,7 @@ MOST_LINES = 24  # of cells, on a terminal that does not say how high it is
 
 @dataclass
 class _Row:
-    """One cell as it stands."""
+    """The progress of one cell."""
 
     cell: Cell
     left: list[RunFolder]
@@ -53,9 +53,9 @@ class _Row:
 
     @property
     def epochs(self) -> int:
-        """That each of its runs trains; 0: its trainer has not been told."""
-        found = self.cell.recipe.get("epochs", 0)
-        return found if isinstance(found, int) else 0
+        """Epochs of each run; 0: not known for this trainer."""
+        epochs = self.cell.recipe.get("epochs", 0)
+        return epochs if isinstance(epochs, int) else 0
 
     @property
     def done(self) -> int:
@@ -124,9 +124,8 @@ class View:
 
     def ask(self, suite: Suite) -> None:
         """Show how these runs stand: more than before, where seeds are added until decided."""
-        self.rows = [
-            _Row(cell, [RunFolder(self.results, run.id) for run in cell.runs]) for cell in suite.every_cell
-        ]
+        cells, results = suite.every_cell, self.results
+        self.rows = [_Row(cell, [RunFolder(results, run.id) for run in cell.runs]) for cell in cells]
         self.planned = sum(len(row.left) for row in self.rows)
         self._look()
 
@@ -144,8 +143,6 @@ class View:
         """Runs that have neither finished nor failed."""
         return sum(len(row.left) for row in self.rows)
 
-    # ----------------------------------------------------------------------------------- looking
-
     def _look(self) -> None:
         began = time.monotonic()
         try:
@@ -154,9 +151,7 @@ class View:
             begun = set()
         # A run that is done or failed needs no second look.
         for row in self.rows:
-            row.left = [
-                folder for folder in row.left if folder.run_id not in begun or self._goes_on(row, folder)
-            ]
+            row.left = [one for one in row.left if one.run_id not in begun or self._goes_on(row, one)]
         now = time.monotonic()
         self._next_look = now + max((now - began) * (1 / MOST_LOOKING - 1), LOOK_SECONDS)
 
@@ -193,14 +188,10 @@ class View:
         if result.seconds:
             self._timed[row.cell.key[:2]].append(result.seconds)
 
-    # ------------------------------------------------------------------------------------ showing
-
     def seconds_left(self) -> float | None:
         """About how long it will take, as many at a time as train now; None: nobody knows yet."""
-        each = {
-            **self._guessed,
-            **{kind: sum(seconds) / len(seconds) for kind, seconds in self._timed.items()},
-        }
+        timed = {kind: sum(seconds) / len(seconds) for kind, seconds in self._timed.items()}
+        each = {**self._guessed, **timed}
         waiting = [row for row in self.rows if row.left]
         if any(row.cell.key[:2] not in each for row in waiting):
             return None
@@ -208,18 +199,17 @@ class View:
         return sum(row.share_left() * each[row.cell.key[:2]] for row in waiting) / max(training, 1)
 
     def _summary(self) -> str:
-        done = self.planned - self.left - self.failed
+        finished = self.planned - self.left - self.failed
         failed = f", {self.failed} failed" if self.failed else ""
         seconds = self.seconds_left()
         estimate = f", about {duration(seconds)} left" if seconds is not None and self.left else ""
-        return f"{done} of {self.planned} runs done{failed}, {self.left} to go{estimate}"
+        return f"{finished} of {self.planned} runs done{failed}, {self.left} to go{estimate}"
 
     def _shown(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("loss", no_wrap=True, overflow="ellipsis")
-        table.add_column(
-            "model" if self._one_dataset else "data set × model", no_wrap=True, overflow="ellipsis"
-        )
+        title = "model" if self._one_dataset else "data set × model"
+        table.add_column(title, no_wrap=True, overflow="ellipsis")
         for name in ("seeds", "accuracy so far", "training"):
             table.add_column(name, no_wrap=True)
         room = max((self.console.size.height or MOST_LINES) - 6, 4)
@@ -254,10 +244,10 @@ class View:
 def _training(row: _Row) -> Iterator[str]:
     """How far runs are that train: ``epoch 3 of 20, 12,300 images/s``."""
     for line in [*row.training.values()][:2]:
-        known = f" of {row.epochs}" if row.epochs else ""
+        total = f" of {row.epochs}" if row.epochs else ""
         rate = line.get("images_per_second")
         epoch = int(line.get("epoch", 0)) + 1
-        shown = f"epoch {min(epoch, row.epochs or epoch)}{known}"
-        yield f"{shown}, {rate:,.0f} images/s" if isinstance(rate, (int, float)) else shown
+        progress = f"epoch {min(epoch, row.epochs or epoch)}{total}"
+        yield f"{progress}, {rate:,.0f} images/s" if isinstance(rate, (int, float)) else progress
     if len(row.training) > 2:
         yield f"{len(row.training) - 2} more"

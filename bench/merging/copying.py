@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import versions
 from bench.disk import exists, parse, read, token, write_json
 from bench.merging.folders import COPIED, Folder
 from bench.preregistration import Stated, ids_of
 from bench.progress import watched
 from bench.results import RunFolder
+from bench.versions import store
 
 
 def copy(found: Sequence[Folder], into: Path, plans: Mapping[str, tuple[Folder, Stated]]) -> list[list[str]]:
@@ -28,7 +28,7 @@ def copy(found: Sequence[Folder], into: Path, plans: Mapping[str, tuple[Folder, 
         for run_id in watched(new, f"copying {one.name}"):
             source = _with_weights(run_id, one, found)
             _copy_run(source.results / "runs" / run_id, into / "runs" / run_id)
-        versions.join(one.results, into)
+        store.join(one.results, into)
         _copy_rules(one.results, into)
     for suite, (one, stated) in plans.items():
         earlier = before(stated, one, found, suite)

@@ -109,9 +109,9 @@ class _Table(Mapping[str, type[Options]]):
             raise KeyError(name)
         module = importlib.import_module(f"{__name__}.{name}")
         [measure] = (
-            found
-            for found in vars(module).values()
-            if isinstance(found, type) and issubclass(found, Measure) and found.__module__ == module.__name__
+            entry
+            for entry in vars(module).values()
+            if isinstance(entry, type) and issubclass(entry, Measure) and entry.__module__ == module.__name__
         )
         return measure
 
@@ -132,7 +132,7 @@ def choose_metric(value: Any) -> Choice:
 
 
 def as_function(choice: Choice) -> Callable[[Predictions], Any]:
-    """What is called with predictions.
+    """The callable for predictions.
 
     Raises:
         BenchError: the user's code cannot be imported, or not be called with these options.
@@ -226,13 +226,14 @@ class Metric:
         """Whether higher is better, and whether that was guessed."""
         if self.measure_type:
             return self.measure_type.higher_is_better, False
-        said = self.choice.options.higher_is_better  # type: ignore[attr-defined]
-        if said is None:
-            found = load_callable(self.choice.name)
+        direction = self.choice.options.higher_is_better  # type: ignore[attr-defined]
+        if direction is None:
+            function = load_callable(self.choice.name)
             # Of a class, what it is made into says it: there it may depend on the options.
-            said = getattr(self._function if isinstance(found, type) else found, "higher_is_better", None)
-        if isinstance(said, bool):
-            return said, False
+            source = self._function if isinstance(function, type) else function
+            direction = getattr(source, "higher_is_better", None)
+        if isinstance(direction, bool):
+            return direction, False
         return not lower_is_better(self.choice.name.rpartition(":")[2]), True
 
     @property
@@ -267,11 +268,11 @@ class Metric:
         try:
             numbers = self._numbers(predictions)
         except NotKept:
-            known = getattr(result, self.recorded) if result is not None and self.recorded else None
-            if known is None:
+            value = getattr(result, self.recorded) if result is not None and self.recorded else None
+            if value is None:
                 raise
-            kept = "mean over images: no interval for new images" if self.over_images else "value"
-            return Measured(known, remark=f"some runs kept only the {kept}")
+            content = "mean over images: no interval for new images" if self.over_images else "value"
+            return Measured(value, remark=f"some runs kept only the {content}")
         value = float(numbers.mean())
         if not isinstance(self.choice.options, Measure):
             return Measured(value, numbers if numbers.ndim else None)
@@ -290,7 +291,7 @@ class Metric:
             predicted, labels = (a.astype(np.int64) for a in (predictions.predicted, predictions.labels))
             predictions = Predictions(predicted, labels, predictions.details)
         try:
-            found = function(predictions)
+            value = function(predictions)
         except (NotKept, Damaged):
             raise
         except MetricError as error:
@@ -299,16 +300,16 @@ class Metric:
             raise MetricError(f"metric '{self.name}': {type(error).__name__}: {error}") from error
         expected = f"expected a number, or one number an image: {images:,}"
         try:
-            numbers = np.asarray(found, dtype=np.float64)
+            numbers = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError):
-            raise MetricError(f"metric '{self.name}' returned {describe(found)}, {expected}") from None
-        if found is None or numbers.shape not in ((), (images,)):
-            shape = describe(found) if found is None else f"an array of shape {numbers.shape}"
+            raise MetricError(f"metric '{self.name}' returned {describe(value)}, {expected}") from None
+        if value is None or numbers.shape not in ((), (images,)):
+            shape = describe(value) if value is None else f"an array of shape {numbers.shape}"
             raise MetricError(f"metric '{self.name}' returned {shape}, {expected}")
         wrong = np.flatnonzero(~np.isfinite(numbers))
         if len(wrong):
             where = f" for image {wrong[0]}" if numbers.ndim else ""
             more = f" and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
-            found = numbers.ravel()[wrong[0]]
-            raise MetricError(f"metric '{self.name}' returned {found}{where}{more}, expected finite numbers")
+            value = numbers.ravel()[wrong[0]]
+            raise MetricError(f"metric '{self.name}' returned {value}{where}{more}, expected finite numbers")
         return numbers

@@ -33,17 +33,17 @@ class Classes(NamedTuple):
     @property
     def missing(self) -> NDArray[Any]:
         """The classes without a test image."""
-        found: NDArray[Any] = (self.images == 0).nonzero()[0]
-        return found
+        empty: NDArray[Any] = (self.images == 0).nonzero()[0]
+        return empty
 
 
-def only(what: str, classes: NDArray[Any]) -> str:
+def only(clause: str, classes: NDArray[Any]) -> str:
     """``classes 3, 7, 9 and 12 more …``: a clause; empty where there are none."""
     if not len(classes):
         return ""
     if len(classes) == 1:
-        words = f"class {classes[0]} {what}"
+        words = f"class {classes[0]} {clause}"
         return words.replace(" have ", " has ").replace(" are ", " is ")
     more = f" and {len(classes) - 5} more" if len(classes) > 6 else ""
-    shown = classes if not more else classes[:5]
-    return f"classes {', '.join(map(str, shown))}{more} {what}"
+    examples = classes if not more else classes[:5]
+    return f"classes {', '.join(map(str, examples))}{more} {clause}"

@@ -32,10 +32,10 @@ def lower_is_better(name: str) -> bool | None:
         words += [chunk.lower(), *(word.lower() for word in _WORD.findall(chunk))]
     if "per" in words:
         words = words[: words.index("per")]
-    found = None
+    higher = None
     if not set(_LOWER.split()).isdisjoint(words):
-        found = True
+        higher = True
     elif not set(_HIGHER.split()).isdisjoint(words):
-        found = False
+        higher = False
     negated = not {"neg", "negative"}.isdisjoint(words)
-    return found if found is None else found != negated
+    return higher if higher is None else higher != negated

@@ -55,8 +55,8 @@ class Auroc(Measure):
         for column, inside in _against_the_rest(predictions):
             ranks, sizes = rankdata(column), (int(inside.sum()), int((~inside).sum()))
             components = np.empty(images)
-            for part, others in ((inside, sizes[1]), (~inside, sizes[0])):
-                components[part] = (ranks[part] - rankdata(column[part])) / others
+            for part, opposite in ((inside, sizes[1]), (~inside, sizes[0])):
+                components[part] = (ranks[part] - rankdata(column[part])) / opposite
             components[~inside] = 1 - components[~inside]
             area = components[inside].mean()
             areas += area

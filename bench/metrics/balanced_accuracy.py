@@ -23,9 +23,9 @@ class BalancedAccuracy(Measure):
     over_images = False
 
     def __call__(self, predictions: Predictions) -> float:
-        found = Classes.of(predictions)
-        there = found.images > 0
-        return float((found.right[there] / found.images[there]).mean())
+        classes = Classes.of(predictions)
+        present = classes.images > 0
+        return float((classes.right[present] / classes.images[present]).mean())
 
     def remark(self, predictions: Predictions) -> str:
         return only("have no test image and are left out", Classes.of(predictions).missing)
@@ -34,14 +34,14 @@ class BalancedAccuracy(Measure):
         """Without an image only the recall of its own class is another; a class of one image goes with it."""
         import numpy as np
 
-        found = Classes.of(predictions)
-        images, hits = len(predictions.labels), found.right
+        counts = Classes.of(predictions)
+        images, hits = len(predictions.labels), counts.right
         if images < 2:
             return None
-        recall = hits / np.maximum(found.images, 1)
-        classes = int((found.images > 0).sum())
+        recall = hits / np.maximum(counts.images, 1)
+        classes = int((counts.images > 0).sum())
         # By class and by whether the image was classified correctly, [K, 2]: all that it depends on.
-        left = found.images[:, None] - 1
+        left = counts.images[:, None] - 1
         changed = (hits[:, None] - [0, 1]) / np.maximum(left, 1)
         without = (recall.sum() - recall[:, None] + np.where(left > 0, changed, 0)) / np.where(
             left > 0, classes, max(classes - 1, 1)

@@ -24,16 +24,16 @@ class MacroF1(Measure):
     over_images = False
 
     def __call__(self, predictions: Predictions) -> float:
-        found = Classes.of(predictions)
-        occur = found.images + found.predicted > 0
-        return float(_f1(found.right, found.images + found.predicted)[occur].mean())
+        classes = Classes.of(predictions)
+        occur = classes.images + classes.predicted > 0
+        return float(_f1(classes.right, classes.images + classes.predicted)[occur].mean())
 
     def remark(self, predictions: Predictions) -> str:
-        found = Classes.of(predictions)
-        predicted = found.predicted[found.missing] > 0
+        classes = Classes.of(predictions)
+        predicted = classes.predicted[classes.missing] > 0
         clauses = (
-            only("have no test image but are predicted, counting as 0", found.missing[predicted]),
-            only("have no test image and are left out", found.missing[~predicted]),
+            only("have no test image but are predicted, counting as 0", classes.missing[predicted]),
+            only("have no test image and are left out", classes.missing[~predicted]),
         )
         return "; ".join(filter(None, clauses))
 
@@ -41,12 +41,12 @@ class MacroF1(Measure):
         """Without an image only its true and its predicted class have another F1, or vanish."""
         import numpy as np
 
-        found = Classes.of(predictions)
-        images, classes = len(predictions.labels), len(found.images)
+        counts = Classes.of(predictions)
+        images, classes = len(predictions.labels), len(counts.images)
         if images < 2:
             return None
-        together = found.images + found.predicted
-        f1 = _f1(found.right, together)
+        together = counts.images + counts.predicted
+        f1 = _f1(counts.right, together)
         occur = int((together > 0).sum())
         # All that it depends on is the pair of classes, of which there are fewer than images, or K² at most.
         pairs, which = np.unique(
@@ -55,8 +55,8 @@ class MacroF1(Measure):
         true, predicted = np.divmod(pairs, classes)
         right = true == predicted
         lost = right + 1  # how often the image counts for its true class: as one of it, and as taken for it
-        total = f1.sum() - f1[true] + _f1(found.right[true] - right, together[true] - lost)
-        total += np.where(right, 0, _f1(found.right[predicted], together[predicted] - 1) - f1[predicted])
+        total = f1.sum() - f1[true] + _f1(counts.right[true] - right, together[true] - lost)
+        total += np.where(right, 0, _f1(counts.right[predicted], together[predicted] - 1) - f1[predicted])
         left = occur - (together[true] == lost) - (~right & (together[predicted] == 1))
         pseudo: NDArray[np.float64] = images * f1.sum() / occur - (images - 1) * (total / left)[which]
         return pseudo
@@ -66,5 +66,5 @@ def _f1(right: NDArray[Any], together: NDArray[Any]) -> NDArray[Any]:
     """F1 of each class, 0 where it does not occur."""
     import numpy as np
 
-    found: NDArray[Any] = 2 * right / np.maximum(together, 1)
-    return found
+    scores: NDArray[Any] = 2 * right / np.maximum(together, 1)
+    return scores

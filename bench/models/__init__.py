@@ -32,13 +32,13 @@ class StartingWeights(Options):
     def _digested(cls, values: Any) -> Any:
         if not isinstance(values, Mapping) or not isinstance(values.get("weights"), str):
             return values
-        found = _digest(find_weights(values["weights"]))
-        if values.get("digest", found) != found:
+        digest = _digest(find_weights(values["weights"]))
+        if values.get("digest", digest) != digest:
             raise ValueError(
                 f"weights: {values['weights']} is no longer the file that these runs were planned with; plan "
                 "the suite again (bench run SUITE)"
             )
-        return {**values, "digest": found}
+        return {**values, "digest": digest}
 
     @model_serializer(mode="wrap")
     def _only_where_used(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -65,8 +65,8 @@ def find_weights(name: str) -> Path:
 
 
 def _digest(path: Path) -> str:
-    found = path.stat()
-    return _digest_of(path.absolute(), found.st_mtime_ns, found.st_size)
+    stat = path.stat()
+    return _digest_of(path.absolute(), stat.st_mtime_ns, stat.st_size)
 
 
 @functools.lru_cache
@@ -142,16 +142,16 @@ def check_library_name(choice: Choice) -> None:
     if library == "timm":
         import timm
 
-        known = timm.list_models()
+        names = timm.list_models()
         name = name.partition(".")[0]  # what follows says which pretrained weights
     else:
         import torchvision
 
-        known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
+        names = torchvision.models.list_models(module=torchvision.models)
+    if name not in names:
         raise BenchError(
-            f"unknown {library} model '{name}'; allowed: the {len(known)} models of {library}"
-            f"{nearest(name, known)}"
+            f"unknown {library} model '{name}'; allowed: the {len(names)} models of {library}"
+            f"{nearest(name, names)}"
         )
 
 

@@ -17,8 +17,8 @@ def last_layer(model: nn.Module) -> nn.Module | None:
     does not say how many features it takes (``in_features``).
     """
     inner = model.model if isinstance(model, Resized) else model
-    named = getattr(inner, "get_classifier", None)
-    layers = [named()] if callable(named) else [m for m in inner.modules() if isinstance(m, nn.Linear)]
+    method = getattr(inner, "get_classifier", None)
+    layers = [method()] if callable(method) else [m for m in inner.modules() if isinstance(m, nn.Linear)]
     return layers[-1] if layers and isinstance(getattr(layers[-1], "in_features", None), int) else None
 
 
@@ -38,11 +38,11 @@ class Features:
                 "get_classifier() that returns it"
             )
         self.size: int = layer.in_features  # type: ignore[assignment]
-        self.seen: Tensor | None = None
+        self.inputs: Tensor | None = None
         layer.register_forward_pre_hook(self._keep)
 
     def _keep(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self.seen = inputs[0]
+        self.inputs = inputs[0]
 
     def last(self) -> Tensor:
         """[N, D], in float32.
@@ -50,10 +50,10 @@ class Features:
         Raises:
             BenchError: the layer was not called, or got something else.
         """
-        if not isinstance(self.seen, Tensor) or self.seen.ndim != 2:
-            shape = list(self.seen.shape) if isinstance(self.seen, Tensor) else "nothing"
+        if not isinstance(self.inputs, Tensor) or self.inputs.ndim != 2:
+            shape = list(self.inputs.shape) if isinstance(self.inputs, Tensor) else "nothing"
             raise BenchError(
                 f"the loss takes `features`, and what the last layer gets is {shape}, expected [N, D]: give "
                 "the model a method get_classifier() that returns the layer that makes its outputs"
             )
-        return self.seen.float()
+        return self.inputs.float()

@@ -24,6 +24,7 @@ from bench.comparisons.runs import read_measured
 from bench.comparisons.searches import BySearches, OneSearch
 from bench.comparisons.trials import read_trials
 from bench.comparisons.until_decided import until_decided
+from bench.preregistration.deviations import deviations
 from bench.reports import sequential, tuning
 from bench.reports.answer import answer
 from bench.reports.choosing import other_epochs
@@ -36,7 +37,7 @@ from bench.runs import Selection
 from bench.sequential_design import stopping_plan
 from bench.suite import Suite
 from bench.tuning.changed import kept
-from bench.versions import same_as
+from bench.versions.store import same_as
 
 MOST_WARNINGS = 3
 """Kinds of a cell's that are spelt out. Those that name a file are all different."""
@@ -210,7 +211,7 @@ def _plan(suite: Suite, results: Path) -> Plan | None:
     now = preregistration.judged(suite.whole if whole else suite)
     return Plan(
         **found.model_dump(exclude={"judged"}),
-        deviations=tuple(preregistration.deviations(found.judged, now, partial(same_as, results))),
+        deviations=tuple(deviations(found.judged, now, partial(same_as, results))),
     )
 
 

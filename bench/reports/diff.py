@@ -17,7 +17,7 @@ from bench.reports.document import in_full
 from bench.reports.formats import NOTHING, Scale, shortened, some
 from bench.sequential_design import as_it_stands
 from bench.suite import Suite
-from bench.versions import as_counted
+from bench.versions.counting import as_counted
 
 NAME = 24
 """Characters that a name gets."""

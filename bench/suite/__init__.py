@@ -36,7 +36,7 @@ from bench.runs import SOURCES, Run, Selection, Source, Splits
 from bench.space import Tune
 from bench.suite import consistency, expansion, own_trainers
 from bench.suite.analysis import Analysis, Exclusion, UntilDecided, margins_of
-from bench.trainer import Command, Trainer
+from bench.trainer_options import Command, Trainer
 from bench.yaml_file import read_yaml
 
 

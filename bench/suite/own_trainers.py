@@ -10,7 +10,8 @@ from bench.entries import Entry
 from bench.errors import BenchError
 from bench.programs import Program, find
 from bench.runs import RECIPE_VERSION
-from bench.trainer import Command, Trainer, check_filled, fill, values_of
+from bench.placeholders import check_filled, fill, values_of
+from bench.trainer_options import Command, Trainer
 
 if TYPE_CHECKING:
     from bench.suite import Suite

@@ -1,3 +1,3 @@
-"""Run folders → MLflow: what is shown of a run (:mod:`~bench.tracking.record`), where it is kept
-(:mod:`~bench.tracking.store`), and the mirror itself (:mod:`~bench.tracking.mirror`).
+"""Run folders → MLflow: the :mod:`~bench.tracking.record` of a run, the :mod:`~bench.tracking.store` that
+keeps it, and the :mod:`~bench.tracking.mirror` that writes it there.
 """

@@ -1,4 +1,4 @@
-"""What a suite has found, as MLflow is to say it: on top of its experiment, on its own run, on every run."""
+"""A suite's report as MLflow shows it: on its experiment, on its own run, on every run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.tracking.record import LONGEST_TAG, digest, key_of, plain
+from bench.tracking.text import LONGEST_TAG, digest, key_of, plain
 from bench.tracking.views import page_of_report, page_of_runs
 
 LONGEST_NOTE = 5000  # of an experiment: more is refused by MLflow before 3.17
@@ -52,14 +52,14 @@ class Answer:
     @property
     def verdict(self) -> str:
         """The verdicts on all losses, loss by loss."""
-        found: dict[str, dict[str, int]] = {}
+        by_loss: dict[str, dict[str, int]] = {}
         for (_, _, loss), word in self.verdicts.items():
             if word != BASELINE:
-                words = found.setdefault(loss, {})
+                words = by_loss.setdefault(loss, {})
                 words[word] = words.get(word, 0) + 1
         return "; ".join(
             f"{loss}: {', '.join(w if len(ws) == 1 else f'{n} × {w}' for w, n in ws.items())}"
-            for loss, ws in found.items()
+            for loss, ws in by_loss.items()
         )[:LONGEST_TAG]
 
     def stamp(self, files: Sequence[Path]) -> str:
@@ -87,5 +87,5 @@ def fitted(note: str, longest: int) -> str:
     if len(note) <= longest:
         return note
     rest = f"\n\n*Shortened: {REPORT}, among the artifacts of the suite's own run, has it all.*"
-    kept = note[: longest - len(rest)]
-    return (kept[: kept.rfind("\n\n")] if "\n\n" in kept else kept) + rest
+    text = note[: longest - len(rest)]
+    return (text[: text.rfind("\n\n")] if "\n\n" in text else text) + rest

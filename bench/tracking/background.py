@@ -1,4 +1,4 @@
-"""The mirror beside something else: training, which must not wait for it and must not fall with it."""
+"""The mirror in a thread beside training, which neither waits for it nor fails with it."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ class BackgroundMirror(threading.Thread):
             except BenchError as error:
                 self.warning = str(error)
             except Exception as error:  # a mirror must not take down what it mirrors
-                self.warning = (
-                    f"MLflow: {type(error).__name__}: {without_secrets(str(error), self.mirror.uri)}"
-                )
+                words = without_secrets(str(error), self.mirror.uri)
+                self.warning = f"MLflow: {type(error).__name__}: {words}"
             if not last:
                 self._finishing.wait(self._seconds)
 

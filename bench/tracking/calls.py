@@ -56,8 +56,8 @@ class Calls:
         first = {k: one(records[k]) for data, k in new.items() if (experiment, data) not in self._data}
         self._data |= {(experiment, data) for data in new}
         rest = [k for k in range(len(records)) if k not in first]
-        made = first | dict(zip(rest, self._together(one, [records[k] for k in rest]), strict=True))
-        return [made[k] for k in range(len(records))]
+        twins = first | dict(zip(rest, self._together(one, [records[k] for k in rest]), strict=True))
+        return [twins[k] for k in range(len(records))]
 
     def set_tag(self, key: str, values: Mapping[str, str]) -> None:
         """One tag of several runs, by their ids in MLflow."""
@@ -101,8 +101,8 @@ class Calls:
         late = {"bench.mirrored": record.digest}
         if record.status != "RUNNING":  # counts only with its final status, so the digest may come early
             early, late = {**early, **record.marks}, {}
-        made = self._client.create_run(experiment, record.start or None, early, record.name)
-        new = Twin(made.info.run_id, "RUNNING", record.start, 0, record.name, early, set())
+        run = self._client.create_run(experiment, record.start or None, early, record.name)
+        new = Twin(run.info.run_id, "RUNNING", record.start, 0, record.name, early, set())
         return self._complete(new, record, late)
 
     def _complete(self, twin: Twin, record: Record, tags: dict[str, str]) -> Twin:

@@ -77,11 +77,11 @@ class Tables:
         engine = create_engine(uri, poolclass=NullPool, **patience)
         if engine.dialect.name not in TRIED or schema_of(engine) not in SCHEMAS:
             return None
-        found = MetaData()
+        metadata = MetaData()
         with suppress(InvalidRequestError):  # some of them are not there
-            found.reflect(engine, only=[*COLUMNS], resolve_fks=False)
-        columns = {name: set(table.columns.keys()) for name, table in found.tables.items()}
-        return cls(engine, found.tables) if columns == COLUMNS else None
+            metadata.reflect(engine, only=[*COLUMNS], resolve_fks=False)
+        columns = {name: set(table.columns.keys()) for name, table in metadata.tables.items()}
+        return cls(engine, metadata.tables) if columns == COLUMNS else None
 
     @staticmethod
     def unknown(uri: str) -> str:
@@ -90,31 +90,30 @@ class Tables:
 
         engine = create_engine(uri)
         if engine.dialect.name not in TRIED:
-            why = f"its tables in {engine.dialect.name} were not tried"
+            reason = f"its tables in {engine.dialect.name} were not tried"
         elif (schema := schema_of(engine)) not in SCHEMAS:
-            why = f"the schema of this MLflow, {schema}, is not one that was tried"
+            reason = f"the schema of this MLflow, {schema}, is not one that was tried"
         else:
-            why = "its tables have other columns than those that were tried"
+            reason = "its tables have other columns than those that were tried"
         engine.dispose()
-        return f"{why}: runs are written through MLflow's own client, which is slower"
+        return f"{reason}: runs are written through MLflow's own client, which is slower"
 
     def find(self, experiment: str) -> Iterator[Twin]:
         """All runs of an experiment, those in MLflow's trash too, with their :data:`MARKS` of all tags."""
         from sqlalchemy import select
 
         runs, tags = self._tables["runs"], self._tables["tags"]
-        here = runs.c.experiment_id == int(experiment)
+        ours = runs.c.experiment_id == int(experiment)
         c = runs.c
         asked = (c.run_uuid, c.status, c.start_time, c.end_time, c.name, c.lifecycle_stage)
         with self._engine.connect() as connection:
             twins = {
                 run: Twin(run, status, start or 0, end or 0, name or "", deleted=stage == "deleted")
-                for run, status, start, end, name, stage in connection.execute(select(*asked).where(here))
+                for run, status, start, end, name, stage in connection.execute(select(*asked).where(ours))
             }
-            both = select(tags.c.run_uuid, tags.c.key, tags.c.value).join(
-                runs, tags.c.run_uuid == runs.c.run_uuid
-            )
-            for run, key, value in connection.execute(both.where(here, tags.c.key.in_(MARKS))):
+            columns = tags.c.run_uuid, tags.c.key, tags.c.value
+            both = select(*columns).join(runs, tags.c.run_uuid == runs.c.run_uuid)
+            for run, key, value in connection.execute(both.where(ours, tags.c.key.in_(MARKS))):
                 if run in twins:  # else it has just been made
                     twins[run].tags[key] = value
         yield from twins.values()
@@ -125,10 +124,10 @@ class Tables:
 
         ids = [uuid.uuid4().hex for _ in records]
         runs, tags = self._tables["runs"], self._tables["tags"]
-        here = select(runs).join(tags, tags.c.run_uuid == runs.c.run_uuid)
-        own = here.where(runs.c.experiment_id == int(experiment), tags.c.key == "bench.suite").limit(1)
+        tagged = select(runs).join(tags, tags.c.run_uuid == runs.c.run_uuid)
+        parent = tagged.where(runs.c.experiment_id == int(experiment), tags.c.key == "bench.suite").limit(1)
         with self._engine.begin() as connection:
-            first = connection.execute(own).mappings().one()  # which MLflow wrote
+            first = connection.execute(parent).mappings().one()  # which MLflow wrote
             like, first = first["run_uuid"], {**first, "lifecycle_stage": "active", "deleted_time": None}
             rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
             data = self._data(connection, experiment, records, rows["datasets"])
@@ -138,8 +137,8 @@ class Tables:
                 row["artifact_uri"] = first["artifact_uri"].replace(like, run)
                 row |= {"start_time": record.start or first["start_time"], "end_time": record.end or None}
                 rows["runs"].append(row)
-                said = {"mlflow.runName": record.name, **record.tags, **record.marks}
-                rows["tags"] += [{"key": k, "value": v, "run_uuid": run} for k, v in said.items()]
+                texts = {"mlflow.runName": record.name, **record.tags, **record.marks}
+                rows["tags"] += [{"key": k, "value": v, "run_uuid": run} for k, v in texts.items()]
                 rows["params"] += [{"key": k, "value": v, "run_uuid": run} for k, v in record.params.items()]
                 points, latest = _metrics(run, record)
                 rows["metrics"] += points
@@ -182,16 +181,15 @@ class Tables:
         from sqlalchemy import select
 
         table = self._tables["datasets"]
-        here = select(table.c.name, table.c.digest, table.c.dataset_uuid).where(
-            table.c.experiment_id == int(experiment)
-        )
-        known = {(name, digest): data for name, digest, data in connection.execute(here)}
-        for name, digest in {record.data for record in records if record.data} - known.keys():
-            known[name, digest] = uuid.uuid4().hex
-            row = {"dataset_uuid": known[name, digest], "experiment_id": int(experiment), "name": name}
+        columns = table.c.name, table.c.digest, table.c.dataset_uuid
+        query = select(*columns).where(table.c.experiment_id == int(experiment))
+        ids = {(name, digest): data for name, digest, data in connection.execute(query)}
+        for name, digest in {record.data for record in records if record.data} - ids.keys():
+            ids[name, digest] = uuid.uuid4().hex
+            row = {"dataset_uuid": ids[name, digest], "experiment_id": int(experiment), "name": name}
             row |= dict(zip(("dataset_source_type", "dataset_source"), SOURCE, strict=True))
             rows.append(row | {"digest": digest, "dataset_schema": None, "dataset_profile": None})
-        return known
+        return ids
 
     def _insert(self, connection: Any, table: str, rows: Sequence[dict[str, Any]]) -> None:
         """Straight to the driver: SQLAlchemy's own look at every value takes longer than the database."""

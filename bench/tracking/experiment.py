@@ -19,16 +19,7 @@ import pandas as pd
 
 from bench.errors import nearest
 from bench.progress import watched
-from bench.tracking.store import (
-    TrackingError,
-    check_answers,
-    connect,
-    foreign_errors,
-    is_server,
-    reason,
-    shown,
-    sqlite_file,
-)
+from bench.tracking import store
 
 PAGE = 1000
 GUESSED = "guessed"
@@ -64,60 +55,57 @@ def read_experiment(source: str, uri: str, *, every_step: bool = False) -> pd.Da
         with _reading(uri) as client:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
-                names = sorted(found.name for found in client.search_experiments())
-                hint = nearest(name, names)
-                raise TrackingError(
-                    f"MLflow at {shown(uri)}: unknown experiment '{name}'; allowed: {', '.join(names)}{hint}"
+                names = sorted(entry.name for entry in client.search_experiments())
+                raise store.TrackingError(
+                    f"MLflow at {store.shown(uri)}: unknown experiment '{name}'; "
+                    f"allowed: {', '.join(names)}{nearest(name, names)}"
                 )
             runs = _runs(client, experiment.experiment_id)
             by_id = {run.info.run_id: run for run in runs}
             parents = {run.data.tags.get(PARENT) for run in runs}
-            others = {run.info.run_id for run in runs if _NO_SEED & run.data.tags.keys()}
-            leaves = [run for run in runs if run.info.run_id not in parents | others]
+            aggregates = {run.info.run_id for run in runs if _NO_SEED & run.data.tags.keys()}
+            leaves = [run for run in runs if run.info.run_id not in parents | aggregates]
             steps = _histories(client, leaves) if every_step else {}
-    except foreign_errors() as error:
-        raise TrackingError(f"MLflow at {shown(uri)}: {reason(error, uri)}") from error
+    except store.foreign_errors() as error:
+        raise store.TrackingError(f"MLflow at {store.shown(uri)}: {store.reason(error, uri)}") from error
     if not leaves:
-        raise TrackingError(f"MLflow at {shown(uri)}: experiment '{name}' has no runs")
+        raise store.TrackingError(f"MLflow at {store.shown(uri)}: experiment '{name}' has no runs")
     rows = [row for run in leaves for row in _rows(run, by_id, steps.get(run.info.run_id))]
     table = pd.DataFrame(rows)
-    said = [] if every_step else ["metrics: the last value of each (--epoch says otherwise)"]
+    notes = [] if every_step else ["metrics: the last value of each (--epoch says otherwise)"]
     if held := len(runs) - len(leaves):
-        said.append(f"{held} runs hold others together, and are left out; those have their parameters too")
-    table.attrs[GUESSED] = said
+        notes.append(f"{held} runs hold others together, and are left out; those have their parameters too")
+    table.attrs[GUESSED] = notes
     return table
-
-
-# ---------------------------------------------------------------------------------------- without a trace
 
 
 @contextlib.contextmanager
 def _reading(uri: str) -> Iterator[Any]:
     """A client that leaves the store as it is."""
-    file, folder = sqlite_file(uri), _folder(uri)
+    file, folder = store.sqlite_file(uri), _folder(uri)
     if file is not None:
         if not file.exists() or not file.stat().st_size:
-            raise TrackingError(
+            raise store.TrackingError(
                 f"{file}: there is no MLflow store; say which with --tracking-uri or --results"
             )
         with tempfile.TemporaryDirectory(prefix="bench-mlflow-") as place:
-            copy = Path(place) / "copy.db"
+            copy, address = Path(place) / "copy.db", f"{file.absolute().as_uri()}?mode=ro"
             with (
-                contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as there,
-                contextlib.closing(sqlite3.connect(copy)) as here,
+                contextlib.closing(sqlite3.connect(address, uri=True)) as source,
+                contextlib.closing(sqlite3.connect(copy)) as target,
             ):
-                there.backup(here)
-            yield connect(f"sqlite:///{copy}")
+                source.backup(target)
+            yield store.connect(f"sqlite:///{copy}")
     elif folder is not None:
         if not folder.is_dir():
-            raise TrackingError(
+            raise store.TrackingError(
                 f"{folder}: there is no MLflow store; say which with --tracking-uri or --results"
             )
-        yield connect(uri)
+        yield store.connect(uri)
     else:
-        if not is_server(uri):
+        if not store.is_server(uri):
             _refuse_other_schema(uri)
-        yield connect(uri)
+        yield store.connect(uri)
 
 
 def _folder(uri: str) -> Path | None:
@@ -136,23 +124,20 @@ def _refuse_other_schema(uri: str) -> None:
     from mlflow.store.db.utils import _get_alembic_config
     from sqlalchemy import create_engine
 
-    check_answers(uri)
+    store.check_answers(uri)
     engine = create_engine(uri)
     try:
         with engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+            revision = MigrationContext.configure(connection).get_current_revision()
         head = ScriptDirectory.from_config(_get_alembic_config(uri)).get_current_head()
     finally:
         engine.dispose()
-    if found != head:
-        raise TrackingError(
-            f"MLflow at {shown(uri)}: another version of MLflow made its tables ({found or 'none yet'}; this "
-            f"one has {head}), and opening it would change them: start mlflow server with that version, and "
-            "say --tracking-uri http://…"
+    if revision != head:
+        raise store.TrackingError(
+            f"MLflow at {store.shown(uri)}: another version of MLflow made its tables "
+            f"({revision or 'none yet'}; this one has {head}), and opening it would change them: start "
+            "mlflow server with that version, and say --tracking-uri http://…"
         )
-
-
-# ----------------------------------------------------------------------------------------------- its runs
 
 
 def _runs(client: Any, experiment: str) -> list[Any]:
@@ -166,13 +151,13 @@ def _runs(client: Any, experiment: str) -> list[Any]:
 
 def _histories(client: Any, runs: list[Any]) -> dict[str, dict[int, dict[str, float]]]:
     """Run → step → all that it logged there; of one step the last."""
-    found: dict[str, dict[int, dict[str, float]]] = {}
+    histories: dict[str, dict[int, dict[str, float]]] = {}
     for run in watched(runs, "reading metrics"):
-        steps = found.setdefault(run.info.run_id, {})
+        steps = histories.setdefault(run.info.run_id, {})
         for key in run.data.metrics:
             for metric in client.get_metric_history(run.info.run_id, key):
                 steps.setdefault(metric.step, {})[key] = metric.value
-    return found
+    return histories
 
 
 def _rows(
@@ -198,14 +183,14 @@ def _value(value: float) -> float | str:
 def _described(run: Any, by_id: dict[str, Any]) -> dict[str, Any]:
     """Tags and parameters, its own before those of runs above it; and the names of both."""
     row: dict[str, Any] = {}
-    above, seen = run, {run.info.run_id}
+    above, ids = run, {run.info.run_id}
     while above is not None:
         tags = {key: value for key, value in above.data.tags.items() if not key.startswith("mlflow.")}
         row = {**tags, **above.data.params, **row}
         parent = by_id.get(above.data.tags.get(PARENT, ""))
-        above = parent if parent is not None and parent.info.run_id not in seen else None
+        above = parent if parent is not None and parent.info.run_id not in ids else None
         if above is not None:
-            seen.add(above.info.run_id)
+            ids.add(above.info.run_id)
             row.setdefault("parent", above.data.tags.get(NAME))
     if name := run.data.tags.get(NAME):
         row.setdefault("run_name", name)

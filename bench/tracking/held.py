@@ -12,27 +12,18 @@ import filelock
 
 from bench.sequential_design import SequentialDesign
 from bench.suite import Suite
+from bench.tracking import store
 from bench.tracking.calls import Calls
 from bench.tracking.database import Tables
-from bench.tracking.record import REPLACED, Signature, Twin, plain
-from bench.tracking.store import (
-    LOCK,
-    TrackingError,
-    connect,
-    find_experiment,
-    foreign_errors,
-    heal,
-    is_server,
-    reason,
-    shown,
-)
+from bench.tracking.record import REPLACED, Signature, Twin
+from bench.tracking.text import plain
 from bench.tracking.views import experiment_tags
 
 THREADS = 4  # that talk to a server
 
 
 class Held:
-    """What is known of a suite's experiment. Whoever holds the store knows its runs."""
+    """A suite's experiment and its runs, as known while the store is locked."""
 
     def __init__(self, suite: Suite, results: Path, uri: str) -> None:
         self.suite = suite
@@ -46,13 +37,13 @@ class Held:
         self._many: Calls | Tables
         """Finds all runs and makes new ones, as fast as the store allows."""
         self._experiment = ""
-        self._said: dict[str, str] = {}  # tags of the experiment
+        self._tags: dict[str, str] = {}  # tags of the experiment
         self._writer = ""  # who wrote to the experiment last, as far as we know
         self._announced = False  # whether that is us, since we hold the store
         self._parent: Twin | None = None
         self._twins: dict[str, Twin] = {}
         self._deleted: dict[str, int] = {}  # run id → when it had begun
-        self._seen: dict[str, Signature] = {}  # of folders that are mirrored
+        self._signatures: dict[str, Signature] = {}  # of folders that are mirrored
 
     @contextlib.contextmanager
     def _store(self, *, make: bool = True) -> Iterator[bool]:
@@ -63,46 +54,47 @@ class Held:
         try:
             self.results.mkdir(parents=True, exist_ok=True)
             # Around opening too: a fresh SQLite store does not survive two processes that set it up.
-            with filelock.FileLock(self.results / LOCK):
+            with filelock.FileLock(self.results / store.LOCK):
                 if self._client is None:
-                    heal(self.results, self.uri)
-                    self._client = connect(self.uri)
-                    self._calls = Calls(self._client, THREADS if is_server(self.uri) else 1)
-                    tables = None if is_server(self.uri) else Tables.known(self.uri)
+                    store.heal(self.results, self.uri)
+                    self._client = store.connect(self.uri)
+                    self._calls = Calls(self._client, THREADS if store.is_server(self.uri) else 1)
+                    tables = None if store.is_server(self.uri) else Tables.known(self.uri)
                     self._many = tables or self._calls
-                    self.remark = "" if tables or is_server(self.uri) else Tables.unknown(self.uri)
+                    self.remark = "" if tables or store.is_server(self.uri) else Tables.unknown(self.uri)
                 self._announced = False
                 yield self._find_experiment(make)
         except BaseException as error:
             self._client, self._writer = None, ""  # what was under way may be written or not: look anew
-            if isinstance(error, foreign_errors()):
-                raise TrackingError(f"MLflow at {shown(self.uri)}: {reason(error, self.uri)}") from error
+            if isinstance(error, store.foreign_errors()):
+                reason = store.reason(error, self.uri)
+                raise store.TrackingError(f"MLflow at {store.shown(self.uri)}: {reason}") from error
             raise
 
     def _find_experiment(self, make: bool) -> bool:
         """Find or make the experiment, and look through its runs unless we know them all."""
-        name, owner, experiment = find_experiment(self._client, self.suite.name, self.results, self.uri)
-        wanted = experiment_tags(self.suite) | ({"bench.results": owner} if owner else {})
+        name, owner, experiment = store.find_experiment(self._client, self.suite.name, self.results, self.uri)
+        tags = experiment_tags(self.suite) | ({"bench.results": owner} if owner else {})
         if experiment is None and not make:
             return False
         if experiment is None:
             # A server decides itself where its files go.
             folder = self.results.absolute() / "mlartifacts" / self.suite.name
-            location = None if is_server(self.uri) else folder.as_uri()
+            location = None if store.is_server(self.uri) else folder.as_uri()
             first = {"mlflow.note.content": plain(self.suite.question)}
-            made = self._client.create_experiment(name, location, wanted | first)
-            experiment = self._client.get_experiment(made)
+            experiment_id = self._client.create_experiment(name, location, tags | first)
+            experiment = self._client.get_experiment(experiment_id)
         elif experiment.lifecycle_stage == "deleted":
-            raise TrackingError(
-                f"MLflow at {shown(self.uri)}: experiment '{name}' was deleted there, and stays deleted; "
-                f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back, "
-                f"`mlflow gc --experiment-ids {experiment.experiment_id}` makes room for a new one"
+            raise store.TrackingError(
+                f"MLflow at {store.shown(self.uri)}: experiment '{name}' was deleted there, and stays "
+                f"deleted; `mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it "
+                f"back, `mlflow gc --experiment-ids {experiment.experiment_id}` makes room for a new one"
             )
-        self._said = dict(experiment.tags)
-        if self._said.get("bench.views") != wanted["bench.views"]:  # of an older mirror
-            for key in sorted(wanted, key="bench.views".__eq__):  # that one last
-                if self._said.get(key) != wanted[key]:
-                    self._client.set_experiment_tag(experiment.experiment_id, key, wanted[key])
+        self._tags = dict(experiment.tags)
+        if self._tags.get("bench.views") != tags["bench.views"]:  # of an older mirror
+            for key in sorted(tags, key="bench.views".__eq__):  # that one last
+                if self._tags.get(key) != tags[key]:
+                    self._client.set_experiment_tag(experiment.experiment_id, key, tags[key])
         writer = experiment.tags.get("bench.writer", "nobody")
         if (experiment.experiment_id, writer) == (self._experiment, self._writer):
             return True
@@ -112,7 +104,7 @@ class Held:
 
     def _look_through(self) -> None:
         """Learn which runs there are, and which somebody has deleted."""
-        self._parent, self._twins, self._deleted, self._seen = None, {}, {}, {}
+        self._parent, self._twins, self._deleted, self._signatures = None, {}, {}, {}
         back: list[str] = []  # a replaced run that restoring an experiment has brought back, or one too many
         for twin in self._many.find(self._experiment):
             run_id, replaced = twin.tags.get("bench.run_id"), REPLACED in twin.tags

@@ -26,6 +26,6 @@ def link_to_runs(suite: Suite, results: Path, uri: str) -> str:
     if experiment is None:
         return ""
     # Ordered by anything but its time, a run stands for itself: else it is folded away below the suite's own.
-    wanted = "searchFilter=tags.`bench.run_id` = '{run}'&orderByKey=metrics.`accuracy`"
+    query = "searchFilter=tags.`bench.run_id` = '{run}'&orderByKey=metrics.`accuracy`"
     page = f"{shown(uri).rstrip('/')}/#/experiments/{experiment.experiment_id}/runs"
-    return f"{page}?workflowType=machine_learning&{quote(wanted, safe='=&{}')}"
+    return f"{page}?workflowType=machine_learning&{quote(query, safe='=&{}')}"

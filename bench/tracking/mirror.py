@@ -12,10 +12,8 @@ It may be killed at any moment. Runs are written many at a time, all or none of 
 
 from __future__ import annotations
 
-import getpass
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,23 +23,10 @@ from bench.progress import watched
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.tracking.answer import FIRST, REPORT, REST, Answer
-from bench.tracking.held import Held
-from bench.tracking.record import (
-    Record,
-    Signature,
-    Twin,
-    digest,
-    has_settled,
-    look_at,
-    milliseconds,
-    plain,
-    read_record,
-    stamp_of,
-)
+from bench.tracking.record import Record, Signature, has_settled, look_at, read_record, stamp_of
+from bench.tracking.suite_run import AT_ONCE, SuiteRun
 from bench.tracking.views import page_of_run, page_of_runs
 from bench.visible import visible
-
-AT_ONCE = 100  # runs that are read, and then written together
 
 
 @dataclass(frozen=True)
@@ -55,7 +40,7 @@ class Synced:
     """Runs that somebody has deleted in MLflow, and that stay so."""
 
 
-class Mirror(Held):
+class Mirror(SuiteRun):
     """The mirror of one suite. It remembers what it wrote, so that the next :meth:`sync` is cheap."""
 
     def sync(self, *, aloud: bool = False) -> Synced:
@@ -69,19 +54,17 @@ class Mirror(Held):
                 deleted there.
         """
         with self._store():
-            runs = [_Wanted(*wanted, metrics=self.suite.metrics) for wanted in self._runs()]
-            changed = [wanted for wanted in runs if self._has_changed(wanted)]
+            runs = [_MirroredRun(*entry, metrics=self.suite.metrics) for entry in self._runs()]
+            changed = [item for item in runs if self._has_changed(item)]
             created, updated = 0, 0
-            part: list[_Wanted] = []
-            for number, wanted in enumerate(
-                watched(changed, "mirroring runs") if aloud else changed, start=1
-            ):
-                part.append(wanted)
+            part: list[_MirroredRun] = []
+            for number, item in enumerate(watched(changed, "mirroring runs") if aloud else changed, start=1):
+                part.append(item)
                 if len(part) == AT_ONCE or number == len(changed):
                     new, old = self._write(part)
                     created, updated, part = created + new, updated + old, []
-            begun = sum(wanted.run.id in self._twins for wanted in runs)
-            deleted = sum(wanted.run.id in self._deleted for wanted in runs)
+            begun = sum(item.run.id in self._twins for item in runs)
+            deleted = sum(item.run.id in self._deleted for item in runs)
             if begun:
                 self._write_parent()
         return Synced(created, updated, begun - created - updated, deleted)
@@ -105,9 +88,8 @@ class Mirror(Held):
                 self._parent = None
                 parent = self._write_parent()
             self._tell_runs(answer)
-            self._tell_experiment(
-                answer.note_of_experiment(self._experiment, "" if parent.deleted else parent.id)
-            )
+            parent_id = "" if parent.deleted else parent.id
+            self._tell_experiment(answer.note_of_experiment(self._experiment, parent_id))
             stamp = answer.stamp(files)
             if parent.deleted or parent.tags.get("bench.report") == stamp:
                 return
@@ -123,8 +105,8 @@ class Mirror(Held):
 
     def renew_report(self, files: Sequence[Path], answer: Answer) -> bool:
         """As :meth:`attach_report`, where the suite has been mirrored. Returns whether it has."""
-        with self._store(make=False) as found:
-            mirrored = found and self._parent is not None
+        with self._store(make=False) as exists:
+            mirrored = exists and self._parent is not None
         if mirrored:
             self.attach_report(files, answer)
         return mirrored
@@ -163,10 +145,8 @@ class Mirror(Held):
 
     def own_page(self, server: str) -> str:
         """Where it shows the suite's own run, with the report; empty where there is none."""
-        there = self._parent is not None and not self._parent.deleted
-        return page_of_run(server, self._experiment, self._parent.id) if self._parent and there else ""
-
-    # ---------------------------------------------------------------------------------------- the runs
+        parent = self._parent
+        return "" if parent is None or parent.deleted else page_of_run(server, self._experiment, parent.id)
 
     def _runs(self) -> Iterator[tuple[Run, Cell, tuple[str, ...]]]:
         """Every run of the suite, its cell, and what its name in MLflow has beside the seed."""
@@ -176,26 +156,26 @@ class Mirror(Held):
             for run in cell.runs:
                 yield run, cell, labels
 
-    def _has_changed(self, wanted: _Wanted) -> bool:
+    def _has_changed(self, item: _MirroredRun) -> bool:
         """Look at a folder: whether there is one, and it may hold what MLflow does not show."""
-        run_id = wanted.run.id
-        wanted.signature = look_at(self.results / "runs" / run_id)
-        if wanted.signature is None or wanted.signature == self._seen.get(run_id):
+        run_id = item.run.id
+        item.signature = look_at(self.results / "runs" / run_id)
+        if item.signature is None or item.signature == self._signatures.get(run_id):
             return False
         twin = self._twins.get(run_id)
-        if twin is None or not twin.is_of(wanted.stamp(wanted.signature)):
+        if twin is None or not twin.is_of(item.stamp(item.signature)):
             return True
-        self._seen[run_id] = wanted.signature
+        self._signatures[run_id] = item.signature
         return False
 
-    def _write(self, changed: Sequence[_Wanted]) -> tuple[int, int]:
+    def _write(self, changed: Sequence[_MirroredRun]) -> tuple[int, int]:
         """Make MLflow show what these folders hold. Returns how many runs are new there, and how many not."""
         new: dict[str, Record] = {}
         old: list[str] = []
         created = updated = 0
-        for wanted in changed:
-            run_id = wanted.run.id
-            record, twin = wanted.read(self.results), self._twins.get(run_id)
+        for item in changed:
+            run_id = item.run.id
+            record, twin = item.read(self.results), self._twins.get(run_id)
             if record is None or (twin and twin.shows(record)):
                 continue
             if self._deleted.get(run_id) == record.start:
@@ -213,51 +193,12 @@ class Mirror(Held):
         if old:
             self._many.trash(old)
         if new:
-            made = self._many.create(self._experiment, [*new.values()])
-            self._twins.update(zip(new, made, strict=True))
-        for wanted in changed:
-            if wanted.signature is not None and has_settled(wanted.signature):
-                self._seen[wanted.run.id] = wanted.signature
+            twins = self._many.create(self._experiment, [*new.values()])
+            self._twins.update(zip(new, twins, strict=True))
+        for item in changed:
+            if item.signature is not None and has_settled(item.signature):
+                self._signatures[item.run.id] = item.signature
         return created, updated
-
-    # ------------------------------------------------------------------------------ what a suite says
-
-    def _parent_run(self) -> Twin:
-        """The suite's own run. It begins now, and so stands first until another run begins."""
-        if self._parent is None:
-            self._announce()
-            now, name = milliseconds(time.time()), visible(self.suite.name)
-            tags = {"bench.suite": self.suite.name, "baseline": self.suite.baseline_label}
-            tags |= {"mlflow.note.content": plain(self.suite.question), "mlflow.user": getpass.getuser()}
-            tags |= {"mlflow.source.name": "bench", "mlflow.source.type": "LOCAL"}
-            made = self._client.create_run(self._experiment, now, tags, name)
-            self._parent = Twin(made.info.run_id, "RUNNING", now, 0, name, tags)
-        return self._parent
-
-    def _write_parent(self) -> Twin:
-        """Set the suite's own state: it has ended when all its runs have, and failed if one of them has."""
-        parent = self._parent_run()
-        if parent.deleted:
-            return parent
-        asked = [run.id for run in self._design.now().runs() if run.id not in self._deleted]
-        twins = [self._twins[run_id] for run_id in asked if run_id in self._twins]
-        finished, failed = (sum(twin.status == status for twin in twins) for status in ("FINISHED", "FAILED"))
-        progress = {"progress": f"{finished} finished, {failed} failed, of {len(asked)}"}
-        status, end = "RUNNING", parent.end
-        if finished + failed == len(asked):
-            status = "FAILED" if failed else "FINISHED"
-            end = max((parent.start, *(twin.end for twin in twins)))
-        if (status, end) != (parent.status, parent.end):
-            self._announce()
-            if status == "RUNNING":
-                self._client.update_run(parent.id, status=status)
-            else:
-                self._client.set_terminated(parent.id, status, end)
-            parent.status, parent.end = status, end
-        if not progress.items() <= parent.tags.items():
-            self._announce()
-            self._set_tags(parent, progress)
-        return parent
 
     def _tell_runs(self, answer: Answer) -> None:
         """Write on every run what the verdict on its loss is."""
@@ -271,33 +212,9 @@ class Mirror(Held):
             self._announce()
             self._many.set_tag("verdict", words)
 
-    def _tell_experiment(self, note: str) -> None:
-        """Describe the experiment, unless somebody else has done so."""
-        now, ours = self._said.get("mlflow.note.content", ""), self._said.get("bench.note", "").split()
-        untouched = [text.replace("\\", "") for text in (now, plain(self.suite.question))]
-        if now == note or (digest(now) not in ours and untouched[0] != untouched[1]):
-            return
-        self._announce()
-        # Killed between the two, it still knows both.
-        for key, value in {
-            "bench.note": f"{digest(now)} {digest(note)}",
-            "mlflow.note.content": note,
-        }.items():
-            self._client.set_experiment_tag(self._experiment, key, value)
-            self._said[key] = value
-
-    def _log_numbers(self, parent: Twin, numbers: Mapping[str, float]) -> None:
-        from mlflow.entities import Metric as Point
-
-        if numbers:
-            now = milliseconds(time.time())
-            points = [Point(key, value, now, 0) for key, value in numbers.items()]
-            for start in range(0, len(points), AT_ONCE):
-                self._client.log_batch(parent.id, points[start : start + AT_ONCE])
-
 
 @dataclass
-class _Wanted:
+class _MirroredRun:
     """A run that MLflow is to show, and under which name."""
 
     run: Run

@@ -1,13 +1,11 @@
-"""What MLflow shall show of a run, read from its folder and from nowhere else; and what it shows now."""
+"""The record that MLflow shall show of a run, read from its folder alone; and the run in MLflow now."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import pwd
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +16,14 @@ from typing import Any
 from bench.cells import Cell, Search
 from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
-from bench.results import Damaged, Failure, RunFolder, measure
+from bench.results import Damaged, RunFolder, measure
 from bench.runs import Run
 from bench.space import SEEDS_OF_TRIALS, number_of
-from bench.visible import flat, visible
+from bench.tracking import text
 
-LONGEST_DATASET = 500
-LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME, MOST_PARAMS = 6000, 8000, 250, 100  # MLflow refuses more
 SETTLED = 2.0  # seconds: a folder that changed just now may change again under the same time stamp
 FORM = 2  # of a record: raised when the same folder gives another one, so that it is read again
+
 REPLACED = "bench.replaced"
 """Tag of a run that a mirror put into MLflow's trash; the others there were deleted by somebody."""
 
@@ -54,16 +51,15 @@ class Record:
 
     @cached_property
     def origin(self) -> str:
-        """Digest of what MLflow takes once and for all."""
-        return digest(self.start, self.params)
+        """Digest of what MLflow cannot change later."""
+        return text.digest(self.start, self.params)
 
     @cached_property
     def digest(self) -> str:
         """Digest of everything."""
         epochs = [[*at, metrics] for at, metrics in self.epochs.items()]
-        return digest(
-            self.origin, self.name, self.status, self.end, self.tags, epochs, self.scores, self.data
-        )
+        rest = self.name, self.status, self.end, self.tags, epochs, self.scores, self.data
+        return text.digest(self.origin, *rest)
 
     @cached_property
     def marks(self) -> dict[str, str]:
@@ -121,7 +117,7 @@ def stamp_of(signature: Signature, cell: Cell, labels: Sequence[str], metrics: S
     """Digest of all that a record depends on, but for the run, which has an id."""
     asked = [[metric.name, metric.choice.describe()] for metric in metrics if not in_result(metric)]
     first = [metric.name for metric in metrics[:1]]
-    return digest(FORM, signature, cell.dataset, cell.model, cell.loss, [*labels], first, *asked)
+    return text.digest(FORM, signature, cell.dataset, cell.model, cell.loss, [*labels], first, *asked)
 
 
 def in_result(metric: Metric) -> bool:
@@ -137,7 +133,7 @@ def read_record(
     signature: Signature | None = None,
     metrics: Sequence[Metric] = (),
 ) -> Record | None:
-    """What a run folder says; None where the run has not begun.
+    """The record of a run from its folder; None where the run has not begun.
 
     Args:
         labels: that its name has beside the seed.
@@ -145,31 +141,31 @@ def read_record(
         signature: of :func:`look_at`, from before this call.
     """
     attempts, lines = folder.info().get("attempts", []), folder.metrics()
-    status, end, said, scores, data = "RUNNING", 0.0, {}, {}, None
+    status, end, notes, scores, data = "RUNNING", 0.0, {}, {}, None
     try:
         if result := folder.result(check_predictions=True):
-            status, end, said["bench.warnings"] = "FINISHED", result.finished, "\n".join(result.warnings)
+            status, end, notes["bench.warnings"] = "FINISHED", result.finished, "\n".join(result.warnings)
             single = ("accuracy", "correct", "total", "nll", "brier", "ece", "epoch", "seconds")
             numbers = {key: getattr(result, key) for key in single}
             if result.total is not None and result.last is not None and result.best_test is not None:
                 numbers["last_accuracy"] = result.last.correct / result.total
                 numbers["best_test_accuracy"] = result.best_test.correct / result.total
-            numbers |= {key_of(metric): value for metric, value in result.values.items()}
-            numbers |= {key_of(f"validation_{name}"): value for name, value in result.validation.items()}
+            numbers |= {text.key_of(metric): value for metric, value in result.values.items()}
+            numbers |= {text.key_of(f"validation_{name}"): value for name, value in result.validation.items()}
             scores = {key: float(number) for key, number in numbers.items() if number is not None}
             if result.data is not None:
-                data = _clean(cell.dataset)[:LONGEST_DATASET], result.data.source
+                data = text.clean(cell.dataset)[: text.LONGEST_DATASET], result.data.source
             for metric in metrics:
-                if not in_result(metric) and key_of(metric.name) not in scores:
+                if not in_result(metric) and text.key_of(metric.name) not in scores:
                     # What a run has not kept, or what the user's own code cannot say, the report tells.
                     with contextlib.suppress(NotKept, MetricError):
-                        scores[key_of(metric.name)] = measure(metric, folder, result).value
+                        scores[text.key_of(metric.name)] = measure(metric, folder, result).value
         elif failure := folder.failure():
-            status, end, said["bench.failure"] = "FAILED", failure.time, failure.reason
-            said["mlflow.note.content"] = _note(failure)
+            status, end, notes["bench.failure"] = "FAILED", failure.time, failure.reason
+            notes["mlflow.note.content"] = text.note_of(failure)
     except Damaged as damage:
-        status, said["bench.failure"] = "FAILED", f"damaged: {damage}"
-        said["mlflow.note.content"] = plain(said["bench.failure"])
+        status, notes["bench.failure"] = "FAILED", f"damaged: {damage}"
+        notes["mlflow.note.content"] = text.plain(notes["bench.failure"])
     if not attempts and status == "RUNNING":
         return None
 
@@ -195,18 +191,18 @@ def read_record(
         "mlflow.source.name": "bench",
         "mlflow.source.type": "JOB" if attempt.get("job") else "LOCAL",
         "mlflow.user": _owner(folder),
-        **said,
+        **notes,
     }
     outcome = _score(scores, metrics) if status == "FINISHED" else "failed" * (status == "FAILED")
     return Record(
         name=run_name(labels, run.seed, outcome),
         status=status,
-        start=milliseconds(start),
-        end=milliseconds(end or max([start, *times])) if status != "RUNNING" else 0,
+        start=text.milliseconds(start),
+        end=text.milliseconds(end or max([start, *times])) if status != "RUNNING" else 0,
         params=_params(run, cell),
-        tags={key: _clean(value)[:LONGEST_TAG] for key, value in tags.items() if value not in (None, "")},
+        tags={key: text.clean(tag)[: text.LONGEST_TAG] for key, tag in tags.items() if tag not in (None, "")},
         epochs={
-            (int(line["epoch"]), milliseconds(when)): {
+            (int(line["epoch"]), text.milliseconds(when)): {
                 key: float(value)
                 for key, value in line.items()
                 if key not in ("epoch", "time") and isinstance(value, (int, float))
@@ -228,8 +224,8 @@ def _params(run: Run, cell: Cell) -> dict[str, str]:
         if flat.get(f"{axis}.name") == label:  # it stands there already
             del flat[f"{axis}.name"]
         flat[axis] = label
-    first = sorted(flat.items())[:MOST_PARAMS]
-    return {key_of(key): _clean(value)[:LONGEST_PARAM] for key, value in first}
+    first = sorted(flat.items())[: text.MOST_PARAMS]
+    return {text.key_of(key): text.clean(value)[: text.LONGEST_PARAM] for key, value in first}
 
 
 def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
@@ -240,13 +236,13 @@ def run_name(labels: Sequence[str], seed: int, outcome: str = "") -> str:
     joint = " · "
     which = f"trial {number_of(seed)}" if seed >= SEEDS_OF_TRIALS else f"seed {seed}"
 
-    def joined(loss: str, *others: str) -> str:
-        return joint.join(filter(None, (which, loss, _clean(outcome), *others)))
+    def joined(loss: str, *parts: str) -> str:
+        return joint.join(filter(None, (which, loss, text.clean(outcome), *parts)))
 
-    labels = [_clean(label) for label in labels]  # which may make them longer
+    labels = [text.clean(label) for label in labels]  # which may make them longer
     name = joined(*labels)
-    if len(name) > LONGEST_NAME:
-        room = (LONGEST_NAME - len(joined("")) - len(joint) * len(labels)) // len(labels)
+    if len(name) > text.LONGEST_NAME:
+        room = (text.LONGEST_NAME - len(joined("")) - len(joint) * len(labels)) // len(labels)
         name = joined(*(label if len(label) <= room else label[: room - 1] + "…" for label in labels))
     return name
 
@@ -255,14 +251,14 @@ def _score(scores: Mapping[str, float], metrics: Sequence[Metric]) -> str:
     """The first metric of a finished run, in its own unit."""
     if not metrics:
         return ""
-    value = scores.get(key_of(metrics[0].name))
+    value = scores.get(text.key_of(metrics[0].name))
     if value is None:
         return ""
     return f"{100 * value:.2f}%" if metrics[0].unit == "%" else f"{metrics[0].name} {value:.4g}"
 
 
 def _owner(folder: RunFolder) -> str:
-    """Who trained it: whose folder it is."""
+    """The user who trained it: the owner of the folder."""
     try:
         return _user(os.stat(folder.path).st_uid)
     except FileNotFoundError:  # set aside just now
@@ -277,41 +273,9 @@ def _user(number: int) -> str:
         return str(number)
 
 
-def key_of(name: str) -> str:
-    """The name of a parameter or a metric that MLflow takes: it must also do as a path."""
-    name = re.sub(r"[^\w.: -]", "_", name)[:LONGEST_NAME]
-    return re.sub(r"^\.+|^$", "_", name)
-
-
-def _clean(value: object) -> str:
-    """Text that every database takes, and that steers nothing: no NUL, and nothing that is not Unicode."""
-    return visible(str(value))
-
-
-def plain(text: str) -> str:
-    """Text as Markdown that shows it as it is, and that is still legible where Markdown is not drawn."""
-    escaped = re.sub(r"[\\`*_{}\[\]>|~]", r"\\\g<0>", flat(text))
-    escaped = re.sub(r"^(\d*)([-+#.])", r"\1\\\2", escaped)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _note(failure: Failure) -> str:
-    """What MLflow's page of a failed run says, as Markdown. A trace may hold what ends its block."""
-    trace = failure.trace[-6000:].replace("```", "` ` `")
-    return f"{plain(failure.reason[:1000])}\n```\n{trace}\n```"
-
-
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", json.dumps(value) if isinstance(value, list) else value
-
-
-def digest(*content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)

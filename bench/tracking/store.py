@@ -1,4 +1,4 @@
-"""Where MLflow keeps what was mirrored, how it is opened, and what it complains about.
+"""MLflow's store: its address, how it is opened, and its errors in one line.
 
 Nothing here imports mlflow at the top: that takes more than a second.
 """
@@ -141,8 +141,8 @@ def _was_cut_short(file: Path) -> bool:
         if not tables & {"experiments", "runs", "alembic_version"}:
             return False  # something else
         for table in tables & {"runs", "experiments"}:
-            named = " WHERE name != 'Default'" if table == "experiments" else ""
-            if store.execute(f"SELECT count(*) FROM {table}{named}").fetchone() != (0,):
+            condition = " WHERE name != 'Default'" if table == "experiments" else ""
+            if store.execute(f"SELECT count(*) FROM {table}{condition}").fetchone() != (0,):
                 return False
         if "alembic_version" not in tables or not tables >= _PARTS:
             return True
@@ -171,8 +171,8 @@ def _do_not_wait_for_the_disk(connection: Any, _: Any) -> None:
     Ours can be built again. A store of the user's own, which does not lie beside our lock, stays safe.
     """
     if isinstance(connection, sqlite3.Connection):
-        [(_, _, found)] = connection.execute("PRAGMA database_list")
-        if Path(found).name == "mlflow.db" and Path(found).with_name(LOCK).exists():
+        [(_, _, file)] = connection.execute("PRAGMA database_list")
+        if Path(file).name == "mlflow.db" and Path(file).with_name(LOCK).exists():
             connection.execute("PRAGMA synchronous=OFF")
 
 
@@ -185,9 +185,9 @@ def find_experiment(client: Any, suite: str, results: Path, uri: str) -> tuple[s
     file = sqlite_file(uri)
     if file is not None and file.absolute().parent == results.absolute():
         return suite, "", client.get_experiment_by_name(suite)
-    mine, found = _name_of(results), client.get_experiment_by_name(suite)
-    if found is None or found.tags.get("bench.results", mine) == mine:
-        return suite, mine, found
+    mine, experiment = _name_of(results), client.get_experiment_by_name(suite)
+    if experiment is None or experiment.tags.get("bench.results", mine) == mine:
+        return suite, mine, experiment
     apart = f"{suite} · {mine}"
     return apart, mine, client.get_experiment_by_name(apart)
 
@@ -199,13 +199,13 @@ def _name_of(results: Path) -> str:
             new.write(os.urandom(3).hex())
     except FileExistsError:
         pass
-    found = read(str(results / NAME)).decode(errors="replace").strip()
-    if not re.fullmatch("[0-9a-f]{6}", found):
+    name = read(str(results / NAME)).decode(errors="replace").strip()
+    if not re.fullmatch("[0-9a-f]{6}", name):
         raise TrackingError(
-            f"{results / NAME}: found '{found[:40]}', expected six letters that name this folder; "
+            f"{results / NAME}: found '{name[:40]}', expected six letters that name this folder; "
             "move it away, and its suites get experiments of their own anew"
         )
-    return found
+    return name
 
 
 def foreign_errors() -> tuple[type[Exception], ...]:
@@ -253,10 +253,10 @@ def shown(uri: str) -> str:
 
     Before the last @, whatever it is: a password may hold the characters that it should not.
     """
-    scheme, found, rest = uri.partition("://")
-    if not found and re.search(":.*@", uri):  # half of one, with which it goes wrong
+    scheme, mark, rest = uri.partition("://")
+    if not mark and re.search(":.*@", uri):  # half of one, with which it goes wrong
         return uri.rpartition("@")[2]
-    if not found or rest.startswith("/"):  # of a file, unless there are options
+    if not mark or rest.startswith("/"):  # of a file, unless there are options
         return uri if sqlite_file(uri) else uri.partition("?")[0]
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
 
@@ -270,8 +270,8 @@ def without_secrets(text: str, uri: str) -> str:
     """What somebody says of a store, without what :func:`shown` leaves out, as it is or decoded."""
     user = re.sub("^.*?://", "", uri).rpartition("@")[0]
     password = user.partition(":")[2]
-    found = [uri, password, password and user, *re.findall(r"[?&][^=]*=([^&]*)", uri)]
-    words = {word for word in (*found, *map(unquote, found)) if holds_secrets(uri) and len(word) > 2}
+    secrets = [uri, password, password and user, *re.findall(r"[?&][^=]*=([^&]*)", uri)]
+    words = {word for word in (*secrets, *map(unquote, secrets)) if holds_secrets(uri) and len(word) > 2}
     for word in sorted(words, key=len, reverse=True):
         text = text.replace(word, shown(uri) if word == uri else "…")
     return re.sub(r"(\w+://)[^\s/@]*@", r"\1", text)  # of any other address

@@ -8,7 +8,8 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.results import RunFolder
 from bench.suite import Suite
-from bench.tracking.record import Record, key_of, read_record
+from bench.tracking.record import Record, read_record
+from bench.tracking.text import key_of
 
 
 def export_logs(suite: Suite, results: Path, folder: Path) -> int:

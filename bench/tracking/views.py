@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from bench.suite import Suite
-from bench.tracking.record import key_of
+from bench.tracking.text import key_of
 
 TAG = "mlflow.sharedViewState."
 FIRST = "bench-runs"

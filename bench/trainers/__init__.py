@@ -1,4 +1,4 @@
-"""What turns a claimed run into predictions: the one seam between a worker and whoever trains.
+"""The interface of trainers: what turns a claimed run into predictions.
 
 A worker claims a run, notes that an attempt begins, and hands :class:`Work` to :func:`train`: to our own
 loop, to a function of the user's own, or to a program.
@@ -14,8 +14,9 @@ from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.results import RunFolder
 from bench.runs import Run
-from bench.trainer import Handling
-from bench.trainers.outcome import Outcome, result_of
+from bench.trainer_options import Handling
+from bench.trainers.outcome import Outcome
+from bench.trainers.result import result_of
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ def train(work: Work) -> bool:
         return function.train(work)
     import torch
 
-    from bench.training import loop
+    from bench.training.run import train as train_run
     from bench.training.trial import complaint
 
     if words := complaint(work.run.text, work.data):
         raise BenchError(words)
-    return loop.train(
+    return train_run(
         work.run,
         work.folder,
         device=torch.device(work.device),

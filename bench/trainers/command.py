@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import programs, versions
+from bench import programs
 from bench.errors import BenchError, nearest
-from bench.trainer import TABLES, Following, Reading, called, fill, placeholders, values_of
+from bench.placeholders import fill, placeholders, values_of
+from bench.trainer_options import TABLES, Following, Reading, called
 from bench.trainers.diary import Diary
 from bench.trainers.files import read_result, read_table
 from bench.trainers.process import Process
+from bench.versions import store
 
 if TYPE_CHECKING:
     from bench.trainers import Work
@@ -49,9 +51,9 @@ def train(work: Work) -> bool:
     for _ in range(MOST_KILLED):
         before = _signs(work)
         run = _Attempt(work)
-        done = run.go()
-        if done is not None:
-            return done
+        outcome = run.go()
+        if outcome is not None:
+            return outcome
         fruitless = fruitless + 1 if _signs(work) == before else 0
         work.folder.end_attempt(run.killed, run.seconds)
         if fruitless >= MOST_FRUITLESS:
@@ -63,7 +65,7 @@ def train(work: Work) -> bool:
 
 
 def _signs(work: Work) -> object:
-    """What changes when a program comes any further."""
+    """The files and progress of a program: they change when it advances."""
     files = ((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _files(work.folder.work))
     with contextlib.suppress(OSError):
         return len(work.folder.metrics()), sorted(files)
@@ -93,7 +95,7 @@ class _Attempt:
         self.reading = reading.model_copy(update={"file": file})
         self.words, self.environment = _from_copy(work, words)
         self.diary = Diary(work.folder)
-        self.said: re.Match[str] | None = None
+        self.match: re.Match[str] | None = None
         self.following = _following(work, self.reading)
         self.looked = 0.0
         self.first = 0  # what is added to its epochs, where it counts them from 0
@@ -102,7 +104,7 @@ class _Attempt:
         self.seconds = 0.0
 
     def go(self) -> bool | None:
-        """Whether the run is finished; None: somebody has killed it."""
+        """Run it. Whether the run is finished; None: the program was killed."""
         began = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -131,7 +133,7 @@ class _Attempt:
             raise self._failed(f"{self.name} {how}")
         metric = self.reading.metric or "accuracy"
         try:
-            outcome = read_result(self.reading, self.folder, self.said, metric)
+            outcome = read_result(self.reading, self.folder, self.match, metric)
         except BenchError as error:
             raise self._failed(f"{self.name} ended without a result: {error}") from None
         except OSError as error:
@@ -143,14 +145,14 @@ class _Attempt:
         return ProgramFailed(f"{reason}{_last(self.process)}", "\n".join(self.process.last))
 
     def _hear(self, line: str) -> None:
-        if self.reading.stdout is not None and (found := re.search(self.reading.stdout, line)):
-            self.said = found
+        if self.reading.stdout is not None and (match := re.search(self.reading.stdout, line)):
+            self.match = match
         if self.following is None or self.following.stdout is None:
             return
         numbers: Any = None
         if self.following.stdout != "json":
-            found = re.search(self.following.stdout, line)
-            numbers = found.groupdict() if found else None
+            match = re.search(self.following.stdout, line)
+            numbers = match.groupdict() if match else None
         elif line.lstrip().startswith("{"):
             with contextlib.suppress(ValueError, RecursionError):
                 numbers = json.loads(line)
@@ -168,10 +170,10 @@ class _Attempt:
         self.looked = time.monotonic()
         path = self.folder / fill(self.following.file, self.values)
         with contextlib.suppress(OSError, BenchError):
-            found = path.stat()
-            if (seen := (found.st_size, found.st_mtime_ns)) != self.table:
+            stat = path.stat()
+            if (signature := (stat.st_size, stat.st_mtime_ns)) != self.table:
                 self.diary.replace(read_table(path))
-                self.table = seen
+                self.table = signature
 
 
 def _epoch(numbers: Mapping[str, Any]) -> int | None:
@@ -190,7 +192,7 @@ def _following(work: Work, reading: Reading) -> Following | None:
 
 
 def _values(work: Work) -> dict[str, str]:
-    """What all placeholders of a run stand for."""
+    """The values of all placeholders of a run."""
     trainer = work.run.trainer or {}
     gpus = work.gpus if work.gpus is not None else int(work.device.startswith("cuda"))
     values = values_of(work.run.description) | {
@@ -214,19 +216,19 @@ def _from_copy(work: Work, words: list[str]) -> tuple[list[str], dict[str, str]]
     environment["PYTHONUNBUFFERED"] = "1"  # or its lines come when they are many
     if work.gpus is not None or work.nodes > 1:
         environment = of_whole_job(environment)
-    kept = versions.kept_program(work.folder.results, work.run)
-    if kept is None:
+    version = store.kept_program(work.folder.results, work.run)
+    if version is None:
         return words, environment
-    base = versions.copy_of(work.folder.results, kept).absolute()
-    made = programs.from_copy(words, kept.modules, base, work.suite)
-    if made == words and (other := programs.changed(kept.modules, work.suite)):
+    base = store.copy_of(work.folder.results, version).absolute()
+    copied = programs.from_copy(words, version.modules, base, work.suite)
+    if copied == words and (other := programs.changed(version.modules, work.suite)):
         # `python -m train`, or a shell's line: what runs is what lies beside the suite.
         raise ProgramFailed(
             f"{', '.join(other[:3])} changed after this was submitted, and the command does not name it as a "
             "word of its own, so that the copy cannot run in its place; `bench run` asks for the new one"
         )
     path = [str(base), *filter(None, [environment.get("PYTHONPATH")])]
-    return made, {**environment, "PYTHONPATH": os.pathsep.join(path)}
+    return copied, {**environment, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def of_whole_job(environment: Mapping[str, str]) -> dict[str, str]:
@@ -239,16 +241,13 @@ def of_whole_job(environment: Mapping[str, str]) -> dict[str, str]:
         *("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS"),
         *("SLURM_DISTRIBUTION", "SLURM_OVERLAP", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_NTASKS_PER_NODE"),
     }
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith(of_step) and name not in single
-    }
-    nodes = kept.get("SLURM_JOB_NUM_NODES", "1")
-    kept["SLURM_NNODES"] = nodes
-    if "SLURM_JOB_NODELIST" in kept:
-        kept["SLURM_NODELIST"] = kept["SLURM_JOB_NODELIST"]
-    return kept
+    names = [name for name in environment if not name.startswith(of_step) and name not in single]
+    variables = {name: environment[name] for name in names}
+    nodes = variables.get("SLURM_JOB_NUM_NODES", "1")
+    variables["SLURM_NNODES"] = nodes
+    if "SLURM_JOB_NODELIST" in variables:
+        variables["SLURM_NODELIST"] = variables["SLURM_JOB_NODELIST"]
+    return variables
 
 
 def _signal_of(code: int) -> signal.Signals | None:
@@ -271,6 +270,6 @@ def _not_started(program: str, suite: Path, error: OSError) -> ProgramFailed:
 
 
 def _last(process: Process) -> str:
-    """The last lines of a program, for a reason."""
+    """The last output of a program, for the reason of a failure."""
     lines = [line.strip() for line in process.last if line.strip()][-_SHOWN:]
     return f"; its last lines: {' | '.join(lines)[-500:]}" if lines else "; it said nothing"

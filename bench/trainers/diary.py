@@ -1,4 +1,4 @@
-"""What a run says while a trainer of the user's own trains it: ``metrics.jsonl``, for views and MLflow."""
+"""The progress of a run under a trainer of the user's own: ``metrics.jsonl``, for views and MLflow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.results import RunFolder
 
 
 class Diary:
-    """One line an epoch; an epoch that is told again, by a run that was resumed, replaces what came after."""
+    """One line an epoch; an epoch logged again, by a resumed run, replaces those from there on."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -19,7 +19,7 @@ class Diary:
 
     @property
     def epoch(self) -> int | None:
-        """The last one that was told."""
+        """The last epoch that was logged."""
         return int(self.lines[-1]["epoch"]) if self.lines else None
 
     def log(self, epoch: int | None, metrics: Mapping[str, Any]) -> None:
@@ -35,9 +35,7 @@ class Diary:
         epoch = last + 1 if epoch is None else int(epoch)
         if not 0 < epoch < 2**31:
             raise ValueError(f"epoch: found {epoch}, expected epochs that are counted from 1")
-        numbers = {
-            str(name): _number(value) for name, value in metrics.items() if name not in ("epoch", "time")
-        }
+        numbers = {str(key): _number(value) for key, value in metrics.items() if key not in ("epoch", "time")}
         line = {"epoch": epoch, "time": time.time()}
         line |= {name: number for name, number in numbers.items() if number is not None}
         if epoch > last:
@@ -50,10 +48,10 @@ class Diary:
     def replace(self, rows: list[dict[str, Any]]) -> None:
         """Say what a table says that the program keeps itself: a row an epoch."""
         for number in range(len(rows)):
-            known = self.lines[number] if number < len(self.lines) else None
-            found = {name: value for name, value in rows[number].items() if name not in ("epoch", "time")}
-            numbers = {name: value for name, v in found.items() if (value := _number(v)) is not None}
-            if known is None or {**known, **numbers} != known:
+            before = self.lines[number] if number < len(self.lines) else None
+            values = {name: value for name, value in rows[number].items() if name not in ("epoch", "time")}
+            numbers = {name: value for name, v in values.items() if (value := _number(v)) is not None}
+            if before is None or {**before, **numbers} != before:
                 self.log(number + 1, numbers)
 
 

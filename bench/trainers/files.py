@@ -1,4 +1,4 @@
-"""What a program left in its folder, or said: tables, JSON, arrays, a line of standard output."""
+"""The result of a program: tables, JSON or arrays in its folder, or a line of its standard output."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bench.disk import parse
 from bench.errors import BenchError, nearest, unknown
 from bench.metrics import lower_is_better
 from bench.registry import describe
-from bench.trainer import TABLES, Best, Reading
+from bench.trainer_options import TABLES, Best, Reading
 from bench.trainers.outcome import Outcome, check_share, outcome_of
 
 
-def read_result(reading: Reading, folder: Path, said: re.Match[str] | None, metric: str) -> Outcome:
-    """The result that a program has left.
+def read_result(reading: Reading, folder: Path, match: re.Match[str] | None, metric: str) -> Outcome:
+    """Read the result of a program.
 
     Args:
         reading: with its placeholders filled in.
@@ -31,15 +31,15 @@ def read_result(reading: Reading, folder: Path, said: re.Match[str] | None, metr
         BenchError: there is none, or it is none.
     """
     if reading.stdout is not None:
-        return _said(reading, said, metric)
+        return _said(reading, match, metric)
     assert reading.file is not None
     path = folder / reading.file
     if not path.is_file():
-        there = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())[:100]
+        names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())[:100]
         listed = (
-            f"there are {', '.join(there[:8])}{', …' * (len(there) > 8)}" if there else "it wrote no file"
+            f"there are {', '.join(names[:8])}{', …' * (len(names) > 8)}" if names else "it wrote no file"
         )
-        raise BenchError(f"result.file: it left no '{reading.file}'; {listed}{nearest(reading.file, there)}")
+        raise BenchError(f"result.file: it left no '{reading.file}'; {listed}{nearest(reading.file, names)}")
     kind = path.suffix[1:].lower()
     where = f"result.file: {reading.file}: "
     if kind == "npz":
@@ -58,23 +58,23 @@ def read_result(reading: Reading, folder: Path, said: re.Match[str] | None, metr
     return _of_column(reading, dict(_flat(content)), metric, where)
 
 
-def _said(reading: Reading, said: re.Match[str] | None, metric: str) -> Outcome:
+def _said(reading: Reading, match: re.Match[str] | None, metric: str) -> Outcome:
     where = f"result.stdout: {reading.stdout!r}: "
-    if said is None:
+    if match is None:
         raise BenchError(f"{where}no line of its standard output matches")
     if reading.is_count:
-        return outcome_of({name: _number(said[name], where) for name in ("correct", "total")}, within=where)
-    return Outcome(values={metric: _share(reading, metric, _number(said[1], where), where)})
+        return outcome_of({name: _number(match[name], where) for name in ("correct", "total")}, within=where)
+    return Outcome(values={metric: _share(reading, metric, _number(match[1], where), where)})
 
 
 def _of_column(reading: Reading, row: Mapping[str, Any], metric: str, where: str) -> Outcome:
     assert reading.column is not None
-    found = _value(row, reading.column, where)
-    made = Outcome(values={metric: _share(reading, metric, found, where)})
+    value = _value(row, reading.column, where)
+    outcome = Outcome(values={metric: _share(reading, metric, value, where)})
     if reading.validation is None:
-        return made
+        return outcome
     held_out = _share(reading, metric, _value(row, reading.validation, where), where)
-    return Outcome(values=made.values, validation=Outcome(values={metric: held_out}))
+    return Outcome(values=outcome.values, validation=Outcome(values={metric: held_out}))
 
 
 def _share(reading: Reading, metric: str, number: float, where: str) -> float:
@@ -127,8 +127,8 @@ def read_table(path: Path, where: str = "") -> list[dict[str, Any]]:
 def _row(rows: list[dict[str, Any]], reading: Reading, where: str) -> dict[str, Any]:
     """The row that counts, of those that have the number: loggers leave many a cell empty."""
     by = reading.row.best if isinstance(reading.row, Best) else None
-    wanted = [column for column in (reading.column, by) if column is not None]
-    filled = [row for row in rows if all(row.get(column) not in (None, "") for column in wanted)] or rows
+    columns = [column for column in (reading.column, by) if column is not None]
+    filled = [row for row in rows if all(row.get(column) not in (None, "") for column in columns)] or rows
     if by is None:
         return filled[-1] if reading.row == "last" else filled[0]
     sign = -1 if lower_is_better(by) else 1
@@ -139,13 +139,13 @@ def _flat(content: Any, prefix: str = "") -> list[tuple[str, Any]]:
     """Numbers and texts of a JSON document, by their path."""
     if not isinstance(content, Mapping):
         return []
-    found = []
+    items = []
     for key, value in content.items():
         if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{key}.")
+            items += _flat(value, f"{prefix}{key}.")
         else:
-            found.append((f"{prefix}{key}", value))
-    return found
+            items.append((f"{prefix}{key}", value))
+    return items
 
 
 def _arrays(path: Path, where: str) -> dict[str, Any]:
@@ -159,8 +159,8 @@ def _arrays(path: Path, where: str) -> dict[str, Any]:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise BenchError(f"{where}it is nothing that np.savez wrote: {error}") from None
-    given: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     for name, array in arrays.items():
-        inside = given.setdefault("validation", {}) if name.startswith("validation_") else given
+        inside = answer.setdefault("validation", {}) if name.startswith("validation_") else answer
         inside[name.removeprefix("validation_")] = array if array.ndim else array.item()
-    return given
+    return answer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.registry import construct, restore
-from bench.trainer import TRAINERS
+from bench.trainer_options import TRAINERS
 from bench.trainers.diary import Diary
 from bench.trainers.outcome import outcome_of
 
@@ -31,9 +31,8 @@ class Job:
 
     def __init__(self, work: Work) -> None:
         described = work.run.description
-        self.dataset, self.model, self.loss = (
-            _named(described[kind]) for kind in ("dataset", "model", "loss")
-        )
+        kinds = ("dataset", "model", "loss")
+        self.dataset, self.model, self.loss = (_named(described[kind]) for kind in kinds)
         self.recipe: dict[str, Any] = described["recipe"]
         """What the suite says under ``recipe``, as it is."""
         self.seed = work.run.seed

@@ -1,4 +1,4 @@
-"""What a trainer of the user's own says that it predicted, checked, and made a run's result.
+"""What a trainer of the user's own returns, checked.
 
 It is a mapping with one of
 
@@ -12,20 +12,17 @@ and the same for validation images in ``validation``, where there are any.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, nearest
-from bench.metrics import METRICS, Measure, Metric, MetricError, choose_metric
-from bench.metrics.ece import RECORDED_BINS
+from bench.metrics import METRICS, Measure, Metric, MetricError
 from bench.predictions import NotKept, Predictions
 from bench.registry import describe
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 KEYS = ("labels", "predictions", "probabilities", "correct", "total", "metrics", "validation")
@@ -39,7 +36,7 @@ _CLOSE = 1e-2
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came back of one set of images."""
+    """The outcome on one set of images."""
 
     predictions: Predictions | None = None
     correct: int | None = None
@@ -49,7 +46,7 @@ class Outcome:
     validation: Outcome | None = None
 
     def measured(self, metric: Metric) -> float:
-        """A metric of it.
+        """The value of a metric.
 
         Raises:
             BenchError: that cannot be had.
@@ -60,10 +57,10 @@ class Outcome:
         if metric.is_accuracy and self.correct is not None and self.total is not None:
             return self.correct / self.total
         if self.predictions is None:
-            there = [*self.values, *(["accuracy"] if self.correct is not None else [])]
+            names = [*self.values, *(["accuracy"] if self.correct is not None else [])]
             raise BenchError(
-                f"metric '{metric.name}' cannot be had: what came back is {', '.join(there)} alone"
-                f"{nearest(metric.name, there)}"
+                f"metric '{metric.name}' cannot be had: what came back is {', '.join(names)} alone"
+                f"{nearest(metric.name, names)}"
             )
         try:
             return metric.value(self.predictions)
@@ -75,7 +72,7 @@ class Outcome:
             raise BenchError(str(error)) from None
 
 
-def outcome_of(given: Any, *, within: str = "") -> Outcome:
+def outcome_of(answer: Any, *, within: str = "") -> Outcome:
     """Check what came back.
 
     Args:
@@ -84,48 +81,48 @@ def outcome_of(given: Any, *, within: str = "") -> Outcome:
     Raises:
         BenchError: it is none of the forms above, or its parts do not belong together.
     """
-    if not isinstance(given, Mapping):
-        raise BenchError(f"{within}found {_short(given)}, {EXPECTED}")
-    known = {key: value for key, value in given.items() if key in KEYS}
-    others = {str(key): value for key, value in given.items() if key not in KEYS}
-    validation = known.pop("validation", None)
-    named = known.pop("metrics", {})
-    if not isinstance(named, Mapping):
-        raise BenchError(f"{within}metrics: found {_short(named)}, expected numbers by name")
-    values = {name: _metric(within, str(name), value) for name, value in {**named, **others}.items()}
-    made = Outcome(values=values)
-    if "labels" in known or "predictions" in known or "probabilities" in known:
-        made = _with_images(within, known, values)
-    elif "correct" in known or "total" in known:
-        correct, total = (_count(within, name, known.get(name)) for name in ("correct", "total"))
+    if not isinstance(answer, Mapping):
+        raise BenchError(f"{within}found {_short(answer)}, {EXPECTED}")
+    parts = {key: value for key, value in answer.items() if key in KEYS}
+    numbers = {str(key): value for key, value in answer.items() if key not in KEYS}
+    validation = parts.pop("validation", None)
+    metrics = parts.pop("metrics", {})
+    if not isinstance(metrics, Mapping):
+        raise BenchError(f"{within}metrics: found {_short(metrics)}, expected numbers by name")
+    values = {name: _metric(within, str(name), value) for name, value in {**metrics, **numbers}.items()}
+    outcome = Outcome(values=values)
+    if "labels" in parts or "predictions" in parts or "probabilities" in parts:
+        outcome = _with_images(within, parts, values)
+    elif "correct" in parts or "total" in parts:
+        correct, total = (_count(within, name, parts.get(name)) for name in ("correct", "total"))
         if total == 0 or correct > total:
             raise BenchError(f"{within}correct, total: found {correct} of {total}")
-        made = Outcome(correct=correct, total=total, values=values)
+        outcome = Outcome(correct=correct, total=total, values=values)
     elif not values:
-        raise BenchError(f"{within}found {_short(given)}, {EXPECTED}")
+        raise BenchError(f"{within}found {_short(answer)}, {EXPECTED}")
     if validation is None:
-        return made
+        return outcome
     inner = outcome_of(validation, within=f"{within}validation: ")
-    return Outcome(made.predictions, made.correct, made.total, made.values, inner)
+    return Outcome(outcome.predictions, outcome.correct, outcome.total, outcome.values, inner)
 
 
-def _with_images(within: str, known: Mapping[str, Any], values: Mapping[str, float]) -> Outcome:
+def _with_images(within: str, parts: Mapping[str, Any], values: Mapping[str, float]) -> Outcome:
     import numpy as np
 
-    if "labels" not in known or len({*known} & {"predictions", "probabilities"}) != 1:
+    if "labels" not in parts or len({*parts} & {"predictions", "probabilities"}) != 1:
         raise BenchError(
-            f"{within}found {' and '.join(known)}, expected labels with either predictions or probabilities"
+            f"{within}found {' and '.join(parts)}, expected labels with either predictions or probabilities"
         )
-    labels = _classes(within, "labels", known["labels"])
-    if "predictions" in known:
-        predicted = _classes(within, "predictions", known["predictions"])
+    labels = _classes(within, "labels", parts["labels"])
+    if "predictions" in parts:
+        predicted = _classes(within, "predictions", parts["predictions"])
         if len(predicted) != len(labels):
             raise BenchError(
                 f"{within}predictions: found {len(predicted):,} of them for {len(labels):,} labels"
             )
-        made = Predictions(predicted, labels)
+        answers = Predictions(predicted, labels)
     else:
-        p = _array(known["probabilities"])
+        p = _array(parts["probabilities"])
         if p.ndim != 2 or len(p) != len(labels) or p.shape[1] < 2 or not np.issubdtype(p.dtype, np.floating):
             raise BenchError(
                 f"{within}probabilities: found {_form(p)} for {len(labels):,} labels, expected floats "
@@ -146,43 +143,43 @@ def _with_images(within: str, known: Mapping[str, Any], values: Mapping[str, flo
                 f"{within}probabilities: of image {first} found {wide[first, :4].tolist()}…, expected finite "
                 "numbers of at least 0 that sum to 1: are these logits? softmax makes probabilities of them"
             )
-        made = Predictions.from_probabilities(p, labels)
+        answers = Predictions.from_probabilities(p, labels)
     if not len(labels):
         raise BenchError(f"{within}labels: found none")
-    right = int(np.count_nonzero(made.predicted == made.labels))
-    return Outcome(made, right, len(labels), values)
+    right = int(np.count_nonzero(answers.predicted == answers.labels))
+    return Outcome(answers, right, len(labels), values)
 
 
-def _classes(within: str, name: str, given: Any) -> NDArray[Any]:
+def _classes(within: str, name: str, value: Any) -> NDArray[Any]:
     """[N], as whole numbers."""
     import numpy as np
 
-    found = _array(given)
-    if found.ndim == 1 and np.issubdtype(found.dtype, np.floating):
-        if not np.isfinite(found).all():
+    classes = _array(value)
+    if classes.ndim == 1 and np.issubdtype(classes.dtype, np.floating):
+        if not np.isfinite(classes).all():
             raise BenchError(f"{within}{name}: found NaN or infinity, expected classes from 0")
-        if (found == np.round(found)).all():
-            found = found.astype(np.int64)
-    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
-        hint = "; give their numbers" if found.dtype.kind in "UO" else ""
-        hint = "; argmax(1) makes classes of scores" if found.ndim == 2 else hint
-        raise BenchError(f"{within}{name}: found {_form(found)}, expected classes, whole numbers [N]{hint}")
-    if len(found) and (found.min() < 0 or found.max() >= _MOST_CLASSES):
+        if (classes == np.round(classes)).all():
+            classes = classes.astype(np.int64)
+    if classes.ndim != 1 or not np.issubdtype(classes.dtype, np.integer):
+        hint = "; give their numbers" if classes.dtype.kind in "UO" else ""
+        hint = "; argmax(1) makes classes of scores" if classes.ndim == 2 else hint
+        raise BenchError(f"{within}{name}: found {_form(classes)}, expected classes, whole numbers [N]{hint}")
+    if len(classes) and (classes.min() < 0 or classes.max() >= _MOST_CLASSES):
         raise BenchError(
-            f"{within}{name}: found {found.min()} to {found.max()}, expected classes from 0 to "
+            f"{within}{name}: found {classes.min()} to {classes.max()}, expected classes from 0 to "
             f"{_MOST_CLASSES - 1}"
         )
-    return found
+    return classes
 
 
-def _array(given: Any) -> NDArray[Any]:
+def _array(value: Any) -> NDArray[Any]:
     import numpy as np
 
-    if hasattr(given, "detach"):  # of torch, wherever it is
-        given = given.detach().cpu()
-        given = given.float() if given.is_floating_point() else given
+    if hasattr(value, "detach"):  # of torch, wherever it is
+        value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() else value
     try:
-        return np.asarray(given)
+        return np.asarray(value)
     except (TypeError, ValueError):  # rows of different lengths
         return np.empty((), dtype=object)
 
@@ -210,8 +207,8 @@ def _metric(within: str, name: str, value: Any) -> float:
 
 def check_share(within: str, name: str, number: float, advice: str = "divide percent by 100") -> None:
     """Raise BenchError where a metric that is a share is none: of 93.4, nobody can tell what 0.9 is."""
-    known = METRICS.get(name) if name != "module:callable" else None
-    if known is not None and issubclass(known, Measure) and known.unit == "%" and not 0 <= number <= 1:
+    metric = METRICS.get(name) if name != "module:callable" else None
+    if metric is not None and issubclass(metric, Measure) and metric.unit == "%" and not 0 <= number <= 1:
         raise BenchError(f"{within}{name}: found {number:g}, expected a fraction from 0 to 1: {advice}")
 
 
@@ -228,94 +225,3 @@ def _number(value: Any) -> float | None:
 
 def _short(value: Any) -> str:
     return describe(value) if not hasattr(value, "shape") else f"an array of shape {tuple(value.shape)}"
-
-
-# --------------------------------------------------------------------------------------- as a run's result
-
-
-def result_of(
-    outcome: Outcome,
-    *,
-    metrics: Sequence[Metric],
-    seconds: float,
-    epoch: int | None,
-    keep_probabilities: bool,
-) -> tuple[dict[str, Any], Predictions | None]:
-    """The fields of a :class:`bench.results.Result`, and the predictions to keep.
-
-    Args:
-        metrics: what is asked of the run: each must be had.
-
-    Raises:
-        BenchError: one of them cannot be.
-    """
-    for metric in metrics:
-        outcome.measured(metric)
-    result: dict[str, Any] = {
-        "correct": outcome.correct,
-        "total": outcome.total,
-        "epoch": epoch,
-        "seconds": seconds,
-        "values": dict(outcome.values),
-        "validation": _validation(outcome.validation, metrics),
-        "warnings": [],
-    }
-    kept = outcome.predictions
-    if kept is None:
-        return result, None
-    if "nll" in kept.details:
-        for name in ("nll", "brier", "ece"):
-            value = _mean(name, kept)
-            result[name] = value
-        result["reliability"] = _reliability(kept)
-        if result["nll"] is None:
-            result["warnings"].append("a true class has probability 0: there is no negative log-likelihood")
-    details = {
-        name: array for name, array in kept.details.items() if name != "probabilities" or keep_probabilities
-    }
-    if keep_probabilities and "probabilities" not in details:
-        result["warnings"].append("probabilities were not kept: its trainer gave none")
-    seen = _digest(kept.labels)
-    result["data"] = {"source": seen, "used": seen}
-    return result, Predictions(kept.predicted, kept.labels, details)
-
-
-def _reliability(predictions: Predictions) -> dict[str, list[Any]]:
-    """As :func:`bench.training.evaluation.reliability` has it, without torch."""
-    import numpy as np
-
-    confidence, bins = predictions.confidence.astype(np.float64), RECORDED_BINS
-    right = predictions.predicted == predictions.labels
-    which = np.ceil(confidence * bins).astype(int).clip(1, bins) - 1
-    count, summed, correct = (
-        np.bincount(which, weights=weights, minlength=bins) for weights in (None, confidence, right)
-    )
-    return {
-        "count": count.tolist(),
-        "confidence": [total / n if n else None for total, n in zip(summed, count.tolist(), strict=True)],
-        "correct": correct.astype(int).tolist(),
-    }
-
-
-def _digest(labels: NDArray[Any]) -> str:
-    content: np.ndarray[Any, Any] = labels.astype("<i4")
-    return hashlib.sha256(content.tobytes()).hexdigest()[:16]
-
-
-def _validation(outcome: Outcome | None, metrics: Sequence[Metric]) -> dict[str, float]:
-    """All that is known of validation images: what is asked of test images, and what has a name."""
-    if outcome is None:
-        return {}
-    known = dict(outcome.values)
-    for metric in metrics:
-        known[metric.name] = outcome.measured(metric)
-    if outcome.correct is not None and outcome.total is not None:
-        known.setdefault("accuracy", outcome.correct / outcome.total)
-    return known
-
-
-def _mean(name: str, predictions: Predictions) -> float | None:
-    try:
-        return Metric.of(choose_metric(name)).value(predictions)
-    except MetricError:  # infinite
-        return None

@@ -1,4 +1,4 @@
-"""A program under way: started, listened to, told to stop, and never left behind."""
+"""A running program: started, read from, stopped, and killed with all that it started."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Process:
         Returns:
             Whether it was told to stop, and whether it had to be killed for it.
         """
-        told: float | None = None
+        stop_time: float | None = None
         killed = False
         try:
             with selectors.DefaultSelector() as selector, _ending(self.process.pid) as ending:
@@ -95,10 +95,10 @@ class Process:
                     for key, _ in selector.select(TICK if ending is not None else TICK / 10):
                         if key.fileobj in streams and not self._read(key.fileobj, streams):
                             selector.unregister(key.fileobj)
-                    if told is None and should_stop():
-                        told = time.monotonic()
+                    if stop_time is None and should_stop():
+                        stop_time = time.monotonic()
                         self._signal(signal.Signals[stop])
-                    if told is not None and not killed and time.monotonic() > told + grace:
+                    if stop_time is not None and not killed and time.monotonic() > stop_time + grace:
                         killed = True
                         self._signal(signal.SIGKILL)
                     if _watcher().poll() is not None:  # somebody has killed it
@@ -114,10 +114,10 @@ class Process:
             for stream in (self.process.stdout, self.process.stderr):
                 if stream is not None:
                     stream.close()
-        return Stop(told is not None, killed)
+        return Stop(stop_time is not None, killed)
 
     def _end(self) -> None:
-        """Have nothing left of it."""
+        """Kill the program and all that it started."""
         if self.ended:
             return
         watcher.end(self.process.pid, self.folder)
@@ -160,17 +160,17 @@ _watchers: dict[int, subprocess.Popen[bytes]] = {}
 
 def _watcher(*, anew: bool = False) -> subprocess.Popen[bytes]:
     """What ends the program when this process is gone; ``anew``: in place of one that was killed."""
-    known = _watchers.get(os.getpid())
-    if known is None or (anew and known.poll() is not None):
+    process = _watchers.get(os.getpid())
+    if process is None or (anew and process.poll() is not None):
         nowhere = subprocess.DEVNULL
-        known = _watchers[os.getpid()] = subprocess.Popen(
+        process = _watchers[os.getpid()] = subprocess.Popen(
             [sys.executable, "-I", "-S", watcher.__file__],
             stdin=subprocess.PIPE,
             stdout=nowhere,
             stderr=nowhere,
             start_new_session=True,
         )
-    return known
+    return process
 
 
 def _tell(under_way: object) -> None:

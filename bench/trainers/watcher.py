@@ -20,7 +20,7 @@ MARK = "BENCH_WORK"
 
 def kill_marked(folder: str) -> int:
     """Kill every process that works in a run's folder, of whatever session; returns how many there were."""
-    wanted, killed = f"{MARK}={folder}".encode(errors="surrogateescape"), 0
+    mark, killed = f"{MARK}={folder}".encode(errors="surrogateescape"), 0
     try:
         numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:  # a system without /proc
@@ -30,7 +30,7 @@ def kill_marked(folder: str) -> int:
             continue
         try:
             with open(f"/proc/{number}/environ", "rb") as file:
-                marked = wanted in file.read().split(b"\0")
+                marked = mark in file.read().split(b"\0")
             if marked:
                 os.kill(number, signal.SIGKILL)
                 killed += 1

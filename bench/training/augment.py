@@ -170,12 +170,12 @@ def _flip(images: Tensor, drawn: Tensor) -> Tensor:
         return images.index_copy(0, flipped, images[flipped].flip(3))
     # torch flips several times as fast where it sees the memory in its own order, and copies eight bytes as
     # fast as one.
-    found = last.clone()
+    result = last.clone()
     turned = last.index_select(0, flipped).permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
     wide = torch.uint8 if last[:1].nbytes % 8 else torch.int64
     copied = turned.flatten(1).view(torch.uint8).view(wide)
-    found.flatten(1).view(torch.uint8).view(wide).index_copy_(0, flipped, copied)
-    return found.permute(0, 3, 1, 2)
+    result.flatten(1).view(torch.uint8).view(wide).index_copy_(0, flipped, copied)
+    return result.permute(0, 3, 1, 2)
 
 
 def _perspective(images: Tensor, inwards: Tensor, whole: bool) -> Tensor:

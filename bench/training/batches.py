@@ -21,7 +21,7 @@ class Batches(Protocol):
     """A set of raw images [N, C, H, W], of the type that they are stored in."""
 
     def __len__(self) -> int:
-        """N."""
+        """The number of images N."""
 
     def __getitem__(self, part: slice) -> Tensor:
         """Consecutive images, on the device."""
@@ -99,51 +99,50 @@ class Streamed:
 
     def __getitem__(self, part: slice) -> Tensor:
         if self.rows is None and len(self.parts) == 1:
-            found = self.parts[0][part]
+            images = self.parts[0][part]
         else:
-            found = self._gathered(torch.arange(len(self))[part] if self.rows is None else self.rows[part])
-        return self._channels_first(found.to(self.device))
+            images = self._gathered(torch.arange(len(self))[part] if self.rows is None else self.rows[part])
+        return self._channels_first(images.to(self.device))
 
     def chunks(self, rows: Tensor, parts: Sequence[slice]) -> Iterator[Tensor]:
         """As :class:`Batches` has it."""
-        wanted = rows if self.rows is None else self.rows[rows]
+        of_all = rows if self.rows is None else self.rows[rows]
         reader = ThreadPoolExecutor(1, thread_name_prefix="images")
         try:
             ahead: Future[tuple[Tensor, torch.cuda.Event | None]] | None = None
             for number in range(len(parts)):
-                ahead = ahead or reader.submit(self._fetch, wanted[parts[number]])
+                ahead = ahead or reader.submit(self._fetch, of_all[parts[number]])
                 chunk, sent = ahead.result()
                 more = number + 1 < len(parts)
-                ahead = reader.submit(self._fetch, wanted[parts[number + 1]]) if more else None
+                ahead = reader.submit(self._fetch, of_all[parts[number + 1]]) if more else None
                 if sent is not None:
-                    here = torch.cuda.current_stream(self.device)
-                    here.wait_event(sent)
-                    chunk.record_stream(here)
+                    stream = torch.cuda.current_stream(self.device)
+                    stream.wait_event(sent)
+                    chunk.record_stream(stream)
                 yield self._channels_first(chunk)
         finally:
             reader.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, rows: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-        found = self._gathered(rows)
+        images = self._gathered(rows)
         if self._copies is None:
-            return found, None
+            return images, None
         with torch.cuda.stream(self._copies):
-            chunk = found.to(self.device, non_blocking=True)
+            chunk = images.to(self.device, non_blocking=True)
             return chunk, self._copies.record_event()
 
     def _gathered(self, rows: Tensor) -> Tensor:
         first = self.parts[0]
-        found = torch.empty(
-            (len(rows), *first.shape[1:]), dtype=first.dtype, pin_memory=self._copies is not None
-        )
+        shape, pinned = (len(rows), *first.shape[1:]), self._copies is not None
+        images = torch.empty(shape, dtype=first.dtype, pin_memory=pinned)
         if len(self.parts) == 1:
-            return torch.index_select(first, 0, rows, out=found)
+            return torch.index_select(first, 0, rows, out=images)
         start = 0
         for part in self.parts:
-            (here,) = torch.where((rows >= start) & (rows < start + len(part)))
-            found[here] = part[rows[here] - start]
+            (places,) = torch.where((rows >= start) & (rows < start + len(part)))
+            images[places] = part[rows[places] - start]
             start += len(part)
-        return found
+        return images
 
     def _channels_first(self, images: Tensor) -> Tensor:
         return images.permute(0, 3, 1, 2) if self.channels_last else images

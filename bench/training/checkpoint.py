@@ -80,10 +80,9 @@ def refusal(state: Any) -> str:
             torch.load(buffer, weights_only=True)
     except Exception as error:  # what pickles itself can raise anything
         if isinstance(error, pickle.UnpicklingError):
-            named = re.search(r"GLOBAL (\S+)", str(error))
-            what = named[1] if named else "something in it"
-            return (
-                f"{what} is not among tensors, numbers, strings and arrays, in dicts, lists, tuples and sets"
-            )
+            match = re.search(r"GLOBAL (\S+)", str(error))
+            kind = match[1] if match else "something in it"
+            kinds = "tensors, numbers, strings and arrays, in dicts, lists, tuples and sets"
+            return f"{kind} is not among {kinds}"
         return f"{type(error).__name__}: {error}".partition("\n")[0]
     return ""

@@ -120,7 +120,7 @@ class Data:
         self._parts = [everything.train_images]
         self.labels = everything.train_labels
         self.validation: tuple[Batches, Tensor] | None = None
-        self.kept: Tensor | None = everything.train_rows
+        self.train_rows: Tensor | None = everything.train_rows
         """Rows of the training images that are trained on; None: all of them."""
         loaded = datasets.load(resolved.dataset, root)
         held_out: list[Tensor] = []
@@ -138,8 +138,8 @@ class Data:
         if held_out:
             rows = b"".join(part.numpy().tobytes() for part in held_out)
             used = hashlib.sha256(used.encode() + rows).hexdigest()[:16]
-        self.seen = Seen(source=everything.source, used=used)
-        self.count = len(self.labels) if self.kept is None else len(self.kept)
+        self.digests = Seen(source=everything.source, used=used)
+        self.count = len(self.labels) if self.train_rows is None else len(self.train_rows)
         _, _, width = self.form.shape
         self.normalised = Normalisation(self.form.mean, self.form.std, device, self.form.top, width)
 
@@ -148,20 +148,20 @@ class Data:
 
     def _split(self, images: datasets.Images) -> Tensor:
         """Returns the rows that are held out."""
-        known = np.arange(len(images.train_labels)) if self.kept is None else self.kept.numpy()
-        size = self._share(len(known))
+        rows = np.arange(len(images.train_labels)) if self.train_rows is None else self.train_rows.numpy()
+        size = self._share(len(rows))
         rng = np.random.default_rng(self.resolved.derive("split"))
-        labels = images.train_labels.numpy()[known]
+        labels = images.train_labels.numpy()[rows]
         if images.groups is None:
             parts = datasets.stratified_split(labels, size, rng)
         else:
-            parts = datasets.grouped_split(images.groups[known], size, rng)
-        held_out, kept = (torch.from_numpy(known[part]) for part in parts)
-        self.kept = kept
-        shown = self._some(self._parts, held_out)
+            parts = datasets.grouped_split(images.groups[rows], size, rng)
+        held_out, trained = (torch.from_numpy(rows[part]) for part in parts)
+        self.train_rows = trained
+        validation = self._some(self._parts, held_out)
         if self.stored != self.form.shape:
-            shown = Smaller(shown, self.form.shape[1:])
-        self.validation = shown, self.labels[held_out.to(self.device)]
+            validation = Smaller(validation, self.form.shape[1:])
+        self.validation = validation, self.labels[held_out.to(self.device)]
         return held_out
 
     def _share(self, images: int) -> int:
@@ -174,12 +174,12 @@ class Data:
             )
         return size
 
-    def _draw(self, here: datasets.Images, loaded: datasets.Images) -> list[Tensor]:
+    def _draw(self, resident: datasets.Images, loaded: datasets.Images) -> list[Tensor]:
         """Of all images that there are, this seed's own for testing, validation and training, in the numbers
         that they come in (Bouthillier et al. 2021, §2.1, 2103.03098).
 
         Args:
-            here: on the device; ``loaded``: the same on the CPU.
+            resident: on the device; ``loaded``: the same on the CPU.
 
         Returns:
             The rows that test, and those that validate, if any do.
@@ -189,28 +189,27 @@ class Data:
                 f"splits: found per_seed; data set '{self.resolved.dataset.label()}' has groups, which are "
                 "known of its training images alone"
             )
-        self._parts = _parts(here)
+        self._parts = _parts(resident)
         if any(part.device != self.device for part in self._parts):  # not all of them fit there
             self._parts = _parts(loaded)
         held_out = loaded.validation
         every = [loaded.train_labels, loaded.test_labels, *([] if held_out is None else [held_out[1]])]
         self.labels = move(torch.cat(every), self.device)
         labels = torch.cat(every).numpy()
-        trained = torch.arange(len(loaded.train_labels)) if self.kept is None else self.kept
-        known = torch.cat([trained, torch.arange(len(loaded.train_labels), len(labels))]).numpy()
+        trained = torch.arange(len(loaded.train_labels)) if self.train_rows is None else self.train_rows
+        pool = torch.cat([trained, torch.arange(len(loaded.train_labels), len(labels))]).numpy()
         sizes = [len(loaded.test_labels)]
         if self.resolved.selection == "validation":
             sizes.append(self._share(len(trained)) if held_out is None else len(held_out[1]))
         rng = np.random.default_rng(self.resolved.derive("split"))
         drawn = []
         for size in sizes:
-            first, rest = datasets.stratified_split(labels[known], size, rng)
-            drawn.append(torch.from_numpy(known[first]))
-            known = known[rest]
-        self.kept = torch.from_numpy(known)
-        self.test, *validation = (
-            (self._some(self._parts, rows), self.labels[rows.to(self.device)]) for rows in drawn
-        )
+            first, rest = datasets.stratified_split(labels[pool], size, rng)
+            drawn.append(torch.from_numpy(pool[first]))
+            pool = pool[rest]
+        self.train_rows = torch.from_numpy(pool)
+        parts = ((self._some(self._parts, rows), self.labels[rows.to(self.device)]) for rows in drawn)
+        self.test, *validation = parts
         self.validation = validation[0] if validation else None
         return drawn
 
@@ -236,7 +235,7 @@ class Data:
     def class_counts(self) -> Tensor:
         """How many images of each class are trained on, int64 [K], on the CPU."""
         labels = self.labels.cpu()
-        used = labels if self.kept is None else labels[self.kept]
+        used = labels if self.train_rows is None else labels[self.train_rows]
         return torch.bincount(used, minlength=self.form.classes)
 
     def batches(self, epoch: int, step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
@@ -247,32 +246,24 @@ class Data:
         """
         size, shape = self.step_size, self.form.shape
         rows = self.order(epoch)
-        drawn = augment.draw(
-            self.recipe.augment, self.count, shape, self._generator("augmentation", epoch), self.stored
-        )
-        rows = rows if self.kept is None else self.kept[rows]
+        generator = self._generator("augmentation", epoch)
+        drawn = augment.draw(self.recipe.augment, self.count, shape, generator, self.stored)
+        rows = rows if self.train_rows is None else self.train_rows[rows]
         labels = self.labels[move(rows, self.device)]
         drawn = [move(parameters, self.device) for parameters in drawn]
         mixtures = self._mixtures(epoch, step)
         chunk = max(1, self._at_once() // size) * size
         skip = step * size
-        seen = self.seen_per_epoch
-        starts = range(skip - skip % chunk, seen, chunk)
-        parts = [slice(start, min(start + chunk, seen)) for start in starts]
+        count = self.seen_per_epoch
+        starts = range(skip - skip % chunk, count, chunk)
+        parts = [slice(start, min(start + chunk, count)) for start in starts]
         for part, raw in zip(parts, self.images.chunks(rows, parts), strict=True):
-            images = augment.apply(
-                self.recipe.augment,
-                drawn,
-                raw,
-                part,
-                self.normalised.mean,
-                whole=not raw.is_floating_point(),
-                size=shape[1:],
-            )
+            mean, whole = self.normalised.mean, not raw.is_floating_point()
+            images = augment.apply(self.recipe.augment, drawn, raw, part, mean, whole=whole, size=shape[1:])
             images = self.normalised(images)
             for first in range(max(skip - part.start, 0), len(images), size):
-                here = slice(part.start + first, min(part.start + first + size, part.stop))
-                batch = images[first : first + size], labels[here]
+                window = slice(part.start + first, min(part.start + first + size, part.stop))
+                batch = images[first : first + size], labels[window]
                 yield batch if mixtures is None else mix.apply(next(mixtures), *batch, self.form.classes)
 
     def _at_once(self) -> int:

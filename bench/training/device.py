@@ -1,4 +1,4 @@
-"""Where a run is trained, made to repeat itself, and what must be known to repeat it elsewhere."""
+"""The device of a training: chosen, made deterministic, and described for those who repeat it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model makes of a set of images: its answers, how many are right, and how honest they are."""
+"""The predictions of a model for a set of images, and their scores: accuracy, likelihood, calibration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def batch_size(device: torch.device, height: int, width: int) -> int:
 
 
 class Answers(NamedTuple):
-    """Of each image of one set [N], where they were computed: see :class:`bench.predictions.Predictions`."""
+    """Predictions for the images of a set [N], on the device: see :class:`bench.predictions.Predictions`."""
 
     labels: Tensor
     """The true class."""
@@ -37,20 +37,20 @@ class Answers(NamedTuple):
 
     @classmethod
     def join(cls, parts: Sequence[Answers]) -> Answers:
-        """Those of one batch after another."""
+        """Concatenate those of successive batches."""
         return cls(*map(torch.cat, zip(*parts, strict=True)))
 
     def details(self, *, probabilities: bool) -> dict[str, Tensor]:
         """What is kept of them beside the classes, in the host's memory."""
-        kept = {name: getattr(self, name).float() for name in ("nll", "brier", "confidence")}
+        values = {name: getattr(self, name).float() for name in ("nll", "brier", "confidence")}
         if probabilities:
-            kept["probabilities"] = self.probabilities
-        kept["classes"] = torch.tensor(self.probabilities.shape[1])
+            values["probabilities"] = self.probabilities
+        values["classes"] = torch.tensor(self.probabilities.shape[1])
         # There is hardly an operation for torch.uint16.
-        return {name: value.cpu() for name, value in {"rank": self.rank.int(), **kept}.items()}
+        return {name: value.cpu() for name, value in {"rank": self.rank.int(), **values}.items()}
 
     def predictions(self) -> Predictions:
-        """All that metrics may ask for, as exact as it is kept."""
+        """All that metrics may use, as exact as it is stored."""
         return predictions(self.predicted, self.labels, self.details(probabilities=True))
 
 

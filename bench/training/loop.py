@@ -21,108 +21,20 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.predictions import Predictions
-from bench.registry import Choice, ForeignOptions, recordable
-from bench.results import Damaged, RunFolder
-from bench.runs import Resolved, Run
-from bench.training import checkpoint, evaluation, optimization, parameters, schedules, weights
+from bench.runs import Resolved
 from bench.training import device as devices
+from bench.training import evaluation, optimization, parameters, schedules, weights
 from bench.training.batches import Batches
 from bench.training.data import Data
+from bench.training.foreign_code import ForeignCode
 from bench.training.objective import Objective
-from bench.training.own_state import Watcher, keeps_state
 from bench.training.replay import CudaRecorder, Recorder, Replayed
 from bench.training.start import begin
 from bench.training.step import Step, precision
 
 
 class Diverged(BenchError):
-    """The loss is no longer a number. More epochs would not help."""
-
-
-def train(
-    run: Run,
-    folder: RunFolder,
-    *,
-    device: torch.device,
-    data: Path,
-    should_stop: Callable[[], bool] = lambda: False,
-    checkpoint_seconds: float = 60.0,
-    keep_weights: bool = False,
-    keep_probabilities: bool = False,
-    one_by_one: str = "",
-) -> bool:
-    """Train a run from where its folder says it is, and write its result there.
-
-    Args:
-        run: what to train.
-        folder: where metrics, checkpoint and result go. The caller holds its claim.
-        device: from :func:`bench.training.device.prepare`.
-        data: the folder of the data sets.
-        should_stop: asked before every step; once true, the state is saved and the training ends.
-        checkpoint_seconds: least time between two checkpoints. They follow the clock, so that a run of
-            seconds writes none.
-        keep_weights: also write the weights of the epoch that counts.
-        keep_probabilities: also keep the probability of every class for each test image.
-        one_by_one: why steps must not be recorded, of a run whose recording has failed.
-
-    Returns:
-        Whether the run is finished; False where it was stopped.
-
-    Raises:
-        Diverged: the loss became NaN or infinite.
-        MetricError: the metric that chooses the epoch fails, or is no finite number.
-        BenchError: the data set, the model or the loss cannot be built.
-        NotRecorded: a step could not be recorded; this process must not go on.
-        OSError: the results folder cannot be written.
-    """
-    began = saved = time.monotonic()
-    path = folder.path / "checkpoint.pt"
-    training = Training(
-        run.resolve(),
-        data,
-        device,
-        keep_weights=keep_weights,
-        keep_probabilities=keep_probabilities,
-        one_by_one=one_by_one,
-    )
-    try:
-        state = checkpoint.load(path, device)
-    except Damaged as damage:
-        training.warnings.append(f"{damage}; set aside as {folder.set_aside('checkpoint.pt')}, started again")
-        state = None
-    seen = training.data.seen.model_dump()
-    if state is not None and state.get("seen", seen) != seen:
-        aside = folder.set_aside("checkpoint.pt")
-        training.warnings.append(f"the data changed while it was trained: started again, {aside} set aside")
-        state = None
-    if state is not None:
-        training.load_state(state)
-    folder.write_metrics(training.history)
-    earlier = training.seconds
-
-    while not training.ended:
-        for _ in training.steps():
-            now = time.monotonic()
-            stop = should_stop()
-            if stop or now - saved >= checkpoint_seconds:
-                training.seconds = earlier + now - began
-                checkpoint.save(path, training.state())
-                saved = time.monotonic()
-            if stop:
-                return False
-        folder.append_metrics(training.end_epoch())
-
-    training.seconds = earlier + time.monotonic() - began
-    kept = weights.to_bytes(training.kept, run) if training.kept else None
-    if training.keep_weights and kept is None:
-        training.warnings.append("weights were not kept: that was asked for after the epoch that counts")
-    predictions = training.predictions()
-    if keep_probabilities and "probabilities" not in predictions.details:
-        training.warnings.append(
-            "probabilities were not kept: that was asked for after the epoch that counts"
-        )
-    folder.finish(training.result(), predictions, kept)
-    return True
+    """The loss is NaN or infinite."""
 
 
 class Training:
@@ -185,31 +97,18 @@ class Training:
         self.keep_probabilities = keep_probabilities
         self.keep_weights = keep_weights and objective.classifier is None
         if keep_weights and not self.keep_weights:
-            self.warnings.append(
-                "weights were not kept: the loss brings the classifier that is scored, which is no part of "
-                "the model"
-            )
-        self.kept: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
+            reason = "the loss brings the classifier that is scored, which is no part of the model"
+            self.warnings.append(f"weights were not kept: {reason}")
+        self.kept_weights: dict[str, Tensor] = {}  # the weights at that epoch, where they are wanted
         self.take: Callable[[Tensor, Tensor], None] = self.step
-        # What is the user's own, by the part of the state in which its state is.
-        self.own: dict[str, tuple[Choice, object]] = {
-            part: (choice, code)
-            for part, choice, code in (
-                ("model", resolved.model, model),
-                ("loss", resolved.loss, objective.bare),
-            )
-            if isinstance(choice.options, ForeignOptions)
-        }
-        silent = {choice.label(): code for choice, code in self.own.values() if not recordable(choice)}
-        self.watcher = Watcher(silent, self.warnings)
-        self._step_state()  # what cannot be kept is said now, and not after an hour
-        why = one_by_one or optimization.not_recordable(self.recipe)
-        if not why and silent:
-            why = f"`recordable = True` is not said by {' and '.join(silent)}"
-        if not why and objective.each_step:
-            why = f"{resolved.loss.label()} takes {' and '.join(objective.each_step)}"
-        if recorder is not None and why:
-            self.warnings.append(f"steps were launched one by one, which is slower: {why}")
+        parts = {"model": (resolved.model, model), "loss": (resolved.loss, objective.bare)}
+        self.foreign_code = ForeignCode(parts, self.warnings)
+        self.foreign_code.check(self.step.state())  # now, and not at the first checkpoint
+        reason = one_by_one or optimization.not_recordable(self.recipe) or self.foreign_code.not_recordable()
+        if not reason and objective.each_step:
+            reason = f"{resolved.loss.label()} takes {' and '.join(objective.each_step)}"
+        if recorder is not None and reason:
+            self.warnings.append(f"steps were launched one by one, which is slower: {reason}")
         elif recorder is not None:
             # A list, and no method of this object: circles would keep a GPU's memory after the run.
             self.take = Replayed(self.step, self.generator, recorder, self.warnings)
@@ -221,8 +120,6 @@ class Training:
         if self.recipe.stop_early is None or self.epoch == self.recipe.epochs:
             return self.epoch == self.recipe.epochs
         return self.recipe.stop_early.met(self._judged(line, "validation") for line in self.history)
-
-    # ------------------------------------------------------------------------------------ one epoch
 
     def _start_epoch(self) -> None:
         self.taken = 0
@@ -236,11 +133,9 @@ class Training:
             module.eval()
         batches = self.data.batches(self.epoch, self.taken)
         asks = self.step.objective.asks
-        order = (
-            self.data.order(self.epoch).to(self.device)[: self.data.seen_per_epoch]
-            if "index" in asks
-            else None
-        )
+        order = None
+        if "index" in asks:
+            order = self.data.order(self.epoch).to(self.device)[: self.data.seen_per_epoch]
         while self.taken < self.data.steps_per_epoch:
             yield
             began = time.monotonic()
@@ -248,7 +143,7 @@ class Training:
                 first = self.taken * self.data.step_size
                 self.step.objective.now["index"] = order[first : first + self.data.step_size]
             self._take_step(*next(batches))
-            self.watcher.count_step()
+            self.foreign_code.watcher.count_step()
             self.taken += 1
             self.epoch_seconds += time.monotonic() - began
 
@@ -272,13 +167,13 @@ class Training:
             Diverged: the mean training loss, or the test loss, is not finite.
             MetricError: the metric that chooses the epoch fails, or is no finite number.
         """
-        seen = self.data.seen_per_epoch
+        images = self.data.seen_per_epoch
         began = time.monotonic()
-        train_loss, correct = float(self.step.loss_sum) / seen, int(self.step.correct)
+        train_loss, correct = float(self.step.loss_sum) / images, int(self.step.correct)
         self.epoch_seconds += time.monotonic() - began  # a GPU is behind: this has waited for it
         if not math.isfinite(train_loss):
             raise Diverged(f"diverged: the training loss is {train_loss} in epoch {self.epoch + 1}")
-        speed = seen / max(self.epoch_seconds, 1e-9)
+        speed = images / max(self.epoch_seconds, 1e-9)
 
         self.step.scored.eval()
         answers = self._answers(self.data.test)
@@ -290,7 +185,7 @@ class Training:
             "time": time.time(),
             "lr": self.last_rate,
             "train_loss": train_loss,
-            "train_accuracy": correct / seen,
+            "train_accuracy": correct / images,
             "test_loss": test.nll,
             "test_accuracy": test.correct / test.total,
             "test_correct": test.correct,
@@ -305,10 +200,9 @@ class Training:
             line["validation_accuracy"] = validation.correct / validation.total
             if self.metric is not None:
                 line[f"validation_{self.metric.key}"] = self.metric.value(held_out.predictions())
-        learned = self.step.objective.learned_weights()
-        line |= {f"w{k}": w for k, w in enumerate(learned, start=1)}
+        line |= {f"w{k}": w for k, w in enumerate(self.step.objective.learned_weights(), start=1)}
         self._choose_epoch(line, test, answers)
-        self.watcher.look()
+        self.foreign_code.watcher.look()
         self.history.append(line)
         self.epoch += 1
         self._start_epoch()
@@ -320,8 +214,8 @@ class Training:
         """Keep this epoch's test scores if it is the one that counts; let random_cube act if it is not."""
         selection = self.resolved.selection
         images = "validation" if selection == "validation" else "test"
-        here = self._judged(line, images)
-        best = all(here > self._judged(earlier, images) for earlier in self.history)
+        value = self._judged(line, images)
+        best = all(value > self._judged(earlier, images) for earlier in self.history)
         if best or selection == "last":
             kind = torch.uint8 if self.data.form.classes <= 256 else torch.int32
             self.chosen = {
@@ -330,7 +224,7 @@ class Training:
                 "predicted": answers.predicted.to(kind).cpu(),
                 "details": answers.details(probabilities=self.keep_probabilities),
             }
-            self.kept = weights.held(self.step.scored) if self.keep_weights else {}
+            self.kept_weights = weights.held(self.step.scored) if self.keep_weights else {}
         elif self.recipe.schedule.name == "random_cube":
             self.rate = schedules.random_cube(self.resolved.derive("schedule", line["epoch"]))
         if self.recipe.schedule.name == schedules.PLATEAU:
@@ -348,7 +242,7 @@ class Training:
 
     @torch.inference_mode()
     def _answers(self, held: tuple[Batches, Tensor]) -> evaluation.Answers:
-        """To raw images, in large batches."""
+        """The predictions for raw images, in large batches."""
         images, labels = held
         side = getattr(self.resolved.model.options, "image_size", None)
         size = evaluation.batch_size(self.device, *((side, side) if side else self.data.form.shape[1:]))
@@ -361,33 +255,24 @@ class Training:
             parts.append(evaluation.answer(judged, labels[start : start + size]))
         return evaluation.Answers.join(parts)
 
-    # --------------------------------------------------------------------------------- state, result
-
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on from here to the same bits.
+        """All that is needed to go on bit for bit.
 
         Raises:
             BenchError: the user's own code has state that cannot be kept.
         """
+        step = self.step.state()
+        self.foreign_code.check(step)
         return {
-            **self._step_state(),
+            **step,
             "sums": (self.step.loss_sum, self.step.correct, self.epoch_seconds),
             "progress": (self.epoch, self.taken, self.rate, self.seconds),
             "history": self.history,
-            "seen": self.data.seen.model_dump(),
+            "seen": self.data.digests.model_dump(),
             "warnings": self.warnings,
             "chosen": self.chosen,
-            "kept": self.kept,
+            "kept": self.kept_weights,
         }
-
-    def _step_state(self) -> dict[str, Any]:
-        state = self.step.state()
-        for part, (choice, _) in self.own.items():
-            if why := checkpoint.refusal(state.get(part)):
-                raise BenchError(
-                    f"{part} '{choice.label()}': a checkpoint cannot keep what its state_dict gives: {why}"
-                )
-        return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved :meth:`state`; a warning names code of the user's own that promised nothing."""
@@ -397,14 +282,10 @@ class Training:
         self.step.correct.copy_(correct)
         self.epoch, self.taken, self.rate, self.seconds = state["progress"]
         self.history, self.chosen = state["history"], state["chosen"]
-        self.kept = state.get("kept", {}) if self.keep_weights else {}
+        self.kept_weights = state.get("kept", {}) if self.keep_weights else {}
         self.warnings += [warning for warning in state["warnings"] if warning not in self.warnings]
         step = self.epoch * self.data.steps_per_epoch + self.taken
-        self.warnings += [
-            f"resumed at step {step:,}: what {choice.label()} keeps outside its state is not restored"
-            for part, (choice, code) in self.own.items()
-            if step and not recordable(choice) and not (keeps_state(code) and part in state)
-        ]
+        self.foreign_code.warn_of_resuming(step, state)
 
     def predictions(self) -> Predictions:
         """What is kept of the answers to the test images at the epoch that counts."""
@@ -423,7 +304,7 @@ class Training:
             "best_test": self._score(best),
             "images_per_second": images / len(self.history),
             "seconds": self.seconds,
-            "data": self.data.seen.model_dump(),
+            "data": self.data.digests.model_dump(),
             "class_counts": self.data.class_counts().tolist(),
             "warnings": self.warnings,
         }
@@ -434,6 +315,6 @@ class Training:
 
 
 def _seed_python(seed: int) -> None:
-    """For code of the user's own; nothing of ``bench`` draws from these."""
+    """Seed Python's and numpy's global generators, for code of the user's own."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002, it is what that code draws from

@@ -56,19 +56,19 @@ class Objective(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.name = choice.label()
-        own = isinstance(choice.options, ForeignOptions)
+        is_foreign = isinstance(choice.options, ForeignOptions)
 
         @functools.cache
         def features() -> Features:
             assert model is not None
             return Features(model, label)
 
-        self.one_hot = own and (choice.options.model_extra or {}).get("target") == "one_hot"
+        self.one_hot = is_foreign and (choice.options.model_extra or {}).get("target") == "one_hot"
         self.function = losses.as_function(
             choice,
             known={"class_counts": class_counts, "feature_size": lambda: features().size},
             later=SEEN,
-            translate=lambda found, options: _as_tensors(found, _less_target(options), device),
+            translate=lambda code, options: _as_tensors(code, _less_target(options), device),
         )
         initial = choice.options.initial_weights() if isinstance(choice.options, losses.Loss) else ()
         self.weights = torch.nn.Parameter(torch.tensor(initial)) if initial else None
@@ -82,7 +82,7 @@ class Objective(torch.nn.Module):
         """Which of a step's images it is called with."""
         self.classifier: Callable[[Tensor], Tensor] | None = None
         """Makes logits [N, K] of features, where the loss brings what makes them."""
-        if not own:
+        if not is_foreign:
             return
         options = choice.options.model_extra or {}
         self.asks = frozenset(keywords(self.bare, 2) & {*SEEN} - {*options})
@@ -91,8 +91,8 @@ class Objective(torch.nn.Module):
             self.now["class_counts"] = class_counts().to(device)
         if self.on_features or "features" in self.asks:
             self.features = features()
-            named = (getattr(self.bare, name, None) for name in _CLASSIFIERS)
-            self.classifier = next((method for method in named if callable(method)), None)
+            methods = (getattr(self.bare, name, None) for name in _CLASSIFIERS)
+            self.classifier = next((method for method in methods if callable(method)), None)
         elif hidden := _classifier_in(self.bare, class_counts):
             raise BenchError(
                 f"losses: {choice.label()}: its parameter {hidden}, and it is called with the network's "
@@ -122,12 +122,12 @@ class Objective(torch.nn.Module):
         if self.one_hot and not target.is_floating_point():
             target = torch.zeros_like(logits).scatter_(1, target.unsqueeze(1), 1.0)
         if self.asks:
-            seen = {name: self.now[name] for name in self.asks if name != "features"}
-            if "index" in seen:
-                seen["index"] = seen["index"][self.part]
+            extras = {name: self.now[name] for name in self.asks if name != "features"}
+            if "index" in extras:
+                extras["index"] = extras["index"][self.part]
             if "features" in self.asks:
-                seen["features"] = self.features.last()
-            return self.function(self.features.last() if self.on_features else logits, target, **seen)
+                extras["features"] = self.features.last()
+            return self.function(self.features.last() if self.on_features else logits, target, **extras)
         return self.function(self.features.last() if self.on_features else logits, target)
 
     def judged(self, logits: Tensor) -> Tensor:
@@ -149,8 +149,8 @@ class Objective(torch.nn.Module):
         if self.weights is None:
             return []
         assert isinstance(self.function, losses.Loss)
-        found: list[float] = self.function.weigh(self.weights.detach()).tolist()
-        return found
+        weights: list[float] = self.function.weigh(self.weights.detach()).tolist()
+        return weights
 
 
 def _less_target(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,26 +158,27 @@ def _less_target(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if (name, value) != ("target", "one_hot")}
 
 
-def _as_tensors(found: Any, options: Mapping[str, Any], device: torch.device | None) -> dict[str, Any]:
+def _as_tensors(code: Any, options: Mapping[str, Any], device: torch.device | None) -> dict[str, Any]:
     """Options, with tensors for lists where the code's annotation says so, and does not also take lists."""
-    made = {**options}
+    result = {**options}
     if not any(isinstance(value, (list, tuple)) for value in options.values()):
-        return made
-    parameters = signature(found).parameters
+        return result
+    parameters = signature(code).parameters
     for name, value in options.items():
-        said = str(parameters[name].annotation) if name in parameters else ""
-        takes_lists = re.search(r"\b(Sequence|Iterable|Collection|list|List|tuple|Tuple)\b", said)
-        if isinstance(value, (list, tuple)) and re.search(r"Tensor\b", said) and not takes_lists:
+        annotation = str(parameters[name].annotation) if name in parameters else ""
+        takes_lists = re.search(r"\b(Sequence|Iterable|Collection|list|List|tuple|Tuple)\b", annotation)
+        if isinstance(value, (list, tuple)) and re.search(r"Tensor\b", annotation) and not takes_lists:
             tensor = torch.tensor(value, device=device)
-            made[name] = tensor if "LongTensor" in said or tensor.dtype == torch.bool else tensor.float()
-    return made
+            is_exact = "LongTensor" in annotation or tensor.dtype == torch.bool
+            result[name] = tensor if is_exact else tensor.float()
+    return result
 
 
 def _classifier_in(loss: object, class_counts: Callable[[], Tensor]) -> str:
     """A parameter of a loss with a row or a column for each class, in words; empty where there is none."""
     if not isinstance(loss, torch.nn.Module) or getattr(loss, "own_classifier", None) is False:
         return ""
-    tables = {name: [*found.shape] for name, found in loss.named_parameters() if found.ndim >= 2}
+    tables = {name: [*tensor.shape] for name, tensor in loss.named_parameters() if tensor.ndim >= 2}
     classes = len(class_counts()) if tables else 0
     for name, shape in tables.items():
         if classes in shape:

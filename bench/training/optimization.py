@@ -68,24 +68,24 @@ def not_recordable(recipe: Recipe) -> str:
 
 def base_rate(choice: Choice, optimizer: torch.optim.Optimizer) -> float:
     """The learning rate that a schedule changes: the recipe's, or else the library's own."""
-    given: float | None = choice.options.lr  # type: ignore[attr-defined]
-    return float(optimizer.defaults["lr"]) if given is None else given
+    rate: float | None = choice.options.lr  # type: ignore[attr-defined]
+    return float(optimizer.defaults["lr"]) if rate is None else rate
 
 
 def _of_library(choice: Choice, options: LibraryOptimizer, parameters: list[Any]) -> torch.optim.Optimizer:
     library, _, name = choice.name.partition("/")
-    given: dict[str, Any] = {} if options.lr is None else {"lr": options.lr}
+    arguments: dict[str, Any] = {} if options.lr is None else {"lr": options.lr}
     extra = options.model_extra or {}
-    given |= {key: tuple(value) if isinstance(value, list) else value for key, value in extra.items()}
+    arguments |= {key: tuple(value) if isinstance(value, list) else value for key, value in extra.items()}
     try:
         if library == "torch":
-            made: torch.optim.Optimizer = getattr(torch.optim, name)(parameters, **given)
-            return made
+            optimizer: torch.optim.Optimizer = getattr(torch.optim, name)(parameters, **arguments)
+            return optimizer
         from timm.optim import create_optimizer_v2
 
-        made = create_optimizer_v2(parameters, opt=name, **given)
+        optimizer = create_optimizer_v2(parameters, opt=name, **arguments)
     except Exception as error:  # these options reach code that can raise anything
         raise BenchError(
             f"optimizer '{choice.label()}' cannot be built: {type(error).__name__}: {error}"
         ) from error
-    return made
+    return optimizer

@@ -1,4 +1,4 @@
-"""State of the user's own code: what says that it is kept, and what changes and is not.
+"""The state of the user's own code: whether a checkpoint keeps it, and which attributes it misses.
 
 State that is hidden (class attributes, closures, iterators, generators of its own) cannot be found reliably,
 and nothing here tries to.
@@ -40,10 +40,8 @@ def keeps_state(thing: object) -> bool:
 
 
 def _says_more(module: torch.nn.Module) -> bool:
-    return any(
-        getattr(type(module), name) is not getattr(torch.nn.Module, name)
-        for name in ("state_dict", "get_extra_state")
-    )
+    names, kind = ("state_dict", "get_extra_state"), type(module)
+    return any(getattr(kind, name) is not getattr(torch.nn.Module, name) for name in names)
 
 
 class Watcher:
@@ -58,7 +56,7 @@ class Watcher:
         self._things = things
         self._warnings = warnings
         self._steps = 0
-        self._seen: dict[tuple[str, str], bytes] = {}
+        self._digests: dict[tuple[str, str], bytes] = {}
 
     def count_step(self) -> None:
         """A step was taken."""
@@ -74,9 +72,9 @@ class Watcher:
                     self._compare(label, name, _digest(value))
 
     def _compare(self, label: str, name: str, now: bytes | None) -> None:
-        before = self._seen.pop((label, name), None)
+        before = self._digests.pop((label, name), None)
         if now is not None:
-            self._seen[label, name] = now
+            self._digests[label, name] = now
         warning = (
             f"{label} changes '{name}' from step to step, and no state_dict of its own keeps that: "
             "a resumed run would not go on from it"
@@ -116,7 +114,7 @@ class _Enough(Exception):
 
 
 class _Written:
-    """A file that keeps a digest, of its beginning."""
+    """A file that keeps a digest of its beginning."""
 
     def __init__(self) -> None:
         self.hash = hashlib.blake2b(digest_size=16)

@@ -43,8 +43,8 @@ def freeze(model: nn.Module, recipe: Recipe) -> list[nn.Module]:
         module
         for module in network.modules()
         if getattr(module, "track_running_stats", False)
-        and (own := [*module.parameters(recurse=False)])
-        and not any(parameter.requires_grad for parameter in own)
+        and (own_parameters := [*module.parameters(recurse=False)])
+        and not any(parameter.requires_grad for parameter in own_parameters)
     ]
 
 
@@ -79,7 +79,5 @@ def trained(model: nn.Module, objective: nn.Module, recipe: Recipe) -> list[Any]
             "do, and one of your own does by a method group_matcher as theirs"
         )
     groups += param_groups_weight_decay(objective, _DECAYED, recipe.no_decay is not None)
-    return [
-        {key: value for key, value in group.items() if (key, value) != ("weight_decay", _DECAYED)}
-        for group in groups
-    ]
+    default = ("weight_decay", _DECAYED)
+    return [{key: value for key, value in group.items() if (key, value) != default} for group in groups]

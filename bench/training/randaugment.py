@@ -71,10 +71,9 @@ def _operation(name: str, options: RandAugment, images: Tensor) -> _Operation | 
             source = _sources(name, magnitude, images.shape[2], images.shape[3], images.device)
             return lambda images, negative: _moved(images, source[negative.long()])
         case "Brightness" | "Color" | "Contrast" | "Sharpness":
-            weakest = {"Color": _grey, "Contrast": _mean_grey, "Sharpness": _smooth}.get(
-                name, torch.zeros_like
-            )
-            return lambda images, negative: _blend(weakest(images), images, magnitude, negative)
+            ends = {"Color": _grey, "Contrast": _mean_grey, "Sharpness": _smooth}
+            extreme = ends.get(name, torch.zeros_like)
+            return lambda images, negative: _blend(extreme(images), images, magnitude, negative)
         case "Posterize":
             step = 2 ** (8 - int(magnitude))
             return lambda images, _: images.div(step).floor_().mul_(step)
@@ -99,9 +98,6 @@ def _magnitude(name: str, options: RandAugment, height: int, width: int) -> floa
         "Solarize": (255.0, 0.0),
     }.get(name, (0.0, 0.9))
     return float(torch.linspace(first, last, bins)[options.magnitude])
-
-
-# --------------------------------------------------------------------------------------------- geometry
 
 
 @functools.lru_cache(maxsize=64)
@@ -133,9 +129,6 @@ def _moved(images: Tensor, source: Tensor) -> Tensor:
     """Images [N, C, H, W] whose pixels are those at ``source`` [N, H·W]."""
     flat = torch.nn.functional.pad(images.flatten(2), (0, 1))
     return flat.gather(2, source[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
-
-
-# ---------------------------------------------------------------------------------------------- colours
 
 
 def _blend(weakest: Tensor, images: Tensor, magnitude: float, negative: Tensor) -> Tensor:

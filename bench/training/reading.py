@@ -1,4 +1,4 @@
-"""Tensors out of somebody's file. None of its code is ever run: where it takes that, the file is refused.
+"""Tensors from anybody's file, without running any code of it: files that need that are refused.
 
 PyTorch's files are read with ``weights_only=True``: tensors, numbers, strings and containers of them.
 """
@@ -82,8 +82,8 @@ def _beginning(path: Path) -> bytes:
         with path.open("rb") as file:
             beginning = file.read(512)
     except FileNotFoundError:
-        there = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise BenchError(f"{path}: there is no such file{nearest(path.name, there)}") from None
+        names = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise BenchError(f"{path}: there is no such file{nearest(path.name, names)}") from None
     text = beginning.lstrip().lower()
     if not beginning:
         raise BenchError(f"{path}: the file is empty")
@@ -124,9 +124,9 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file shows in the archive, in the unpickler, or in a tensor's size
         message = str(error)
-    if wanted := re.search(r"GLOBAL ([\w.]*\w) ", message):
+    if match := re.search(r"GLOBAL ([\w.]*\w) ", message):
         raise BenchError(
-            f"{path}: needs more than weights: it asks for '{wanted[1]}', and making that could run any "
+            f"{path}: needs more than weights: it asks for '{match[1]}', and making that could run any "
             "code. Where you trust the file, write its weights into a new one with the code that made it: "
             "torch.save(everything[ENTRY], NEW) of what it loads, .state_dict() in place of [ENTRY] where "
             "that is a whole network"
@@ -152,8 +152,8 @@ def _check_archive(path: Path) -> None:
             "torch.save(torch.jit.load(FILE).state_dict(), NEW)"
         )
     if "data.pkl" not in parts:
-        shown = ", ".join(sorted(names)[:4])
-        raise BenchError(f"{path}: is a zip archive that torch.save did not write; it holds {shown}, …")
+        examples = ", ".join(sorted(names)[:4])
+        raise BenchError(f"{path}: is a zip archive that torch.save did not write; it holds {examples}, …")
 
 
 def _find_state(path: Path, value: Any, notes: list[str]) -> dict[str, Tensor]:
@@ -163,12 +163,12 @@ def _find_state(path: Path, value: Any, notes: list[str]) -> dict[str, Tensor]:
     entries = value if isinstance(value, Mapping) else {}
     for key in ENTRIES:
         if _is_state(entries.get(key)):
-            others = [str(name) for name in entries if name != key]
-            notes.append(f"weights are its '{key}'" + (f"; not used: {', '.join(others)}" if others else ""))
+            unused = [str(name) for name in entries if name != key]
+            notes.append(f"weights are its '{key}'" + (f"; not used: {', '.join(unused)}" if unused else ""))
             return dict(entries[key])
-    found = describe(value) if isinstance(value, (Mapping, list, tuple)) else f"a {type(value).__name__}"
+    kind = describe(value) if isinstance(value, (Mapping, list, tuple)) else f"a {type(value).__name__}"
     raise BenchError(
-        f"{path}: found {found}, expected tensors by name, or an entry that holds them: {', '.join(ENTRIES)}"
+        f"{path}: found {kind}, expected tensors by name, or an entry that holds them: {', '.join(ENTRIES)}"
     )
 
 

@@ -34,7 +34,7 @@ class NotRecorded(Exception):
 
 
 class Recorder(Protocol):
-    """What records: the seam at which a device's graphs can be replaced."""
+    """The interface of what records steps, such as CUDA graphs."""
 
     def aside(self, *, strict: bool = False) -> contextlib.AbstractContextManager[None]:
         """Where steps are rehearsed; ``strict``: asking the device for a value raises, as it would there."""
@@ -54,15 +54,15 @@ class CudaRecorder:
     @contextlib.contextmanager
     def aside(self, *, strict: bool = False) -> Iterator[None]:
         """On the stream that will be recorded: what libraries allocate for a stream is there by then."""
-        here, mode = torch.cuda.current_stream(), torch.cuda.get_sync_debug_mode()
-        self.stream.wait_stream(here)
+        current, mode = torch.cuda.current_stream(), torch.cuda.get_sync_debug_mode()
+        self.stream.wait_stream(current)
         try:
             torch.cuda.set_sync_debug_mode("error" if strict else mode)
             with torch.cuda.stream(self.stream):
                 yield
         finally:
             torch.cuda.set_sync_debug_mode(mode)
-        here.wait_stream(self.stream)
+        current.wait_stream(self.stream)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Raises errors of many kinds where ``work`` does what cannot be recorded."""
@@ -141,12 +141,12 @@ class Replayed:
         """Replay and step from the same state, with another rate and seed: twice, as the first of two replays
         may read what the second should find changed."""
         replayed: dict[str, Tensor] = {}
-        for taken, there in ((take, contextlib.nullcontext()), (self.step, self.recorder.aside())):
+        for taken, place in ((take, contextlib.nullcontext()), (self.step, self.recorder.aside())):
             put_back()
             for rate in self.step.rates():
                 rate.mul_(0.7)
             self.generator.manual_seed(1)
-            with there:
+            with place:
                 taken(images.flip(0), target.flip(0))
                 taken(images, target)
             replayed = replayed or {name: tensor.clone() for name, tensor in self.step.tensors()}
@@ -176,7 +176,7 @@ class Replayed:
 
 
 def _remembered(step: Step, generator: torch.Generator) -> Callable[[], None]:
-    """What puts a training back to where it is now.
+    """A function that restores the present state of a training.
 
     What the optimizer has not made yet becomes zero: so Adam's moments and counts begin, and a momentum of
     zero does what no momentum did.

@@ -72,8 +72,8 @@ def cut(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     if images.device.type == "cpu":
         return _one_by_one(images, boxes, size)
     rows, columns = (_weights(boxes[:, k], boxes[:, k + 2], images.shape[k + 2], size[k]) for k in (0, 1))
-    found = rows[:, None] @ images.float() @ columns[:, None].transpose(2, 3)
-    return found if images.is_floating_point() else found.round_()
+    resized = rows[:, None] @ images.float() @ columns[:, None].transpose(2, 3)
+    return resized if images.is_floating_point() else resized.round_()
 
 
 def _one_by_one(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -82,29 +82,29 @@ def _one_by_one(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     This is :func:`torch.nn.functional.interpolate` without what takes as long as the work: it has no ``out``.
     """
     eight_bits = images.dtype == torch.uint8
-    kept = (images if eight_bits else images.float()).permute(0, 2, 3, 1).contiguous()
-    count, _, width, channels = kept.shape
-    found = torch.empty(count, *size, channels, dtype=kept.dtype)
-    line, pixel, image = width * channels, channels, kept.stride(0)
+    source = (images if eight_bits else images.float()).permute(0, 2, 3, 1).contiguous()
+    count, _, width, channels = source.shape
+    resized = torch.empty(count, *size, channels, dtype=source.dtype)
+    line, pixel, image = width * channels, channels, source.stride(0)
     resize = torch._C._nn._upsample_bilinear2d_aa
     begins = torch.arange(count) * image + boxes[:, 0] * line + boxes[:, 1] * pixel
-    outs = torch.split(found.permute(0, 3, 1, 2), 1)
+    outs = torch.split(resized.permute(0, 3, 1, 2), 1)
     of_each = zip(begins.tolist(), boxes[:, 2:].tolist(), outs, strict=True)
     with torch.inference_mode():  # which looks at each call for less long
         for begin, (high, wide), out in of_each:
-            window = kept.as_strided((1, channels, high, wide), (0, 1, line, pixel), begin)
+            window = source.as_strided((1, channels, high, wide), (0, 1, line, pixel), begin)
             resize(window, size, False, out=out)  # type: ignore[call-arg]
-    result = found.permute(0, 3, 1, 2)
+    result = resized.permute(0, 3, 1, 2)
     return result if eight_bits or images.is_floating_point() else result.round_()
 
 
-def _weights(start: Tensor, length: Tensor, has: int, wanted: int) -> Tensor:
-    """How much each pixel of a line counts in each of what it becomes, within boxes: [N, wanted, has].
+def _weights(start: Tensor, length: Tensor, has: int, size: int) -> Tensor:
+    """How much each pixel of a line counts in each of what it becomes, within boxes: [N, size, has].
 
     Triangles around the centres of new pixels, as wide as these are apart, and no narrower than old ones.
     """
-    scale = (length / wanted)[:, None, None]
-    centre = (torch.arange(wanted, device=start.device) + 0.5)[:, None] * scale
+    scale = (length / size)[:, None, None]
+    centre = (torch.arange(size, device=start.device) + 0.5)[:, None] * scale
     place = torch.arange(has, device=start.device) - start[:, None, None]
     weights = (1 - (place + 0.5 - centre).abs() / scale.clamp(min=1)).clamp_(min=0)
     weights *= (place >= 0) & (place < length[:, None, None])

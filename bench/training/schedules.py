@@ -44,14 +44,14 @@ def rates(recipe: Recipe, base: float, steps_per_epoch: int) -> Callable[[int], 
     count = steps if per_step else recipe.epochs
     walk = _walk_timm if schedule.name.startswith("timm/") else _walk_torch
     try:
-        found = array.array("d", walk(schedule, base, count, recipe.epochs, steps_per_epoch))
+        factors = array.array("d", walk(schedule, base, count, recipe.epochs, steps_per_epoch))
     except BenchError:
         raise
     except Exception as error:  # these options reach code that can raise anything
         raise _not_built(schedule, error) from error
-    if not all(math.isfinite(rate) and rate >= 0 for rate in found):
+    if not all(math.isfinite(rate) and rate >= 0 for rate in factors):
         raise BenchError(f"schedule '{schedule.label()}': gives rates that are negative or not finite")
-    return lambda step: found[step if per_step else step // steps_per_epoch]
+    return lambda step: factors[step if per_step else step // steps_per_epoch]
 
 
 def factor(schedule: Choice, step: int, steps: int, steps_per_epoch: int) -> float:

@@ -40,11 +40,7 @@ def begin(choice: Choice, shape: tuple[int, int, int], classes: int) -> nn.Modul
 
 
 def _pretrained(
-    choice: Choice,
-    model: nn.Module,
-    network: nn.Module,
-    shape: tuple[int, int, int],
-    classes: int,
+    choice: Choice, model: nn.Module, network: nn.Module, shape: tuple[int, int, int], classes: int
 ) -> nn.Module:
     library, _, name = choice.name.partition("/")
     if library == "timm":
@@ -52,9 +48,9 @@ def _pretrained(
 
         # In its name's own words: which of the weights, or none.
         if not any(getattr(network, "pretrained_cfg", {}).get(key) for key in ("hf_hub_id", "url", "file")):
-            known = {name.partition(".")[0] for name in timm.list_pretrained()}
+            names = {name.partition(".")[0] for name in timm.list_pretrained()}
             raise BenchError(
-                f"model '{choice.name}': timm has no pretrained weights for it{nearest(name, known)}"
+                f"model '{choice.name}': timm has no pretrained weights for it{nearest(name, names)}"
             )
         call = f"import timm; timm.create_model('{name}', pretrained=True)"
     else:
@@ -85,38 +81,36 @@ def _fit(network: nn.Module, state: Mapping[str, Tensor], complaint: str) -> Non
     Raises:
         BenchError: another tensor is missing, or of another shape, or has no place; ``complaint`` begins it.
     """
-    own = network.state_dict()
+    expected = network.state_dict()
     cut = (
         {name.removeprefix(mark): tensor for name, tensor in state.items() if name.startswith(mark)}
         for mark in _MARKS
     )
-    given = max(cut, key=lambda renamed: len(renamed.keys() & own.keys()))
+    weights = max(cut, key=lambda renamed: len(renamed.keys() & expected.keys()))
     last = [name for name, _ in network.named_parameters()][-1].rpartition(".")[0]
-    shapes = {name: tuple(tensor.shape) for name, tensor in given.items()}
-    other = [name for name in own.keys() & given.keys() if shapes[name] != tuple(own[name].shape)]
-    missing = [name for name in own.keys() - given.keys() if not name.endswith("num_batches_tracked")]
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    other = [name for name in expected.keys() & weights.keys() if shapes[name] != tuple(expected[name].shape)]
+    missing = [name for name in expected.keys() - weights.keys() if not name.endswith("num_batches_tracked")]
     left_out = {name for name in (*other, *missing) if name.rpartition(".")[0] == last}
-    extra = [name for name in given.keys() - own.keys() if name.rpartition(".")[0] != last]
-    grey = [name for name in other if _is_grey(own[name], given[name])]
+    extra = [name for name in weights.keys() - expected.keys() if name.rpartition(".")[0] != last]
+    grey = [name for name in other if _is_grey(expected[name], weights[name])]
     wrong = {
         "missing": sorted({*missing} - left_out),
         "unexpected": sorted(extra),
         "of another shape": [
-            f"{name} {shapes[name]} for {tuple(own[name].shape)}"
+            f"{name} {shapes[name]} for {tuple(expected[name].shape)}"
             for name in sorted({*other} - left_out - {*grey})
         ],
     }
     if any(wrong.values()):
-        said = (
-            f"{len(names)} {what}, such as {', '.join(names[:3])}" for what, names in wrong.items() if names
-        )
-        raise BenchError(f"{complaint}: {'; '.join(said)}")
-    fitting = {name: tensor for name, tensor in given.items() if name in own and name not in left_out}
+        parts = [f"{len(some)} {kind}, such as {', '.join(some[:3])}" for kind, some in wrong.items() if some]
+        raise BenchError(f"{complaint}: {'; '.join(parts)}")
+    fitting = {name: tensor for name, tensor in weights.items() if name in expected and name not in left_out}
     # The sum over colours: what a grey image in all three would give.
-    fitting |= {name: given[name].sum(1, keepdim=True) for name in grey}
+    fitting |= {name: weights[name].sum(1, keepdim=True) for name in grey}
     network.load_state_dict(fitting, strict=False)
 
 
-def _is_grey(own: Tensor, given: Tensor) -> bool:
+def _is_grey(ours: Tensor, theirs: Tensor) -> bool:
     """Whether they are a convolution of one channel and the same one of three."""
-    return own.ndim == 4 and own.shape[1] == 1 and given.shape == (own.shape[0], 3, *own.shape[2:])
+    return ours.ndim == 4 and ours.shape[1] == 1 and theirs.shape == (ours.shape[0], 3, *ours.shape[2:])

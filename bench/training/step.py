@@ -125,15 +125,11 @@ class Step:
         parts gives goes back past that part's ``load_state_dict``.
         """
         if keeps_state(loss := self.objective.bare):
-            kept = {"loss": loss.state_dict()}
+            loss_state = {"loss": loss.state_dict()}
         else:
-            kept = {"objective": self.objective.state_dict()}
-        return {
-            "model": self.model.state_dict(),
-            **kept,
-            "optimizer": self.optimizer.state_dict(),
-            **self.update.state(),
-        }
+            loss_state = {"objective": self.objective.state_dict()}
+        model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
+        return {"model": model, **loss_state, "optimizer": optimizer, **self.update.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a saved :meth:`state`, also from one of another kind of device."""
@@ -142,8 +138,8 @@ class Step:
             self.objective.bare.load_state_dict(state["loss"])
         else:  # there may be none of a loss that has a pair: a bench before this one did not ask it
             self.objective.load_state_dict(state["objective"])
-        own = [{k: v for k, v in group.items() if k in _OF_DEVICE} for group in self.optimizer.param_groups]
+        old = [{k: v for k, v in group.items() if k in _OF_DEVICE} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
-        for group, options in zip(self.optimizer.param_groups, own, strict=True):
+        for group, options in zip(self.optimizer.param_groups, old, strict=True):
             group.update(options)  # the very tensor that holds the rate, and how this device wants to step
         self.update.load_state(state)

@@ -1,4 +1,4 @@
-"""The first call of a model and a loss, on four made-up images: before a hundred runs fail at theirs.
+"""The first call of a model and a loss, on four synthetic images, before anything is submitted.
 
 What goes wrong in other people's code says so in words of its own, deep in a library. Here it is said once,
 in ours: which entry of the suite, what was found, and what to write instead.
@@ -108,8 +108,8 @@ def _check_recipe(recipe: Recipe, model: torch.nn.Module, objective: Objective) 
 def _batch(resolved: Resolved, data: Path) -> Batch:
     form = datasets.FORMS.get(resolved.dataset.name)
     if form is None:
-        made = datasets.load(resolved.dataset, data)
-        form, counts = made.form, torch.bincount(made.train_labels, minlength=made.form.classes)
+        images = datasets.load(resolved.dataset, data)
+        form, counts = images.form, torch.bincount(images.train_labels, minlength=images.form.classes)
     else:
         counts = torch.full((form.classes,), 100)
     classes = form.classes
@@ -118,11 +118,11 @@ def _batch(resolved: Resolved, data: Path) -> Batch:
     labels = torch.arange(number) % (classes - 1)
     labels[-2:] = torch.tensor([classes - 1, 0])
     mixed = resolved.recipe.mix is not None
-    own = one_hot(labels, classes)
+    target = one_hot(labels, classes)
     return Batch(
         images=torch.randn(number, *form.shape),
         labels=labels,
-        target=0.7 * own + 0.3 * own.roll(1, 0) if mixed else labels,
+        target=0.7 * target + 0.3 * target.roll(1, 0) if mixed else labels,
         mixed=mixed,
         class_counts=counts,
     )
@@ -139,31 +139,33 @@ def _outputs(choice: Choice, model: torch.nn.Module, batch: Batch) -> Tensor:
     try:
         with warnings.catch_warnings(), torch.set_grad_enabled(model.training):
             warnings.simplefilter("ignore")
-            found = model(images)
+            outputs = model(images)
     except Exception as error:  # whatever a library or a user's code objects to
         raise BenchError(f"{where}: {raised(error)}{_advice_on_size(choice, model, images)}") from error
-    if not isinstance(found, Tensor):
-        raise BenchError(f"{where}: {_not_one_tensor(found, choice)}")
+    if not isinstance(outputs, Tensor):
+        raise BenchError(f"{where}: {_not_one_tensor(outputs, choice)}")
     expected = [len(images), batch.classes]
-    if [*found.shape] != expected:
+    if [*outputs.shape] != expected:
         advice = "leave num_classes to bench"
         if isinstance(choice.options, ForeignOptions):
             advice = "it is built with classes=…: make its last layer that wide"
-        raise BenchError(f"{where}: its outputs are {[*found.shape]}, expected logits {expected}; {advice}")
-    if not found.is_floating_point():
-        raise BenchError(f"{where}: its outputs are {found.dtype}, expected logits, which are floating-point")
-    if not bool(found.isfinite().all()):
+        raise BenchError(f"{where}: its outputs are {[*outputs.shape]}, expected logits {expected}; {advice}")
+    if not outputs.is_floating_point():
+        raise BenchError(
+            f"{where}: its outputs are {outputs.dtype}, expected logits, which are floating-point"
+        )
+    if not bool(outputs.isfinite().all()):
         raise BenchError(
             f"{where}: its outputs have NaN or infinity before it is trained; look for a logarithm or a "
             "root of 0, or a division by it"
         )
-    sums, least = found.detach().float().sum(dim=1), found.detach().min()
+    sums, least = outputs.detach().float().sum(dim=1), outputs.detach().min()
     if bool((sums - 1).abs().max() < 1e-3) and bool(least >= 0):
         raise BenchError(
             f"{where}: each row of its outputs sums to 1: these are probabilities, and losses and scores "
             "take logits; leave out the softmax at its end"
         )
-    return found
+    return outputs
 
 
 def _advice_on_size(choice: Choice, model: torch.nn.Module, images: Tensor) -> str:
@@ -180,15 +182,15 @@ def _advice_on_size(choice: Choice, model: torch.nn.Module, images: Tensor) -> s
     return f"; give it the option `image_size: {side}` to have images resized{built}"
 
 
-def _not_one_tensor(found: Any, choice: Choice) -> str:
-    kind = type(found).__name__
+def _not_one_tensor(outputs: Any, choice: Choice) -> str:
+    kind = type(outputs).__name__
     one = "expected one tensor of logits"
     if choice.name.startswith("torchvision/"):
         return f"it returns {kind}, {one}; give it the option `aux_logits: false`"
-    if hasattr(found, "logits"):
+    if hasattr(outputs, "logits"):
         return f"it returns {kind}, {one}; wrap it in a module whose forward returns its `.logits`"
-    if isinstance(found, (tuple, list)):
-        return f"it returns a {kind} of {len(found)}, {one}; have it return these alone (`aux_logits` off)"
-    if isinstance(found, Mapping):
-        return f"it returns a {kind} with {', '.join(map(str, found))}, {one}; have it return these alone"
+    if isinstance(outputs, (tuple, list)):
+        return f"it returns a {kind} of {len(outputs)}, {one}; have it return these alone (`aux_logits` off)"
+    if isinstance(outputs, Mapping):
+        return f"it returns a {kind} with {', '.join(map(str, outputs))}, {one}; have it return these alone"
     return f"it returns {kind}, {one}; have it return these alone"

@@ -22,7 +22,7 @@ WRAP = "docs/own-loss.md shows a wrapper"
 
 
 class NotHere(Exception):
-    """This machine cannot tell."""
+    """This machine cannot run the trial."""
 
 
 class Batch(NamedTuple):
@@ -71,15 +71,14 @@ class LossTrial:
     def __init__(self, resolved: Resolved, model: torch.nn.Module, batch: Batch) -> None:
         self.choice, self.epochs = resolved.loss, resolved.recipe.epochs
         self.model, self.label, self.batch = model, resolved.model.label(), batch
-        self.objective = Objective(
-            self.choice, model, lambda: batch.class_counts, torch.device("cpu"), self.label
-        )
+        cpu = torch.device("cpu")
+        self.objective = Objective(self.choice, model, lambda: batch.class_counts, cpu, self.label)
         self.objective.check(resolved.recipe)
         self.objective.now["index"] = torch.arange(len(batch.labels)) % int(batch.class_counts.sum())
         self.layer = last_layer(model)
-        self.made: list[Tensor] = []
+        self.outputs: list[Tensor] = []
         if self.layer is not None:
-            self.layer.register_forward_hook(lambda layer, inputs, output: self.made.append(output))
+            self.layer.register_forward_hook(lambda layer, inputs, output: self.outputs.append(output))
 
     def check(self, outputs: Tensor) -> None:
         """Call it, and its gradient, with what the model has just made.
@@ -102,10 +101,8 @@ class LossTrial:
     def _complaint(self, words: str) -> BenchError:
         return BenchError(f"losses: {self.choice.label()}: {words}")
 
-    # ------------------------------------------------------------------------------ what may be wrong
-
     def _check_features(self, outputs: Tensor) -> None:
-        makes_outputs = any(torch.equal(made, outputs) for made in self.made)
+        makes_outputs = any(torch.equal(output, outputs) for output in self.outputs)
         if (self.objective.on_features or "features" in self.objective.asks) and not makes_outputs:
             raise self._complaint(
                 f"it takes `features`, what the last layer of {self.label} gets, and the last "
@@ -114,7 +111,7 @@ class LossTrial:
             )
 
     def _value(self, logits: Tensor) -> Tensor:
-        """What it returns, if that is a tensor."""
+        """The returned value, checked to be a tensor."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -122,22 +119,22 @@ class LossTrial:
         except BenchError as error:
             raise self._complaint(str(error)) from error
         except Exception as error:  # code of the user's own can raise anything
-            why = raised(error)
-            raise self._complaint(f"called with {self._arguments()}: {why}{self._advice()}") from error
-        found = ""
+            reason = raised(error)
+            raise self._complaint(f"called with {self._arguments()}: {reason}{self._advice()}") from error
+        kind = ""
         if isinstance(value, Mapping):
-            found = f"a mapping with {', '.join(map(str, value))}"
+            kind = f"a mapping with {', '.join(map(str, value))}"
         elif isinstance(value, (tuple, list)):
-            found = f"a {type(value).__name__} of {len(value)}"
+            kind = f"a {type(value).__name__} of {len(value)}"
         elif not isinstance(value, Tensor):
-            found = "nothing" if value is None else f"a {type(value).__name__}"
-        if found:
+            kind = "nothing" if value is None else f"a {type(value).__name__}"
+        if kind:
             raise self._complaint(
-                f"it returns {found}, expected a tensor that is one number; return the one to be minimised "
+                f"it returns {kind}, expected a tensor that is one number; return the one to be minimised "
                 f"({WRAP})"
             )
-        made: Tensor = value
-        return made
+        loss_value: Tensor = value
+        return loss_value
 
     def _check_value(self, value: Tensor) -> None:
         if value.ndim:
@@ -206,8 +203,6 @@ class LossTrial:
                 f"expected {[*logits.shape]}"
             )
 
-    # -------------------------------------------------------------------------- what it would take
-
     def _advice(self) -> str:
         """What the loss would take instead, by trying."""
         batch = self.batch
@@ -235,7 +230,7 @@ class LossTrial:
         return f"; it is called as f(logits, target): {WRAP}"
 
     def _tried(self, logits: Tensor, target: Tensor) -> Tensor | None:
-        """What it makes of these, if anything."""
+        """The value of the loss for these, if it returns one."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -264,9 +259,9 @@ def _advice_on_reduction(choice: Choice) -> str:
 @contextlib.contextmanager
 def _unchanged(loss: Any) -> Iterator[None]:
     """Puts back what a loss says that it keeps: it may be one object for the life of the process."""
-    kept = loss.state_dict() if keeps_state(loss) else None
+    state = loss.state_dict() if keeps_state(loss) else None
     try:
         yield
     finally:
-        if kept is not None:
-            loss.load_state_dict(kept)
+        if state is not None:
+            loss.load_state_dict(state)

@@ -24,9 +24,9 @@ class Average:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self._average: Any = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         pairs = [
-            (own, theirs)
+            (average, theirs)
             for tensors in ("named_parameters", "named_buffers")
-            for (_, own), (_, theirs) in zip(
+            for (_, average), (_, theirs) in zip(
                 getattr(self.model, tensors)(), getattr(model, tensors)(), strict=True
             )
         ]
@@ -35,15 +35,15 @@ class Average:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Take a step of the model into account."""
-        own, theirs = map(list, zip(*self._averaged, strict=True))
-        self._average(own, theirs, 0)  # the count is of no meaning to it
+        """Update the average after a step of the model."""
+        averages, theirs = map(list, zip(*self._averaged, strict=True))
+        self._average(averages, theirs, 0)  # the count is of no meaning to it
         for mine, other in self._copied:
             mine.copy_(other)
 
 
 class Update:
-    """What follows the gradients of a step."""
+    """The update of the weights from the gradients of a step."""
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, model: torch.nn.Module, recipe: Recipe, device: torch.device

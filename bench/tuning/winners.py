@@ -15,7 +15,7 @@ from bench.cells import Cell, Search
 from bench.space import search_of
 from bench.suite import Suite
 from bench.tuning.trials import Trial, Trials
-from bench.versions import as_counted
+from bench.versions.counting import as_counted
 
 
 def best_of(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:

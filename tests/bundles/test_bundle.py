@@ -28,7 +28,7 @@ from bench.preregistration import judged, state
 from bench.results import RunFolder
 from bench.sequential_design import as_it_stands
 from bench.source import Source
-from bench.versions import declare_same
+from bench.versions.counting import declare_same
 
 Command = Callable[..., tuple[int, str, str]]
 Study = Callable[..., tuple[Path, Path]]

@@ -22,7 +22,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from bench import datasets
-from bench.datasets import cache, choose_dataset, decoding
+from bench.datasets import cache, choose_dataset, part_files
 from bench.datasets.sources import numbered
 from bench.errors import BenchError
 
@@ -439,16 +439,16 @@ class Killed(Exception):
 def test_a_half_built_one_is_gone_on_with(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: int, tail: str
 ) -> None:
-    monkeypatch.setattr(decoding, "_CHUNK", 7)
+    monkeypatch.setattr(part_files, "_CHUNK", 7)
     whole = load(folder(root), tmp_path / "whole")
-    line, count = decoding._line, iter(range(99))
+    line, count = part_files._line, iter(range(99))
 
     def killed(*arguments: Any) -> Any:
         if next(count) == chunks:
             raise Killed
         return line(*arguments)
 
-    monkeypatch.setattr(decoding, "_line", killed)
+    monkeypatch.setattr(part_files, "_line", killed)
     with pytest.raises(Killed):
         load(folder(root), tmp_path / "half")
     [place] = (tmp_path / "half" / "decoded").iterdir()
@@ -459,9 +459,9 @@ def test_a_half_built_one_is_gone_on_with(
     elif tail == "lost" and chunks:
         os.truncate(place / "train.images", 100)
     decoded: list[str] = []
-    decode = decoding.decode
-    monkeypatch.setattr(decoding, "_line", line)
-    monkeypatch.setattr(decoding, "decode", lambda c, name, w: decoded.append(name) or decode(c, name, w))
+    decode = part_files.decode
+    monkeypatch.setattr(part_files, "_line", line)
+    monkeypatch.setattr(part_files, "decode", lambda c, name, w: decoded.append(name) or decode(c, name, w))
     again = load(folder(root), tmp_path / "half")
     assert again.source == whole.source
     assert torch.equal(again.train_images, whole.train_images)
@@ -507,13 +507,13 @@ def test_a_folder_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
 
 
 def test_files_that_change_meanwhile(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode = decoding.decode
+    decode = part_files.decode
 
     def changing(content: bytes, name: str, wanted: Any) -> Any:
         picture("dog", 77, (31, 33)).save(root / "train" / "dog" / "11.png")
         return decode(content, name, wanted)
 
-    monkeypatch.setattr(decoding, "decode", changing)
+    monkeypatch.setattr(part_files, "decode", changing)
     with pytest.raises(BenchError, match=r"dog/11.png changed while it was read"):
         load(folder(root), tmp_path)
 
@@ -521,7 +521,7 @@ def test_files_that_change_meanwhile(root: Path, tmp_path: Path, monkeypatch: py
         picture("dog", 78).save(root / "train" / "dog" / "more.png")
         return decode(content, name, wanted)
 
-    monkeypatch.setattr(decoding, "decode", growing)
+    monkeypatch.setattr(part_files, "decode", growing)
     with pytest.raises(BenchError, match=r"files changed while they were decoded"):
         load(folder(root), tmp_path)
 
@@ -580,9 +580,9 @@ def test_a_table_never_tears_groups_apart(root: Path, tmp_path: Path, make_suite
     assert (np.unique(data.groups, return_counts=True)[1] == 2).all()
     suite = make_suite(datasets=chosen, selection="validation", recipe={"validation": 0.3, "batch_size": 4})
     run = Data(suite.runs()[0].resolve(), tmp_path, torch.device("cpu"))
-    assert run.kept is not None
-    assert (np.unique(data.groups[run.kept.numpy()], return_counts=True)[1] == 2).all()
-    assert len(run.kept) + len(run.validation[1]) == 18
+    assert run.train_rows is not None
+    assert (np.unique(data.groups[run.train_rows.numpy()], return_counts=True)[1] == 2).all()
+    assert len(run.train_rows) + len(run.validation[1]) == 18
 
 
 def test_a_table_with_splits(root: Path, tmp_path: Path) -> None:

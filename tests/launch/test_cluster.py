@@ -14,19 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
+from bench.launch.arrays import Cluster
+from bench.launch.attempt import OUT_OF_MEMORY
 from bench.launch.cluster import _leave, train_there
 from bench.launch.ended import Ended
 from bench.launch.executors import LAUNCH_FAILED, LOST, UNKNOWN, Job, Later, Limits, Request, Trouble
-from bench.launch.executors.slurm import Slurm, _is_held_back
+from bench.launch.executors.slurm import Slurm
+from bench.launch.executors.slurm.states import _is_held_back
 from bench.launch.grouping import in_packs, kinds
 from bench.launch.lock import only_launcher
 from bench.launch.needs import Needs
 from bench.launch.pack import Pack, installed_versions
 from bench.launch.profile import Profile, load_profile
 from bench.launch.queue import Look, cancel, explain, look, note_ends
+from bench.launch.stop import StopFlag
 from bench.launch.submission import Submission, SubmissionFolder, read_all
-from bench.launch.submitter import LOST_SECONDS, Cluster, Submitter
-from bench.launch.worker import OUT_OF_MEMORY, StopFlag, Worker, check_versions
+from bench.launch.submitter import LOST_SECONDS, Submitter
+from bench.launch.worker import Worker, check_versions
 from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
@@ -578,7 +582,7 @@ def test_start_up_that_outlasts_the_time_limit_ends_a_job_at_the_third(
         return False
 
     monkeypatch.setattr("bench.launch.worker.work", work)
-    monkeypatch.setattr("bench.launch.worker.signal.signal", lambda *_: None)
+    monkeypatch.setattr("bench.launch.stop.signal.signal", lambda *_: None)
     monkeypatch.setattr("bench.launch.worker.queue_again", lambda job, stop: again.append(job))
     monkeypatch.setenv("SLURM_JOB_ID", "7")
 

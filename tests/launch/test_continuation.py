@@ -10,13 +10,14 @@ import pytest
 from executor import FakeExecutor
 
 from bench.launch import continuation
+from bench.launch.arrays import Cluster
 from bench.launch.continuation import Continue
 from bench.launch.ended import Ended
 from bench.launch.executors import Job, Trouble
 from bench.launch.profile import Profile
 from bench.launch.status import status
 from bench.launch.submission import Continuation, SubmissionFolder, read_all
-from bench.launch.submitter import Cluster, Submitter
+from bench.launch.submitter import Submitter
 from bench.suite import load
 
 Write = Callable[..., Path]

@@ -11,7 +11,7 @@ import submitit
 
 from bench.launch.executors import Request, without
 from bench.launch.executors.local import Local
-from bench.launch.executors.slurm import clean_environment
+from bench.launch.executors.slurm.commands import clean_environment
 from bench.launch.profile import Profile
 
 SECRET = "http://me:hushhush@host"

@@ -19,7 +19,7 @@ from bench.launch.gpus import by_uuid
 from bench.launch.pack import Pack
 from bench.launch.profile import Profile
 from bench.launch.side_by_side import at_most, calibrate, choose
-from bench.launch.worker import is_alive
+from bench.launch.stop import is_alive
 from bench.results import RunFolder
 from bench.suite import Suite
 
@@ -142,10 +142,10 @@ def test_ending_a_probe_twice_is_ending_it(make_suite: Make, tmp_path: Path) -> 
 def train_in_a_job(path: Path) -> int:
     """Train a pack by two processes side by side, in one of its own, as signal handlers stay: its number."""
     code = (
-        "import os, sys; from pathlib import Path; from bench.launch import side_by_side, worker\n"
+        "import os, sys; from pathlib import Path; from bench.launch import side_by_side, stop, worker\n"
         "print(os.getpid())\n"
         "side_by_side.calibrate = lambda *_, **__: 2\n"
-        "sys.exit(worker.Worker(Path(sys.argv[1]))() or worker.StopFlag().raised)"
+        "sys.exit(worker.Worker(Path(sys.argv[1]))() or stop.StopFlag().raised)"
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -211,10 +211,10 @@ def test_a_run_that_cannot_be_recorded_ends_its_process_and_goes_on_one_by_one(
     path = pack_of(suite, tmp_path, [str(tmp_path)])
     code = (
         "import sys; from pathlib import Path; from training.recorder import FakeRecorder\n"
-        "from bench.launch import pack, worker; from bench.training import loop\n"
-        "made = loop.Training\n"
-        "loop.Training = lambda *a, **k: made(*a, recorder=FakeRecorder(), **k)\n"
-        "worker.work(pack.Pack.read(Path(sys.argv[1])), worker.StopFlag())\n"
+        "from bench.launch import pack, stop, worker; from bench.training import run\n"
+        "made = run.Training\n"
+        "run.Training = lambda *a, **k: made(*a, recorder=FakeRecorder(), **k)\n"
+        "worker.work(pack.Pack.read(Path(sys.argv[1])), stop.StopFlag())\n"
     )
     tests = str(Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}

@@ -9,8 +9,9 @@ import pytest
 
 from bench.errors import BenchError
 from bench.launch.executors import UNKNOWN, Later, Request, Trouble
-from bench.launch.executors import slurm as words
-from bench.launch.executors.slurm import Silent, Slurm, _each, _trouble, one_line
+from bench.launch.executors.slurm import Slurm, commands, limits, states
+from bench.launch.executors.slurm.commands import Silent, one_line, trouble_of
+from bench.launch.executors.slurm.states import _each
 from bench.launch.profile import Profile, load_profile
 
 BOOKS, NONE = "accounting_storage/slurmdbd", "accounting_storage/none"
@@ -34,7 +35,8 @@ class Said:
 
 def said(monkeypatch: pytest.MonkeyPatch, books: str = BOOKS, **answers: str | None) -> Said:
     told = Said(**{"scontrol": f"AccountingStorageType   = {books}\n", **answers})
-    monkeypatch.setattr(words, "ask", told)
+    for module in (commands, limits, states):
+        monkeypatch.setattr(module, "ask", told)
     return told
 
 
@@ -126,11 +128,11 @@ def test_refusal_over_a_submit_limit_means_later_and_is_said_once() -> None:
     policy = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
     twice = f"sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: {policy}\n{policy}\n"
     assert one_line(twice) == f"QOSMaxSubmitJobPerUserLimit; {policy}"
-    assert isinstance(_trouble(one_line(twice)), Later)
-    assert isinstance(_trouble("AssocGrpSubmitJobsLimit"), Later)
+    assert isinstance(trouble_of(one_line(twice)), Later)
+    assert isinstance(trouble_of("AssocGrpSubmitJobsLimit"), Later)
     # No time will bring that.
-    assert not isinstance(_trouble(f"QOSMaxWallDurationPerJobLimit; {policy}"), Later)
-    assert not isinstance(_trouble("Invalid account"), Later)
+    assert not isinstance(trouble_of(f"QOSMaxWallDurationPerJobLimit; {policy}"), Later)
+    assert not isinstance(trouble_of("Invalid account"), Later)
 
 
 @pytest.mark.parametrize(
@@ -189,4 +191,4 @@ def test_controller_that_does_not_answer_refuses_nothing(
 
 def test_command_that_takes_too_long_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Silent, match=r"sleep did not answer within 0\.01 s"):
-        words.ask("sleep", "5", timeout=0.01)
+        commands.ask("sleep", "5", timeout=0.01)

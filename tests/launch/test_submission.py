@@ -14,6 +14,7 @@ import pytest
 from executor import FakeExecutor
 
 from bench.errors import BenchError
+from bench.launch.arrays import Cluster
 from bench.launch.continuation import Continue
 from bench.launch.executors import Job
 from bench.launch.pack import Pack
@@ -21,7 +22,7 @@ from bench.launch.profile import Profile
 from bench.launch.queue import look, to_cancel
 from bench.launch.status import status
 from bench.launch.submission import Continuation, SubmissionFolder, read_all
-from bench.launch.submitter import Cluster, Submitter
+from bench.launch.submitter import Submitter
 from bench.launch.worker import Worker
 from bench.suite import Suite
 

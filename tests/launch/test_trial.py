@@ -11,8 +11,9 @@ from helpers import states
 
 from bench.errors import BenchError
 from bench.launch.pack import Pack
+from bench.launch.stop import StopFlag
 from bench.launch.trial import guess_seconds, try_first_calls
-from bench.launch.worker import StopFlag, work
+from bench.launch.worker import work
 from bench.results import RunFolder
 from bench.suite import Suite, load
 

@@ -141,9 +141,8 @@ def test_no_verb_says_a_password(
     def serves(*command: Any) -> None:
         raise AssertionError(f"{command} was started, which shows addresses whole")
 
-    for module in ("held", "store", "experiment"):
-        monkeypatch.setattr(f"bench.tracking.{module}.connect", fails)
-    monkeypatch.setattr("bench.tracking.experiment.check_answers", fails)
+    monkeypatch.setattr("bench.tracking.store.connect", fails)
+    monkeypatch.setattr("bench.tracking.store.check_answers", fails)
     monkeypatch.setattr("os.execvp", serves)
     monkeypatch.setattr("bench.doctor._libraries", list)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

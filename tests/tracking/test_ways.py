@@ -20,8 +20,9 @@ from bench.suite import Suite
 from bench.tracking.answer import Answer
 from bench.tracking.database import COLUMNS, Tables
 from bench.tracking.mirror import Mirror, Synced
-from bench.tracking.record import LONGEST_NAME, run_name
+from bench.tracking.record import run_name
 from bench.tracking.store import default_uri
+from bench.tracking.text import LONGEST_NAME
 from bench.visible import visible
 
 

@@ -19,7 +19,7 @@ import pytest
 from helpers import wait_for
 from own_trainer import Stop, attempt, reason
 
-from bench import programs, versions
+from bench import programs
 from bench.errors import BenchError
 from bench.launch import local, needs
 from bench.launch.profile import Profile
@@ -27,6 +27,7 @@ from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite, load
 from bench.trainers import process, watcher
+from bench.versions import counting, digests, store
 
 Write = Callable[..., Path]
 PYTHON = sys.executable
@@ -432,7 +433,7 @@ def test_code_is_part_of_the_identity_and_runs_as_it_was_submitted(by: Any, tmp_
     suite = by(script, code=["src/"])
     run = suite.runs()[0]
     results = tmp_path / "results"
-    versions.keep(suite, results)
+    store.keep(suite, results)
     (tmp_path / "src" / "part.py").write_text("CORRECT = 4")  # while it waits
     folder = attempt(suite, results)
     result = folder.result()
@@ -441,10 +442,10 @@ def test_code_is_part_of_the_identity_and_runs_as_it_was_submitted(by: Any, tmp_
     edited = by(script, code=["src/"])
     assert edited.runs()[0].id != run.id
     assert "part.py changed after 1 run of this suite had finished" in " ".join(
-        versions.changes(edited, results)
+        counting.changes(edited, results)
     )
-    assert "by your word; 1 run" in versions.declare_same(edited, results)[0]
-    assert [one.id for one in versions.as_counted(edited, results).runs()] == [run.id]
+    assert "by your word; 1 run" in counting.declare_same(edited, results)[0]
+    assert [one.id for one in counting.as_counted(edited, results).runs()] == [run.id]
 
 
 @pytest.mark.parametrize("command", [["sh", "-c", "exec $PY prog.py {folder}"]])
@@ -454,7 +455,7 @@ def test_a_command_that_cannot_run_the_copy_does_not_run_other_code(
     command = [word.replace("$PY", PYTHON) for word in command]
     suite = by(command=command, code=["prog.py"])
     results = tmp_path / "results"
-    versions.keep(suite, results)
+    store.keep(suite, results)
     before = (tmp_path / "prog.py").read_text()
     (tmp_path / "prog.py").write_text(before + "\n# edited")
     folder = attempt(suite, results)
@@ -469,10 +470,10 @@ def test_seeds_that_are_added_are_trained_by_what_was_submitted(
 ) -> None:
     monkeypatch.setattr(programs, "_submitted", {})
     suite, results = by(), tmp_path / "results"
-    versions.keep(suite, results)
+    store.keep(suite, results)
     (tmp_path / "prog.py").write_text("pass")
     assert load(tmp_path / "small.yaml").runs()[0].id != suite.runs()[0].id
-    versions.use(results, versions.of_suite(suite))
+    store.use(results, digests.of_suite(suite))
     assert load(tmp_path / "small.yaml").runs()[0].id == suite.runs()[0].id
 
 

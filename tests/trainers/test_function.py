@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from own_trainer import Stop, attempt, reason
 
-from bench import versions
 from bench.errors import BenchError
 from bench.launch.preflight import check_names
 from bench.results import RunFolder, frame
 from bench.suite import Suite, load
+from bench.versions import digests
 
 Write = Callable[..., Path]
 
@@ -174,7 +174,7 @@ def test_code_is_part_of_the_identity_and_comments_are_not(by: Any, tmp_path: Pa
     file.write_text(before.replace("9", "8"))
     edited = load(tmp_path / "small.yaml")
     assert edited.runs()[0].id != suite.runs()[0].id
-    assert versions.of_suite(edited).keys() == {file.stem}
+    assert digests.of_suite(edited).keys() == {file.stem}
 
 
 LABELS = """

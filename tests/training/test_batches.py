@@ -21,7 +21,7 @@ from bench.training import data as training_data
 from bench.training.batches import Resident, Smaller, Streamed, batches_of
 from bench.training.data import Data
 from bench.training.device import prepare
-from bench.training.loop import train
+from bench.training.run import train
 
 Make = Callable[..., Suite]
 CPU = torch.device("cpu")

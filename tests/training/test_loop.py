@@ -16,7 +16,8 @@ from bench.results import RunFolder
 from bench.suite import Suite
 from bench.training import checkpoint
 from bench.training.device import prepare
-from bench.training.loop import Diverged, Training, train
+from bench.training.loop import Diverged, Training
+from bench.training.run import train
 
 Make = Callable[..., Suite]
 
@@ -82,8 +83,8 @@ def test_losses_with_the_same_seed_differ_in_the_loss_alone(make_suite: Make, tm
     other_seed = Training(suite.cells[0].runs[1].resolve(), tmp_path, device)
     for name, weights in ce.step.model.state_dict().items():
         assert torch.equal(weights, mae.step.model.state_dict()[name])
-    assert torch.equal(ce.data.kept, mae.data.kept)
-    assert not torch.equal(ce.data.kept, other_seed.data.kept)
+    assert torch.equal(ce.data.train_rows, mae.data.train_rows)
+    assert not torch.equal(ce.data.train_rows, other_seed.data.train_rows)
     for (images, labels), (same_images, same_labels) in zip(
         ce.data.batches(0), mae.data.batches(0), strict=True
     ):

@@ -21,7 +21,7 @@ from bench.results import Result, RunFolder, measure
 from bench.suite import Suite
 from bench.training import checkpoint
 from bench.training.device import prepare
-from bench.training.loop import train
+from bench.training.run import train
 
 Make = Callable[..., Suite]
 RECIPE = {"epochs": 5, "batch_size": 32, "optimizer": {"adam": {"lr": 0.02}}}

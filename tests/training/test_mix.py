@@ -20,7 +20,8 @@ from bench.results import RunFolder
 from bench.suite import Suite
 from bench.training import mix
 from bench.training.device import prepare
-from bench.training.loop import Training, train
+from bench.training.loop import Training
+from bench.training.run import train
 from bench.transforms import MIXES
 
 Make = Callable[..., Suite]
@@ -37,7 +38,7 @@ def test_same_as_torchvision_at_equal_parameters(value: Any) -> None:
     images, labels = torch.rand(16, 3, 9, 12), torch.arange(16) % 5
     for mixture in mix.draw(choose("mix", value, MIXES), 20, (3, 9, 12), seed=1):
         kind = v2.MixUp(num_classes=5) if mixture.box is None else v2.CutMix(num_classes=5)
-        params = {"lam": mixture.own, "lam_adjusted": mixture.own, "box": mixture.box, "labels": labels}
+        params = {"lam": mixture.share, "lam_adjusted": mixture.share, "box": mixture.box, "labels": labels}
         expected = [kind.transform(part, params | {"batch_size": 16}) for part in (images, labels)]
         for mine, theirs in zip(mix.apply(mixture, images, labels, 5), expected, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-7)
@@ -45,7 +46,7 @@ def test_same_as_torchvision_at_equal_parameters(value: Any) -> None:
 
 @pytest.mark.parametrize("value", BOTH, ids=str)
 def test_distribution_is_torchvisions(value: Any) -> None:
-    drawn = [mixture.own for mixture in mix.draw(choose("mix", value, MIXES), 4000, (1, 28, 28), seed=2)]
+    drawn = [mixture.share for mixture in mix.draw(choose("mix", value, MIXES), 4000, (1, 28, 28), seed=2)]
     kind = v2.MixUp(alpha=0.5, num_classes=2) if "mixup" in value else v2.CutMix(alpha=1.0, num_classes=2)
     torch.manual_seed(0)
     image = torch.zeros(2, 1, 28, 28)
@@ -59,11 +60,13 @@ def test_distribution_is_torchvisions(value: Any) -> None:
 
 def test_one_of_both_for_each_batch() -> None:
     drawn = mix.draw(choose("mix", EITHER, MIXES), 4000, (1, 28, 28), seed=3)
-    pasted = [mixture.own for mixture in drawn if mixture.box is not None]
-    averaged = [mixture.own for mixture in drawn if mixture.box is None]
+    pasted = [mixture.share for mixture in drawn if mixture.box is not None]
+    averaged = [mixture.share for mixture in drawn if mixture.box is None]
     assert len(pasted) / 4000 == pytest.approx(0.3, abs=0.03)
     for value, shares in zip(BOTH, (averaged, pasted), strict=True):
-        alone = [mixture.own for mixture in mix.draw(choose("mix", value, MIXES), 4000, (1, 28, 28), seed=4)]
+        alone = [
+            mixture.share for mixture in mix.draw(choose("mix", value, MIXES), 4000, (1, 28, 28), seed=4)
+        ]
         assert ks_2samp(shares, alone).pvalue > 0.001
     with_one = mix.draw(choose("mix", {"mixup_or_cutmix": {"switch": 1}}, MIXES), 50, (1, 28, 28), seed=3)
     assert all(mixture.box is not None for mixture in with_one)

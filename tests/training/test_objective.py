@@ -20,7 +20,8 @@ from bench.results import RunFolder
 from bench.runs import Run
 from bench.suite import Suite, load
 from bench.training.device import prepare
-from bench.training.loop import Training, train
+from bench.training.loop import Training
+from bench.training.run import train
 
 Make = Callable[..., Suite]
 Write = Callable[..., Run]
@@ -79,7 +80,7 @@ def test_arguments_are_filled_by_name(own: Write, tmp_path: Path, selection: str
     steps = data.steps_per_epoch
     assert [call[0] for call in seen] == [k / (2 * steps) for k in range(2 * steps)]
     assert [call[1] for call in seen] == [0] * steps + [1] * steps
-    trained = data.labels if data.kept is None else data.labels[data.kept]
+    trained = data.labels if data.train_rows is None else data.labels[data.train_rows]
     assert data.count == len(trained) == (200 if selection == "last" else 180)
     for epoch in (0, 1):
         calls = [call for call in seen if call[1] == epoch]

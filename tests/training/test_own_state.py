@@ -18,8 +18,9 @@ from bench.runs import Run
 from bench.suite import Suite
 from bench.training import checkpoint
 from bench.training.device import prepare
-from bench.training.loop import Training, train
+from bench.training.loop import Training
 from bench.training.own_state import Watcher
+from bench.training.run import train
 
 Make = Callable[..., Suite]
 Write = Callable[..., Run]

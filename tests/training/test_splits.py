@@ -31,8 +31,8 @@ def images_of(batches: Any) -> list[bytes]:
 
 
 def parts_of(data: Data) -> dict[str, list[bytes]]:
-    assert data.kept is not None
-    trained = torch.cat([*data.images.chunks(data.kept, [slice(0, data.count)])])
+    assert data.train_rows is not None
+    trained = torch.cat([*data.images.chunks(data.train_rows, [slice(0, data.count)])])
     held_out = {"validation": images_of(data.validation[0])} if data.validation else {}
     return {"train": [i.numpy().tobytes() for i in trained], **held_out, "test": images_of(data.test[0])}
 
@@ -71,7 +71,7 @@ def test_each_seed_draws_its_own_from_all_there_are(
             assert len(parts["test"]) == 40
             assert len(data.test[1]) == 40
             labels = dict(zip(parts["test"], data.test[1].tolist(), strict=True))
-            seen[cell.loss, run.seed] = parts, labels, data.seen.used
+            seen[cell.loss, run.seed] = parts, labels, data.digests.used
     assert seen["ce", 0] == seen["mix_ent", 0]  # the same for all losses
     assert set(seen["ce", 0][0]["test"]) != set(seen["ce", 1][0]["test"])
     assert seen["ce", 0][2] != seen["ce", 1][2]

@@ -18,7 +18,8 @@ from bench.errors import BenchError
 from bench.results import RunFolder
 from bench.suite import Suite
 from bench.training.device import prepare
-from bench.training.loop import Training, train
+from bench.training.loop import Training
+from bench.training.run import train
 from bench.training.update import Average
 
 Make = Callable[..., Suite]

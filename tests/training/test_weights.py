@@ -18,7 +18,7 @@ from bench.results import Damaged, RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 from bench.training.device import prepare
-from bench.training.loop import train
+from bench.training.run import train
 
 Make = Callable[..., Suite]
 RECIPE = {"epochs": 4, "batch_size": 32, "optimizer": {"adam": {"lr": 0.02}}}

@@ -15,7 +15,8 @@ from bench.comparisons.analysis import analyse
 from bench.launch.plan import plan
 from bench.launch.status import status
 from bench.launch.text import plan_text
-from bench.preregistration import deviations, judged, state
+from bench.preregistration import judged, state
+from bench.preregistration.deviations import deviations
 from bench.reports import build
 from bench.reports.document import document
 from bench.reports.methods import paper

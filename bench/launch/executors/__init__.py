@@ -1,4 +1,4 @@
-"""Who runs jobs: the one seam between launching and a queue, or this machine.
+"""The interface of executors: what runs jobs, a queue or this machine.
 
 An :class:`Executor` submits, looks, cancels, says its limits and queues again. What is submitted, and what
 follows from how it ended, is decided above: :mod:`bench.launch.submitter`, :mod:`bench.launch.local`.
@@ -27,6 +27,7 @@ ENDED = {
     "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
 }  # fmt: skip
 """States that a job does not leave, as Slurm calls them; all others count as alive."""
+Workers = Sequence[Callable[[], object]]  # what jobs call, one each
 
 
 class Trouble(BenchError):
@@ -34,7 +35,7 @@ class Trouble(BenchError):
 
 
 class Later(Trouble):
-    """It would take such jobs, but no more of them for now."""
+    """A limit on queued jobs is reached: the same jobs may be submitted later."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Request:
-    """What jobs are to be like."""
+    """The properties of the jobs to be submitted."""
 
     profile: Profile
     file: Path
@@ -115,7 +116,7 @@ class Executor(Protocol):
     def limits(self, profile: Profile) -> Limits:
         """What may be queued. Raises Trouble where it does not answer."""
 
-    def submit(self, folder: Path, workers: Sequence[Callable[[], object]], request: Request) -> str:
+    def submit(self, folder: Path, workers: Workers, request: Request) -> str:
         """Submit one job for each of ``workers`` and return their common number.
 
         Args:
@@ -127,12 +128,7 @@ class Executor(Protocol):
         """
 
     def find(
-        self,
-        folder: Path,
-        workers: Sequence[Callable[[], object]],
-        name: str,
-        since: float,
-        cluster: str | None = None,
+        self, folder: Path, workers: Workers, name: str, since: float, cluster: str | None = None
     ) -> str | None:
         """The number of what was submitted under a unique name; None where there is none.
 
@@ -157,7 +153,7 @@ class Executor(Protocol):
 
 @contextlib.contextmanager
 def without(names: Iterable[str]) -> Iterator[None]:
-    """While something is started that gets this process's environment: less these variables."""
+    """Remove these variables from the environment of this process, and of what it starts, for a while."""
     before = {**os.environ}
     for name in names:
         os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""This machine as an executor: a process for each job, through submitit. They live as long as who watches."""
+"""This machine as an executor: a process for each job, through submitit, as long as the launcher runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.launch.ended import Ended
-from bench.launch.executors import OF_A_LAUNCHER, UNKNOWN, Job, Limits, Request, without
+from bench.launch.executors import OF_A_LAUNCHER, UNKNOWN, Job, Limits, Request, Workers, without
 from bench.launch.profile import Profile
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Local:
-    """Starts processes, and knows those alone that it has started itself.
+    """Starts processes, and knows only those that it started.
 
     Args:
         gpus: each job sees one of these groups, that which the fewest jobs have.
@@ -31,16 +31,16 @@ class Local:
         self._gpu_of: dict[str, tuple[int, ...]] = {}
 
     def require(self) -> None:
-        """This machine is always here."""
+        """Never raises."""
 
     def check(self, request: Request) -> None:
-        """It takes what it is given."""
+        """Never raises."""
 
     def limits(self, profile: Profile) -> Limits:
-        """Each process has an id of its own, and so is submitted by itself."""
+        """One job a submission, as each process has an id of its own."""
         return Limits(array=1, room=None)
 
-    def submit(self, folder: Path, workers: Sequence[Callable[[], object]], request: Request) -> str:
+    def submit(self, folder: Path, workers: Workers, request: Request) -> str:
         """Start a process. Its number is the process's."""
         import submitit
 
@@ -61,19 +61,14 @@ class Local:
         return str(job.job_id)
 
     def find(
-        self,
-        folder: Path,
-        workers: Sequence[Callable[[], object]],
-        name: str,
-        since: float,
-        cluster: str | None = None,
+        self, folder: Path, workers: Workers, name: str, since: float, cluster: str | None = None
     ) -> str | None:
-        """Nothing outlives who started it."""
+        """None: no process outlives its launcher."""
         return None
 
     def jobs(self, ids: Sequence[str], since: float) -> dict[str, Job]:
-        """What has ended without saying so has died."""
-        found = {}
+        """A process that ended without a result has died."""
+        states = {}
         for name in ids:
             job = self._jobs.get(name)
             if job is None:
@@ -82,18 +77,18 @@ class Local:
                 state = "RUNNING"
             else:
                 state = "COMPLETED" if Ended.read(Path(job.paths.folder), name) else "FAILED"
-            found[name] = Job(name, state)
-        return found
+            states[name] = Job(name, state)
+        return states
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Ask processes to save their state and end."""
         self.signal(ids, signal.SIGTERM)
 
     def exclude(self, ids: Iterable[str], nodes: Sequence[str]) -> None:
-        """None of them waits."""
+        """Nothing to do: no process waits."""
 
     def queue_again(self, job: str) -> None:
-        """Who watches starts another process."""
+        """Nothing to do: the launcher starts another process."""
 
     def signal(self, ids: Iterable[str], number: signal.Signals) -> None:
         """Of those that have not ended. They get it through submitit's controller, whose number theirs is."""

@@ -1,8 +1,6 @@
-"""What a suite may say of who trains: ours (nothing), a function of the user's own, or any program.
+"""What a suite may say of who trains: nothing (bench does), a function of the user's own, or a program.
 
-What comes of it is :mod:`bench.trainers`. A command is a list of words with placeholders, which are filled
-in for each run: ``{loss}``, ``{loss.gamma}``, ``{recipe.lr}``, ``{seed}``, ``{folder}``. A brace that is
-meant is written twice.
+:mod:`bench.trainers` trains accordingly. A command is a list of words with :mod:`~bench.placeholders`.
 """
 
 from __future__ import annotations
@@ -10,124 +8,14 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from bench.errors import BenchError, nearest, unknown
+from bench.errors import unknown
+from bench.placeholders import check_placeholders
 from bench.registry import Choice, ForeignOptions, Options, Strict, choose, describe, explain, split_choice
-
-# ------------------------------------------------------------------------------------------- placeholders
-
-OF_RUNS = {
-    "seed": "the seed of the run",
-    "folder": "its folder, kept while it is unfinished",
-    "data": "the folder of data sets",
-    "gpus": "GPUs that it has on each node",
-    "nodes": "nodes that it has",
-    "device": "cpu or cuda",
-}
-OF_NAMES = ("dataset", "model", "loss")
-"""Placeholders for the name, and with a dot for the options."""
-WITH_KEYS = ("recipe", "derive")
-"""Placeholders that mean something with a key alone."""
-_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-
-
-def placeholders(word: str) -> Iterator[str]:
-    """The names between braces.
-
-    Raises:
-        ValueError: a brace has no other.
-    """
-    for piece in _PIECE.finditer(word):
-        if piece[1] is not None:
-            yield piece[1]
-        elif len(piece[0]) == 1:
-            raise ValueError(f"found a single '{piece[0]}' in {word!r}; one that is meant is written twice")
-
-
-def fill(word: str, values: Mapping[str, str]) -> str:
-    """A word with its placeholders filled in; those without a value stay."""
-
-    def filled(piece: re.Match[str]) -> str:
-        if piece[1] is not None:
-            return values.get(piece[1], piece[0])
-        return piece[0][0]
-
-    return _PIECE.sub(filled, word)
-
-
-def check_placeholder(name: str) -> None:
-    """Raise ValueError where no run could fill it in."""
-    head, dot, rest = name.partition(".")
-    if head in WITH_KEYS and rest:
-        return
-    if head in OF_NAMES and (rest or not dot):
-        return
-    if name in OF_RUNS:
-        return
-    allowed = [*OF_RUNS, *OF_NAMES, *(f"{kind}.OPTION" for kind in OF_NAMES), "recipe.KEY", "derive.PURPOSE"]
-    literal = "; a brace that is meant is written twice" if not re.fullmatch(r"[\w.]+", name) else ""
-    near = nearest(head, [*OF_RUNS, *OF_NAMES, *WITH_KEYS]) if head not in WITH_KEYS else ""
-    listed = ", ".join(f"{{{one}}}" for one in allowed)
-    raise ValueError(f"unknown placeholder '{{{name}}}'; allowed: {listed}{near}{literal}")
-
-
-def _check_placeholders(word: str | None) -> None:
-    """Raise ValueError where no run could fill in one of a word's."""
-    for name in placeholders(word or ""):
-        check_placeholder(name)
-
-
-def values_of(description: Mapping[str, Any]) -> dict[str, str]:
-    """What the placeholders of a cell stand for: of names, their options, and the recipe."""
-    values = {}
-    for kind in OF_NAMES:
-        options = dict(description[kind])
-        values[kind] = str(options.pop("name"))
-        options.pop("source", None)
-        values |= _flat(f"{kind}.", options)
-    return values | _flat("recipe.", description["recipe"])
-
-
-def _flat(prefix: str, given: Mapping[str, Any]) -> dict[str, str]:
-    values = {}
-    for key, value in given.items():
-        values[f"{prefix}{key}"] = as_word(value)
-        if isinstance(value, Mapping):
-            values |= _flat(f"{prefix}{key}.", value)
-    return values
-
-
-def as_word(value: Any) -> str:
-    """A value of a suite as a word of a command: text as it is, and else as JSON has it."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def check_filled(command: Sequence[str], values: Mapping[str, str]) -> None:
-    """Make sure that a cell has what its command asks for.
-
-    Raises:
-        BenchError: it has no such option, or key of a recipe.
-    """
-    for name in dict.fromkeys(name for word in command for name in placeholders(word)):
-        head, _, rest = name.partition(".")
-        if rest and head != "derive" and name not in values:
-            of = "the recipe" if head == "recipe" else f"{head} '{values[head]}'"
-            there = [known.partition(".")[2] for known in values if known.startswith(f"{head}.")]
-            has = (
-                f"it has {', '.join(there)}"
-                if there
-                else f"it has no {'keys' if head == 'recipe' else 'options'}"
-            )
-            raise BenchError(
-                f"trainer.command: '{{{name}}}': {of} has no '{rest}'; {has}{nearest(rest, there)}"
-            )
-
-
-# ---------------------------------------------------------------------------------- what comes back, and how
 
 
 class Best(Strict):
@@ -138,10 +26,10 @@ class Best(Strict):
 
 def _pattern(text: str) -> str:
     try:
-        found = re.compile(text)
+        pattern = re.compile(text)
     except re.error as error:
         raise ValueError(f"found {text!r}, which is no regular expression: {error}") from None
-    if not found.groups:
+    if not pattern.groups:
         raise ValueError(f"found {text!r}, expected a group around the number: 'accuracy: ([0-9.]+)'")
     return text
 
@@ -178,7 +66,7 @@ class Reading(Strict):
             raise ValueError(f"file: found '{self.file}', expected a path within the program's folder")
         if self.file is not None and kind not in FORMS:
             raise ValueError(f"file: found '{self.file}', expected one that ends in .{', .'.join(FORMS)}")
-        _check_placeholders(self.file)
+        check_placeholders(self.file)
         if kind in TABLES and self.column is None:
             raise ValueError(f"column: is missing: which column of {self.file} is the result?")
         if self.column is not None and kind not in (*TABLES, "json"):
@@ -236,7 +124,7 @@ class Following(Strict):
             raise ValueError("expected either file: (a table in the program's folder) or stdout:")
         if self.file is not None and self.file.rpartition(".")[2].lower() not in TABLES:
             raise ValueError(f"file: found '{self.file}', expected one that ends in .{', .'.join(TABLES)}")
-        _check_placeholders(self.file)
+        check_placeholders(self.file)
         if self.stdout not in (None, "json"):
             assert self.stdout is not None
             if not re.compile(_pattern(self.stdout)).groupindex:
@@ -244,9 +132,6 @@ class Following(Strict):
                     f"stdout: found {self.stdout!r}, expected json, or named groups: 'loss (?P<loss>[0-9.]+)'"
                 )
         return self
-
-
-# ---------------------------------------------------------------------------------------------- the trainers
 
 
 def _words(value: Any) -> Any:
@@ -263,7 +148,7 @@ def _words(value: Any) -> Any:
     for word in words:
         if "\0" in word:
             raise ValueError(f"found {word!r}, and no word of a command holds a zero byte")
-        _check_placeholders(word)
+        check_placeholders(word)
     return tuple(words)
 
 
