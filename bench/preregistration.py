@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from bench.disk import read, write_json
 from bench.errors import BenchError
 from bench.programs import MARK
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import RECIPE_VERSION, Run, canonical
 from bench.suite import KINDS, Suite
 

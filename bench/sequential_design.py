@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.results import Damaged, Result, RunFolder, measure, sighting
+from bench.disk import Damaged
+from bench.results.folder import RunFolder
+from bench.results.reading import measure, sighting
+from bench.results.schema import Result
 from bench.same_data import Sighting, odd_ones
 from bench.statistics.units import in_units, unit_for
 from bench.suite import Suite

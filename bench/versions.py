@@ -25,7 +25,7 @@ from bench.cells import Cell
 from bench.disk import NoFile, exists, parse, read, write_atomically
 from bench.errors import BenchError
 from bench.registry import Choice, ForeignOptions
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run, canonical
 from bench.suite import Suite
 

@@ -26,7 +26,7 @@ import yaml
 from bench import versions
 from bench.launch.pack import Pack, of_trainers
 from bench.launch.worker import _attempt
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import load
 
 LEAVES = "import json, sys; json.dump({'correct': 9, 'total': 10}, open(sys.argv[1] + '/r.json', 'w'))\n"

@@ -9,7 +9,7 @@ from typing import Any
 from bench import versions
 from bench.launch.pack import Pack, of_trainers
 from bench.launch.worker import _attempt
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 

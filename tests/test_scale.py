@@ -18,7 +18,7 @@ from bench.datasets.miniature import letters_like
 from bench.front.reporting import write_report
 from bench.reports.blocks import Heading
 from bench.scale import tiny
-from bench.sequential_design import Design
+from bench.sequential_design import SequentialDesign
 from bench.suite import Suite, load
 
 SUITES = Path(__file__).parents[1] / "suites"
@@ -28,7 +28,7 @@ WORDS = "SCALED DOWN"
 
 @pytest.mark.parametrize("name", [*OURS, "synthetic-letters"])
 def test_our_suites_run_to_their_end(name: str, tmp_path: Path) -> None:
-    design = Design(tiny(load(SUITES / f"{name}.yaml")), tmp_path)
+    design = SequentialDesign(tiny(load(SUITES / f"{name}.yaml")), tmp_path)
     trained: set[str] = set()
     while left := [run for run in design.now().runs() if run.id not in trained]:
         for run in left:

@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.progress import watched
 from bench.reports import files as report_files
 from bench.reports.build import report
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import as_it_stands
 from bench.source import Source
 from bench.suite import Suite

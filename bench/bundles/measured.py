@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.metrics import Means, Measured, Metric
 from bench.predictions import NotKept, Predictions
 from bench.progress import watched
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 FOLDER = "measured"
@@ -45,7 +45,7 @@ class Kept(Metric):
         """What it said of a run.
 
         Args:
-            result: of :class:`bench.results.Result`: names the run.
+            result: of :class:`bench.results.schema.Result`: names the run.
 
         Raises:
             NotKept: it said nothing, and why.

@@ -24,7 +24,7 @@ from bench.reports.html import page
 from bench.reports.html.runs import list_runs
 from bench.reports.methods import paper
 from bench.reports.schema import Report
-from bench.results import frame
+from bench.results.reading import frame
 from bench.sequential_design import as_it_stands
 from bench.suite import Suite
 

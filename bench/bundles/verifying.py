@@ -19,7 +19,7 @@ from bench.disk import read
 from bench.environment import Environment, libraries
 from bench.errors import BenchError
 from bench.reports import files as report_files
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import DESCRIBED, Run
 from bench.suite import Suite
 

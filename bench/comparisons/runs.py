@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from bench.comparisons.analysis import Images, Measured, sole
 from bench.comparisons.comparison import Key, Metric, Seed
 from bench.comparisons.pairings import Scores
+from bench.disk import Damaged
 from bench.errors import BenchError
 from bench.metrics import Metric as Measure
 from bench.metrics import MetricError
 from bench.predictions import NotKept, Predictions
 from bench.progress import watched
-from bench.results import Damaged, Result, RunFolder, measured
+from bench.results.folder import RunFolder
+from bench.results.reading import measured
+from bench.results.schema import Result
 from bench.statistics.agreement import difference_products, joint_correct, pack
 from bench.statistics.crossed import Crossed, crossed_anova, crossed_of_table
 from bench.statistics.units import TooLarge, in_units, unit_for
@@ -112,7 +115,7 @@ def read_measured(
     """All metrics of all finished runs, in one pass; and what is not known, and why.
 
     Args:
-        runs: of :func:`bench.results.frame`.
+        runs: of :func:`bench.results.reading.frame`.
         metrics: the same as ``measures``, as documents describe them.
         cells: all that are planned with their seeds, in the suite's order.
         same_images: whether all runs of a data set are tested on the same; else nothing is said of single

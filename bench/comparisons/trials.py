@@ -12,7 +12,7 @@ from bench.comparisons.analysis import Measured
 from bench.comparisons.comparison import Key, Metric, Seed
 from bench.comparisons.runs import read_measured
 from bench.comparisons.tuned import Tuned, searches_of
-from bench.results import frame
+from bench.results.reading import frame
 from bench.suite import Suite
 from bench.tuning.trials import Trial, Trials
 from bench.tuning.winners import best_of
@@ -23,7 +23,7 @@ class Searched:
     """All that the searches of a suite have found."""
 
     runs: pd.DataFrame
-    """The trials: :func:`bench.results.frame`."""
+    """The trials: :func:`bench.results.reading.frame`."""
     measured: Sequence[Measured]
     """By metric, without single images: settings are not told apart by these."""
     trials: dict[Key, tuple[Trial, ...]]

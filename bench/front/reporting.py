@@ -157,7 +157,7 @@ def write_report(
     from bench.reports.html import page
     from bench.reports.html.runs import list_runs
     from bench.reports.methods import paper
-    from bench.results import frame
+    from bench.results.reading import frame
     from bench.tracking.links import link_to_runs
     from bench.tracking.store import default_uri
 

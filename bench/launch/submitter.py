@@ -24,7 +24,7 @@ from bench.launch.profile import Profile
 from bench.launch.queue import Look, explain, look, note_ends
 from bench.launch.submission import Continuation, SubmissionFolder, read_all
 from bench.launch.worker import OUT_OF_MEMORY
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 

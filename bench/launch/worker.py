@@ -29,7 +29,7 @@ from bench.launch.pack import Pack, installed_versions
 from bench.launch.preflight import unfinished
 from bench.launch.side_by_side import side_by_side
 from bench.machine import fingerprint
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.trainers import Work, train
 

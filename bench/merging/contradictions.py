@@ -10,7 +10,8 @@ from bench.environment import trained_with
 from bench.errors import BenchError
 from bench.merging.folders import MOST_NAMED, Folder
 from bench.preregistration import Stated
-from bench.results import Result, RunFolder
+from bench.results.folder import RunFolder
+from bench.results.schema import Result
 
 _OWN = {"finished", "seconds", "images_per_second", "warnings", "trained_on", "weights_sha256"}
 """Fields of a result that are about one training, and not about what it came to."""

@@ -11,7 +11,7 @@ from bench.disk import exists, parse, read, token, write_json
 from bench.merging.folders import COPIED, Folder
 from bench.preregistration import Stated, ids_of
 from bench.progress import watched
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 
 
 def copy(found: Sequence[Folder], into: Path, plans: Mapping[str, tuple[Folder, Stated]]) -> list[list[str]]:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.disk import read
+from bench.disk import Damaged, read
 from bench.errors import BenchError
 from bench.preregistration import Stated, digest_of
 from bench.progress import watched
-from bench.results import Damaged, Result, RunFolder
+from bench.results.folder import RunFolder
+from bench.results.schema import Result
 from bench.suite import RESERVED
 
 COPIED = (

@@ -9,7 +9,7 @@ from bench.environment import trained_with
 from bench.merging.copying import before
 from bench.merging.folders import Folder
 from bench.preregistration import Stated
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 
 
 def shared(found: Sequence[Folder]) -> int:

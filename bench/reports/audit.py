@@ -18,7 +18,7 @@ from bench.checkpoints.answers import Answers
 from bench.errors import BenchError
 from bench.reports.claim import Settling, settling
 from bench.reports.formats import listed
-from bench.results import Reliability
+from bench.results.schema import Reliability
 from bench.statistics.agreement import joint_correct, pack
 from bench.statistics.proportions import mcnemar, newcombe_paired, wilson
 from bench.statistics.single_runs import counts_behind

@@ -31,7 +31,7 @@ from bench.reports.formats import counted, listed, some
 from bench.reports.loss_weights import final_weights
 from bench.reports.ranking import rank, why_no_ranks
 from bench.reports.schema import Cell, Family, Plan, Report
-from bench.results import OTHER_DATA, frame
+from bench.results.reading import OTHER_DATA, frame
 from bench.runs import Selection
 from bench.sequential_design import stopping_plan
 from bench.suite import Suite
@@ -54,7 +54,7 @@ def report_and_agreement(
 
     Args:
         suite: where seeds are added until decided, as :func:`bench.sequential_design.as_it_stands` has it.
-        runs: of :func:`bench.results.frame`, where it has been read already.
+        runs: of :func:`bench.results.reading.frame`, where it has been read already.
 
     Raises:
         BenchError: a metric of the user's own fails on a run.
@@ -218,7 +218,7 @@ def describe(suite: Suite, runs: pd.DataFrame | None = None) -> tuple[Metric, ..
     """The metrics of a suite, as documents list them.
 
     Args:
-        runs: of :func:`bench.results.frame`. Accuracy is counted unless one of them has none but a number.
+        runs: of :func:`bench.results.reading.frame`. Accuracy is counted unless one has a number only.
     """
     counts = runs is None or bool(runs[runs.state == "done"].correct.notna().all())
     return tuple(

@@ -23,7 +23,7 @@ from bench.reports.formats import Scale, some
 from bench.reports.loading import loading
 from bench.reports.render.markdown import escaped
 from bench.reports.schema import Report
-from bench.results import Result
+from bench.results.schema import Result
 from bench.runs import Resolved, Run
 from bench.sequential_design import as_it_stands
 from bench.statistics.proportions import wilson

@@ -26,7 +26,7 @@ def other_epochs(
     Args:
         measured: by the metric that chose the epoch.
         design: of a fixed number of seeds.
-        runs: of :func:`bench.results.frame`.
+        runs: of :func:`bench.results.reading.frame`.
         judged: whether verdicts are given: not where that epoch is the one that counts.
     """
     last: dict[Key, dict[Seed, int]] = {key: {} for key in measured.cells}

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.losses import Loss
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 NO_REPRODUCTION = (
@@ -51,7 +51,7 @@ def final_weights(suite: Suite, results: Path, runs: pd.DataFrame) -> list[str]:
     """Where the weights of each cell ended, one line each, and what they are not.
 
     Args:
-        runs: of :func:`bench.results.frame`.
+        runs: of :func:`bench.results.reading.frame`.
     """
     notes = []
     done = runs[(runs.state == "done") & runs.loss.isin(learning(suite))]

@@ -24,7 +24,7 @@ from bench.reports.render.latex import breakable
 from bench.reports.render.markdown import escaped
 from bench.reports.schema import Report
 from bench.reports.tuning import tuning_in_words, untuned
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.statistics.stopping import Outcome
 from bench.suite import Suite
 

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import Cell, Search
+from bench.disk import Damaged
 from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
-from bench.results import Damaged, Failure, RunFolder, measure
+from bench.results.folder import RunFolder
+from bench.results.reading import measure
+from bench.results.schema import Failure
 from bench.runs import Run
 from bench.space import SEEDS_OF_TRIALS, number_of
 from bench.visible import flat, visible

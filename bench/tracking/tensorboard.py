@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 from bench.tracking.record import Record, key_of, read_record
 

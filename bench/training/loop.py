@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.disk import Damaged
 from bench.errors import BenchError
 from bench.metrics import Metric
 from bench.predictions import Predictions
 from bench.registry import Choice, ForeignOptions, recordable
-from bench.results import Damaged, RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Resolved, Run
 from bench.training import checkpoint, evaluation, optimization, parameters, schedules, weights
 from bench.training import device as devices
@@ -414,7 +415,7 @@ class Training:
         return evaluation.predictions(self.chosen["predicted"], self.data.test[1], details)
 
     def result(self) -> dict[str, Any]:
-        """The fields of :class:`bench.results.Result` that training decides."""
+        """The fields of :class:`bench.results.schema.Result` that training decides."""
         best = max(self.history, key=lambda line: self._judged(line, "test"))
         images = sum(line["images_per_second"] for line in self.history)
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.preregistration import stated
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 

@@ -7,7 +7,8 @@ import statistics
 from pathlib import Path
 
 from bench.cells import Search
-from bench.results import RunFolder, measure
+from bench.results.folder import RunFolder
+from bench.results.reading import measure
 from bench.statistics.searches import pooled
 from bench.suite import Suite
 from bench.tuning.trials import Trials

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.cells import Search
+from bench.disk import Damaged
 from bench.metrics import Metric
-from bench.results import Damaged, Result, RunFolder
+from bench.results.folder import RunFolder
+from bench.results.schema import Result
 from bench.space import number_of
 from bench.suite import Suite
 

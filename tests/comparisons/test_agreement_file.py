@@ -20,7 +20,8 @@ from bench.comparisons.pairings import Scores
 from bench.comparisons.runs import Joint, read_measured
 from bench.reports import files
 from bench.reports.build import describe, report, report_and_agreement
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.statistics.crossed import crossed_anova
 from bench.statistics.equivalence import tost
 from bench.statistics.paired import paired_t, t_interval

@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.predictions import Predictions
 from bench.reports.build import report
 from bench.reports.document import cautions
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.statistics.crossed import crossed_of_table
 from bench.statistics.paired import paired_t
 from bench.statistics.rotations import rotate

@@ -27,7 +27,7 @@ from bench.launch.queue import Look, cancel, explain, look, note_ends
 from bench.launch.submission import Submission, SubmissionFolder, read_all
 from bench.launch.submitter import LOST_SECONDS, Cluster, Submitter
 from bench.launch.worker import OUT_OF_MEMORY, StopFlag, Worker, check_versions
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 

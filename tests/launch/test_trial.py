@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.launch.pack import Pack
 from bench.launch.trial import guess_seconds, try_first_calls
 from bench.launch.worker import StopFlag, work
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite, load
 
 Make = Callable[..., Suite]

@@ -23,7 +23,8 @@ from bench.reports.html.runs import list_runs
 from bench.reports.render import markdown as rendered
 from bench.reports.render.latex import latex
 from bench.reports.schema import Cell, Report
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.statistics.rotations import rotate
 from bench.suite import Suite
 

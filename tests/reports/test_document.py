@@ -36,7 +36,7 @@ from bench.reports.html.runs import list_runs
 from bench.reports.render.markdown import markdown
 from bench.reports.render.terminal import draw
 from bench.reports.schema import Family, Report
-from bench.results import frame
+from bench.results.reading import frame
 from bench.statistics.paired import PairedT
 from bench.statistics.verdicts import Verdict, Word
 from bench.suite import Suite

@@ -45,7 +45,7 @@ from bench.reports.figures import (
     style,
 )
 from bench.reports.figures.material import Material, NothingToDraw, Sketch
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import as_it_stands
 from bench.statistics.ranking import critical_difference_diagram
 from bench.statistics.sequential import evidence as e_values

@@ -15,7 +15,8 @@ from own_trainer import Stop, attempt, reason
 from bench import versions
 from bench.errors import BenchError
 from bench.launch.preflight import check_names
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.suite import Suite, load
 
 Write = Callable[..., Path]

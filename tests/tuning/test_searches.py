@@ -21,9 +21,9 @@ from bench.reports.document import document
 from bench.reports.methods import paper
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.scale import tiny
-from bench.sequential_design import Design, as_it_stands
+from bench.sequential_design import SequentialDesign, as_it_stands
 from bench.statistics.searches import pooled, searches_interval
 from bench.suite import Suite
 from bench.tracking.record import read_record
@@ -53,7 +53,7 @@ def report(suite: Suite, results: Path) -> Report:
 
 def test_winners_are_trained_once_all_trials_have_ended(tmp_path: Path) -> None:
     suite = tuned()
-    design = Design(suite, tmp_path)
+    design = SequentialDesign(suite, tmp_path)
     assert [cell.waits for cell in design.now().cells] == [True, True]
     assert len(design.now().runs()) == 16
     finish_trials(suite, tmp_path, rising)

@@ -23,7 +23,8 @@ from bench.metrics import choose_metric
 from bench.reports.document import Group, groups
 from bench.reports.figures.style import said
 from bench.reports.schema import Report, whole_numbers
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.suite import Suite
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Material:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """The finished runs, as :func:`bench.results.frame` has them."""
+        """The finished runs, as :func:`bench.results.reading.frame` has them."""
         every = frame(self.results, self.suite.cells)
         return every[every.state == "done"]
 

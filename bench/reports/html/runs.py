@@ -14,13 +14,14 @@ from bench.launch.executors import number_of
 from bench.launch.logs import logs_of_runs
 from bench.launch.status import STATES, state_of
 from bench.progress import watched
-from bench.results import OTHER_DATA, RunFolder
+from bench.results.folder import RunFolder
+from bench.results.reading import OTHER_DATA
 from bench.suite import Suite
 
 FIELDS = ("cell", "seed", "id", "state", "reason", "correct", "total", "epoch", "seconds", "log", "trained")
 """Of a row of :attr:`RunList.rows`. ``log`` is relative to the page, ``trained`` says where and how often."""
 _KNOWN = ("state", "reason", "correct", "total", "epoch", "seconds")
-"""Columns of :func:`bench.results.frame` that rows are made of."""
+"""Columns of :func:`bench.results.reading.frame` that rows are made of."""
 
 
 class RunList(BaseModel):
@@ -40,7 +41,7 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
     """Look at the folders of all runs.
 
     Args:
-        runs: of :func:`bench.results.frame`.
+        runs: of :func:`bench.results.reading.frame`.
         link: of :func:`bench.tracking.links.link_to_runs`.
     """
     logs = logs_of_runs(suite, results)
