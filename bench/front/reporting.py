@@ -210,7 +210,8 @@ def _show_in_mlflow(asked: Suite, results: Path, made: Made, written: list[Path]
 
 def answer_of(made: Made) -> Answer:
     """What MLflow says of a suite: its Markdown is shown as HTML."""
-    from bench.reports.document import cautions, document
+    from bench.reports.answer import cautions
+    from bench.reports.document import document
     from bench.reports.render.markdown import markdown
     from bench.tracking.answer import BASELINE, Answer, names_of_numbers
     from bench.tracking.record import key_of

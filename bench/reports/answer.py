@@ -1,4 +1,4 @@
-"""The answer in words: in a sentence or three, and comparison by comparison."""
+"""The answer in words: in a sentence or three, comparison by comparison, and what nobody may overlook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bench.comparisons.comparison import Comparison, Metric
 from bench.reports.formats import Scale, counted, e_value, level, listed, p_value, some
-from bench.reports.schema import Analysed
+from bench.reports.schema import Analysed, Compared, Report
 from bench.statistics.proportions import clopper_pearson
 from bench.statistics.stopping import Outcome
 from bench.statistics.verdicts import Word
@@ -20,6 +20,9 @@ STOPPED = {
     Outcome.LARGEST: "the largest number of seeds has not decided it",
 }
 """What is said of comparisons that ended without a decision."""
+SCALED_DOWN = "SCALED DOWN: a trial with tiny models, few images and two epochs, which answers nothing."
+OPTIMISTIC = "OPTIMISTIC: the epoch was chosen on the test set itself, so no verdict is given."
+NOT_PAIRED = "NOT PAIRED: runs with the same seed are taken to have nothing in common."
 _CLAIMS = {
     Word.SUPERIOR: "is better than",
     Word.INFERIOR: "is worse than",
@@ -211,3 +214,43 @@ def notes(document: Analysed) -> list[str]:
 
 def _setting(c: Comparison) -> str:
     return " × ".join(filter(None, c.key))
+
+
+def cautions(document: Analysed) -> list[str]:
+    """What nobody may overlook, in a sentence each."""
+    if isinstance(document, Compared):
+        return [] if document.paired else [NOT_PAIRED]
+    assert isinstance(document, Report)
+    lines = []
+    if document.scaled_down:
+        lines.append(SCALED_DOWN)
+    if document.look:
+        lines.append(f"A look at {document.look}: it is no report, and replaces none.")
+    if document.plan is not None and document.plan.deviations:
+        lines.append(f"Not as planned: {'; '.join(document.plan.deviations)}.")
+    if document.optimistic:
+        lines.append(OPTIMISTIC)
+    if not document.complete:
+        done, unknown, failed, odd, planned = (
+            sum(getattr(c, of) for c in document.cells)
+            for of in ("n", "unknown", "failed", "other_data", "planned")
+        )
+        done += unknown
+        for search in document.tuning.searches if document.tuning else ():
+            done, failed, planned = done + search.done, failed + search.failed, planned + search.trials
+        ended = f", {failed:,} failed" * bool(failed) + f", {odd:,} saw other data" * bool(odd)
+        rest = "all of this may still change" if done + failed + odd < planned else "no run is left to train"
+        lines.append(f"{done:,} of {planned:,} runs are finished{ended}: {rest}.")
+    return lines
+
+
+def caution_marks(document: Analysed) -> tuple[str, ...]:
+    """The same in a word or two, for headings."""
+    if not isinstance(document, Report):
+        return ()
+    marks = {
+        "SCALED DOWN": document.scaled_down,
+        "A LOOK": document.look,
+        "OPTIMISTIC": document.optimistic,
+    }
+    return tuple(mark for mark, applies in marks.items() if applies)

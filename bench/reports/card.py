@@ -16,10 +16,10 @@ from bench.comparisons.comparison import Comparison
 from bench.datasets import FIRST_LABELS, Form
 from bench.disk import write_atomically
 from bench.errors import BenchError
-from bench.reports.answer import sentence
+from bench.reports.answer import cautions, sentence
 from bench.reports.build import chosen_epoch, report
-from bench.reports.document import cautions, groups
 from bench.reports.formats import Scale, some
+from bench.reports.groups import groups
 from bench.reports.loading import loading
 from bench.reports.render.markdown import escaped
 from bench.reports.schema import Report

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.registry import explain
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, plain_table
 from bench.reports.build import report
-from bench.reports.document import in_full
+from bench.reports.comparison_tables import in_full
 from bench.reports.formats import NOTHING, Scale, shortened, some
 from bench.sequential_design import as_it_stands
 from bench.suite import Suite

@@ -17,7 +17,7 @@ from bench.datasets import BuiltInOptions, DatasetOptions, OnDisk
 from bench.launch.submission import read_all
 from bench.metrics import Metric
 from bench.progress import watched
-from bench.reports.document import cautions
+from bench.reports.answer import cautions
 from bench.reports.formats import counted, listed
 from bench.reports.references import bibtex, cited, in_full, in_words, render
 from bench.reports.render.latex import breakable

@@ -16,8 +16,9 @@ from helpers import finish_run, flats
 from scipy import stats
 
 from bench.reports import files
+from bench.reports.answer import OPTIMISTIC
 from bench.reports.build import report
-from bench.reports.document import OPTIMISTIC, document
+from bench.reports.document import document
 from bench.reports.html import page
 from bench.reports.html.runs import list_runs
 from bench.reports.render import markdown as rendered

@@ -27,8 +27,8 @@ from matplotlib.text import Text
 from scipy import stats
 
 from bench.errors import BenchError
+from bench.reports.answer import cautions
 from bench.reports.build import report
-from bench.reports.document import cautions
 from bench.reports.figures import (
     FORMATS,
     STORIES,

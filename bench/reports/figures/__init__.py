@@ -63,7 +63,7 @@ def draw(
         if kind not in FORMATS:
             raise BenchError(f"figures: {unknown('format', kind, FORMATS)}")
 
-    from bench.reports.document import cautions
+    from bench.reports.answer import cautions
     from bench.reports.figures.material import Material, NothingToDraw
     from bench.reports.figures.style import paper, save
 

@@ -18,10 +18,10 @@ from matplotlib.patches import Patch
 from bench.comparisons.comparison import Comparison
 from bench.comparisons.runs import Pair
 from bench.reports.columns import Entry, columns_of
-from bench.reports.document import design_of
 from bench.reports.figures import rows, style
 from bench.reports.figures.material import Material, NothingToDraw, Sketch, axis, who
 from bench.reports.formats import level, listed, some
+from bench.reports.groups import design_of
 from bench.statistics.verdicts import Interval, Word
 
 OFFSET = 0.17  # of a row, from its middle to either interval

@@ -20,8 +20,8 @@ from bench.comparisons.comparison import Comparison, Metric
 from bench.comparisons.runs import Joint, Pair, read_measured
 from bench.metrics import Metric as Measure
 from bench.metrics import choose_metric
-from bench.reports.document import Group, groups
 from bench.reports.figures.style import said
+from bench.reports.groups import Group, groups
 from bench.reports.schema import Report, whole_numbers
 from bench.results.folder import RunFolder
 from bench.results.reading import frame

@@ -30,7 +30,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from bench.disk import write_atomically
-from bench.reports.document import cautions
+from bench.reports.answer import cautions
 from bench.reports.formats import shortened
 from bench.reports.schema import Report
 

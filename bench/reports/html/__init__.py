@@ -25,8 +25,9 @@ from markupsafe import Markup
 
 from bench.reports.answer import sentence
 from bench.reports.blocks import Block, Figure, Heading, Plot, Table
-from bench.reports.document import document, groups
+from bench.reports.document import document
 from bench.reports.formats import scale_of
+from bench.reports.groups import groups
 from bench.reports.html.runs import RunList
 from bench.reports.schema import Report
 from bench.statistics.verdicts import Word
