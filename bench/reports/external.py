@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Comparison
-from bench.comparisons.designs import Design, Unpaired
+from bench.comparisons.designs import Design
 from bench.comparisons.external.far_off import far_off
 from bench.comparisons.external.layout import Request
 from bench.comparisons.external.names import is_baseline
@@ -19,6 +19,7 @@ from bench.comparisons.external.summaries import Summaries, find_summaries
 from bench.comparisons.resampled import Folds
 from bench.comparisons.runs import Answers
 from bench.comparisons.summaries import analyse_summaries
+from bench.comparisons.unpaired import Unpaired
 from bench.errors import BenchError, unknown
 from bench.reports.answer import answer
 from bench.reports.build import summarise
