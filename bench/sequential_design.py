@@ -25,7 +25,8 @@ from bench.suite import Suite
 from bench.tuning.winners import Winners
 
 if TYPE_CHECKING:  # scipy is slow to import, and suites with a fixed number of seeds do without
-    from bench.statistics.stopping import Plan, Standing
+    from bench.statistics.standings import Standing
+    from bench.statistics.stopping import Plan
 
 Key = tuple[str, str, str]  # data set, model, loss
 Seed = int | str
@@ -63,16 +64,16 @@ class SequentialDesign:
         """The suite with the runs that it asks for now; itself where these are fixed."""
         if self.suite.until is None:
             return self.known()
-        wanted = {key: found.wanted for key, found in self.standings().items()}
+        seeds = {key: standing.seeds_needed for key, standing in self.standings().items()}
         for cell in self.suite.cells:
             if cell.loss == self.suite.baseline_label:
-                rivals = [n for key, n in wanted.items() if key[:2] == cell.key[:2]]
-                wanted[cell.key] = max(rivals, default=self.suite.until.start)
-        return self.suite.cut(wanted)
+                rivals = [n for key, n in seeds.items() if key[:2] == cell.key[:2]]
+                seeds[cell.key] = max(rivals, default=self.suite.until.start)
+        return self.suite.cut(seeds)
 
     def standings(self) -> dict[Key, Standing]:
         """How each comparison stands, by the data set, model and loss that meets the baseline."""
-        from bench.statistics.stopping import Direction, standings
+        from bench.statistics.standings import Direction, standings
 
         plan = stopping_plan(self.suite, self.results)
         assert plan is not None

@@ -10,7 +10,7 @@ from typing import Literal
 from bench.comparisons.comparison import Adjusted, Equivalence, Looks, Metric
 from bench.comparisons.pairings import Pairing
 from bench.statistics.equivalence import tost
-from bench.statistics.flips import Said
+from bench.statistics.flips import LookResult
 from bench.statistics.paired import PairedT
 from bench.statistics.permutation import SignFlip, countable, sign_flip
 from bench.statistics.resampled import Posterior
@@ -75,16 +75,16 @@ def _interval(result: PairedT | Welch | Pooled, confidence: float, level: float)
 
 
 def adjusted_by_look(
-    known: PairedT | Welch | Pooled | None, metric: Metric, said: Said | None, alpha: float
+    known: PairedT | Welch | Pooled | None, metric: Metric, result: LookResult | None, alpha: float
 ) -> Adjusted:
     """What a look says, with the intervals that decide."""
-    if known is None or said is None:
+    if known is None or result is None:
         return Adjusted()
     equivalence = None
     if metric.limit is not None:
-        inside = around(known, said.critical_equivalence, 1 - 2 * alpha)
-        equivalence = Equivalence(said.p_equivalence, inside)
-    return Adjusted(said.p, "flips", around(known, said.critical, 1 - alpha), equivalence)
+        inside = around(known, result.critical_equivalence, 1 - 2 * alpha)
+        equivalence = Equivalence(result.p_equivalence, inside)
+    return Adjusted(result.p, "flips", around(known, result.critical, 1 - alpha), equivalence)
 
 
 def around(result: PairedT | Welch | Pooled, reach: float, level: float) -> Interval | None:

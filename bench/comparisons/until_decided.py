@@ -15,7 +15,8 @@ from bench.statistics.equivalence import tost
 from bench.statistics.flips import PATHS
 from bench.statistics.paired import PairedT
 from bench.statistics.sequential import critical_t, evidence
-from bench.statistics.stopping import Direction, Outcome, Plan, Rule, Standing, standings
+from bench.statistics.standings import Direction, Standing, standings
+from bench.statistics.stopping import Outcome, Plan, Rule
 from bench.statistics.verdicts import Interval, Word
 
 
@@ -36,15 +37,15 @@ class UntilDecided(Design):
     def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
         """The seeds of the last look: later ones, if others have trained them, are not looked at."""
         direction = Direction(metric.unit == "%", metric.higher_is_better, metric.counted)
-        found = standings(self.plan, self.order, cells, baseline, direction, min(self.draws, PATHS))
+        by_key = standings(self.plan, self.order, cells, baseline, direction, min(self.draws, PATHS))
         return [
             by_seed(key, metric, ours, base, {*self.order[: self._seen(now)]}, now.flagged, now)
             for key, ours, base in against(cells, baseline)
-            for now in [found[key]]
+            for now in [by_key[key]]
         ]
 
     def _seen(self, now: Standing) -> int:
-        return now.seen or now.wanted
+        return now.seeds_seen or now.seeds_needed
 
     def test(self, pairing: Pairing) -> Test:
         """With the looks that have been taken."""
@@ -63,7 +64,8 @@ class UntilDecided(Design):
         adjusted = []
         for pairing, test in zip(pairings, tests, strict=True):
             now = pairing.standing
-            known = adjusted_by_look(test.difference, pairing.metric, now.said if now else None, self.alpha)
+            result = now.result if now else None
+            known = adjusted_by_look(test.difference, pairing.metric, result, self.alpha)
             outcome = now.outcome if now else Outcome.OPEN
             # Before the last look p is held against less than α, so that it would be misread.
             last = outcome is Outcome.LARGEST
@@ -137,7 +139,7 @@ class Whenever(UntilDecided):
         ]  # fmt: skip
 
     def _seen(self, now: Standing) -> int:
-        return now.wanted
+        return now.seeds_needed
 
     def test(self, pairing: Pairing) -> Test:
         """Evidence for a difference, in the order in which seeds came."""

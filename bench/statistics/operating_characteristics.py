@@ -14,15 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.statistics.flips import Paths, critical_t, z_of_t
-from bench.statistics.stopping import (
-    OUTCOMES,
-    Boundaries,
-    Outcome,
-    Plan,
-    Rule,
-    outcomes,
-    planned_outcomes,
-)
+from bench.statistics.stopping import OUTCOMES, Boundaries, Outcome, Plan, Rule, outcomes, planned_outcomes
 
 CHUNK = 500_000
 """Differences drawn at a time: a few megabytes."""

@@ -15,9 +15,10 @@ from invented import invent
 from bench.comparisons.agreement_file import load
 from bench.comparisons.analysis import Analysis, Images, Measured, analyse
 from bench.comparisons.comparison import Key, Metric
-from bench.comparisons.designs import Design, Unpaired
+from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Scores
 from bench.comparisons.runs import Joint, read_measured
+from bench.comparisons.unpaired import Unpaired
 from bench.reports import files
 from bench.reports.build import describe, report, report_and_agreement
 from bench.results.folder import RunFolder
