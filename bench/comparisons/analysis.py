@@ -16,7 +16,7 @@ from bench.comparisons.failures import compare_failures, holds_with_failed_last
 from bench.comparisons.pairings import Pairing, Scores
 from bench.statistics.crossed import Crossed
 from bench.statistics.effects import Effects, effects
-from bench.statistics.stopping import Standing
+from bench.statistics.standings import Standing
 from bench.statistics.verdicts import Word
 
 

@@ -1,7 +1,7 @@
-"""How comparisons are tested and judged: with a fixed number of paired seeds, or of runs that are not paired.
+"""How comparisons are tested and judged: here with a fixed number of paired seeds.
 
-Together with :mod:`bench.comparisons.until_decided` and :mod:`bench.comparisons.resampled`, objects with the
-same methods: :mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
+Other designs are subclasses: :mod:`~bench.comparisons.unpaired`, :mod:`~bench.comparisons.until_decided`,
+:mod:`~bench.comparisons.resampled`. :mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
 """
 
 from __future__ import annotations
@@ -12,28 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from bench.comparisons.adjustment import (
-    Adjustment,
-    Test,
-    adjusted_by_look,
-    by_bonferroni,
-    sign_flips,
-    testable,
-    together,
-)
+from bench.comparisons.adjustment import Adjustment, Test, adjusted_by_look, sign_flips, testable, together
 from bench.comparisons.comparison import Adjusted, Key, Metric, NewImages, Seeds
-from bench.comparisons.pairings import (
-    Pairing,
-    Scores,
-    against,
-    arm,
-    arms_of,
-    by_seed,
-    flags,
-    in_order,
-    shared_total,
-    table_of,
-)
+from bench.comparisons.pairings import Pairing, Scores, against, by_seed, flags, table_of
 from bench.statistics.crossed import Crossed
 from bench.statistics.flips import PATHS, Family
 from bench.statistics.paired import PairedT, p_of_t, paired_t, t_interval
@@ -45,8 +26,8 @@ from bench.statistics.planning import (
 )
 from bench.statistics.rotations import DRAWS, Smallest, rotate
 from bench.statistics.signed_ranks import Superiority, paired_superiority
-from bench.statistics.stopping import FEWEST, Standing
-from bench.statistics.unpaired import brunner_munzel, welch
+from bench.statistics.standings import Standing
+from bench.statistics.stopping import FEWEST
 from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse
 
 TEST_SET, FINISHED, SOUND = "on this test set", "among runs that finished", "among sound runs"
@@ -72,8 +53,6 @@ class Design:
     draws: int = DRAWS
     """Rotations, and flips of signs at most."""
 
-    # ------------------------------------------------------------------------------------ what is compared
-
     def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
         """Which runs meet those of the baseline: by seed, never by position."""
         flagged = flags(metric, cells)
@@ -95,8 +74,6 @@ class Design:
             detectable=minimum_detectable_effect(test, self.alpha) if test.n >= FEWEST else None,
             note=why_not_tested(test),
         )
-
-    # ----------------------------------------------------------------------------------- the whole family
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
         """Intervals that hold together, and the p that agree with them."""
@@ -134,8 +111,6 @@ class Design:
         ]  # fmt: skip
         by = "sign flips of whole seeds, against the largest of the family (single-step maxT)"
         return Adjustment(adjusted, by, notes=few)
-
-    # --------------------------------------------------------------------------------------- the verdict
 
     def word(self, pairing: Pairing, test: Test, adjusted: Adjusted) -> Word:
         """What the intervals say: a difference first, as one may be certain and smaller than the margin."""
@@ -212,8 +187,6 @@ class Design:
         """The same for metrics that decide nothing. ``standings``: how comparisons by the first one stand."""
         return self
 
-    # ------------------------------------------------------------------------------------------ in words
-
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """How the numbers of a table were computed.
 
@@ -261,73 +234,6 @@ class Design:
         if tested < 2:
             p = f"{f'{tested} of {count} can be tested, so that ' * (tested < count)}p needs no adjustment"
         return f"{p}; {decides}{within}α = {self.alpha:g}."
-
-
-@dataclass(frozen=True)
-class Unpaired(Design):
-    """Runs that have nothing in common: Welch, and only where it was asked for."""
-
-    name: ClassVar[str] = "unpaired"
-    paired: ClassVar[bool] = False
-
-    def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
-        """All with all."""
-        flagged = flags(metric, cells)
-        made = []
-        for key, ours, base in against(cells, baseline):
-            out = flagged[key], flagged[*key[:2], baseline]
-            a, b = (
-                arm(scores, [seed for seed in in_order(scores.counts) if seed not in bad])
-                for scores, bad in zip((ours, base), out, strict=True)
-            )
-            made.append(
-                Pairing(
-                    key,
-                    metric,
-                    a,
-                    b,
-                    shared_total(ours, base),
-                    lost=arms_of(ours.lost, base.lost),
-                    flagged=arms_of(*out),
-                    finished=(len(ours.counts), len(base.counts)),
-                )
-            )
-        return made
-
-    def test(self, pairing: Pairing) -> Test:
-        """What only pairs can tell stays unknown."""
-        assert pairing.total is not None
-        ours, theirs, total = pairing.ours, pairing.theirs, pairing.total
-        test = welch(ours, theirs, total, 1 - self.alpha, bounded=pairing.metric.counted)
-        better, worse = (ours, theirs) if pairing.metric.higher_is_better else (-ours, -theirs)
-        note = ""
-        if min(len(ours), len(theirs)) == 1:
-            note = "one run of one of the two: nothing can be tested"
-        elif test.p is None:
-            note = "neither of the two varies, so there is no variance to test them against"
-        elif min(len(ours), len(theirs)) < FEWEST:
-            note = f"fewer than {FEWEST} runs of one of the two: nothing is decided"
-        return Test(
-            difference=test,
-            p=test.p,
-            superiority=brunner_munzel(better, worse, total, 1 - self.alpha, bounded=False).superiority,
-            note=note,
-        )
-
-    def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """Bonferroni: there is nothing to rotate or to flip."""
-        return by_bonferroni(pairings, tests, self.alpha)
-
-    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
-        """That nothing is paired."""
-        return (
-            "Δ is the difference of the means of runs that are NOT paired, with its "
-            f"{percent(1 - self.alpha)} interval on this test set for all comparisons together (Welch's t at "
-            f"1 − α/K). {self._family(metric, adjustment, judged)}"
-        )
-
-
-# -------------------------------------------------------------------------------------- what they share
 
 
 def paired(pairing: Pairing, alpha: float) -> PairedT:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.comparisons.comparison import Key, Metric, Seed
 from bench.statistics.collapse import collapsed
-from bench.statistics.stopping import Standing
+from bench.statistics.standings import Standing
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 from bench.comparisons.adjustment import Test
 from bench.comparisons.analysis import Analysis
 from bench.comparisons.comparison import Comparison, Key, Metric
-from bench.comparisons.designs import Unpaired
 from bench.comparisons.external.summaries import Summary
 from bench.comparisons.pairings import Pairing
+from bench.comparisons.unpaired import Unpaired
 from bench.statistics.stopping import FEWEST
 from bench.statistics.unpaired import Welch, welch_of_summaries
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bench.comparisons.analysis import Images, Measured, sole
 from bench.comparisons.comparison import Key, Metric, Seed
+from bench.comparisons.external.counts import count_scores, fold_means, unequal_folds
 from bench.comparisons.external.folds import count_folds, said_of_folds
 from bench.comparisons.external.layout import Layout, Request, Score
 from bench.comparisons.external.rows import KEY, long_rows, named, numbers, refuse
@@ -25,15 +24,7 @@ from bench.comparisons.runs import LARGEST, Answers, Joint, Pair
 from bench.errors import BenchError
 from bench.metrics import lower_is_better
 from bench.statistics.agreement import joint_correct, pack
-from bench.statistics.units import TooLarge, unit_for
 from bench.suite import PERCENT_MARGIN
-
-LARGEST_UNIT = 200_000
-"""Accuracies with many digits are multiples of 1/n, for the smallest n up to this that fits them all."""
-MOST_ROUNDED = 5
-"""Digits of an accuracy (a fraction) up to which its last one is the unit: .95933 is 95,933 of 100,000."""
-DIGITS = 13
-"""Of any other number: those that floating point leaves alone."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +73,9 @@ def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Reque
         there, absent = rows[rows.value.notna()], rows[rows.value.isna() & ~rows.failed]
         if there.empty:
             raise BenchError(f"{source}: column '{rows.column.iloc[0]}': there is no number in it")
-        counts, totals, counted, words = _counts(source, there, layout, score, request)
-        if layout.by_fold and _unequal(there, totals):
-            counts, totals, counted = *_as_means(there, counts / totals.astype(float)), False
+        counts, totals, counted, words = count_scores(source, there, layout, score, request)
+        if layout.by_fold and unequal_folds(there, totals):
+            counts, totals, counted = *fold_means(there, counts / totals.astype(float)), False
             words += f"{'; ' if words else ''}folds are of unequal sizes, and each counts the same"
         remarks += _listed("the run failed", rows[rows.failed], layout)
         remarks += _listed("no score, so the run counts as missing", absent, layout)
@@ -129,83 +120,6 @@ def _directions(
     ]
 
 
-def _counts(
-    source: str, rows: pd.DataFrame, layout: Layout, score: Score, request: Request
-) -> tuple[pd.Series[float], pd.Series[Any], bool, str]:
-    if score.kind == "metric":
-        said = f"{score.name} is the mean over images, one row each" if "image" in layout.columns else ""
-        return *_in_units(source, rows), False, said
-    if "image" in layout.columns:
-        return rows.value, rows.images, True, "scores are single answers, one row for each image of a run"
-    columns, values, percent, total = layout.columns, rows.value, request.percent, request.total_images
-    totals = None
-    if total is not None or "total" in columns:
-        totals = _totals(source, rows, columns.get("total", ""), total)
-    counted = score.kind == "correct"
-    if layout.methods:
-        # Whole numbers up to 100 of many images are percentages.
-        counted = False
-        if percent is None and totals is not None and bool((values % 1 == 0).all()):
-            counted = bool(values.max() > 100 or totals.max() <= 100)
-    if counted:
-        if totals is None:
-            raise BenchError(
-                f"{source}: column '{score.column}': out of how many? Give --total-column or --total-images"
-            )
-        guess = f" (guessed: the largest is {values.max():g})" if layout.methods else ""
-        said = f"scores are numbers of correct answers{guess}"
-        return _checked_counts(source, rows, values, totals), totals, True, said
-    fractions, digits, said = _fractions(source, rows, values, percent, bool(layout.methods))
-    if totals is not None:
-        counts = _count_images(source, rows, fractions, totals, digits)
-        step, most = 10.0 ** -digits.max(), int(totals.max())
-        if step * most > 1:
-            said += (
-                f", in steps of {100 * step:g} points, which are {step * most:.1f} of {most:,} images: "
-                "the nearest numbers of correct answers are taken"
-            )
-        return counts, totals, True, said
-    units = pd.Series(0, rows.index)
-    for _, group in fractions.groupby([rows.dataset, rows.model]):
-        units[group.index] = _unit(group.unique(), int(digits.max()))
-    steps = ", ".join(f"1/{unit:,}" for unit in sorted(units.unique()))
-    said += f", counted in steps of {steps}, since the number of test images is not known (--total-images)"
-    return (fractions * units).round(), units, False, said
-
-
-def _in_units(source: str, rows: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[Any]]:
-    """Numbers, or sums over images, in units of 1/10ᵏ; and 10ᵏ, or as often as there are images."""
-    counts = rows.value.copy()
-    totals = (rows.images if "images" in rows else pd.Series(1, rows.index)).astype(object)
-    for _, group in rows.value.groupby([rows.dataset, rows.model]):
-        try:
-            unit = unit_for(group, DIGITS, 300)
-        except TooLarge as error:
-            large = (rows.value.abs() >= error.limit) & rows.index.isin(group.index)
-            refuse(
-                source, rows, large, f"a number below {error.limit:.0e}: in a larger unit, or its logarithm"
-            )
-            raise
-        counts[group.index] = (group * float(unit)).round()
-        totals[group.index] *= unit
-    return counts, totals
-
-
-def _unequal(rows: pd.DataFrame, totals: pd.Series[Any]) -> bool:
-    """Whether some data set × model has folds of several sizes, as where k does not divide its images."""
-    sizes = totals.astype(float).groupby([rows.dataset, rows.model])
-    return bool((sizes.transform("min") < sizes.transform("max")).any())
-
-
-def _as_means(rows: pd.DataFrame, means: pd.Series[float]) -> tuple[pd.Series[float], pd.Series[Any]]:
-    """Means over folds of several sizes in one unit: these are compared, and not their counts."""
-    counts, totals = means.copy(), pd.Series(1, rows.index).astype(object)
-    for _, group in means.groupby([rows.dataset, rows.model]):
-        totals[group.index] = unit = unit_for(group)
-        counts[group.index] = (group * float(unit)).round()
-    return counts, totals
-
-
 def _cells(runs: pd.DataFrame, layout: Layout) -> tuple[dict[Key, Scores], dict[Key, set[int]]]:
     """Every method is asked for every seed that its data set × model has. With the totals of each cell."""
     planned: dict[Pair, set[Seed]] = defaultdict(set)
@@ -235,88 +149,6 @@ def _listed(what: str, rows: pd.DataFrame, layout: Layout) -> list[str]:
     ]
     more = f" and {len(rows) - 5:,} more" if len(rows) > 5 else ""
     return [f"{what}: {'; '.join(shown)}{more}"] if shown else []
-
-
-# ------------------------------------------------------------------------------------- scores and their units
-
-
-def _totals(source: str, rows: pd.DataFrame, column: str, total: int | None) -> pd.Series[int]:
-    if total is not None:
-        return pd.Series(total, rows.index)
-    sizes = rows.assign(found=rows.total, column=column)
-    values = numbers(source, sizes)
-    refuse(source, sizes, ~((values >= 1) & (values % 1 == 0)), "a whole number of test images")
-    return values.astype(int)
-
-
-def _checked_counts(
-    source: str, rows: pd.DataFrame, values: pd.Series[float], totals: pd.Series[int]
-) -> pd.Series[float]:
-    refuse(source, rows, values % 1 != 0, "a whole number of correct answers")
-    bad = (values < 0) | (values > totals)
-    if bad.any():
-        refuse(source, rows, bad, f"from 0 to {totals[bad].iloc[0]:,} correct answers, its total")
-    return values
-
-
-def _fractions(
-    source: str, rows: pd.DataFrame, values: pd.Series[float], percent: bool | None, wide: bool
-) -> tuple[pd.Series[float], pd.Series[int], str]:
-    """Accuracies as fractions, the digits behind the point of each, and what was guessed."""
-    most, guess = values.max(), ""
-    if percent is None:
-        percent, guess = bool(most > 1), f" (guessed: the largest is {most:g})"
-        mixed = (values > 0) & (values <= 1) & percent
-        refuse(
-            source, rows, mixed, f"a percentage, as the largest, {most:g}, is one; if it is, say --percent"
-        )
-    limit = 100 if percent else 1
-    hint = "; numbers of correct answers need their total: --total-images" if most > 100 else ""
-    if wide:
-        hint += "; of any other numbers, say --lower-is-better or --higher-is-better"
-    refuse(source, rows, (values < 0) | (values > limit), f"an accuracy from 0 to {limit}{hint}")
-    digits = pd.Series(10, values.index)
-    for k in reversed(range(8)):
-        scaled = values * 10**k
-        digits = digits.mask((scaled - scaled.round()).abs() <= 1e-6, k)
-    if percent:
-        digits += 2
-    return values / limit, digits, f"accuracies are {'percentages' if percent else 'fractions'}{guess}"
-
-
-def _count_images(
-    source: str,
-    rows: pd.DataFrame,
-    fractions: pd.Series[float],
-    totals: pd.Series[int],
-    digits: pd.Series[int],
-) -> pd.Series[float]:
-    """The number of correct answers that an accuracy, rounded to its own digits, must have come from."""
-    exact = fractions * totals
-    slack = totals * (0.5 * 0.1**digits + 1e-7) + 1e-6
-    bad = (exact - exact.round()).abs() > slack
-    if bad.any():
-        what = f"{exact[bad].iloc[0]:.2f} of {totals[bad].iloc[0]:,} test images"
-        refuse(source, rows, bad, f"a whole number of correct answers, and this is {what}")
-    return exact.round()
-
-
-def _unit(values: NDArray[np.float64], digits: int) -> int:
-    """n, where the accuracies are multiples of 1/n. Float noise in their last digits must break no ties."""
-    if digits <= MOST_ROUNDED:
-        return int(10**digits)
-    for tolerance in (1e-12, max(0.5 * 10.0**-digits, 1e-7)):
-        units = np.arange(1, LARGEST_UNIT + 1)
-        for value in values:
-            units = units[np.abs(value * units - np.rint(value * units)) <= tolerance * units]
-            if not units.size:
-                break
-        if units.size:
-            return int(units[0])
-    return 10**6
-
-
-# ------------------------------------------------------------------------------------------- single images
 
 
 def _by_image(
