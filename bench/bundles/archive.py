@@ -180,18 +180,18 @@ class Archive:
         if info.file_size > _LARGEST_MANIFEST:
             raise BenchError(f"{self.path}: {MANIFEST}: it is too large to be one")
         try:
-            found = parse(b"".join(self._pieces(info, info.file_size)))
+            content = parse(b"".join(self._pieces(info, info.file_size)))
         except ValueError as error:
             raise BenchError(f"{self.path}: {MANIFEST}: not valid JSON: {error}") from None
-        made = found.get("format") if isinstance(found, dict) else None
-        if isinstance(made, int) and not isinstance(made, bool) and made > FORMAT:
+        version = content.get("format") if isinstance(content, dict) else None
+        if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT:
             raise BenchError(
-                f"{self.path}: {MANIFEST}: format: found {made}, which a newer bench has written "
-                f"({str(found.get('bench'))[:40]}; this is {__version__}, and reads format {FORMAT}): update "
-                "bench"
+                f"{self.path}: {MANIFEST}: format: found {version}, which a newer bench has written "
+                f"({str(content.get('bench'))[:40]}; this is {__version__}, and reads format {FORMAT}): "
+                "update bench"
             )
         try:
-            manifest = Manifest.model_validate(found, strict=True)
+            manifest = Manifest.model_validate(content, strict=True)
         except ValidationError as error:
             raise BenchError(f"{self.path}: {MANIFEST}: {explain(error)[0]}") from None
         if manifest.format != FORMAT:
@@ -227,15 +227,15 @@ class Archive:
                 f"{self.path}: it unpacks to {size:,} bytes, and {folder} has {free:,} left; TMPDIR says "
                 "where it is unpacked"
             )
-        made: set[Path] = set()
+        created: set[Path] = set()
         for name, file in watched(self.manifest.files.items(), "unpacking"):
             digest = hashlib.sha256()
             pieces = self._pieces(self._infos[name], file.size)
             if wanted(name):
                 path = folder / name
-                if path.parent not in made:
+                if path.parent not in created:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    made.add(path.parent)
+                    created.add(path.parent)
                 with path.open("xb") as target:
                     for piece in pieces:
                         digest.update(piece)

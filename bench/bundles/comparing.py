@@ -108,8 +108,8 @@ def arrays_of(content: bytes) -> dict[str, Any]:
     """Those of a file of np.savez. Raises ValueError, and as zipfile does."""
     import numpy as np
 
-    with np.load(io.BytesIO(content), allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _sizes(content: bytes) -> dict[str, int]:

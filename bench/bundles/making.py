@@ -68,22 +68,24 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
             (folder / RESULTS / "runs" / run_id).symlink_to((results / "runs" / run_id).absolute())
         _write_suite(suite, source, results, folder)
         measured.keep(suite, results, done, folder / measured.FOLDER)
-        made = reading.make(output, folder)
-        _check_same(suite, results, made)
-        page, words = reading.texts(made, folder)
-        report_files.write(made.report, folder / RESULTS / suite.name, made.agreement, page, words)
+        rebuilt = reading.make(output, folder)
+        _check_same(suite, results, rebuilt)
+        page, words = reading.texts(rebuilt, folder)
+        report_files.write(rebuilt.report, folder / RESULTS / suite.name, rebuilt.agreement, page, words)
         trained = trained_with(results, done)
         environment = Environment(runs=trained, report=libraries())
         write_json(folder / "environment.json", environment.model_dump(mode="json"))
-        said = {"suite": suite.name, "question": suite.question, "answer": made.report.answer}
+        summary = {"suite": suite.name, "question": suite.question, "answer": rebuilt.report.answer}
         write_atomically(
             folder / "README.md",
-            README.format(**said, name=f"{suite.name}.bundle.zip").encode(errors="replace"),
+            README.format(**summary, name=f"{suite.name}.bundle.zip").encode(errors="replace"),
         )
         files |= {name: folder / name for name in _below(folder)}
-        files |= _figures(suite, results, made)
+        files |= _figures(suite, results, rebuilt)
         devices = {one.device for one in trained if one.device}
-        about = crate.metadata(made.report, [*files, archive.MANIFEST], made.runs.finished.max(), devices)
+        about = crate.metadata(
+            rebuilt.report, [*files, archive.MANIFEST], rebuilt.runs.finished.max(), devices
+        )
         write_atomically(folder / crate.METADATA, about)
         files[crate.METADATA] = folder / crate.METADATA
         archive.write(
@@ -147,10 +149,10 @@ def _write_suite(suite: Suite, source: Source, results: Path, folder: Path) -> N
     own_code.write(suite, results, folder)
 
 
-def _check_same(suite: Suite, results: Path, made: reading.Made) -> None:
+def _check_same(suite: Suite, results: Path, rebuilt: reading.Rebuilt) -> None:
     """Make sure that whoever has the file alone gets the report that is made here."""
-    here = reading.without_place(report(as_it_stands(suite, results), results), results)
-    first, other = (one.model_dump(mode="json") for one in (here, made.report))
+    original = reading.without_place(report(as_it_stands(suite, results), results), results)
+    first, other = (one.model_dump(mode="json") for one in (original, rebuilt.report))
     for difference in differences("report.json", first, other):
         raise BenchError(
             f"{results}: the report cannot be made from the bundle alone: {difference.where} would be "
@@ -165,10 +167,10 @@ def _below(folder: Path) -> Iterator[str]:
             yield path.relative_to(folder).as_posix()
 
 
-def _figures(suite: Suite, results: Path, made: reading.Made) -> dict[str, Path]:
+def _figures(suite: Suite, results: Path, rebuilt: reading.Rebuilt) -> dict[str, Path]:
     """Those that were drawn after the last run had finished."""
     there = results / suite.name / "figures"
-    last = made.runs.finished.max()
+    last = rebuilt.runs.finished.max()
     return {
         f"{RESULTS}/{suite.name}/figures/{file.name}": file
         for file in ([] if there.is_symlink() else sorted(there.glob("*.*")))

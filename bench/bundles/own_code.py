@@ -47,10 +47,10 @@ def write(suite: Suite, results: Path, folder: Path) -> None:
         index.code[key] = Bundled(digest=program.digest, files=files)
         _write(folder, files, program.files)
     for module, digest in versions.of_modules(suite).items():
-        found = code.own_modules(module)
-        files = {name: f"{FOLDER}/{versions.place_of(name, own)}" for name, own in found.items()}
+        modules = code.own_modules(module)
+        files = {name: f"{FOLDER}/{versions.place_of(name, path)}" for name, path in modules.items()}
         index.code[module] = Bundled(digest=digest, files=files)
-        _write(folder, files, found)
+        _write(folder, files, modules)
     if index.code:
         write_json(folder / INDEX, index.model_dump(mode="json"))
         versions.copy(suite, results, folder / "results")

@@ -47,13 +47,13 @@ def _a_choice(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _a_description(text: str) -> str:
-    found = json.loads(text)
+    description = json.loads(text)
     for part in ("dataset", "model", "loss", "recipe"):
-        if not isinstance(found, dict) or not isinstance(found.get(part), dict):
+        if not isinstance(description, dict) or not isinstance(description.get(part), dict):
             raise ValueError(f"found no {part} in the description of a run")
     for part in ("dataset", "model", "loss", "trainer"):
-        if part in found:
-            _a_choice(found[part])
+        if part in description:
+            _a_choice(description[part])
     return text
 
 
@@ -196,7 +196,7 @@ def _metric(metric: Metric) -> _Metric:
 # ------------------------------------------------------------------------------------------ and back
 
 
-def restore(found: Resolved, measured: Path) -> Suite:
+def restore(resolved: Resolved, measured: Path) -> Suite:
     """The suite: a report takes it for the one that was read from its file.
 
     Args:
@@ -205,25 +205,25 @@ def restore(found: Resolved, measured: Path) -> Suite:
     Raises:
         BenchError: these data describe none.
     """
-    chosen = [_restore_metric(metric) for metric in found.metrics]
+    chosen = [_restore_metric(metric) for metric in resolved.metrics]
     own = [number for number, metric in enumerate(chosen) if metric.measure_type is None]
     metrics_there = [
         _kept(metric, said, measured / str(own.index(number))) if number in own else metric
-        for number, (metric, said) in enumerate(zip(chosen, found.metrics, strict=True))
+        for number, (metric, said) in enumerate(zip(chosen, resolved.metrics, strict=True))
     ]
     try:
         suite = Suite.model_validate(
             {
-                **found.asked,
-                **{axis: [_restore_entry(axis, entry) for entry in getattr(found, axis)] for axis in AXES},
+                **resolved.asked,
+                **{axis: [_restore_entry(axis, entry) for entry in getattr(resolved, axis)] for axis in AXES},
                 "metrics": metrics_there,
-                "trainer": _restore_trainer(found.trainer),
+                "trainer": _restore_trainer(resolved.trainer),
             }
         )
     except ValidationError as error:
         raise BenchError(explain(error)[0]) from None
     labels = [suite.labels(axis) for axis in AXES]
-    for cell in (*found.cells, *found.searches):
+    for cell in (*resolved.cells, *resolved.searches):
         key = (cell.dataset, cell.model, cell.loss)
         if any(label not in known for label, known in zip(key, labels, strict=True)):
             raise BenchError(f"cells: {' × '.join(key)} is none of its axes'")
@@ -234,9 +234,9 @@ def restore(found: Resolved, measured: Path) -> Suite:
             "seeds": suite.seeds if cell.seeds is None else tuple(cell.seeds),
         }
 
-    suite.__dict__["cells"] = tuple(Cell(**place(cell), waits=cell.waits) for cell in found.cells)
+    suite.__dict__["cells"] = tuple(Cell(**place(cell), waits=cell.waits) for cell in resolved.cells)
     suite.__dict__["searches"] = tuple(
-        Search(**place(search), texts=search.texts, settings=search.settings) for search in found.searches
+        Search(**place(search), texts=search.texts, settings=search.settings) for search in resolved.searches
     )
     suite.__dict__["programs"] = {}  # which would be looked for in a folder that is not here
     return suite

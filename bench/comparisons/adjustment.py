@@ -55,6 +55,11 @@ class Adjustment:
     """Level of Student's interval of each comparison, where that is the same for all."""
     notes: Sequence[str] = ()
 
+    @property
+    def tested(self) -> int:
+        """How many comparisons have a p."""
+        return sum(adjusted.p is not None for adjusted in self.adjusted)
+
 
 def testable(test: Test) -> bool:
     """Whether there are enough seeds, and any variance among them.
@@ -146,7 +151,7 @@ def _step_down(
         known, limit = tests[k].difference, pairings[k].metric.limit
         if known is not None and limit is not None and (p := tost(known, limit)) is not None:
             one_sided[k] = p
-    found: dict[int, Equivalence] = {}
+    equivalences: dict[int, Equivalence] = {}
     left, least = list(one_sided), 0.0
     while left:
         smallest = family(left)
@@ -155,14 +160,14 @@ def _step_down(
         adjusted = {
             k: max(smallest.chance(min(2 * p, 1.0)) / 2, p, least) for k in left for p in [one_sided[k]]
         }
-        shown = [k for k in left if 2 * one_sided[k] < level]
-        for k in shown or left:
+        proven = [k for k in left if 2 * one_sided[k] < level]
+        for k in proven or left:
             known = tests[k].difference
             assert known is not None
-            found[k] = Equivalence(adjusted[k], _interval(known, 1 - level, 1 - 2 * alpha))
-        left = [k for k in left if k not in shown] if shown else []
-        least = max((adjusted[k] for k in shown), default=least)
-    return found
+            equivalences[k] = Equivalence(adjusted[k], _interval(known, 1 - level, 1 - 2 * alpha))
+        left = [k for k in left if k not in proven] if proven else []
+        least = max((adjusted[k] for k in proven), default=least)
+    return equivalences
 
 
 def sign_flips(pairings: Sequence[Pairing]) -> tuple[list[SignFlip | None], list[str]]:

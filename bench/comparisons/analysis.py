@@ -75,9 +75,9 @@ def analyse(
             for key in series.cells
             if key[2] != baseline and (*key[:2], baseline) not in series.cells
         ]
-        made = design.pairings(series.metric, series.cells, baseline)
-        pairings += made
-        images += [series.images.get(pairing.key[:2]) for pairing in made]
+        members = design.pairings(series.metric, series.cells, baseline)
+        pairings += members
+        images += [series.images.get(pairing.key[:2]) for pairing in members]
     tests = [
         design.test(pairing) if _comparable(pairing) else Test(note=_why_not(pairing)) for pairing in pairings
     ]
@@ -97,8 +97,8 @@ def analyse(
         why = why_withheld(pairing, said)
         if why:
             said, adjusted = Word.UNDECIDED, Adjusted()
-        found = _of_images(pairing, test, known, baseline)
-        new = design.new_images(*found, test, adjusted, said, len(tests)) if found else None
+        wider = _of_images(pairing, test, known, baseline)
+        new = design.new_images(*wider, test, adjusted, said, len(tests)) if wider else None
         verdict = None
         if judged:
             last = not any(pairing.lost) or (

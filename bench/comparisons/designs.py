@@ -78,10 +78,10 @@ class Design:
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
         """Intervals that hold together, and the p that agree with them."""
         signs, notes = sign_flips(pairings)
-        made = (
+        adjustment = (
             self._by_flips(pairings, tests) if self.judge == "flips" else self._by_rotations(pairings, tests)
         )
-        return replace(made, flips=signs, notes=[*notes, *made.notes])
+        return replace(adjustment, flips=signs, notes=[*notes, *adjustment.notes])
 
     def _by_rotations(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
         """Comparisons of one data set × model share their baseline's runs; others have nothing in common."""
@@ -194,7 +194,7 @@ class Design:
             judged: whether verdicts are given.
             images: whether anything is known of single images.
         """
-        tested = sum(found.p is not None for found in adjustment.adjusted)
+        tested = adjustment.tested
         kind = "from flips of signs" if self.judge == "flips" else "Student's t over seeds"
         if adjustment.each is not None and tested > 1:
             kind += f", each at {percent(adjustment.each)}"
@@ -210,7 +210,7 @@ class Design:
         )
 
     def _family(self, metric: Metric, adjustment: Adjustment, judged: bool) -> str:
-        count, tested = len(adjustment.adjusted), sum(found.p is not None for found in adjustment.adjusted)
+        count, tested = len(adjustment.adjusted), adjustment.tested
         family = f"{count} comparison{'s' * (count != 1)}"
         if tested < count:
             family = f"the {tested} of {family} that can be tested"

@@ -22,12 +22,12 @@ def compare_failures(pairings: Sequence[Pairing]) -> list[Failures | None]:
     if not any(any(pairing.lost) and pairing.ended for pairing in pairings):
         return [None] * len(pairings)
     ranked = [_worst_rank(pairing) for pairing in pairings]
-    p_adjusted = holm([found.p for found in ranked])
+    p_adjusted = holm([test.p for test in ranked])
     return [
-        _failures(pairing, found, None if np.isnan(p) else float(p))
+        _failures(pairing, test, None if np.isnan(p) else float(p))
         if any(pairing.lost) and pairing.ended
         else None
-        for pairing, found, p in zip(pairings, ranked, p_adjusted, strict=True)
+        for pairing, test, p in zip(pairings, ranked, p_adjusted, strict=True)
     ]
 
 

@@ -87,12 +87,12 @@ def flags(metric: Metric, cells: Mapping[Key, Scores]) -> dict[Key, frozenset[Se
     groups: dict[tuple[str, str], list[Key]] = defaultdict(list)
     for key in cells:
         groups[key[:2]].append(key)
-    found: dict[Key, frozenset[Seed]] = {}
+    collapses: dict[Key, frozenset[Seed]] = {}
     for keys in groups.values():
         values = [cells[key].values for key in keys]
         points, higher = metric.unit == "%", metric.higher_is_better
-        found |= zip(keys, collapsed(values, points=points, higher_is_better=higher), strict=True)
-    return found
+        collapses |= zip(keys, collapsed(values, points=points, higher_is_better=higher), strict=True)
+    return collapses
 
 
 def in_order(seeds: Iterable[Seed]) -> list[Seed]:

@@ -58,7 +58,7 @@ class Resampled(Design):
 
     def _decides(self, metric: Metric, adjustment: Adjustment, what: str, rho: str) -> str:
         """Which test decided, and why not Student's."""
-        family = max(sum(found.p is not None for found in adjustment.adjusted), 1)
+        family = max(adjustment.tested, 1)
         level = percent(1 - self.alpha / family)
         within, posterior = "", "worse and better"
         if metric.margin is not None:

@@ -228,7 +228,7 @@ def _result(folder: RunFolder) -> Result:
 def _measure(one: _Series, folder: RunFolder, result: Result, name: str) -> NDArray[np.floating] | None:
     """Note the value of a run; returns what is known of its single images."""
     try:
-        found = measured(one.measure, folder, result)
+        outcome = measured(one.measure, folder, result)
     except NotKept as reason:
         if result.predictions_sha256 is None:
             one.lacking.setdefault(str(reason), []).append(name)
@@ -245,13 +245,13 @@ def _measure(one: _Series, folder: RunFolder, result: Result, name: str) -> NDAr
         why = str(error).removeprefix(f"metric '{one.measure.name}': ")
         one.lacking.setdefault(why, []).append(name)
         return None
-    one.values[folder.run_id] = found.value
-    if found.remark:
-        one.remarks[found.remark] = None
-    if found.per_image is None and not one.measure.over_images:
+    one.values[folder.run_id] = outcome.value
+    if outcome.remark:
+        one.remarks[outcome.remark] = None
+    if outcome.per_image is None and not one.measure.over_images:
         why = one.measure.no_interval or "one number a run is all that there is"
         one.remarks[f"no interval for new images: {why}"] = None
-    return found.per_image
+    return outcome.per_image
 
 
 def _scores(
@@ -266,11 +266,11 @@ def _scores(
         if run_id in values:
             known.setdefault((dataset, model), {})[run_id] = values[run_id]
     units: dict[Pair, int] = {}
-    for pair, found in known.items():
+    for pair, of_runs in known.items():
         try:
-            units[pair] = unit_for(found.values())
+            units[pair] = unit_for(of_runs.values())
         except TooLarge as error:
-            largest = max(found, key=lambda run_id: abs(found[run_id]))
+            largest = max(of_runs, key=lambda run_id: abs(of_runs[run_id]))
             raise BenchError(f"run {largest}: metric '{metric.name}': {error}") from None
     counts: dict[Key, dict[Seed, int]] = {key: {} for key in planned}
     totals: dict[Key, set[int]] = {key: set() for key in planned}

@@ -72,7 +72,7 @@ class BySearches(Design):
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """What is repeated."""
-        family = max(sum(found.p is not None for found in adjustment.adjusted), 1)
+        family = max(adjustment.tested, 1)
         return (
             f"Δ is the mean difference over {self.searches} searches of settings drawn afresh: the best in "
             f"validation of each was retrained with {self.each} seed{'s' * (self.each != 1)}, whose mean is "

@@ -35,12 +35,12 @@ class Searched:
     @property
     def ended(self) -> int:
         """Trials that are done or failed, of all searches."""
-        return sum(trial.ended for found in self.trials.values() for trial in found)
+        return sum(trial.ended for of_key in self.trials.values() for trial in of_key)
 
     @property
     def complete(self) -> bool:
         """Whether all are."""
-        return all(trial.ended for found in self.trials.values() for trial in found)
+        return all(trial.ended for of_key in self.trials.values() for trial in of_key)
 
 
 def read_trials(suite: Suite, results: Path, metrics: Sequence[Metric]) -> Searched:
@@ -60,8 +60,8 @@ def read_trials(suite: Suite, results: Path, metrics: Sequence[Metric]) -> Searc
     reader = Trials(suite, results)
     trials = {search.key: reader.of(search) for search in suite.searches}
     validation: dict[Key, dict[Seed, float]] = {
-        key: {trial.seed: trial.validation for trial in found if trial.validation is not None}
-        for key, found in trials.items()
+        key: {trial.seed: trial.validation for trial in of_key if trial.validation is not None}
+        for key, of_key in trials.items()
     }
     counted = runs[runs.class_counts.map(lambda counts: isinstance(counts, list))]
     classes = {
@@ -81,8 +81,10 @@ def read_trials(suite: Suite, results: Path, metrics: Sequence[Metric]) -> Searc
         baseline=suite.baseline_label,
     )
     best = {
-        key: best_of(found, higher_is_better=higher) if all(trial.ended for trial in found) else None
-        for key, found in trials.items()
+        key: best_of(of_key, higher_is_better=higher) if all(trial.ended for trial in of_key) else None
+        for key, of_key in trials.items()
     }
-    lost = [trial.reason for found in trials.values() for trial in found if not trial.ended and trial.reason]
+    lost = [
+        trial.reason for of_key in trials.values() for trial in of_key if not trial.ended and trial.reason
+    ]
     return Searched(runs, measured, trials, best, design, tuple(lost))

@@ -24,14 +24,14 @@ class Unpaired(Design):
     def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
         """All with all."""
         flagged = flags(metric, cells)
-        made = []
+        pairings = []
         for key, ours, base in against(cells, baseline):
             out = flagged[key], flagged[*key[:2], baseline]
             a, b = (
                 arm(scores, [seed for seed in in_order(scores.counts) if seed not in bad])
                 for scores, bad in zip((ours, base), out, strict=True)
             )
-            made.append(
+            pairings.append(
                 Pairing(
                     key,
                     metric,
@@ -43,7 +43,7 @@ class Unpaired(Design):
                     finished=(len(ours.counts), len(base.counts)),
                 )
             )
-        return made
+        return pairings
 
     def test(self, pairing: Pairing) -> Test:
         """What only pairs can tell stays unknown."""

@@ -144,14 +144,16 @@ class Whenever(UntilDecided):
     def test(self, pairing: Pairing) -> Test:
         """Evidence for a difference, in the order in which seeds came."""
         assert pairing.total is not None
-        found, counted = super().test(pairing), pairing.metric.counted
+        result, counted = super().test(pairing), pairing.metric.counted
         path = evidence(pairing.differences, pairing.total, self.alpha, self.plan.g, bounded=counted)
         e = float(path.e[-1]) if len(path.e) else math.nan
         known = math.isfinite(e)
         looks = Looks(e if known else None, None, None)
-        if found.sequence is not None and not self.first:
-            looks = replace(found.sequence, e=looks.e)
-        return replace(found, p=min(1 / e, 1.0) if known and len(pairing.seeds) > 1 else None, sequence=looks)
+        if result.sequence is not None and not self.first:
+            looks = replace(result.sequence, e=looks.e)
+        return replace(
+            result, p=min(1 / e, 1.0) if known and len(pairing.seeds) > 1 else None, sequence=looks
+        )
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
         """K/e, and the confidence sequence at 1 − α/K, which excludes 0 exactly where that is at most α."""

@@ -115,20 +115,20 @@ def claimed_in(stem: str) -> str | None:
 
     A number from 1 to 10 counts something else: 1.5_epochs.pt.
     """
-    found = re.match(r"(0\.\d{2,}|\d{2,3}\.\d+)(?=[_\- ]|$)", stem) or re.search(
+    match = re.match(r"(0\.\d{2,}|\d{2,3}\.\d+)(?=[_\- ]|$)", stem) or re.search(
         r"acc[_\-=]?(\d+\.\d+)", stem, re.I
     )
-    return found[1] if found else None
+    return match[1] if match else None
 
 
 def names_of(answers: Sequence[Answers]) -> list[str]:
     """What tables call the files: names without their endings, or whole paths where those are not enough."""
-    stems = [_stem(made) for made in answers]
-    return stems if len(set(stems)) == len(stems) else [str(made.checkpoint.path) for made in answers]
+    stems = [_stem(file) for file in answers]
+    return stems if len(set(stems)) == len(stems) else [str(file.checkpoint.path) for file in answers]
 
 
-def _stem(made: Answers) -> str:
-    path = made.checkpoint.path
+def _stem(answers: Answers) -> str:
+    path = answers.checkpoint.path
     return path.parent.name if path.name == "model.safetensors" else path.name.removesuffix(path.suffix)
 
 
@@ -150,10 +150,10 @@ def audit(
     """
     names = names_of(answers)
     evaluated = [
-        _evaluated(name, made, claimed[k] if claimed else None)
-        for k, (name, made) in enumerate(zip(names, answers, strict=True))
+        _evaluated(name, file, claimed[k] if claimed else None)
+        for k, (name, file) in enumerate(zip(names, answers, strict=True))
     ]
-    joint = joint_correct(pack(np.stack([made.correct for made in answers])))
+    joint = joint_correct(pack(np.stack([file.correct for file in answers])))
     pairs = [
         _pair(names[a], names[b], int(joint[a, a]), int(joint[b, b]), int(joint[a, b]), evaluated[a].total)
         for a, b in itertools.combinations(range(len(names)), 2)
@@ -169,41 +169,41 @@ def audit(
     )
 
 
-def _evaluated(name: str, made: Answers, given: str | None) -> Evaluated:
-    scores, fitted = made.scores, made.fitted
+def _evaluated(name: str, answers: Answers, claim: str | None) -> Evaluated:
+    scores, fitted = answers.scores, answers.fitted
     low, high = wilson(scores.correct, scores.total)
     return Evaluated(
         name=name,
-        path=str(made.checkpoint.path),
-        sha256=made.checkpoint.sha256,
-        model=made.model,
+        path=str(answers.checkpoint.path),
+        sha256=answers.checkpoint.sha256,
+        model=answers.model,
         parameters=fitted.parameters,
         outputs=fitted.outputs,
-        first_output=made.first_output,
+        first_output=answers.first_output,
         accuracy=scores.correct / scores.total,
         low=low,
         high=high,
-        claimed=_claimed(made, given),
-        notes=made.notes,
+        claimed=_claimed(answers, claim),
+        notes=answers.notes,
         **scores._asdict(),
     )
 
 
-def _claimed(made: Answers, given: str | None) -> ClaimedAccuracy | None:
-    accuracy = given or claimed_in(_stem(made))
+def _claimed(answers: Answers, claim: str | None) -> ClaimedAccuracy | None:
+    accuracy = claim or claimed_in(_stem(answers))
     if accuracy is None:
         return None
     try:
-        behind = counts_behind(accuracy, made.scores.total)
+        behind = counts_behind(accuracy, answers.scores.total)
     except ValueError as error:
-        if given is None:  # a number in a name that is no accuracy after all
+        if claim is None:  # a number in a name that is no accuracy after all
             return None
         raise BenchError(f"--claimed: {error}") from None
-    right, ranges = made.scores.correct, (behind.rounded, behind.cut)
+    right, ranges = answers.scores.correct, (behind.rounded, behind.cut)
     rounded, cut = (limits is not None and limits[0] <= right <= limits[1] for limits in ranges)
     return ClaimedAccuracy(
         accuracy=accuracy,
-        source="given" if given else "file name",
+        source="given" if claim else "file name",
         rounded=behind.rounded,
         cut=behind.cut,
         holds="yes" if rounded else "cut off" if cut else "no",

@@ -177,8 +177,8 @@ def _look(suite: Suite) -> str:
     whole = suite.whole.seeds
     most = "up to " * (suite.whole.until is not None)
     shared = len({*whole} & {*suite.seeds})
-    others = f" and {len(suite.seeds) - shared} others" * (len(suite.seeds) > shared)
-    return f"{shared} of the {most}{len(whole)} seeds that the suite asks for{others}"
+    more = f" and {len(suite.seeds) - shared} others" * (len(suite.seeds) > shared)
+    return f"{shared} of the {most}{len(whole)} seeds that the suite asks for{more}"
 
 
 def _plan(suite: Suite, results: Path) -> Plan | None:

@@ -47,18 +47,18 @@ class Standing:
 
 def standing(suite: Suite, results: Path, run: Run) -> Standing:
     """Where the run's loss stands in a suite that asks for this run."""
-    made = report(as_it_stands(suite, results), results)
+    document = report(as_it_stands(suite, results), results)
     cell = next(cell for cell in suite.every_cell if run in cell.runs)
-    return Standing(made, next((c for c in made.comparisons if c.key == cell.key), None))
+    return Standing(document, next((c for c in document.comparisons if c.key == cell.key), None))
 
 
 def check_output(folder: Path) -> None:
     """Raise BenchError where an export would land among files of somebody's, such as another README.md."""
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    ours = {EXPORTED, "README.md"} if EXPORTED in there else set()
-    if others := sorted(there - ours - {WORK}):
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    ours = {EXPORTED, "README.md"} if EXPORTED in names else set()
+    if foreign := sorted(names - ours - {WORK}):
         expected = "expected a new folder, or one of an earlier export"
-        raise BenchError(f"--output: {folder}: found {some(others, 5)}; {expected}")
+        raise BenchError(f"--output: {folder}: found {some(foreign, 5)}; {expected}")
 
 
 def write_export(folder: Path, content: bytes, text: str) -> list[Path]:
@@ -159,20 +159,21 @@ def _result(resolved: Resolved, result: Result) -> str:
 
 
 def _verdict(standing: Standing) -> str:
-    made, found = standing.report, standing.comparison
-    lines = [f"## Verdict\n\nSuite `{made.suite}`: {escaped(made.question)}"]
-    baseline = escaped(made.baseline)
-    if found is None:
+    report, comparison = standing.report, standing.comparison
+    lines = [f"## Verdict\n\nSuite `{report.suite}`: {escaped(report.question)}"]
+    baseline = escaped(report.baseline)
+    if comparison is None:
         lines.append(f"Its loss, {baseline}, is the baseline that the others are compared with.")
     else:
-        metric = made.metrics[0]
-        scale = next(group.scale for group in groups(made, metric) if found in group.compared.values())
-        word = found.verdict.phrase if found.verdict else "no verdict"
+        metric = report.metrics[0]
+        scale = next(group.scale for group in groups(report, metric) if comparison in group.compared.values())
+        word = comparison.verdict.phrase if comparison.verdict else "no verdict"
+        words = escaped(sentence(comparison, metric, scale, report.alpha))
         lines.append(
-            f"By {metric.name}: **{word}**. {escaped(sentence(found, metric, scale, made.alpha))} That is "
-            "about the two losses; these weights are one run of them."
+            f"By {metric.name}: **{word}**. {words} That is about the two losses; these weights are one run "
+            "of them."
         )
-    return "\n\n".join([*lines, *cautions(made)])
+    return "\n\n".join([*lines, *cautions(report)])
 
 
 def _outputs(dataset: str, form: Form) -> str:

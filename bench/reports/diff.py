@@ -81,7 +81,7 @@ class _Saved(_Family):
 
     def sides(self) -> dict[Key, Side]:
         """All cells with their comparisons."""
-        compared = {_key(found): found for found in (*self.comparisons, *self.secondary.comparisons)}
+        compared = {_key(row): row for row in (*self.comparisons, *self.secondary.comparisons)}
         return {
             _key(cell): Side.model_validate(
                 {**compared.get(_key(cell), {}), **cell, "baseline": cell.get("loss") == self.baseline}
@@ -107,18 +107,18 @@ def diff_reports(
     Raises:
         BenchError: ``other`` is none of these, or has nothing in common with the suite.
     """
-    path, made = Path(other), _report(asked, results)
+    path, report = Path(other), _report(asked, results)
     if (path / "report.json").is_file():
         path = path / "report.json"
     if path.is_dir():
         then = _report(as_counted(asked, path), path)
         if not any(cell["n"] or cell["failed"] for cell in then.cells):
             raise BenchError(f"{path}: this folder has no run of the suite '{asked.name}'")
-        return _matched(then, made, (other, name))
+        return _matched(then, report, (other, name))
     if path.suffix != ".json":
-        return _matched(made, _report(load(path), results), (name, other))
+        return _matched(report, _report(load(path), results), (name, other))
     try:
-        return _matched(_Saved.model_validate_json(path.read_bytes()), made, (other, name))
+        return _matched(_Saved.model_validate_json(path.read_bytes()), report, (other, name))
     except ValidationError as error:
         raise BenchError(f"{path}: not a report.json of `bench report`: {explain(error)[0]}") from None
 
@@ -198,6 +198,6 @@ def _verdict(side: Side | None) -> str:
     return NOTHING if side is None else "baseline" if side.baseline else side.verdict or NOTHING
 
 
-def _arrow(cell: Pair, shown: Callable[[Side], str]) -> str:
-    first, second = (NOTHING if side is None else shown(side) for side in (cell.first, cell.second))
+def _arrow(cell: Pair, text_of: Callable[[Side], str]) -> str:
+    first, second = (NOTHING if side is None else text_of(side) for side in (cell.first, cell.second))
     return first if first == second else f"{first} → {second}"

@@ -141,33 +141,33 @@ def shortened(names: Sequence[str], room: int) -> dict[str, str]:
         room: columns of a terminal.
     """
     room = max(room, _SHORTEST)
-    known = list(dict.fromkeys(names))
-    bare_names = {name: re.sub(r"^[\w.]+[:/](?=\w)", "", flat(name)) for name in known}
-    if len(set(bare_names.values())) < len(known):
-        bare_names = {name: flat(name) for name in known}
-    whole = {name: text if cell_len(text := flat(name)) <= room else bare_names[name] for name in known}
-    made = {
+    distinct = list(dict.fromkeys(names))
+    bare_names = {name: re.sub(r"^[\w.]+[:/](?=\w)", "", flat(name)) for name in distinct}
+    if len(set(bare_names.values())) < len(distinct):
+        bare_names = {name: flat(name) for name in distinct}
+    whole = {name: text if cell_len(text := flat(name)) <= room else bare_names[name] for name in distinct}
+    labels = {
         name: text if cell_len(text) <= room else _abbreviated(text, [*whole.values()], room)
         for name, text in whole.items()
     }
     taken: set[str] = set()
-    for name, text in made.items():  # only where no word tells them apart: they are numbered
+    for name, text in labels.items():  # only where no word tells them apart: they are numbered
         count = 2
-        while made[name] in taken:
+        while labels[name] in taken:
             tail = f"…#{count}"
-            made[name], count = _cut(text, room - len(tail)).rstrip("…") + tail, count + 1
-        taken.add(made[name])
-    return made
+            labels[name], count = _cut(text, room - len(tail)).rstrip("…") + tail, count + 1
+        taken.add(labels[name])
+    return labels
 
 
-def _abbreviated(text: str, others: Sequence[str], room: int) -> str:
+def _abbreviated(text: str, rivals: Sequence[str], room: int) -> str:
     """Its beginning; and where others begin so too, the words in which it differs from them."""
     head = _cut(text, room - 1)
-    alike = [other for other in others if other != text and other.startswith(head)]
+    alike = [other for other in rivals if other != text and other.startswith(head)]
     if not alike:
         return head + "…"
     common = max(_common(text, other) for other in alike)
-    starts = [found.end() for found in re.finditer(r"[^\w.]+|_", text) if found.end() <= common]
+    starts = [match.end() for match in re.finditer(r"[^\w.]+|_", text) if match.end() <= common]
     start = max(starts, default=common)
     if common - start >= room // 2:  # too long a word
         start = common

@@ -68,24 +68,24 @@ class Smallest:
     @property
     def draws(self) -> int:
         """Rotations; 0 where none were needed."""
-        return max((len(found.rest) for found in self.found if found is not None), default=0)
+        return max((len(family.rest) for family in self.found if family is not None), default=0)
 
     @property
     def bounded(self) -> bool:
         """Whether Bonferroni's bound stands in for rotations anywhere."""
-        return any(found is None and size > 1 for found, size in zip(self.found, self.sizes, strict=True))
+        return any(family is None and size > 1 for family, size in zip(self.found, self.sizes, strict=True))
 
     def chance(self, p: float) -> float:
         """P(the smallest ≤ p): the adjusted p. Never more than Bonferroni's, nor less than p."""
         none = 0.0  # log of the chance that no block has one so small
         rests = {
             n: float(special.betaincinv(n / 2 - 1, 0.5, p))
-            for n in {found.seeds for found in self.found if found}
+            for n in {family.seeds for family in self.found if family}
         }
-        for size, found in zip(self.sizes, self.found, strict=True):
+        for size, family in zip(self.sizes, self.found, strict=True):
             within = size * p
-            if found is not None:
-                within = min(within, max(found.share(rests[found.seeds]), p))
+            if family is not None:
+                within = min(within, max(family.share(rests[family.seeds]), p))
             if within >= 1 or len(self.sizes) == 1:
                 return min(within, 1.0)
             none += math.log1p(-within)
@@ -124,11 +124,11 @@ def rotate(blocks: Sequence[ArrayLike], draws: int = DRAWS) -> Smallest:
     longest = max((len(table) for table in tables if table.shape[1] > 1), default=1)
     widest = max((table.shape[1] for table in tables), default=1)
     draws = min(draws, MOST_NUMBERS // max(longest, widest))
-    found = [
+    families = [
         _rotated(table, draws, longest) if table.shape[1] > 1 and draws >= FEWEST_DRAWS else None
         for table in tables
     ]
-    return Smallest(tuple(table.shape[1] for table in tables), tuple(found))
+    return Smallest(tuple(table.shape[1] for table in tables), tuple(families))
 
 
 def _rotated(table: NDArray[np.float64], draws: int, longest: int) -> Rotated:

@@ -239,13 +239,13 @@ def superior_from(
     Raises:
         ValueError: as :func:`pooled`.
     """
-    found = None
+    smallest = None
     for budget in sorted(set(budgets), reverse=True):
         difference = pooled(validation_a, test_a, validation_b, test_b, budget)
         if difference.p is None or difference.estimate <= 0 or difference.p >= alpha:
             break
-        found = budget
-    return found
+        smallest = budget
+    return smallest
 
 
 def searches_interval(means_a: ArrayLike, means_b: ArrayLike, level: float = 0.95) -> PairedT:

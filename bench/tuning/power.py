@@ -42,10 +42,10 @@ def _scores(
     ranks = 1 if reader.higher_is_better else -1
     validation = [math.nan if t.validation is None else ranks * t.validation for t in trials]
     folders = {t.seed: RunFolder(results, t.run_id) for t in trials if t.state == "done"}
-    found = {
+    scores = {
         seed: measure(metric, folder, result).value
         for seed, folder in folders.items()
         if (result := folder.result()) is not None
     }
-    worst = (min if metric.higher_is_better else max)(found.values())
-    return validation, [found.get(trial.seed, worst) for trial in trials]
+    worst = (min if metric.higher_is_better else max)(scores.values())
+    return validation, [scores.get(trial.seed, worst) for trial in trials]

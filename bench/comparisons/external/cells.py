@@ -58,7 +58,7 @@ def read_cells(
     """
     if decimal not in (None, ",", "."):
         raise BenchError(f"{source}: --decimal: found '{decimal}', expected , or .")
-    written = {name: found for name in table.columns if (found := _written(table[name]))}
+    written = {name: originals for name in table.columns if (originals := _written(table[name]))}
     evidence = {name: _evidence(texts.values()) for name, texts in written.items()}
     known = {comma for comma, _ in evidence.values() if comma is not None}
     changed, guessed, unclear = {}, [], {}
@@ -97,9 +97,9 @@ def _written(column: pd.Series[Any]) -> dict[Any, str]:
     cells = cells[~pd.isna(cells)]
     if not _mostly(cells[:SAMPLE]) or not _mostly(cells):
         return {}
-    found = {cell: text for cell in cells if _WRITTEN.fullmatch(text := _bare(cell))}
-    known = pd.to_numeric(pd.Series([*found]), errors="coerce").notna()
-    return {} if known.all() else found
+    texts = {cell: text for cell in cells if _WRITTEN.fullmatch(text := _bare(cell))}
+    numbers = pd.to_numeric(pd.Series([*texts]), errors="coerce").notna()
+    return {} if numbers.all() else texts
 
 
 def _bare(cell: object) -> str:
@@ -114,12 +114,12 @@ def _mostly(cells: Iterable[Any]) -> bool:
 
 def _evidence(texts: Iterable[str]) -> tuple[bool | None, str]:
     """Whether commas stand before decimals, None where they may be either; and one of the texts with one."""
-    found = [text for text in texts if "," in text or text.count(".") > 1]
+    candidates = [text for text in texts if "," in text or text.count(".") > 1]
     decimals, groups = (
-        next((text for text in found if pattern.search(text)), "") for pattern in (_DECIMAL, _GROUPS)
+        next((text for text in candidates if pattern.search(text)), "") for pattern in (_DECIMAL, _GROUPS)
     )
-    seen = decimals or groups or next(iter(found), "")
-    return (bool(decimals) if bool(decimals) != bool(groups) else None), seen
+    example = decimals or groups or next(iter(candidates), "")
+    return (bool(decimals) if bool(decimals) != bool(groups) else None), example
 
 
 def _mixed(texts: Iterable[str]) -> str:

@@ -55,9 +55,9 @@ def measures(table: pd.DataFrame, request: Request) -> Shaped | None:
     keys = [name for name in table.columns if name not in (names[0], values[0])]
     if table.duplicated([*keys, names[0]]).any():
         return None
-    made = table.set_index([*keys, names[0]])[values[0]].unstack(sort=False).reset_index()  # noqa: PD010
-    made = made.rename_axis(columns=None)
-    return Shaped(made, (f"a row a number: '{names[0]}' says which, '{values[0]}' what it is (guessed)",))
+    wide = table.set_index([*keys, names[0]])[values[0]].unstack(sort=False).reset_index()  # noqa: PD010
+    wide = wide.rename_axis(columns=None)
+    return Shaped(wide, (f"a row a number: '{names[0]}' says which, '{values[0]}' what it is (guessed)",))
 
 
 def resamples(table: pd.DataFrame, _: Request) -> Shaped | None:
@@ -91,11 +91,11 @@ def cross_validation(table: pd.DataFrame, request: Request) -> Shaped | None:
         own = {name: match["fold"] for name, match in splits.items() if match["scorer"] == scorer}
         long = table.melt(others, [*own], var_name="fold", value_name=f"test_{scorer}")
         parts.append(long.assign(fold=long.fold.map(own).astype(int)))
-    made = parts[0]
+    joined = parts[0]
     for part in parts[1:]:
-        made = made.assign(**{part.columns[-1]: part.iloc[:, -1]})
+        joined = joined.assign(**{part.columns[-1]: part.iloc[:, -1]})
     if not (given := request.columns.get("method")):
-        made = made.rename(columns={method: "method"}).assign(method=lambda rows: rows.method.astype(str))
+        joined = joined.rename(columns={method: "method"}).assign(method=lambda rows: rows.method.astype(str))
     what = f"a row a setting ('{given or method}'), a column a fold"
     said = f"cv_results_ of scikit-learn: {what} (guessed; {NO_METHOD})"
-    return Shaped(made, (said,))
+    return Shaped(joined, (said,))

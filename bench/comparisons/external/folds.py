@@ -59,7 +59,7 @@ def count_folds(source: str, rows: pd.DataFrame, layout: Layout, asked: int | No
 def said_of_folds(rows: pd.DataFrame, counts: dict[Pair, int]) -> str:
     """By what runs are compared, in a clause; and that it may be another number, where it looks so."""
     repeats = {group.seed.nunique() // counts[pair] for pair, group in _settings(rows)}
-    sizes, times = (" or ".join(map(str, sorted(found))) for found in ({*counts.values()}, repeats))
+    sizes, times = (" or ".join(map(str, sorted(numbers))) for numbers in ({*counts.values()}, repeats))
     said = f"compared by folds, {sizes} of them"
     if repeats != {1}:
         return f"{said}, repeated {times} times"

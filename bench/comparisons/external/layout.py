@@ -176,12 +176,12 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
         )
     roles = {role: name for role, name in columns.items() if role not in ("accuracy", "correct")}
     pairs = [*roles.items(), *((score.kind, score.column) for score in scores if not methods)]
-    told, used = {*given.values(), *metrics}, {*(name for _, name in pairs), *methods}
-    said = [f"{role} = '{name}'{'' if name in told else ' (guessed)'}" for role, name in pairs]
+    stated, used = {*given.values(), *metrics}, {*(name for _, name in pairs), *methods}
+    said = [f"{role} = '{name}'{'' if name in stated else ' (guessed)'}" for role, name in pairs]
     guessed = [
         f"{role}: column '{name}' (guessed; --{role}-column says otherwise)"
         for role, name in pairs
-        if name not in told and plain(name) != role
+        if name not in stated and plain(name) != role
     ]
     unused = [name for name in names if name not in used]
     if unused:
@@ -238,9 +238,9 @@ def _by_fold(source: str, columns: Columns, given: Columns, request: Request) ->
             "of a fold apart"
         )
     if by_fold and not request.paired:
-        found = "--folds" if request.folds is not None else f"column '{known['fold']}'"
+        origin = "--folds" if request.folds is not None else f"column '{known['fold']}'"
         raise BenchError(
-            f"{source}: --unpaired: {found} says that runs are folds, which are the same images for all "
+            f"{source}: --unpaired: {origin} says that runs are folds, which are the same images for all "
             "methods, and compared in pairs; expected one or the other"
         )
     seed = known.pop("seed", None) if "fold" in known else None

@@ -39,11 +39,11 @@ def explain(source: str, table: pd.DataFrame, request: Request, why: str, guesse
     """What could not be guessed, what was, what each column looks like, and what would work."""
     lines = [why, *(f"So far: {one}" for one in guessed), f"The columns of {source}, {len(table):,} rows:"]
     names = [name for name in table.columns if name]
-    shown = sorted(names, key=lambda name: _dull(table[name], name))[:MOST_COLUMNS]
-    width = min(max(map(len, shown), default=0), 30)
-    lines += [f"  {name:<{width}}  {looks(table[name], name)}" for name in table.columns if name in shown]
-    if len(shown) < len(table.columns):
-        lines.append(f"  … and {len(table.columns) - len(shown)} more")
+    columns = sorted(names, key=lambda name: _dull(table[name], name))[:MOST_COLUMNS]
+    width = min(max(map(len, columns), default=0), 30)
+    lines += [f"  {name:<{width}}  {looks(table[name], name)}" for name in table.columns if name in columns]
+    if len(columns) < len(table.columns):
+        lines.append(f"  … and {len(table.columns) - len(columns)} more")
     if command := _command(source, table, request):
         lines.append(f"For example: {command}")
     elif "no column of methods" not in why:
@@ -103,11 +103,11 @@ def _command(source: str, table: pd.DataFrame, request: Request) -> str:
             asked = replace(asked, metrics=[metric])
         try:
             layout = find_layout(source, rows, asked)
-            found = read_scores(source, rows, layout, asked)
+            reading = read_scores(source, rows, layout, asked)
         except BenchError:
             continue
-        methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
-        runs, pairs = found.measured[0].cells, {key[:2] for key in found.measured[0].cells}
+        methods = list(dict.fromkeys(name for _, _, name in reading.measured[0].cells))
+        runs, pairs = reading.measured[0].cells, {key[:2] for key in reading.measured[0].cells}
         if len(methods) < 2 or (len(pairs) < 2 and all(len(scores.counts) < 2 for scores in runs.values())):
             continue  # one number a method tells nothing
         seeds = [seed for pair in pairs for key in runs if key[:2] == pair for seed in {*runs[key].counts}]

@@ -118,14 +118,14 @@ def _where(source: str, table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.Da
     for name, value in wanted.items():
         if name not in table.columns:
             raise BenchError(f"{source}: --where: {unknown('column', name, table.columns)}")
-        found = table[name].astype(str).str.strip() == value
+        rows = table[name].astype(str).str.strip() == value
         if pd.api.types.is_numeric_dtype(table[name]):
             number = pd.to_numeric(pd.Series([value]), errors="coerce").iloc[0]
-            found |= table[name] == number
-        if not found.any():
+            rows |= table[name] == number
+        if not rows.any():
             values = table[name].dropna().astype(str).unique()[:20]
             raise BenchError(f"{source}: --where {name}=: {unknown('value', value, values)}")
-        table = table[found]
+        table = table[rows]
     return table
 
 

@@ -76,11 +76,11 @@ def long_rows(
     parts = [
         rows.assign(method=name, column=name, found=table[name].to_numpy()) for name in layout.methods
     ] or [rows.assign(column=score, found=table[score].to_numpy())]
-    made = pd.concat(parts, ignore_index=True)
-    keys = [*KEY, *(["image"] if "image" in made else [])]
-    if made.duplicated(keys).any():
-        raise BenchError(_there_twice(source, made, keys, table, layout))
-    return made.assign(failed=made.failed | _failures(made.found))
+    joined = pd.concat(parts, ignore_index=True)
+    keys = [*KEY, *(["image"] if "image" in joined else [])]
+    if joined.duplicated(keys).any():
+        raise BenchError(_there_twice(source, joined, keys, table, layout))
+    return joined.assign(failed=joined.failed | _failures(joined.found))
 
 
 def numbers(source: str, rows: pd.DataFrame) -> pd.Series[float]:
@@ -104,9 +104,9 @@ def refuse(source: str, rows: pd.DataFrame, bad: pd.Series[bool], expected: str)
     """Raise BenchError for the first row that is bad, if there is one."""
     if bad.any():
         first = rows[bad].iloc[0]
-        found = first.found if str(first.found).casefold() not in MISSING else "nothing"
+        content = first.found if str(first.found).casefold() not in MISSING else "nothing"
         raise BenchError(
-            f"{source}: column '{first.column}', data row {first.row}: found {found}, expected {expected}"
+            f"{source}: column '{first.column}', data row {first.row}: found {content}, expected {expected}"
         )
 
 

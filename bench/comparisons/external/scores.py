@@ -80,9 +80,9 @@ def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Reque
         remarks += _listed("the run failed", rows[rows.failed], layout)
         remarks += _listed("no score, so the run counts as missing", absent, layout)
         cells, sizes = _cells(rows.assign(count=counts, total=totals), layout)
-        for key, found in sizes.items() if counted else ():
-            if len(found) > 1:
-                on = f"{min(found):,} to {max(found):,} images"
+        for key, of_cell in sizes.items() if counted else ():
+            if len(of_cell) > 1:
+                on = f"{min(of_cell):,} to {max(of_cell):,} images"
                 remarks.append(f"{' × '.join(filter(None, key))}: its seeds were tested on {on}")
         several = f"{score.name}: " if len(scores) > 1 else ""
         if score is unnamed and request.percent is None:
@@ -102,20 +102,20 @@ def _directions(
     """Whether less is better: by a metric's name, or as asked, of the only one or if it says nothing."""
     lower = {score.name: score.kind == "metric" and lower_is_better(score.name) for score in scores}
     only = len(scores) == 1 and scores[0].kind == "metric"
-    told = {name for name, less in lower.items() if asked is not None and (only or less is None)}
+    stated = {name for name, less in lower.items() if asked is not None and (only or less is None)}
     wrong = [name for name, less in lower.items() if asked is not None and less is not asked]
-    if wrong and not told:
+    if wrong and not stated:
         raise BenchError(
             f"{source}: --{'lower' if asked else 'higher'}-is-better: {wrong[0]} is better the "
             f"{'higher' if asked else 'lower'} it is; the option is for a metric whose name does not say"
         )
-    lower |= dict.fromkeys(told, asked)
+    lower |= dict.fromkeys(stated, asked)
     unknown = "taken to be better the higher it is (if not, say --lower-is-better)"
     words = {True: "lower is better", False: "higher is better", None: unknown}
     names = [score.name for score in scores if score.kind == "metric"]
     guess = " (guessed from its name)"
     return lower, [
-        f"{name}: {words[lower[name]]}{'' if name in told or lower[name] is None else guess}"
+        f"{name}: {words[lower[name]]}{'' if name in stated or lower[name] is None else guess}"
         for name in names
     ]
 
@@ -123,12 +123,12 @@ def _directions(
 def _cells(runs: pd.DataFrame, layout: Layout) -> tuple[dict[Key, Scores], dict[Key, set[int]]]:
     """Every method is asked for every seed that its data set × model has. With the totals of each cell."""
     planned: dict[Pair, set[Seed]] = defaultdict(set)
-    found: dict[Key, tuple[dict[Seed, int], set[int], set[Seed]]] = defaultdict(lambda: ({}, set(), set()))
+    runs_of: dict[Key, tuple[dict[Seed, int], set[int], set[Seed]]] = defaultdict(lambda: ({}, set(), set()))
     # Lists first: the elements of a column are slow to get one by one, and there may be millions.
     columns = (runs[name].tolist() for name in (*KEY, "count", "total", "failed"))
     for dataset, model, method, seed, count, total, failed in zip(*columns, strict=True):
         planned[dataset, model].add(seed)
-        counts, sizes, lost = found[dataset, model, method]
+        counts, sizes, lost = runs_of[dataset, model, method]
         if count == count:
             counts[seed] = int(count)
             sizes.add(int(total))
@@ -136,19 +136,19 @@ def _cells(runs: pd.DataFrame, layout: Layout) -> tuple[dict[Key, Scores], dict[
             lost.add(seed)
     place = {method: number for number, method in enumerate(layout.methods)}
     cells = {}
-    for key in sorted(found, key=lambda key: (key[0], key[1], place.get(key[2], 0), key[2])):
-        counts, sizes, lost = found[key]
+    for key in sorted(runs_of, key=lambda key: (key[0], key[1], place.get(key[2], 0), key[2])):
+        counts, sizes, lost = runs_of[key]
         cells[key] = Scores(counts, sole(sizes), in_order(planned[key[:2]]), frozenset(lost))
-    return cells, {key: sizes for key, (_, sizes, _) in found.items()}
+    return cells, {key: sizes for key, (_, sizes, _) in runs_of.items()}
 
 
-def _listed(what: str, rows: pd.DataFrame, layout: Layout) -> list[str]:
+def _listed(heading: str, rows: pd.DataFrame, layout: Layout) -> list[str]:
     """Runs of which something is to be said, named."""
-    shown = [
+    names = [
         f"{named(row, by_fold=layout.by_fold)} (data row {row.row})" for row in rows.head(5).itertuples()
     ]
     more = f" and {len(rows) - 5:,} more" if len(rows) > 5 else ""
-    return [f"{what}: {'; '.join(shown)}{more}"] if shown else []
+    return [f"{heading}: {'; '.join(names)}{more}"] if names else []
 
 
 def _by_image(

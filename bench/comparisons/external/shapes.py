@@ -74,10 +74,10 @@ def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool 
         _seeds_named_after_methods,
     )
     for shape in shapes:
-        found = shape(table, request)
-        if found is not None:
-            table = found.table
-            said += found.said
+        shaped = shape(table, request)
+        if shaped is not None:
+            table = shaped.table
+            said += shaped.said
     return Shaped(table, tuple(said))
 
 
@@ -121,15 +121,15 @@ def _heads_groups(column: pd.Series[Any]) -> bool:
 
 def _seeds_across(table: pd.DataFrame, request: Request) -> Shaped | None:
     """A method a row, a seed (or fold) a column: ``run_1``, ``acc seed 2``, ``3``."""
-    found = {name: match for name in table.columns if (match := _NUMBERED.fullmatch(name))}
+    numbered = {name: match for name in table.columns if (match := _NUMBERED.fullmatch(name))}
     digits = [name for name in table.columns if re.fullmatch(r"\d+", name)]
-    if len(found) < 2:
-        found = {}
+    if len(numbered) < 2:
+        numbered = {}
         if len(digits) < 2:
             return None
-    columns = [name for name in (found or digits) if name not in request.columns.values()]
-    metrics = {match["metric"].strip(" _-./") for match in found.values()} or {""}
-    words = {match["word"].casefold() for match in found.values()}
+    columns = [name for name in (numbered or digits) if name not in request.columns.values()]
+    metrics = {match["metric"].strip(" _-./") for match in numbered.values()} or {""}
+    words = {match["word"].casefold() for match in numbered.values()}
     others = [name for name in table.columns if name not in columns]
     known = guess_columns(table[others], {}, ["method", "dataset", "model"], ())
     method = request.columns.get("method") or known.get("method")
@@ -164,9 +164,11 @@ def _data_sets_across(table: pd.DataFrame, request: Request) -> Shaped | None:
         2 * sum(bool(_DATA_SETS.search(name)) for name in numbers) > len(numbers)
     ):
         return None
-    made = table.set_index(words[0])[numbers].T.rename_axis("dataset").reset_index().rename_axis(columns=None)
+    turned = (
+        table.set_index(words[0])[numbers].T.rename_axis("dataset").reset_index().rename_axis(columns=None)
+    )
     return Shaped(
-        made, (f"a row a {words[0]}, a column a data set (guessed; --no-transpose says otherwise)",)
+        turned, (f"a row a {words[0]}, a column a data set (guessed; --no-transpose says otherwise)",)
     )
 
 
@@ -174,17 +176,17 @@ def _transposed(source: str, table: pd.DataFrame, request: Request) -> Shaped:
     asked = request.columns.get("method")
     words = [asked] if asked in table.columns else words_of(table)
     if not words or table[words[0]].duplicated().any():
-        found = f"names that come again in '{words[0]}'" if words else "no column of words"
+        problem = f"names that come again in '{words[0]}'" if words else "no column of words"
         raise BenchError(
-            f"{source}: --transpose: found {found}; expected a column of different names, which become those "
-            "of columns"
+            f"{source}: --transpose: found {problem}; expected a column of different names, which become "
+            "those of columns"
         )
     others = [name for name in table.columns if name != words[0]]
     seeds = all(re.fullmatch(r"\D*\d+", name) for name in others)
     name = "seed" if seeds else "dataset"
-    made = table.set_index(words[0])[others].T.rename_axis(name).reset_index().rename_axis(columns=None)
-    made.columns = made.columns.map(str)
-    return Shaped(made.infer_objects(), (f"transposed: a row a {words[0]}, a column a {name}",))
+    turned = table.set_index(words[0])[others].T.rename_axis(name).reset_index().rename_axis(columns=None)
+    turned.columns = turned.columns.map(str)
+    return Shaped(turned.infer_objects(), (f"transposed: a row a {words[0]}, a column a {name}",))
 
 
 # ------------------------------------------------------------------------------------- names of runs
@@ -216,13 +218,13 @@ def _run_names(table: pd.DataFrame, request: Request) -> Shaped | None:
             sets = [{seeds[run] for run in methods if methods[run] == one} for one in {*methods.values()}]
             if len(sets) < 2 or len(set.intersection(*sets)) < 2 or not all(methods.values()):
                 continue
-            made = table.assign(method=runs.map(methods))
+            named_runs = table.assign(method=runs.map(methods))
             said = f"method: of the names in '{name}', such as '{runs.iloc[0]}' (guessed; {NO_METHOD})"
             if "seed" in known and known["seed"] != name and not fractional(table[known["seed"]]):
-                return Shaped(made, (said,))
+                return Shaped(named_runs, (said,))
             drop = [name] if stem(name) == "run" else []
             said = said.replace("method:", "method and seed:")
-            return Shaped(made.assign(seed=runs.map(seeds)).drop(columns=drop), (said,))
+            return Shaped(named_runs.assign(seed=runs.map(seeds)).drop(columns=drop), (said,))
     return None
 
 
@@ -245,8 +247,8 @@ def _seeds_named_after_methods(table: pd.DataFrame, request: Request) -> Shaped 
         or len({(of, seed) for (of, _), seed in rest.items()}) < len(pairs)
     ):
         return None
-    made = table.assign(**{known["seed"]: [rest[pair] for pair in zip(methods, seeds, strict=True)]})
+    renamed = table.assign(**{known["seed"]: [rest[pair] for pair in zip(methods, seeds, strict=True)]})
     said = (
         f"seed: what the names in '{known['seed']}', such as '{seeds.iloc[0]}', have besides those of methods"
     )
-    return Shaped(made, (f"{said} (guessed; --seed-column says otherwise)",))
+    return Shaped(renamed, (f"{said} (guessed; --seed-column says otherwise)",))

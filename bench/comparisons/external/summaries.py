@@ -79,7 +79,7 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
     roles: list[Role] = ["method", "dataset", "model"]
     given: dict[Role, str] = {r: n for r in roles if (n := request.columns.get(r)) in table.columns and n}
     known = guess_columns(table, given, roles, ())
-    cells = {name: found for name in table.columns if (found := _in_cells(table[name]))}
+    cells = {name: texts for name in table.columns if (texts := _in_cells(table[name]))}
     free = [
         n for n in table.columns if n not in cells and n not in known.values() and not numeric(table[n]).any()
     ]
@@ -98,8 +98,8 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
     metric, named = _metric(pairs, request)
     counts += [n for n in table.columns if stem(n) in (f"{metric}_count", f"{metric}_n", f"{metric}_runs")]
     share = is_accuracy(metric) and (named or request.lower_is_better is None)
-    percent_sign = any("%" in text for found in cells.values() for text in found.values())
-    made: dict[Key, Summary] = {}
+    percent_sign = any("%" in text for texts in cells.values() for text in texts.values())
+    summaries: dict[Key, Summary] = {}
     for position, row in enumerate(table.to_dict("records")):
         runs = _runs(source, row, counts[0], position) if counts else request.runs or ASSUMED
         for one in pairs:
@@ -113,16 +113,16 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
                     names.get("model", ""),
                     str(row[method]).strip(),
                 )
-                made[key] = Summary(mean, spread, runs)
-    if not made or all(summary.sd is None for summary in made.values()):
+                summaries[key] = Summary(mean, spread, runs)
+    if not summaries or all(summary.sd is None for summary in summaries.values()):
         return None
-    largest = max(summary.mean for summary in made.values())
+    largest = max(summary.mean for summary in summaries.values())
     if share and (percent_sign or largest > 1 if request.percent is None else request.percent):
-        made = {
+        summaries = {
             key: Summary(mean / 100, None if sd is None else sd / 100, runs)
-            for key, (mean, sd, runs) in made.items()
+            for key, (mean, sd, runs) in summaries.items()
         }
-    if share and not all(0 <= summary.mean <= 1 for summary in made.values()):
+    if share and not all(0 <= summary.mean <= 1 for summary in summaries.values()):
         raise BenchError(
             f"{source}: found {largest:g}, expected accuracies; of any other numbers, say --lower-is-better "
             "or --higher-is-better"
@@ -151,7 +151,7 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
     )
     margin = request.margin if request.margin is not None or not share else PERCENT_MARGIN
     described = Metric(metric, "%" if share else "", not less, margin)
-    return Summaries(made, described, said, tuple(assumed))
+    return Summaries(summaries, described, said, tuple(assumed))
 
 
 def _refuse_twice(source: str, table: pd.DataFrame, keys: list[str], pairs: list[_Columns]) -> None:
@@ -191,7 +191,7 @@ def _pairs(source: str, table: pd.DataFrame, cells: list[str], request: Request)
             return [_Columns(cells[0], None, "sd")]
         return [_Columns(name, None, "sd", dataset=name) for name in cells]
     numbers = {stem(name): name for name in table.columns if numeric(table[name]).any()}
-    found: dict[str, _Columns] = {}
+    pairs: dict[str, _Columns] = {}
     kinds: tuple[tuple[Literal["sd", "se"], re.Pattern[str]], ...] = (("sd", _SD), ("se", _SE))
     for kind, pattern in kinds:
         for short, name in numbers.items():
@@ -199,12 +199,12 @@ def _pairs(source: str, table: pd.DataFrame, cells: list[str], request: Request)
                 continue
             base = pattern.sub("_", short).strip("_")
             means = [n for n in numbers if n != short and _MEAN.sub("_", n).strip("_") == base]
-            if means and numbers[means[0]] not in found:
-                found[numbers[means[0]]] = _Columns(numbers[means[0]], name, kind)
+            if means and numbers[means[0]] not in pairs:
+                pairs[numbers[means[0]]] = _Columns(numbers[means[0]], name, kind)
     scores = (
-        [name for name in found if name in request.metrics] or [n for n in found if is_score(n)] or [*found]
+        [name for name in pairs if name in request.metrics] or [n for n in pairs if is_score(n)] or [*pairs]
     )
-    return [found[_one(source, scores, request)]] if scores else []
+    return [pairs[_one(source, scores, request)]] if scores else []
 
 
 def _one(source: str, names: list[str], request: Request) -> str:
@@ -227,13 +227,13 @@ def _metric(pairs: list[_Columns], request: Request) -> tuple[str, bool]:
 
 
 def _runs(source: str, row: dict[Any, Any], column: str, position: int) -> int:
-    found = pd.to_numeric(row[column], errors="coerce")
-    if not found >= 1 or found % 1:
+    count = pd.to_numeric(row[column], errors="coerce")
+    if not count >= 1 or count % 1:
         raise BenchError(
             f"{source}: column '{column}', data row {position + 1}: found {row[column]}, expected a number "
             "of runs"
         )
-    return int(found)
+    return int(count)
 
 
 def _read(

@@ -63,8 +63,8 @@ class Material:
     @property
     def epoch_metric(self) -> Metric:
         """What is known of single epochs: the metric that decides where it chose one, else accuracy."""
-        known = self.metric.counted or self.report.selection != "last"
-        return self.metric if known else ACCURACY
+        judged = self.metric.counted or self.report.selection != "last"
+        return self.metric if judged else ACCURACY
 
     @cached_property
     def groups(self) -> dict[Pair, Group]:
@@ -85,12 +85,12 @@ class Material:
 
     def known(self, look: Callable[[Pair, str], Known | None]) -> dict[Pair, dict[str, Known]]:
         """What can be told of cells, by data set × model and loss; without those of which nothing can."""
-        found: dict[Pair, dict[str, Known]] = {}
+        values: dict[Pair, dict[str, Known]] = {}
         for pair, group in self.groups.items():
             for cell in group.cells:
-                if (known := look(pair, cell.loss)) is not None:
-                    found.setdefault(pair, {})[cell.loss] = known
-        return found
+                if (value := look(pair, cell.loss)) is not None:
+                    values.setdefault(pair, {})[cell.loss] = value
+        return values
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -113,7 +113,9 @@ class Material:
         planned = [(cell.key, cell.seeds) for cell in self.suite.cells]
         measures = [Measure.of(choose_metric("accuracy"))]
         [measured], reasons = read_measured(self.runs, self.results, measures, [ACCURACY], planned)
-        return {pair: made for pair, made in measured.images.items() if isinstance(made, Joint)}, reasons
+        return {
+            pair: answers for pair, answers in measured.images.items() if isinstance(answers, Joint)
+        }, reasons
 
 
 def who(pair: Pair, loss: str = "") -> str:

@@ -48,9 +48,9 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
     planned = [(number, run) for number, cell in enumerate(suite.cells) for run in cell.runs]
     rows = []
     # Lists first: a dictionary for each of thousands of rows takes more memory than all else of a report.
-    known = zip(*(runs[name].tolist() for name in _KNOWN), strict=True)
-    for (number, run), found in zip(watched(planned, "listing runs"), known, strict=True):
-        state, reason, *counts, seconds = found
+    columns = zip(*(runs[name].tolist() for name in _KNOWN), strict=True)
+    for (number, run), values in zip(watched(planned, "listing runs"), columns, strict=True):
+        state, reason, *counts, seconds = values
         attempts = RunFolder(results, run.id).info().get("attempts", [])
         tried = (logs.get((number_of(str(attempt.get("job"))), run.id)) for attempt in reversed(attempts))
         log = next(filter(None, tried), None)
