@@ -82,9 +82,6 @@ def is_bundle(path: Path) -> bool:
         return False
 
 
-# --------------------------------------------------------------------------------------------- writing
-
-
 def write(path: Path, files: Mapping[str, Path], **said: Any) -> Manifest:
     """Write a bundle.
 
@@ -160,9 +157,6 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Listed:
     return Listed(size=size, sha256=digest.hexdigest())
 
 
-# --------------------------------------------------------------------------------------------- reading
-
-
 class Archive:
     """A bundle that was opened, and whose list of files holds. See :func:`open_archive`."""
 
@@ -199,11 +193,11 @@ class Archive:
         return manifest
 
     def _agrees(self) -> None:
-        listed, there = {*self.manifest.files}, {*self._infos} - {MANIFEST}
-        for names, what in ((listed - there, "lacks"), (there - listed, "holds, and does not list,")):
+        listed, members = {*self.manifest.files}, {*self._infos} - {MANIFEST}
+        for names, verb in ((listed - members, "lacks"), (members - listed, "holds, and does not list,")):
             if names:
                 more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-                raise BenchError(f"{self.path}: it {what} {min(names)}{more}: it is not what was bundled")
+                raise BenchError(f"{self.path}: it {verb} {min(names)}{more}: it is not what was bundled")
         for name, file in self.manifest.files.items():
             if self._infos[name].file_size != file.size:
                 raise BenchError(
@@ -211,16 +205,16 @@ class Archive:
                     f"{MANIFEST} lists {file.size:,}: it is not what was bundled"
                 )
 
-    def unpack(self, folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> None:
+    def unpack(self, folder: Path, select: Callable[[str], bool] = lambda name: True) -> None:
         """Write its files below a folder, each if it is what its digest says.
 
         Args:
-            wanted: which are written; the others are compared with their digests all the same.
+            select: which are written; the others are compared with their digests all the same.
 
         Raises:
             BenchError: one is not, or there is no space for them.
         """
-        size = sum(file.size for name, file in self.manifest.files.items() if wanted(name))
+        size = sum(file.size for name, file in self.manifest.files.items() if select(name))
         free = shutil.disk_usage(folder).free
         if size > free:
             raise BenchError(
@@ -231,7 +225,7 @@ class Archive:
         for name, file in watched(self.manifest.files.items(), "unpacking"):
             digest = hashlib.sha256()
             pieces = self._pieces(self._infos[name], file.size)
-            if wanted(name):
+            if select(name):
                 path = folder / name
                 if path.parent not in created:
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -299,8 +293,8 @@ def _checked(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     packed = 0
     for info in archive.infolist():
         name = info.orig_filename
-        if why := _refused(info):
-            raise BenchError(f"{path}: {name[:200]!r}: {why}; no bundle holds such a thing")
+        if reason := _refused(info):
+            raise BenchError(f"{path}: {name[:200]!r}: {reason}; no bundle holds such a thing")
         if name in files:
             raise BenchError(f"{path}: {name}: it is there twice: which one counts cannot be said")
         packed += info.compress_size

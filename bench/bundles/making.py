@@ -55,10 +55,11 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
     """
     archive.check_free(output)
     # Where losses are tuned, who has won is known as things stand alone.
-    known = dict.fromkeys(run.id for run in (*suite.runs(), *as_it_stands(suite, results).runs()))
-    run_ids = [run_id for run_id in known if _ended(RunFolder(results, run_id))]
-    done = [run_id for run_id in run_ids if RunFolder(results, run_id).done]
-    if not done:
+    planned = dict.fromkeys(run.id for run in (*suite.runs(), *as_it_stands(suite, results).runs()))
+    folders = {run_id: RunFolder(results, run_id) for run_id in planned}
+    finished = [run_id for run_id, run in folders.items() if run.done]
+    run_ids = [run_id for run_id, run in folders.items() if run.done or exists(run.file("failure.json"))]
+    if not finished:
         raise BenchError(f"{results}: no run of '{suite.name}' has finished: there is nothing to bundle")
     with tempfile.TemporaryDirectory(prefix="bench-bundle-") as temporary:
         folder = Path(temporary)
@@ -67,12 +68,12 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
             (folder / RESULTS / "runs").mkdir(parents=True, exist_ok=True)
             (folder / RESULTS / "runs" / run_id).symlink_to((results / "runs" / run_id).absolute())
         _write_suite(suite, source, results, folder)
-        measured.keep(suite, results, done, folder / measured.FOLDER)
+        measured.keep(suite, results, finished, folder / measured.FOLDER)
         rebuilt = reading.make(output, folder)
         _check_same(suite, results, rebuilt)
         page, words = reading.texts(rebuilt, folder)
         report_files.write(rebuilt.report, folder / RESULTS / suite.name, rebuilt.agreement, page, words)
-        trained = trained_with(results, done)
+        trained = trained_with(results, finished)
         environment = Environment(runs=trained, report=libraries())
         write_json(folder / "environment.json", environment.model_dump(mode="json"))
         summary = {"suite": suite.name, "question": suite.question, "answer": rebuilt.report.answer}
@@ -99,19 +100,15 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
     return output
 
 
-def _ended(folder: RunFolder) -> bool:
-    return folder.done or exists(folder.file("failure.json"))
-
-
 def _runs(results: Path, run_ids: list[str], *, weights: bool) -> Iterator[tuple[str, Path]]:
     """The files of run folders, by their names in the bundle. Raises BenchError where one is a link."""
-    wanted = {*KEPT, *([WEIGHTS] if weights else [])}
+    names = {*KEPT, *([WEIGHTS] if weights else [])}
     foreign: list[Path] = []
     for run_id in watched(run_ids, "looking at runs"):
         folder = results / "runs" / run_id
         _check_no_link(folder)
         for file in sorted(folder.iterdir()):
-            if file.name in wanted:
+            if file.name in names:
                 _check_no_link(file)
                 yield f"{RESULTS}/runs/{run_id}/{file.name}", file
             elif file.name != WEIGHTS and not file.name.startswith(".") and file.name not in _WORKING:
@@ -169,10 +166,10 @@ def _below(folder: Path) -> Iterator[str]:
 
 def _figures(suite: Suite, results: Path, rebuilt: reading.Rebuilt) -> dict[str, Path]:
     """Those that were drawn after the last run had finished."""
-    there = results / suite.name / "figures"
+    source = results / suite.name / "figures"
     last = rebuilt.runs.finished.max()
     return {
         f"{RESULTS}/{suite.name}/figures/{file.name}": file
-        for file in ([] if there.is_symlink() else sorted(there.glob("*.*")))
+        for file in ([] if source.is_symlink() else sorted(source.glob("*.*")))
         if file.is_file() and not file.is_symlink() and file.stat().st_mtime >= last
     }

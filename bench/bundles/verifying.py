@@ -62,12 +62,12 @@ def verify(path: Path) -> Verification:
             report_files.write(rebuilt.report, again, rebuilt.agreement, page, words)
             same_bench = bundle.manifest.bench == __version__
             compared = [*NUMBERS, *(WORDS if same_bench else ())]
-            there = bundle.results / rebuilt.suite.name
+            bundled = bundle.results / rebuilt.suite.name
             differing = [
                 *_run_ids(bundle),
                 *_code(bundle, rebuilt.suite),
                 *itertools.chain.from_iterable(
-                    file_differences(f"{RESULTS}/{rebuilt.suite.name}/{name}", there / name, again / name)
+                    file_differences(f"{RESULTS}/{rebuilt.suite.name}/{name}", bundled / name, again / name)
                     for name in compared
                 ),
             ]
@@ -108,9 +108,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}…"
 
 
-# --------------------------------------------------------------------------------- runs and code
-
-
 def _run_ids(bundle: Unpacked) -> Iterator[Difference]:
     """Runs whose description is not the one that their id names."""
     names = {name.split("/")[2] for name in bundle.manifest.files if name.startswith(f"{RESULTS}/runs/")}
@@ -119,14 +116,14 @@ def _run_ids(bundle: Unpacked) -> Iterator[Difference]:
         if not {f"{folder}/run.json", f"{folder}/result.json"} & bundle.manifest.files.keys():
             continue  # it failed before it was begun
         info = RunFolder(bundle.results, run_id).info()
-        said = {key: value for key, value in info.items() if key in DESCRIBED or key == "seed"}
+        description = {key: value for key, value in info.items() if key in DESCRIBED or key == "seed"}
         try:
-            named = Run.from_description(said).id
+            digest = Run.from_description(description).id
         except (KeyError, TypeError, ValueError):
-            named = None
-        if named != run_id:
+            digest = None
+        if digest != run_id:
             yield Difference(
-                file=f"{folder}/run.json", where="the run that it describes", bundle=run_id, here=named
+                file=f"{folder}/run.json", where="the run that it describes", bundle=run_id, here=digest
             )
 
 
@@ -137,9 +134,6 @@ def _code(bundle: Unpacked, suite: Suite) -> Iterator[Difference]:
         )
     for name in versions.damaged(bundle.results):
         yield Difference(file=f"{RESULTS}/code", where=name, bundle="other code", here="that of its digest")
-
-
-# --------------------------------------------------------------------------------------- what is said of it
 
 
 def _numbers(path: Path) -> int:
@@ -158,9 +152,9 @@ def _count(value: Any) -> int:
 
 
 def _taken(rebuilt: reading.Rebuilt) -> list[str]:
-    done = int((rebuilt.runs.state == "done").sum())
+    count = int((rebuilt.runs.state == "done").sum())
     return [
-        f"{metric.name}: code of the study's own, which is not run: what it gave on {done:,} runs is taken "
+        f"{metric.name}: code of the study's own, which is not run: what it gave on {count:,} runs is taken "
         "as it stands, and everything else is computed from that"
         for metric in measured.own_metrics(rebuilt.suite)
     ]
@@ -178,11 +172,11 @@ def _other_versions(bundle: Unpacked, same_bench: bool, differing: bool) -> list
     except (OSError, ValidationError):
         raise BenchError("environment.json: it is not what was bundled") from None
     then, now = environment.report, libraries()
-    others = [
+    differences = [
         f"{name} {then[name]} then, {now[name]} here"
         for name in now
         if then.get(name, now[name]) != now[name]
     ]
-    if others and differing:
-        notes.append(f"other versions may round otherwise: {', '.join(others)}")
+    if differences and differing:
+        notes.append(f"other versions may round otherwise: {', '.join(differences)}")
     return notes

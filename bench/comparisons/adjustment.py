@@ -67,10 +67,10 @@ def testable(test: Test) -> bool:
     Without variance there is nothing to go by: often such runs do not depend on their seed at all, and then
     many equal differences are one difference.
     """
-    known = test.difference
-    if known is None or test.p is None:
+    result = test.difference
+    if result is None or test.p is None:
         return False
-    return (min(known.n_loss, known.n_baseline) if isinstance(known, Welch) else known.n) >= FEWEST
+    return (min(result.n_loss, result.n_baseline) if isinstance(result, Welch) else result.n) >= FEWEST
 
 
 def _interval(result: PairedT | Welch | Pooled, confidence: float, level: float) -> Interval | None:
@@ -80,16 +80,16 @@ def _interval(result: PairedT | Welch | Pooled, confidence: float, level: float)
 
 
 def adjusted_by_look(
-    known: PairedT | Welch | Pooled | None, metric: Metric, result: LookResult | None, alpha: float
+    test: PairedT | Welch | Pooled | None, metric: Metric, look: LookResult | None, alpha: float
 ) -> Adjusted:
     """What a look says, with the intervals that decide."""
-    if known is None or result is None:
+    if test is None or look is None:
         return Adjusted()
     equivalence = None
     if metric.limit is not None:
-        inside = around(known, result.critical_equivalence, 1 - 2 * alpha)
-        equivalence = Equivalence(result.p_equivalence, inside)
-    return Adjusted(result.p, "flips", around(known, result.critical, 1 - alpha), equivalence)
+        inside = around(test, look.critical_equivalence, 1 - 2 * alpha)
+        equivalence = Equivalence(look.p_equivalence, inside)
+    return Adjusted(look.p, "flips", around(test, look.critical, 1 - alpha), equivalence)
 
 
 def around(result: PairedT | Welch | Pooled, reach: float, level: float) -> Interval | None:
@@ -127,10 +127,10 @@ def together(
     smallest = family(tested)
     each, equivalences = smallest.level(alpha), _step_down(pairings, tests, tested, alpha, family)
     for k in tested:
-        known, p = tests[k].difference, tests[k].p
-        assert known is not None
+        result, p = tests[k].difference, tests[k].p
+        assert result is not None
         assert p is not None
-        interval = _interval(known, 1 - each, 1 - alpha)
+        interval = _interval(result, 1 - each, 1 - alpha)
         adjusted[k] = Adjusted(smallest.chance(p), name, interval, equivalences.get(k))
     by = "one level for all, by rotations of residuals" if name == "rotations" else "Bonferroni"
     if name == "rotations" and smallest.bounded:
@@ -148,8 +148,8 @@ def _step_down(
     """Of those that have a margin."""
     one_sided: dict[int, float] = {}
     for k in tested:
-        known, limit = tests[k].difference, pairings[k].metric.limit
-        if known is not None and limit is not None and (p := tost(known, limit)) is not None:
+        result, limit = tests[k].difference, pairings[k].metric.limit
+        if result is not None and limit is not None and (p := tost(result, limit)) is not None:
             one_sided[k] = p
     equivalences: dict[int, Equivalence] = {}
     left, least = list(one_sided), 0.0
@@ -162,9 +162,9 @@ def _step_down(
         }
         proven = [k for k in left if 2 * one_sided[k] < level]
         for k in proven or left:
-            known = tests[k].difference
-            assert known is not None
-            equivalences[k] = Equivalence(adjusted[k], _interval(known, 1 - level, 1 - 2 * alpha))
+            result = tests[k].difference
+            assert result is not None
+            equivalences[k] = Equivalence(adjusted[k], _interval(result, 1 - level, 1 - 2 * alpha))
         left = [k for k in left if k not in proven] if proven else []
         least = max((adjusted[k] for k in proven), default=least)
     return equivalences

@@ -84,7 +84,7 @@ def analyse(
     adjustment = design.adjust(pairings, tests)
     failures = compare_failures(pairings)
     comparisons = []
-    for pairing, test, known, adjusted, flips, failed in zip(
+    for pairing, test, images_of_pair, adjusted, flips, failed in zip(
         pairings,
         tests,
         images,
@@ -93,18 +93,18 @@ def analyse(
         failures,
         strict=True,
     ):
-        said = design.word(pairing, test, adjusted)
-        why = why_withheld(pairing, said)
-        if why:
-            said, adjusted = Word.UNDECIDED, Adjusted()
-        wider = _of_images(pairing, test, known, baseline)
-        new = design.new_images(*wider, test, adjusted, said, len(tests)) if wider else None
+        word = design.word(pairing, test, adjusted)
+        reason = why_withheld(pairing, word)
+        if reason:
+            word, adjusted = Word.UNDECIDED, Adjusted()
+        wider = _of_images(pairing, test, images_of_pair, baseline)
+        new = design.new_images(*wider, test, adjusted, word, len(tests)) if wider else None
         verdict = None
         if judged:
             last = not any(pairing.lost) or (
-                failed is not None and holds_with_failed_last(failed, said, design.alpha)
+                failed is not None and holds_with_failed_last(failed, word, design.alpha)
             )
-            verdict = design.verdict(pairing, adjusted, said, new, failed_last=last)
+            verdict = design.verdict(pairing, adjusted, word, new, failed_last=last)
         undecided = verdict is not None and verdict.word is Word.UNDECIDED
         counted = test.difference is not None and design.paired and pairing.total is not None
         dataset, model, loss = pairing.key
@@ -135,7 +135,7 @@ def analyse(
                 failures=failed,
                 collapse=_collapse(pairing),
                 verdict=verdict,
-                note="; ".join(filter(None, [(remarks or {}).get(pairing.key, ""), test.note, why])),
+                note="; ".join(filter(None, [(remarks or {}).get(pairing.key, ""), test.note, reason])),
             )
         )
     images_known = any(comparison.new_images is not None for comparison in comparisons)

@@ -28,7 +28,7 @@ from bench.statistics.rotations import DRAWS, Smallest, rotate
 from bench.statistics.signed_ranks import Superiority, paired_superiority
 from bench.statistics.standings import Standing
 from bench.statistics.stopping import FEWEST
-from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse
+from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse, percent
 
 TEST_SET, FINISHED, SOUND = "on this test set", "among runs that finished", "among sound runs"
 """Scopes that are narrower than all losses trained so, on new images too."""
@@ -102,8 +102,8 @@ class Design:
         limits = [(pairings[k].metric.limit or 0.0) * (pairings[k].total or 1) for k in tested]
         family = Family(len(table), self.alpha, len(tested), min(self.draws, PATHS))
         adjusted = [Adjusted()] * len(tests)
-        for k, said in zip(tested, family.look(table, limits, FEWEST), strict=True) if tested else ():
-            adjusted[k] = adjusted_by_look(tests[k].difference, pairings[k].metric, said, self.alpha)
+        for k, result in zip(tested, family.look(table, limits, FEWEST), strict=True) if tested else ():
+            adjusted[k] = adjusted_by_look(tests[k].difference, pairings[k].metric, result, self.alpha)
         few = [] if not tested or len(table) >= fewest_flipped(self.alpha) else [
             f"with {len(table)} seeds no flip of signs gives an adjusted p below α = {self.alpha:g}, so "
             f"nothing could be called superior or inferior; that takes {fewest_flipped(self.alpha)} seeds or "
@@ -127,7 +127,7 @@ class Design:
         discordant: float | None,
         test: Test,
         adjusted: Adjusted,
-        said: Word,
+        word: Word,
         family: int,
     ) -> NewImages:
         """The second question, from the crossed analysis of variance, at a level for all comparisons.
@@ -135,21 +135,23 @@ class Design:
         Never more certain than on this test set: the larger of the two standard errors, the smaller number of
         degrees of freedom, and as many standard errors as the interval there has, if there is any.
         """
-        known, centre = test.difference, crossed.estimate
-        if crossed.se is None or crossed.df is None or centre is None or known is None or not known.se:
+        result, centre = test.difference, crossed.estimate
+        if crossed.se is None or crossed.df is None or centre is None or result is None or not result.se:
             return NewImages(crossed, None, None, discordant)
-        se, df = max(crossed.se, known.se), min(crossed.df, known.df or math.inf)
-        share, here = self.alpha, adjusted.interval
-        if said is Word.EQUIVALENT and adjusted.equivalence is not None:
-            share, here = 2 * self.alpha, adjusted.equivalence.interval
+        se, df = max(crossed.se, result.se), min(crossed.df, result.df or math.inf)
+        share, interval_here = self.alpha, adjusted.interval
+        if word is Word.EQUIVALENT and adjusted.equivalence is not None:
+            share, interval_here = 2 * self.alpha, adjusted.equivalence.interval
         ends, interval = t_interval(centre, se, df, 1 - share / family), None
-        if here is not None and ends is not None:
-            reach = max((ends[1] - ends[0]) / 2, (here.high - here.low) / 2 * se / known.se)
+        if interval_here is not None and ends is not None:
+            reach = max(
+                (ends[1] - ends[0]) / 2, (interval_here.high - interval_here.low) / 2 * se / result.se
+            )
             interval = Interval(centre - reach, centre + reach, 1 - share)
         return NewImages(crossed, interval, p_of_t(centre / se, df) if self.fixed else None, discordant)
 
     def verdict(
-        self, pairing: Pairing, adjusted: Adjusted, said: Word, new: NewImages | None, *, failed_last: bool
+        self, pairing: Pairing, adjusted: Adjusted, word: Word, new: NewImages | None, *, failed_last: bool
     ) -> Verdict:
         """The word with its interval, its p and its scope.
 
@@ -157,13 +159,13 @@ class Design:
             failed_last: whether it holds with failed runs ranked last, or there are none.
         """
         wider = new.interval if new else None
-        if said is Word.EQUIVALENT and adjusted.equivalence is not None:
-            there = wider is not None and wider.within(pairing.metric.limit or 0.0)
-            scope = self._scope(pairing, there, failed_last)
-            return Verdict(said, scope, adjusted.equivalence.interval, adjusted.equivalence.p)
-        there = wider is not None and wider.excludes_zero()
-        scope = "" if said is Word.UNDECIDED else self._scope(pairing, there, failed_last)
-        return Verdict(said, scope, adjusted.interval, adjusted.p)
+        if word is Word.EQUIVALENT and adjusted.equivalence is not None:
+            on_new_images = wider is not None and wider.within(pairing.metric.limit or 0.0)
+            scope = self._scope(pairing, on_new_images, failed_last)
+            return Verdict(word, scope, adjusted.equivalence.interval, adjusted.equivalence.p)
+        on_new_images = wider is not None and wider.excludes_zero()
+        scope = "" if word is Word.UNDECIDED else self._scope(pairing, on_new_images, failed_last)
+        return Verdict(word, scope, adjusted.interval, adjusted.p)
 
     def _scope(self, pairing: Pairing, on_new_images: bool, failed_last: bool) -> str:
         runs = [SOUND] if any(pairing.flagged) else [] if failed_last else [FINISHED]
@@ -171,12 +173,17 @@ class Design:
 
     def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
         """Seeds of a new experiment, by what the interval allows: the observed difference is no plan."""
-        interval, known = adjusted.interval, test.difference
-        if not isinstance(known, PairedT) or not known.sd or interval is None:
+        interval, result = adjusted.interval, test.difference
+        if not isinstance(result, PairedT) or not result.sd or interval is None:
             return None
         far = max(abs(interval.low), abs(interval.high))
-        fewest = seeds_for_effect(far, known.sd, self.alpha, comparisons=family)
-        margin, spread, most, equivalent = pairing.metric.limit, spread_at_most(known.sd, known.n), None, None
+        fewest = seeds_for_effect(far, result.sd, self.alpha, comparisons=family)
+        margin, spread, most, equivalent = (
+            pairing.metric.limit,
+            spread_at_most(result.sd, result.n),
+            None,
+            None,
+        )
         if margin:
             equivalent = max(seeds_for_equivalence(margin, spread, self.alpha / family) or FEWEST, FEWEST)
         if margin and margin < far:
@@ -258,15 +265,15 @@ def why_not_tested(test: PairedT, unit: str = "seed") -> str:
     return ""
 
 
-def withheld(pairing: Pairing, said: Word) -> bool:
+def withheld(pairing: Pairing, word: Word) -> bool:
     """Whether a loss collapsed more than its baseline, and is called neither better nor as good for that."""
     more = len(pairing.flagged[0]) > len(pairing.flagged[1])
-    return more and said in (Word.SUPERIOR, Word.EQUIVALENT)
+    return more and word in (Word.SUPERIOR, Word.EQUIVALENT)
 
 
-def why_withheld(pairing: Pairing, said: Word) -> str:
+def why_withheld(pairing: Pairing, word: Word) -> str:
     """In words."""
-    if not withheld(pairing, said):
+    if not withheld(pairing, word):
         return ""
     (ours, theirs), (runs, of_baseline) = map(len, pairing.flagged), pairing.finished
     return (
@@ -278,8 +285,3 @@ def why_withheld(pairing: Pairing, said: Word) -> str:
 def fewest_flipped(alpha: float) -> int:
     """Seeds from which on a sign-flip p, 2^(1 − n) at its smallest, can fall below α."""
     return math.floor(1 - math.log2(alpha)) + 1
-
-
-def percent(share: float) -> str:
-    """A level of confidence."""
-    return f"{100 * share:.4g} %"

@@ -31,19 +31,19 @@ def compare_failures(pairings: Sequence[Pairing]) -> list[Failures | None]:
     ]
 
 
-def holds_with_failed_last(failures: Failures, said: Word, alpha: float) -> bool:
+def holds_with_failed_last(failures: Failures, word: Word, alpha: float) -> bool:
     """Whether a difference is there as well, in the same direction, with failed runs ranked last.
 
     That two are equivalent cannot be said of ranks.
     """
     p = failures.p_worst_rank
-    if said is Word.UNDECIDED:
+    if word is Word.UNDECIDED:
         return True
     return (
-        said is not Word.EQUIVALENT
+        word is not Word.EQUIVALENT
         and p is not None
         and p < alpha
-        and failures.better is (said is Word.SUPERIOR)
+        and failures.better is (word is Word.SUPERIOR)
     )
 
 

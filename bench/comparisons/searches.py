@@ -11,9 +11,10 @@ import numpy as np
 
 from bench.comparisons.adjustment import Adjustment, Test, by_bonferroni
 from bench.comparisons.comparison import Adjusted, Key, Metric, Seed, Seeds
-from bench.comparisons.designs import Design, percent
+from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Pairing, Scores, against, arm
 from bench.space import search_of
+from bench.statistics.verdicts import percent
 
 HERE_ONLY = "for these settings only"
 """The scope of a verdict on the winners of one search: another search would have found others."""

@@ -35,12 +35,12 @@ class Searched:
     @property
     def ended(self) -> int:
         """Trials that are done or failed, of all searches."""
-        return sum(trial.ended for of_key in self.trials.values() for trial in of_key)
+        return sum(trial.ended for group in self.trials.values() for trial in group)
 
     @property
     def complete(self) -> bool:
         """Whether all are."""
-        return all(trial.ended for of_key in self.trials.values() for trial in of_key)
+        return all(trial.ended for group in self.trials.values() for trial in group)
 
 
 def read_trials(suite: Suite, results: Path, metrics: Sequence[Metric]) -> Searched:
@@ -60,8 +60,8 @@ def read_trials(suite: Suite, results: Path, metrics: Sequence[Metric]) -> Searc
     reader = Trials(suite, results)
     trials = {search.key: reader.of(search) for search in suite.searches}
     validation: dict[Key, dict[Seed, float]] = {
-        key: {trial.seed: trial.validation for trial in of_key if trial.validation is not None}
-        for key, of_key in trials.items()
+        key: {trial.seed: trial.validation for trial in group if trial.validation is not None}
+        for key, group in trials.items()
     }
     counted = runs[runs.class_counts.map(lambda counts: isinstance(counts, list))]
     classes = {
@@ -81,10 +81,8 @@ def read_trials(suite: Suite, results: Path, metrics: Sequence[Metric]) -> Searc
         baseline=suite.baseline_label,
     )
     best = {
-        key: best_of(of_key, higher_is_better=higher) if all(trial.ended for trial in of_key) else None
-        for key, of_key in trials.items()
+        key: best_of(group, higher_is_better=higher) if all(trial.ended for trial in group) else None
+        for key, group in trials.items()
     }
-    lost = [
-        trial.reason for of_key in trials.values() for trial in of_key if not trial.ended and trial.reason
-    ]
+    lost = [trial.reason for group in trials.values() for trial in group if not trial.ended and trial.reason]
     return Searched(runs, measured, trials, best, design, tuple(lost))

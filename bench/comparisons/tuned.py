@@ -15,9 +15,10 @@ import numpy as np
 
 from bench.comparisons.adjustment import Adjustment, Test, by_bonferroni
 from bench.comparisons.comparison import Adjusted, Key, Metric, Seed, Seeds
-from bench.comparisons.designs import Design, percent
+from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Pairing, Scores, against, in_order
 from bench.statistics.searches import Floats, Pooled, pooled
+from bench.statistics.verdicts import percent
 
 
 @dataclass(frozen=True)

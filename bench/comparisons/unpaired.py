@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from bench.comparisons.adjustment import Adjustment, Test, by_bonferroni
 from bench.comparisons.comparison import Key, Metric
-from bench.comparisons.designs import Design, percent
+from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Pairing, Scores, against, arm, arms_of, flags, in_order, shared_total
 from bench.statistics.stopping import FEWEST
 from bench.statistics.unpaired import brunner_munzel, welch
+from bench.statistics.verdicts import percent
 
 
 @dataclass(frozen=True)
@@ -26,23 +27,14 @@ class Unpaired(Design):
         flagged = flags(metric, cells)
         pairings = []
         for key, ours, base in against(cells, baseline):
-            out = flagged[key], flagged[*key[:2], baseline]
+            collapses = flagged[key], flagged[*key[:2], baseline]
             a, b = (
-                arm(scores, [seed for seed in in_order(scores.counts) if seed not in bad])
-                for scores, bad in zip((ours, base), out, strict=True)
+                arm(scores, [seed for seed in in_order(scores.counts) if seed not in collapsed])
+                for scores, collapsed in zip((ours, base), collapses, strict=True)
             )
-            pairings.append(
-                Pairing(
-                    key,
-                    metric,
-                    a,
-                    b,
-                    shared_total(ours, base),
-                    lost=arms_of(ours.lost, base.lost),
-                    flagged=arms_of(*out),
-                    finished=(len(ours.counts), len(base.counts)),
-                )
-            )
+            runs, lost = (len(ours.counts), len(base.counts)), arms_of(ours.lost, base.lost)
+            total, out = shared_total(ours, base), arms_of(*collapses)
+            pairings.append(Pairing(key, metric, a, b, total, lost=lost, flagged=out, finished=runs))
         return pairings
 
     def test(self, pairing: Pairing) -> Test:

@@ -95,5 +95,5 @@ def in_words(merged: Merged) -> str:
         failed = f", {part.failed:,} failed" if part.failed else ""
         lines.append(f"  {part.name}: {part.done:,} done{failed}; {part.new:,} that no folder before it had")
         lines += [f"    {one.runs:,} with {one.in_words()}" for one in part.trained]
-        lines += [f"    left out: {said}" for said in part.left_out]
+        lines += [f"    left out: {remark}" for remark in part.left_out]
     return "\n".join([*lines, *(f"- {note}" for note in merged.notes)])

@@ -66,13 +66,13 @@ def plans_of(folders: Sequence[Folder]) -> dict[str, tuple[Folder, Stated]]:
     Raises:
         BenchError: two folders planned something else.
     """
-    kept: dict[str, tuple[Folder, Stated]] = {}
+    plans: dict[str, tuple[Folder, Stated]] = {}
     for one in folders:
         for suite, stated in one.plans.items():
-            if suite not in kept:
-                kept[suite] = one, stated
+            if suite not in plans:
+                plans[suite] = one, stated
                 continue
-            other, before = kept[suite]
+            other, before = plans[suite]
             if before.digest != stated.digest:
                 raise BenchError(
                     f"{suite}: two plans were stated: {before.digest[:16]} in {other.name} and "
@@ -80,5 +80,5 @@ def plans_of(folders: Sequence[Folder]) -> dict[str, tuple[Folder, Stated]]:
                     f"{suite}/plan.json away, or give one of the suites another name; nothing was written"
                 )
             if (not stated.frozen, stated.time) < (not before.frozen, before.time):
-                kept[suite] = one, stated
-    return kept
+                plans[suite] = one, stated
+    return plans

@@ -18,12 +18,12 @@ def copy(
     folders: Sequence[Folder], into: Path, plans: Mapping[str, tuple[Folder, Stated]]
 ) -> list[list[str]]:
     """Copy what is not there; returns the runs that each folder was the first to have."""
-    done = {run_id for one in folders for run_id in one.done}
-    there: set[str] = set()
+    finished = {run_id for one in folders for run_id in one.done}
+    copied_ids: set[str] = set()
     copied = []
     for one in folders:
-        new = [run_id for run_id in (*one.done, *sorted(one.failed - done)) if run_id not in there]
-        there |= {*new}
+        new = [run_id for run_id in (*one.done, *sorted(one.failed - finished)) if run_id not in copied_ids]
+        copied_ids |= {*new}
         copied.append(new)
         if one.results.resolve() == into.resolve():
             continue
@@ -46,8 +46,8 @@ def _with_weights(run_id: str, one: Folder, folders: Sequence[Folder]) -> Folder
     if result is None or result.weights_sha256 is None:
         return one
     sides = [one, *(other for other in folders if run_id in other.done)]
-    kept = (side for side in sides if exists(RunFolder(side.results, run_id).file("weights.safetensors")))
-    return next(kept, one)
+    holders = (side for side in sides if exists(RunFolder(side.results, run_id).file("weights.safetensors")))
+    return next(holders, one)
 
 
 def _copy_rules(results: Path, into: Path) -> None:

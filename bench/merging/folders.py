@@ -45,19 +45,19 @@ def check_apart(folders: Mapping[str, Path], into: Path) -> None:
         raise BenchError(
             f"{into}: it is no results folder, and not empty: --into takes a new folder, or one with runs"
         )
-    seen: dict[Path, str] = {}
+    names: dict[Path, str] = {}
     for name, results in folders.items():
         if not (results / "runs").is_dir():
-            what = (
+            problem = (
                 "there is no such folder"
                 if not results.exists()
                 else "it has no runs/, so it is no results folder"
             )
-            raise BenchError(f"{name}: {what}")
+            raise BenchError(f"{name}: {problem}")
         place = results.resolve()
-        if place in seen:
-            raise BenchError(f"{name}: it is the same folder as {seen[place]}")
-        seen[place] = name
+        if place in names:
+            raise BenchError(f"{name}: it is the same folder as {names[place]}")
+        names[place] = name
 
 
 def look(name: str, results: Path) -> Folder:

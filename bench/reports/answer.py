@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bench.comparisons.comparison import Comparison, Metric
-from bench.reports.formats import Scale, counted, e_value, level, listed, p_value, some
+from bench.reports.formats import Scale, counted, e_value, listed, p_value, some
 from bench.reports.schema import Analysed, Compared, Report
 from bench.statistics.proportions import clopper_pearson
 from bench.statistics.stopping import Outcome
-from bench.statistics.verdicts import Word
+from bench.statistics.verdicts import Word, percent
 
 MOST_NAMES = 3
 """Losses that the answer calls by name: of more it says how many."""
@@ -112,7 +112,7 @@ def sentence(c: Comparison, metric: Metric, scale: Scale, alpha: float) -> str:
         claim = f"{_CLAIMS[c.verdict.word]} {c.baseline}{scope}{within}{yet}:"
     parts = [f"{c.loss} {claim} {scale.difference(c.delta)}{unit}"]
     if c.shown is not None:
-        parts[0] += f" ({level(c.shown.level)} interval {scale.interval(c.shown)})"
+        parts[0] += f" ({percent(c.shown.level)} interval {scale.interval(c.shown)})"
     parts[0] += f" over {c.n} {c.unit}{'' if c.n == 1 else 's'}"
     if c.verdict is not None and c.verdict.p is not None:
         p_name = "p of a difference that matters" if c.verdict.word is Word.EQUIVALENT else "adjusted p"
@@ -248,9 +248,5 @@ def caution_marks(document: Analysed) -> tuple[str, ...]:
     """The same in a word or two, for headings."""
     if not isinstance(document, Report):
         return ()
-    marks = {
-        "SCALED DOWN": document.scaled_down,
-        "A LOOK": document.look,
-        "OPTIMISTIC": document.optimistic,
-    }
+    marks = {"SCALED DOWN": document.scaled_down, "A LOOK": document.look, "OPTIMISTIC": document.optimistic}
     return tuple(mark for mark, applies in marks.items() if applies)

@@ -144,9 +144,9 @@ def report_and_agreement(
 
 def _splits(alpha: float, runs: pd.DataFrame) -> Splits:
     """The design of seeds that have drawn their own test images: how many, the finished runs know."""
-    done = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
-    ratios = done.total.astype(float) / done.class_counts.map(sum).astype(float)
-    places = zip(done.dataset, done.model, strict=True)
+    finished = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
+    ratios = finished.total.astype(float) / finished.class_counts.map(sum).astype(float)
+    places = zip(finished.dataset, finished.model, strict=True)
     return Splits(alpha, ratios=dict(zip(places, map(float, ratios), strict=True)))
 
 

@@ -31,9 +31,9 @@ def other_epochs(
     """
     last: dict[Key, dict[Seed, int]] = {key: {} for key in measured.cells}
     best: dict[Key, dict[Seed, int]] = {key: {} for key in measured.cells}
-    done = runs[runs.state == "done"]
+    finished = runs[runs.state == "done"]
     columns = ("dataset", "model", "loss", "seed", "last", "best_test")
-    for *names, seed, final, peeked in zip(*(done[name].tolist() for name in columns), strict=True):
+    for *names, seed, final, peeked in zip(*(finished[name].tolist() for name in columns), strict=True):
         for counts, score in ((last, final), (best, peeked)):
             count = _count(measured.metric, score, measured.cells[tuple(names)].total)
             if count is not None:

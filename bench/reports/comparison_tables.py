@@ -14,13 +14,13 @@ from bench.reports import columns
 from bench.reports.answer import caution_marks
 from bench.reports.blocks import Block, Cell, Heading, Notes, Paragraph, Plot, Row, Table
 from bench.reports.columns import Entry, Where
-from bench.reports.formats import NOTHING, Scale, counted, level
+from bench.reports.formats import NOTHING, Scale, counted
 from bench.reports.groups import Group, design_of, groups
 from bench.reports.render.markdown import escaped, fitting, room_for_names, within
 from bench.reports.schema import Analysed, Compared, Report
 from bench.reports.schema import Cell as CellOf
 from bench.reports.words import only_ranked
-from bench.statistics.verdicts import Interval, Word
+from bench.statistics.verdicts import Interval, Word, percent
 
 HEADINGS = (20, 12)
 """Characters that a metric's name gets in a heading: fewer where that leaves those of losses less."""
@@ -178,7 +178,7 @@ class ComparisonTables:
 def _intervals(report: Analysed, metric: Metric) -> str:
     """Unit, level and scope of the differences of a metric and their intervals."""
     levels = {
-        level(c.shown.level)
+        percent(c.shown.level)
         + " where equivalent" * (c.verdict is not None and c.verdict.word is Word.EQUIVALENT)
         for c in (*report.comparisons, *report.secondary.comparisons)
         if c.metric == metric.name and c.shown is not None

@@ -96,14 +96,12 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     )
 
 
-def _compare_summaries(
-    source: str, summaries: Summaries, guessed: Sequence[str], request: Request
-) -> Compared:
+def _compare_summaries(source: str, table: Summaries, guessed: Sequence[str], request: Request) -> Compared:
     """What a paper prints: unpaired, whatever is asked, and ranked by its means."""
-    methods = list(dict.fromkeys(name for _, _, name in summaries.cells))
+    methods = list(dict.fromkeys(name for _, _, name in table.cells))
     baseline = _baseline(source, methods, request.baseline)
-    metric = summaries.metric
-    ordered = sorted(summaries.cells.items(), key=lambda item: (item[0][:2], item[0][2] != baseline))
+    metric = table.metric
+    ordered = sorted(table.cells.items(), key=lambda item: (item[0][:2], item[0][2] != baseline))
     analysis = analyse_summaries(dict(ordered), metric, baseline, request.alpha)
     cells = tuple(
         Cell(
@@ -128,8 +126,8 @@ def _compare_summaries(
     means = [cell.model_copy(update={"seeds": (1,), "values": (cell.mean,)}) for cell in cells]
     return Compared(
         source=source,
-        reading=f"Read as {summaries.said}.",
-        guessed=(*guessed, *summaries.assumed),
+        reading=f"Read as {table.said}.",
+        guessed=(*guessed, *table.assumed),
         paired=False,
         baseline=baseline,
         alpha=request.alpha,
@@ -142,7 +140,7 @@ def _compare_summaries(
         comparisons=analysis.comparisons,
         adjusted_by=analysis.adjustment.by,
         secondary=Family(cells=(), comparisons=(), adjusted_by=""),
-        notes=(*analysis.notes, *(one for one in summaries.assumed)),
+        notes=(*analysis.notes, *(one for one in table.assumed)),
         rankings=tuple(rank(means, metric, baseline, request.alpha, paired=False)),
     )
 

@@ -103,11 +103,6 @@ def bare(text: str) -> str:
     return text.replace("0.", ".", 1)
 
 
-def level(share: float) -> str:
-    """A level of confidence: ``95 %``."""
-    return f"{100 * share:.4g} %"
-
-
 def listed(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
@@ -123,8 +118,6 @@ def some(words: Sequence[object], most: int = 10, between: str = ", ") -> str:
     more = f"{between}and {len(words) - most:,} more" if len(words) > most else ""
     return between.join(map(str, words[:most])) + more
 
-
-# ------------------------------------------------------------------------------------------------- names
 
 _SHORTEST = 3
 """Letters without which names cannot be told apart."""

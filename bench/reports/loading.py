@@ -55,27 +55,24 @@ def _network(resolved: Resolved, form: Form) -> tuple[list[str], str, int | None
     channels, classes = form.shape[0], form.classes
     library, _, name = choice.name.partition("/")
     if isinstance(choice.options, LibraryModel) and (library == "timm" or channels == 3):
-        keywords: dict[str, Any] = {"num_classes": classes, **(choice.options.model_extra or {})}
+        options: dict[str, Any] = {"num_classes": classes, **(choice.options.model_extra or {})}
         resized = choice.options.image_size
         if library == "timm":
-            return (
-                ["import timm"],
-                _call("timm.create_model", name, {**keywords, "in_chans": channels}),
-                resized,
-            )
-        keywords = {"weights": None, **keywords}
-        return ["import torchvision"], _call("torchvision.models.get_model", name, keywords), resized
+            call = _call("timm.create_model", name, {**options, "in_chans": channels})
+            return ["import timm"], call, resized
+        options = {"weights": None, **options}
+        return ["import torchvision"], _call("torchvision.models.get_model", name, options), resized
     if ":" in choice.name:
         module, _, function = choice.name.partition(":")
-        keywords = {"channels": channels, "classes": classes, **(choice.options.model_extra or {})}
-        keywords.pop("source", None)
-        return [f"from {module} import {function}"], _call(function, None, keywords), None
+        options = {"channels": channels, "classes": classes, **(choice.options.model_extra or {})}
+        options.pop("source", None)
+        return [f"from {module} import {function}"], _call(function, None, options), None
     description = {k: v for k, v in choice.describe().items() if k not in ("weights", "digest")}
     chosen = f"choose_model({pprint.pformat(description, width=90, sort_dicts=False)})"
     built = f"build({chosen}, {form.shape}, {classes})"
     return ["from bench.models import build, choose_model"], built, None
 
 
-def _call(function: str, first: str | None, keywords: Mapping[str, Any]) -> str:
-    arguments = [*([repr(first)] if first else []), *(f"{key}={value!r}" for key, value in keywords.items())]
+def _call(function: str, first: str | None, options: Mapping[str, Any]) -> str:
+    arguments = [*([repr(first)] if first else []), *(f"{key}={value!r}" for key, value in options.items())]
     return f"{function}({', '.join(arguments)})"

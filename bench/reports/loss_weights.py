@@ -54,8 +54,8 @@ def final_weights(suite: Suite, results: Path, runs: pd.DataFrame) -> list[str]:
         runs: of :func:`bench.results.reading.frame`.
     """
     notes = []
-    done = runs[(runs.state == "done") & runs.loss.isin(learning(suite))]
-    for (dataset, model, loss), cell in done.groupby(["dataset", "model", "loss"], sort=False):
+    finished = runs[(runs.state == "done") & runs.loss.isin(learning(suite))]
+    for (dataset, model, loss), cell in finished.groupby(["dataset", "model", "loss"], sort=False):
         epochs = _all_epochs(results, cell.run_id)
         if epochs:
             w1, w2 = map(_mean_and_sd, np.array([path[-1] for path in epochs], dtype=np.float64).T)

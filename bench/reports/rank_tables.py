@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bench.reports.answer import caution_marks
 from bench.reports.blocks import Block, Heading, Paragraph, Table, plain_table
-from bench.reports.formats import NOTHING, level, p_value
+from bench.reports.formats import NOTHING, p_value
 from bench.reports.ranking import letters
 from bench.reports.schema import Analysed, Compared, RankedLoss, Ranking
+from bench.statistics.verdicts import percent
 
 
 def rank_tables(report: Analysed, short: Mapping[str, str], method: str) -> Iterator[Block]:
@@ -100,7 +101,7 @@ def against_words(ranking: Ranking, report: Analysed) -> str:
     ]
     if improvement:
         interval = any(ranked.improvement_low is not None for ranked in ranking.losses)
-        limits = f" (in brackets its {level(1 - report.alpha)} interval over runs)" if interval else ""
+        limits = f" (in brackets its {percent(1 - report.alpha)} interval over runs)" if interval else ""
         sentences.append(
             f"P(impr.) %: probability of improvement, that any run of a {name} is better than any of "
             f"{baseline}, ties counting half, mean over these data sets{limits}."

@@ -113,13 +113,7 @@ def _source(choice: Choice) -> str:
 
 
 def _ranking(
-    model: str,
-    cells: Sequence[Cell],
-    metric: Metric,
-    baseline: str,
-    alpha: float,
-    paired: bool,
-    judged: bool,
+    model: str, cells: Sequence[Cell], metric: Metric, baseline: str, alpha: float, paired: bool, judged: bool
 ) -> Ranking | None:
     by_key = {(cell.dataset, cell.loss): cell for cell in cells}
     every, all_losses = ([*dict.fromkeys(names)] for names in zip(*by_key, strict=True))

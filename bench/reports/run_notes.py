@@ -37,8 +37,8 @@ def _unbalanced(runs: pd.DataFrame) -> list[str]:
     """Data sets of which one class has at least twice as many training images as another."""
     notes = []
     # Of runs that say it: where others do not, pandas has put NaN.
-    done = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
-    for name, rows in done.groupby("dataset", sort=False):
+    finished = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
+    for name, rows in finished.groupby("dataset", sort=False):
         counts: list[int] = rows.class_counts.iloc[0]
         if max(counts) >= 2 * min(counts):
             notes.append(
@@ -50,12 +50,12 @@ def _unbalanced(runs: pd.DataFrame) -> list[str]:
 
 def _mixed_devices(runs: pd.DataFrame, baseline: str) -> list[str]:
     """Where the two of a pair were not trained on the same kind of device."""
-    done = runs[(runs.state == "done") & (runs.trained_on != "")]
-    if done.trained_on.nunique() < 2:
+    finished = runs[(runs.state == "done") & (runs.trained_on != "")]
+    if finished.trained_on.nunique() < 2:
         return []
     place = ["dataset", "model", "seed"]
-    base = done[done.loss == baseline].set_index(place).trained_on.rename("base")
-    pairs = done[done.loss != baseline].join(base, on=place, how="inner")
+    base = finished[finished.loss == baseline].set_index(place).trained_on.rename("base")
+    pairs = finished[finished.loss != baseline].join(base, on=place, how="inner")
     notes = []
     for names, cell in pairs.groupby(["dataset", "model", "loss"], sort=False):
         mixed = cell[cell.trained_on != cell.base]
@@ -71,8 +71,8 @@ def _mixed_devices(runs: pd.DataFrame, baseline: str) -> list[str]:
 def _warned(runs: pd.DataFrame) -> list[str]:
     """How many finished runs of each cell have warnings, and the first of each kind: steps may differ."""
     notes = []
-    done = runs[runs.state == "done"]
-    for names, cell in done.groupby(["dataset", "model", "loss"], sort=False):
+    finished = runs[runs.state == "done"]
+    for names, cell in finished.groupby(["dataset", "model", "loss"], sort=False):
         kinds: dict[str, str] = {}
         for warning in itertools.chain.from_iterable(cell.warnings):
             kinds.setdefault(re.sub(r"\bstep [\d,]+", "", warning), warning)

@@ -16,8 +16,6 @@ from bench.reports.columns import flat
 from bench.runs import SOURCES, Source, Splits
 from bench.statistics.units import in_units, unit_for
 
-# --------------------------------------------------------------------------------------------- documents
-
 
 class Frozen(BaseModel):
     """Built once."""

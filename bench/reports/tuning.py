@@ -164,9 +164,6 @@ def _superior_from(
     return superior_from(*ours.at(both), *theirs.at(both), tested, alpha)
 
 
-# -------------------------------------------------------------------------------------------- for a person
-
-
 def blocks(report: Report, scales: Mapping[tuple[str, str], Scale]) -> Iterator[Block]:
     """The searches, setting by setting of data set and model.
 
@@ -201,9 +198,8 @@ def blocks(report: Report, scales: Mapping[tuple[str, str], Scale]) -> Iterator[
         yield plain_table(headings, rows, words=(0, 4), caption=f"What tuning found on {where}")
         names = list(dict.fromkeys(name for search in group for name in search.sensitivity))
         if names:
-            shares = [
-                (search.loss, *(_share(search.sensitivity.get(name)) for name in names)) for search in group
-            ]
+            every = [(search.loss, [search.sensitivity.get(name) for name in names]) for search in group]
+            shares = [(loss, *(NOTHING if x is None else f"{x:.2f}" for x in of)) for loss, of in every]
             yield plain_table(
                 ("loss", *names), shares, caption=f"What each loss cares for on {where}", detail=True
             )
@@ -309,10 +305,6 @@ def setting_in_words(setting: Mapping[str, Any]) -> str:
         short = name if name.startswith(OF_LOSS) else name.rpartition(".")[2]
         values.append(f"{short} {value:.3g}" if isinstance(value, float) else f"{short} {value}")
     return ", ".join(values)
-
-
-def _share(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}"
 
 
 def _remarks(tuning: Tuning, baseline: str) -> Iterator[str]:

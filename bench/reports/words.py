@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.comparisons.comparison import Comparison
-from bench.reports.formats import counted, level, listed, p_value, scale_of, some
+from bench.reports.formats import counted, listed, p_value, scale_of, some
 from bench.reports.schema import Compared
-from bench.statistics.verdicts import Word
+from bench.statistics.verdicts import Word, percent
 
 MOST_TOLD = 3
 """Comparisons whose numbers are told; of more, only their words."""
@@ -94,7 +94,7 @@ def _one(report: Compared, c: Comparison) -> str:
     assert c.shown is not None
     where = "".join(f" on {name}" for name in c.key[:2] if name)
     sentence = f"The difference of {c.loss}{where} is {scale.difference(c.delta)}{unit}"
-    sentence += f" ({level(c.shown.level)} interval {scale.interval(c.shown)}"
+    sentence += f" ({percent(c.shown.level)} interval {scale.interval(c.shown)}"
     p = c.verdict.p if c.verdict is not None else None
     if p is not None:
         text = p_value(p)

@@ -92,8 +92,8 @@ class RunFolder:
         import numpy as np
 
         if result.predictions_sha256 is None:
-            what = "metrics by name" if result.correct is None else "a count of correct answers"
-            raise NotKept(f"single images are not known: its trainer gave {what} alone")
+            values = "metrics by name" if result.correct is None else "a count of correct answers"
+            raise NotKept(f"single images are not known: its trainer gave {values} alone")
         end = result.predictions_bytes
         path = self.file("predictions.npy" if end is None else "predictions.npz")
         content = disk.read_checked(path, result.predictions_sha256, 0, end)

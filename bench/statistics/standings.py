@@ -136,12 +136,7 @@ class _Planned:
     """A family that takes its looks together."""
 
     def __init__(
-        self,
-        plan: Plan,
-        seeds: Sequence[Seed],
-        cells: Mapping[Key, Arm],
-        baseline: str,
-        direction: Direction,
+        self, plan: Plan, seeds: Sequence[Seed], cells: Mapping[Key, Arm], baseline: str, direction: Direction
     ) -> None:
         self.plan, self.seeds, self.cells = plan, seeds, cells
         self.baseline, self.direction = baseline, direction

@@ -101,7 +101,7 @@ def _variance_of_mean(counts: list[int]) -> float:
 class BrunnerMunzel:
     """The test of P(A > B) = ½ and its interval. None where the groups do not overlap or do not vary."""
 
-    superiority: Superiority  # P(A > B) + ½P(A = B), Vargha & Delaney's A; its cliffs_delta is 2A − 1
+    superiority: Superiority  # P(A > B) + ½P(A = B), Vargha & Delaney's A
     df: float | None = None
     p: float | None = None  # two-sided
 

@@ -21,9 +21,9 @@ def kept(suite: Suite, results: Path) -> list[str]:
     if not planned or planned == {*now} or not now:
         return []
     same = [run_id for run_id in now if run_id in planned]
-    done = sum(RunFolder(results, run_id).done for run_id in same)
+    finished = sum(RunFolder(results, run_id).done for run_id in same)
     return [
         f"tune: changed after its search was planned: {len(same):,} of {len(now):,} trials are as they were "
-        f"and count, {done:,} of them finished; {len(now) - len(same):,} are new, and "
+        f"and count, {finished:,} of them finished; {len(now) - len(same):,} are new, and "
         f"{len(planned) - len(same):,} are no longer asked for"
     ]

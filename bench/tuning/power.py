@@ -20,8 +20,8 @@ def typical_spread(suite: Suite, results: Path) -> float | None:
     In the first metric's unit, percentages as fractions.
     """
     assert suite.tune is not None
-    trials, known = Trials(suite, results), {search.key: search for search in suite.searches}
-    scores = {key: _scores(suite, search, trials, results) for key, search in known.items()}
+    trials, searches = Trials(suite, results), {search.key: search for search in suite.searches}
+    scores = {key: _scores(suite, search, trials, results) for key, search in searches.items()}
     spreads = []
     for key, ours in scores.items():
         theirs = scores.get((*key[:2], suite.baseline_label))

@@ -56,8 +56,8 @@ class Trials:
 
     def _look(self, search: Search, seed: int) -> Trial:
         run = search.runs[search.seeds.index(seed)]
-        if (known := self._done.get(run.id)) is not None:
-            return known
+        if (trial := self._done.get(run.id)) is not None:
+            return trial
         folder, number = RunFolder(self.results, run.id), number_of(seed)
         setting = search.settings[seed]
         try:

@@ -22,8 +22,8 @@ def best_of(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:
     """The first with the best validation score; None where none is done, or none has a number for it."""
     sign = 1 if higher_is_better else -1
     known = ((trial.validation, trial) for trial in trials if trial.validation is not None)
-    done = [(sign * score, trial) for score, trial in known if not math.isnan(score)]
-    return max(done, key=lambda scored: scored[0])[1] if done else None
+    finite = [(sign * score, trial) for score, trial in known if not math.isnan(score)]
+    return max(finite, key=lambda scored: scored[0])[1] if finite else None
 
 
 def winners_of(trials: Sequence[Trial], budget: int, *, higher_is_better: bool) -> list[Trial | None]:

@@ -25,8 +25,8 @@ def count_scores(
     source: str, rows: pd.DataFrame, layout: Layout, score: Score, request: Request
 ) -> tuple[pd.Series[float], pd.Series[Any], bool, str]:
     if score.kind == "metric":
-        said = f"{score.name} is the mean over images, one row each" if "image" in layout.columns else ""
-        return *_in_units(source, rows), False, said
+        reading = f"{score.name} is the mean over images, one row each" if "image" in layout.columns else ""
+        return *_in_units(source, rows), False, reading
     if "image" in layout.columns:
         return rows.value, rows.images, True, "scores are single answers, one row for each image of a run"
     columns, values, percent, total = layout.columns, rows.value, request.percent, request.total_images
@@ -45,24 +45,24 @@ def count_scores(
                 f"{source}: column '{score.column}': out of how many? Give --total-column or --total-images"
             )
         guess = f" (guessed: the largest is {values.max():g})" if layout.methods else ""
-        said = f"scores are numbers of correct answers{guess}"
-        return _checked_counts(source, rows, values, totals), totals, True, said
-    fractions, digits, said = _fractions(source, rows, values, percent, bool(layout.methods))
+        reading = f"scores are numbers of correct answers{guess}"
+        return _checked_counts(source, rows, values, totals), totals, True, reading
+    fractions, digits, reading = _fractions(source, rows, values, percent, bool(layout.methods))
     if totals is not None:
         counts = _count_images(source, rows, fractions, totals, digits)
         step, most = 10.0 ** -digits.max(), int(totals.max())
         if step * most > 1:
-            said += (
+            reading += (
                 f", in steps of {100 * step:g} points, which are {step * most:.1f} of {most:,} images: "
                 "the nearest numbers of correct answers are taken"
             )
-        return counts, totals, True, said
+        return counts, totals, True, reading
     units = pd.Series(0, rows.index)
     for _, group in fractions.groupby([rows.dataset, rows.model]):
         units[group.index] = _unit(group.unique(), int(digits.max()))
     steps = ", ".join(f"1/{unit:,}" for unit in sorted(units.unique()))
-    said += f", counted in steps of {steps}, since the number of test images is not known (--total-images)"
-    return (fractions * units).round(), units, False, said
+    reading += f", counted in steps of {steps}, since the number of test images is not known (--total-images)"
+    return (fractions * units).round(), units, False, reading
 
 
 def _in_units(source: str, rows: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[Any]]:
@@ -154,8 +154,8 @@ def _count_images(
     slack = totals * (0.5 * 0.1**digits + 1e-7) + 1e-6
     bad = (exact - exact.round()).abs() > slack
     if bad.any():
-        what = f"{exact[bad].iloc[0]:.2f} of {totals[bad].iloc[0]:,} test images"
-        refuse(source, rows, bad, f"a whole number of correct answers, and this is {what}")
+        share = f"{exact[bad].iloc[0]:.2f} of {totals[bad].iloc[0]:,} test images"
+        refuse(source, rows, bad, f"a whole number of correct answers, and this is {share}")
     return exact.round()
 
 

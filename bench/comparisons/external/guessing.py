@@ -31,38 +31,36 @@ MOST_SEEDS = 100
 
 
 def guess_columns(
-    table: pd.DataFrame, given: Columns, roles: Iterable[Role], metrics: Sequence[str]
+    table: pd.DataFrame, stated: Columns, roles: Iterable[Role], metrics: Sequence[str]
 ) -> dict[Role, str]:
-    """Role → column, those of ``given`` first."""
-    columns = {role: given[role] for role in roles if role in given}
+    """Role → column, those of ``stated`` first."""
+    columns = {role: stated[role] for role in roles if role in stated}
     numbers = _Numbers(table)
     for role in roles:
         if role in columns or (role == "repeat" and "fold" not in columns):
             continue  # what is repeated where there are no folds are seeds
         taken = {*columns.values(), *metrics}
-        candidates = [name for name in _called(table, role) if name not in taken]
+        names = [name for name in _called(table, role) if name not in taken]
         if role == "accuracy":
             called = [n for n in table.columns if is_accuracy(n) or stem(n) in USUAL["accuracy"]]
             called = [name for name in called if name not in taken]
             scored = [name for name in called if numbers[name].any()]
             scored = scored or [name for name in called if _is_empty(table[name])]
-            candidates = [*_accuracy(scored, table.columns)]
+            names = [*_accuracy(scored, table.columns)]
         elif role in ("method", "dataset", "model"):
-            candidates = [name for name in candidates if _are_names(table[name], name, numbers[name])]
-            candidates = _told_apart(table, candidates) if role == "method" else candidates
+            names = [name for name in names if _are_names(table[name], name, numbers[name])]
+            names = _told_apart(table, names) if role == "method" else names
         elif role == "fold":
-            candidates = [n for n in candidates if plain(n) not in SPLITS or _numbered(table[n])]
-            candidates = [n for n in candidates if plain(n) != "resample" or _are_folds(table[n])]
+            names = [n for n in names if plain(n) not in SPLITS or _numbered(table[n])]
+            names = [n for n in names if plain(n) != "resample" or _are_folds(table[n])]
             if any(stem(n) in ("resampling", "resampling_id") for n in table.columns):  # mlr3
-                candidates += [n for n in table.columns if stem(n) == "iteration"]
+                names += [n for n in table.columns if stem(n) == "iteration"]
         elif role == "seed":
-            candidates = [name for name in candidates if _are_seeds(table[name], name)]
+            names = [name for name in names if _are_seeds(table[name], name)]
         elif role == "epoch":
-            candidates = [
-                name for name in candidates if numbers[name].any() and len(table[name].unique()) > 1
-            ]
-        if candidates:
-            columns[role] = candidates[0]
+            names = [name for name in names if numbers[name].any() and len(table[name].unique()) > 1]
+        if names:
+            columns[role] = names[0]
     return columns
 
 
@@ -94,8 +92,8 @@ def numeric(column: pd.Series[Any]) -> pd.Series[bool]:
     if pd.api.types.is_numeric_dtype(column):
         return column.notna()
     places, kinds = pd.factorize(column)  # of a million words few are different
-    known = pd.to_numeric(pd.Series(kinds), errors="coerce").notna().to_numpy()
-    return pd.Series(np.append(known, False)[places], column.index)
+    numbers = pd.to_numeric(pd.Series(kinds), errors="coerce").notna().to_numpy()
+    return pd.Series(np.append(numbers, False)[places], column.index)
 
 
 class _Numbers(dict[str, "pd.Series[bool]"]):
@@ -123,11 +121,11 @@ def fractional(column: Any) -> bool:
 
 def _called(table: pd.DataFrame, role: Role) -> list[str]:
     """Columns with a usual name for a role, in the order of those; one as it stands before one in parts."""
-    known: dict[str, list[str]] = {}
+    by_spelling: dict[str, list[str]] = {}
     for place in range(4):
         for name in filter(None, table.columns):
-            known.setdefault(spellings(name)[place], []).append(name)
-    return list(dict.fromkeys(name for usual in USUAL[role] for name in known.get(usual, ())))
+            by_spelling.setdefault(spellings(name)[place], []).append(name)
+    return list(dict.fromkeys(name for usual in USUAL[role] for name in by_spelling.get(usual, ())))
 
 
 def _accuracy(candidates: Sequence[str], names: Iterable[str]) -> Iterable[str]:

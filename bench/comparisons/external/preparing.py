@@ -81,11 +81,11 @@ def understand(source: str, prepared: Prepared, request: Request) -> Understood:
         reading = read_scores(source, table, layout, request)
     except Unclear as unclear:
         raise BenchError(explain(source, table, request, str(unclear), prepared.guessed)) from None
-    said = "; ".join(filter(None, (layout.said, *prepared.said, epoch, reading.said)))
+    words = "; ".join(filter(None, (layout.said, *prepared.said, epoch, reading.said)))
     parts = (part for part in (epoch, *reading.said.split("; ")) if "(guessed; --" in part or "(if " in part)
     assumed = (f"numbers: accuracies, {part}" if part.startswith("higher is") else part for part in parts)
     guessed = (*prepared.guessed, *layout.guessed, *assumed, *_alike(reading))
-    return Understood(reading, layout, said, guessed)
+    return Understood(reading, layout, words, guessed)
 
 
 def _hashable(table: pd.DataFrame) -> pd.DataFrame:

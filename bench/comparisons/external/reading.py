@@ -120,7 +120,8 @@ def _excel(source: str, content: bytes, suffix: str, sheet: str | None) -> tuple
     except Exception as error:  # openpyxl raises whatever a broken archive happens to cause
         reason = " ".join(str(error).split())
         raise BenchError(f"{source}: no Excel file that can be read: {reason}") from None
-    sheets = {str(name): whole for name, one in cells.items() if len(whole := _without_edges(one)) > 1}
+    inner = {str(name): one.dropna(how="all").dropna(how="all", axis=1) for name, one in cells.items()}
+    sheets = {name: one for name, one in inner.items() if len(one) > 1}
     if sheet is not None and sheet not in sheets:
         raise BenchError(f"{source}: --sheet: {unknown('sheet with a table', sheet, sheets)}")
     if not sheets:
@@ -145,8 +146,3 @@ def _excel(source: str, content: bytes, suffix: str, sheet: str | None) -> tuple
     if above:
         guessed.append(f"{above} row{'s' * (above > 1)} above the heading skipped")
     return without_nameless(table).infer_objects(), guessed
-
-
-def _without_edges(cells: pd.DataFrame) -> pd.DataFrame:
-    """Rows and columns in which there is something."""
-    return cells.dropna(how="all").dropna(how="all", axis=1)

@@ -116,9 +116,6 @@ def _heads_groups(column: pd.Series[Any]) -> bool:
     return starts[0] == 0 and len(there) > 1 and len(sizes) == 1 and min(sizes) > 1 and there.is_unique
 
 
-# ---------------------------------------------------------------------------------- methods in rows
-
-
 def _seeds_across(table: pd.DataFrame, request: Request) -> Shaped | None:
     """A method a row, a seed (or fold) a column: ``run_1``, ``acc seed 2``, ``3``."""
     numbered = {name: match for name in table.columns if (match := _NUMBERED.fullmatch(name))}
@@ -187,9 +184,6 @@ def _transposed(source: str, table: pd.DataFrame, request: Request) -> Shaped:
     turned = table.set_index(words[0])[others].T.rename_axis(name).reset_index().rename_axis(columns=None)
     turned.columns = turned.columns.map(str)
     return Shaped(turned.infer_objects(), (f"transposed: a row a {words[0]}, a column a {name}",))
-
-
-# ------------------------------------------------------------------------------------- names of runs
 
 
 def _run_names(table: pd.DataFrame, request: Request) -> Shaped | None:

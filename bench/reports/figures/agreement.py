@@ -75,10 +75,10 @@ def draw(material: Material) -> list[Sketch]:
             panel.set_title(style.heading(*pair, figure.get_figwidth() / columns - 1.0), pad=3)
             _draw_panel(figure, panel, table)
         style.head(figure, material.report, title="Images on which two runs differ (%)")
-        shares = some(
+        text = some(
             [f"{who(pair)}: {_in_words(table)} of the images" for _, (pair, table) in panels], 8, "; "
         )
-        alt = f"How often two runs differ, on average: one right, the other wrong. {shares}."
+        alt = f"How often two runs differ, on average: one right, the other wrong. {text}."
         sketches.append(Sketch("Share of test images on which two runs differ", alt, figure))
     return sketches
 

@@ -20,9 +20,9 @@ from bench.comparisons.runs import Pair
 from bench.reports.columns import Entry, columns_of
 from bench.reports.figures import rows, style
 from bench.reports.figures.material import Material, NothingToDraw, Sketch, axis, who
-from bench.reports.formats import level, listed, some
+from bench.reports.formats import listed, some
 from bench.reports.groups import design_of
-from bench.statistics.verdicts import Interval, Word
+from bench.statistics.verdicts import Interval, Word, percent
 
 OFFSET = 0.17  # of a row, from its middle to either interval
 HERE: dict[str, Any] = {"linewidth": 2.0, "solid_capstyle": "butt"}
@@ -111,12 +111,12 @@ def _page(material: Material, page: dict[Pair, rows.Table], headings: Sequence[s
     panel.set_xlabel(axis(f"Δ {name} against {baseline}", metric, metric.difference_unit))
     levels, new = (sorted({i.level for c in every if (i := _intervals(c)[k])}) for k in (0, 1))
     which = "its interval" if report.optimistic else "the interval that decided"
-    clauses = f"Δ and {which} ({' or '.join(map(level, levels))})" if levels else "Δ"
+    clauses = f"Δ and {which} ({' or '.join(map(percent, levels))})" if levels else "Δ"
     legend: list[tuple[Any, str]] = [
         (style.entry(color=style.BLACK, marker="o", markerfacecolor="white", **HERE), clauses)
     ]
     if new:
-        clauses = f"on new images too ({' or '.join(map(level, new))})"
+        clauses = f"on new images too ({' or '.join(map(percent, new))})"
         legend.append((style.entry(color=style.BLACK, **NEW), clauses))
     if margin:
         legend.append((Patch(color=style.PALE), f"margin: ±{metric.within}"))
@@ -159,5 +159,5 @@ def _clause(material: Material, pair: Pair, c: Comparison) -> str:
     clauses = [f"{who(pair, c.loss)} {scale.difference(c.delta)}"]
     for name, interval in zip(("interval", "on new images"), _intervals(c), strict=True):
         if interval is not None:
-            clauses.append(f"{name} {scale.interval(interval)} ({level(interval.level)})")
+            clauses.append(f"{name} {scale.interval(interval)} ({percent(interval.level)})")
     return ", ".join([*clauses, *([c.verdict.phrase] if c.verdict else [])])

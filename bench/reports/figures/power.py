@@ -59,7 +59,7 @@ def draw(material: Material) -> list[Sketch]:
         raise NothingToDraw(f"no loss has {FEWEST} pairs of seeds whose differences vary")
     metric, alpha, name = material.metric, material.report.alpha, style.said(material.metric.name)
     seeds = _numbers_of_seeds([c.n for compared in drawable.values() for c in compared.values()])
-    detectable_differences = metric.scale * detectable(seeds, 1.0, alpha)
+    curve = metric.scale * detectable(seeds, 1.0, alpha)
     unit = f" ({metric.difference_unit})" if metric.difference_unit else ""
     labels = "paired seeds", f"detectable difference in {name}{unit}"
     extra = [
@@ -75,13 +75,7 @@ def draw(material: Material) -> list[Sketch]:
     sketches = []
     for sheet in sheets(drawable, material.report, labels, extra, named=False):
         for axes, panel in sheet.panels:
-            _draw_panel(
-                axes,
-                [drawable[panel.pair][loss] for loss in panel.losses],
-                seeds,
-                detectable_differences,
-                metric,
-            )
+            _draw_panel(axes, [drawable[panel.pair][loss] for loss in panel.losses], seeds, curve, metric)
         alt = (
             f"Smallest true difference in {name} that Student's t at α = {alpha:g} finds with "
             f"power .8, falling with the number of seeds. This suite: {sheet.in_words(in_words)}."

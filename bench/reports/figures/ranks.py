@@ -90,12 +90,10 @@ def _ruler(axes: Axes, methods: int, difference: float) -> None:
     for rank in range(1, methods + 1):
         axes.plot([rank, rank], [TOP, TOP - 0.06], color=style.BLACK, linewidth=0.6)
         axes.text(rank, TOP - 0.08, str(rank), ha="center", va="bottom", fontsize=style.SMALL)
-    length = min(difference, methods - 1)
+    width = min(difference, methods - 1)
     y = 0.2
-    axes.plot([1, 1 + length], [y, y], color=style.BLACK, linewidth=0.8, marker="|", markersize=5)
-    axes.text(
-        1 + length / 2, y - 0.05, f"CD {difference:.2f}", ha="center", va="bottom", fontsize=style.SMALL
-    )
+    axes.plot([1, 1 + width], [y, y], color=style.BLACK, linewidth=0.8, marker="|", markersize=5)
+    axes.text(1 + width / 2, y - 0.05, f"CD {difference:.2f}", ha="center", va="bottom", fontsize=style.SMALL)
 
 
 def _in_words(ranking: Ranking, alpha: float) -> str:

@@ -119,9 +119,7 @@ def _page(material: Material, page: dict[Pair, rows.Table], means_of: Found) -> 
                 panel.plot([at], [row], linestyle="", **mark)
     quantity = axis(f"test {style.said(metric.name)}", metric, metric.unit)
     panel.set_xlabel(f"{quantity}, mean over seeds")
-    legend = [
-        (style.entry(linestyle="", **MARKS[name]), name_in_words) for name, name_in_words in names.items()
-    ]
+    legend = [(style.entry(linestyle="", **MARKS[name]), text) for name, text in names.items()]
     style.head(figure, material.report, legend)
     return figure
 

@@ -156,9 +156,6 @@ def save(
     return paths
 
 
-# ------------------------------------------------------------------------------------------------- names
-
-
 @cache
 def _letters() -> frozenset[int]:
     fonts = (FT2Font(findfont(FontProperties(family=[family]))) for family in FONTS)
@@ -198,9 +195,6 @@ def fitted(names: Sequence[str], inches: float, size: float = SMALL) -> list[str
     rooms = range(6, max(6, min(max(map(len, whole), default=0), 100)) + 1)
     short = shortened(whole, rooms[max(bisect_right(rooms, 0.0, key=excess) - 1, 0)])
     return [short[name] for name in whole]
-
-
-# -------------------------------------------------------------------------------- what figures have in common
 
 
 def said(name: str) -> str:

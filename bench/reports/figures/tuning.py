@@ -104,24 +104,18 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 
 def _trials(
-    panel: Axes,
-    name: str,
-    searches: Sequence[SearchOf],
-    looks: dict[str, style.Look],
-    material: Material,
+    panel: Axes, name: str, searches: Sequence[SearchOf], looks: dict[str, style.Look], material: Material
 ) -> None:
     """One hyperparameter: the validation score of every trial that is done."""
-    metric, dimension = material.metric, None
+    metric, space = material.metric, None
     for search in searches:
         if name not in search.settings[0].setting:
             continue
-        dimension = _range(name, search.loss, material) or dimension
+        space = _range(name, search.loss, material) or space
         trials = [trial for trial in search.settings if trial.validation is not None]
         values = [trial.setting[name] for trial in trials]
         places = (
-            [dimension.values.index(value) for value in values]
-            if dimension and dimension.kind == "choice"
-            else values
+            [space.values.index(value) for value in values] if space and space.kind == "choice" else values
         )
         look = looks[search.loss]
         scores = metric.scale * _numbers([trial.validation for trial in trials])
@@ -130,11 +124,11 @@ def _trials(
         xlabel=style.fitted([name], style.DOUBLE / COLUMNS - 0.8)[0],
         ylabel=axis(f"validation {style.said(metric.name)}", metric, metric.unit),
     )
-    if dimension is not None and dimension.kind == "log":
+    if space is not None and space.kind == "log":
         panel.set_xscale("log")
         style.logarithmic(panel.xaxis, (1.0,))
-    if dimension is not None and dimension.kind == "choice":
-        labels = style.fitted([str(value) for value in dimension.values], style.DOUBLE / 8)
+    if space is not None and space.kind == "choice":
+        labels = style.fitted([str(value) for value in space.values], style.DOUBLE / 8)
         panel.set_xticks(range(len(labels)), labels)
 
 

@@ -54,14 +54,14 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
         attempts = RunFolder(results, run.id).info().get("attempts", [])
         tried = (logs.get((number_of(str(attempt.get("job"))), run.id)) for attempt in reversed(attempts))
         log = next(filter(None, tried), None)
-        done = state == "done"
+        finished = state == "done"
         if state == "missing":
             state, reason, _ = state_of(run, results)
         rows.append(
             [
                 *(number, run.seed, run.id, state, reason),
-                *(int(count) if done and pd.notna(count) else None for count in counts),
-                round(float(seconds), 1) if done else None,
+                *(int(count) if finished and pd.notna(count) else None for count in counts),
+                round(float(seconds), 1) if finished else None,
                 log.relative_to(results / suite.name).as_posix() if log else "",
                 _trained(attempts),
             ]
