@@ -58,7 +58,7 @@ class SequentialDesign:
 
     def known(self) -> Suite:
         """The suite with all that it may ask for, as far as that is known: of a tuned one, as :meth:`now`."""
-        return self._winners.settled() if self._winners else self.suite
+        return self._winners.with_winners() if self._winners else self.suite
 
     def now(self) -> Suite:
         """The suite with the runs that it asks for now; itself where these are fixed."""

@@ -82,13 +82,13 @@ def is_bundle(path: Path) -> bool:
         return False
 
 
-def write(path: Path, files: Mapping[str, Path], **said: Any) -> Manifest:
+def write(path: Path, files: Mapping[str, Path], **fields: Any) -> Manifest:
     """Write a bundle.
 
     Args:
         path: where nothing is yet.
         files: by their names in the bundle.
-        said: other fields of the manifest.
+        fields: other fields of the manifest.
 
     Raises:
         BenchError: there is something already, or it cannot be written: nothing is left behind.
@@ -101,7 +101,7 @@ def write(path: Path, files: Mapping[str, Path], **said: Any) -> Manifest:
                 listed = {
                     name: _add(archive, name, files[name]) for name in watched(sorted(files), "writing files")
                 }
-                manifest = Manifest(format=FORMAT, bench=__version__, files=listed, **said)
+                manifest = Manifest(format=FORMAT, bench=__version__, files=listed, **fields)
                 content = manifest.model_dump_json(indent=1).encode() + b"\n"
                 archive.writestr(_info(MANIFEST), content, zipfile.ZIP_DEFLATED)
             raw.flush()

@@ -58,12 +58,12 @@ def searches_of(
     """
     searches = {}
     for key, scores in cells.items():
-        known = [v for other, of in cells.items() if other[:2] == key[:2] for v in of.values.values()]
-        if not known:
+        every_value = [v for other, of in cells.items() if other[:2] == key[:2] for v in of.values.values()]
+        if not every_value:
             continue
         sign, ranks = 1 if metric.higher_is_better else -1, 1 if higher_is_better else -1
         # Of accuracy 1/classes; of other metrics the worst value of any trial, as nobody knows a guess's.
-        worst = sign * min(sign * value for value in known)
+        worst = sign * min(sign * value for value in every_value)
         guess = 1 / classes[key[0]] if metric.name == "accuracy" and key[0] in classes else worst
         seeds = in_order({*scores.planned} & {*scores.counts, *scores.lost})
         ranked, values = validation.get(key, {}), scores.values

@@ -222,29 +222,29 @@ def _pair(first: str, second: str, a: int, b: int, both: int, total: int) -> Pai
 
 
 def _caveat(pairs: Sequence[Pair]) -> str:
-    said = [
+    sentences = [
         "An interval here is about this network on new images, and says nothing about training it again. If "
         "the epoch (or anything else) was chosen by the accuracy on these same images, that accuracy is too "
         "high to expect on new ones."
     ]
     if pairs:
-        said.append(
+        sentences.append(
             "McNemar's test is about two files, never about two losses: trained again from another seed, "
             "either would answer otherwise, and one file of each does not tell by how much."
         )
         if len(pairs) > 1:
-            said.append(f"Its p are not adjusted for there being {len(pairs)} pairs.")
+            sentences.append(f"Its p are not adjusted for there being {len(pairs)} pairs.")
         largest = max(pairs, key=lambda pair: abs(pair.difference))
         needs = [need for need in largest.settling if need.correlation == 0 and need.seeds]
         if needs:
             seeds = listed([f"{need.seeds:,}" for need in needs])
             spreads = listed([f"{100 * need.seed_sd:.2f}" for need in needs])
-            said.append(
+            sentences.append(
                 f"To find a difference of {100 * abs(largest.difference):.3f} points between two losses, the "
                 f"largest here, with probability .8 takes {seeds} seeds of either, where accuracies have a "
                 f"standard deviation of {spreads} points over seeds."
             )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def per_image(answers: Sequence[Answers], dataset: str) -> pd.DataFrame:

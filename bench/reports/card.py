@@ -81,7 +81,7 @@ def card(run: Run, stored: Result, weights: Weights, form: Form, standing: Stand
     resolved = run.resolve()
     model, dataset, loss = (escaped(c.label()) for c in (resolved.model, resolved.dataset, resolved.loss))
     description = yaml.safe_dump(run.description, sort_keys=False, allow_unicode=True)
-    versions = (f"{name} {known}" for name in ("python", "bench") if (known := weights.machine.get(name)))
+    versions = (f"{name} {version}" for name in ("python", "bench") if (version := weights.machine.get(name)))
     where = ", ".join([machine(weights.machine), *versions])
     parts = [
         _metadata(run, resolved, weights),

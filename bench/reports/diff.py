@@ -157,10 +157,10 @@ def diff_blocks(document: ReportDiff) -> list[Block]:
     changed = [cell for cell in document.cells if cell.changed]
     verdicts = [cell for cell in changed if _verdict(cell.first) != _verdict(cell.second)]
     count = len(document.cells)
-    said = f"{len(changed)} of {count} cells changed, {len(verdicts)} of them in their verdict."
+    summary = f"{len(changed)} of {count} cells changed, {len(verdicts)} of them in their verdict."
     blocks: list[Block] = [
         Heading(f"{document.first} → {document.second}", 1),
-        Paragraph(said if changed else f"All {count} cells are the same in both."),
+        Paragraph(summary if changed else f"All {count} cells are the same in both."),
     ]
     short = shortened([cell.loss for cell in document.cells], NAME)
     metrics = {metric.name: metric for metric in document.metrics}

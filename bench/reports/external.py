@@ -61,9 +61,9 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     design = (Design if request.paired else Unpaired)(request.alpha)
     if reading.folds:
         design = Folds(request.alpha, folds=reading.folds)
-    first, others = (analyse(series, baseline, design) for series in (measured[:1], measured[1:]))
+    first, secondary = (analyse(series, baseline, design) for series in (measured[:1], measured[1:]))
     metrics = tuple(series.metric for series in measured)
-    further = [f"secondary: {note}" for note in others.notes if note not in first.notes]
+    further = [f"secondary: {note}" for note in secondary.notes if note not in first.notes]
     notes = dict.fromkeys([*reading.notes, *first.notes, *further])
     if len(methods) == 1:
         notes[f"there is one method, {baseline}, and nothing to compare it with"] = None
@@ -72,7 +72,7 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     rankings = rank(cells, metrics[0], baseline, request.alpha, paired=request.paired)
     return Compared(
         source=source,
-        reading=f"Read as {understood.said}.",
+        reading=f"Read as {understood.words}.",
         guessed=(*understood.guessed, *far_off(measured[0])),
         paired=request.paired,
         folds=tuple(sorted({*reading.folds.values()})),
@@ -88,8 +88,8 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         adjusted_by=first.adjustment.by,
         secondary=Family(
             cells=tuple(cell for series in measured[1:] for cell in _cells(series)),
-            comparisons=others.comparisons,
-            adjusted_by=others.adjustment.by if others.comparisons else "",
+            comparisons=secondary.comparisons,
+            adjusted_by=secondary.adjustment.by if secondary.comparisons else "",
         ),
         notes=tuple(notes),
         rankings=tuple(rankings),
@@ -126,7 +126,7 @@ def _compare_summaries(source: str, table: Summaries, guessed: Sequence[str], re
     means = [cell.model_copy(update={"seeds": (1,), "values": (cell.mean,)}) for cell in cells]
     return Compared(
         source=source,
-        reading=f"Read as {table.said}.",
+        reading=f"Read as {table.words}.",
         guessed=(*guessed, *table.assumed),
         paired=False,
         baseline=baseline,

@@ -22,7 +22,7 @@ class Shaped(NamedTuple):
     """A table as the others know it, and what was taken for granted."""
 
     table: pd.DataFrame
-    said: tuple[str, ...]
+    words: tuple[str, ...]
 
 
 def words_of(table: pd.DataFrame) -> list[str]:

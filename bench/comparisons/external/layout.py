@@ -66,25 +66,25 @@ class Request:
     """Behind ±: ``sd``, or ``se`` for standard errors; None: by the column's name, else ``sd``."""
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], **others: Any) -> Request:
+    def of(cls, options: Mapping[str, Any], **more: Any) -> Request:
         """What options of these names ask; those of columns are called as roles, with ``_column`` or not.
 
         Args:
             options: more than these do not matter.
-            others: fields, before what options say.
+            more: fields, before what options say.
         """
         # 'epoch' says which of them, so that its column is always called 'epoch_column': the last one counts.
         columns = {
             role: options[name] for role in USUAL for name in (role, f"{role}_column") if name in options
         }
         metric = options.get("metric_column", options.get("metric")) or ()
-        given = {one.name: options[one.name] for one in fields(cls) if one.name in options}
-        given |= {
+        arguments = {one.name: options[one.name] for one in fields(cls) if one.name in options}
+        arguments |= {
             "paired": not options["unpaired"],
             "columns": columns,
             "metrics": (metric,) if isinstance(metric, str) else tuple(metric),
         }
-        return cls(**given | others)
+        return cls(**arguments | more)
 
 
 def conditions(texts: Sequence[str]) -> dict[str, str]:
@@ -120,7 +120,7 @@ class Layout:
     """The first decides. Wide form: what all methods' columns hold, if somebody said so."""
     methods: tuple[str, ...]
     """Wide form: a column a method. Empty in the long form."""
-    said: str
+    words: str
     """Form and columns; which of them were guessed, and which are not used."""
     by_fold: bool = False
     """Whether runs are folds of a cross-validation: in the column of that role, or else the rows."""
@@ -176,17 +176,17 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
         )
     roles = {role: name for role, name in columns.items() if role not in ("accuracy", "correct")}
     pairs = [*roles.items(), *((score.kind, score.column) for score in scores if not methods)]
-    stated_names, used = {*stated.values(), *metrics}, {*(name for _, name in pairs), *methods}
-    said = [f"{role} = '{name}'{'' if name in stated_names else ' (guessed)'}" for role, name in pairs]
+    fixed, used = {*stated.values(), *metrics}, {*(name for _, name in pairs), *methods}
+    phrases = [f"{role} = '{name}'{'' if name in fixed else ' (guessed)'}" for role, name in pairs]
     guessed = [
         f"{role}: column '{name}' (guessed; --{role}-column says otherwise)"
         for role, name in pairs
-        if name not in stated_names and plain(name) != role
+        if name not in fixed and plain(name) != role
     ]
     unused = [name for name in names if name not in used]
     if unused:
-        said.append(f"not used: {', '.join(unused[:10])}{' …' if len(unused) > 10 else ''}")
-    return Layout(roles, scores, methods, ", ".join([form, *said]), by_fold, epoch, tuple(guessed))
+        phrases.append(f"not used: {', '.join(unused[:10])}{' …' if len(unused) > 10 else ''}")
+    return Layout(roles, scores, methods, ", ".join([form, *phrases]), by_fold, epoch, tuple(guessed))
 
 
 def _first_words(table: pd.DataFrame, wide: Mapping[Role, str], methods: Sequence[str]) -> dict[Role, str]:

@@ -159,8 +159,8 @@ def _there_twice(
     """Which run, in which rows, what tells these apart, and what to say of that."""
     second = rows[rows.duplicated(keys)].iloc[0]
     first = rows[(rows[keys] == second[keys]).all(axis=1)].iloc[0]
-    what = named(second, by_fold=layout.by_fold) + (f", image {second.image}" if "image" in keys else "")
-    said = f"{source}: {what} is there twice, in data rows {first.row} and {second.row}"
+    place = named(second, by_fold=layout.by_fold) + (f", image {second.image}" if "image" in keys else "")
+    message = f"{source}: {place} is there twice, in data rows {first.row} and {second.row}"
     used = {*layout.columns.values(), *layout.methods, *(score.column for score in layout.scores)}
     free = [name for name in table.columns if name not in used and not is_score(name)]
     apart = [
@@ -175,7 +175,7 @@ def _there_twice(
     differ = apart or [
         name for name in free if table[name].loc[first.row - 1] != table[name].loc[second.row - 1]
     ]
-    expected = f"{said}, {{}}; expected one row each: "
+    expected = f"{message}, {{}}; expected one row each: "
     if not differ:
         repeats = "repeats, " * (layout.by_fold and "repeat" not in layout.columns)
         expected = expected.format("which differ in nothing but results")
@@ -192,5 +192,5 @@ def _there_twice(
     if numeric(table[name]).all() and not fractional(table[name]):
         options += f", --fold-column {quoted} or --epoch-column {quoted} says what it counts"
     more = f" (as do {', '.join(differ[1:4])})" if len(differ) > 1 else ""
-    what = f"which differ in '{name}' ({one} and {other}){more}"
-    return f"{expected.format(what)}{options}"
+    place = f"which differ in '{name}' ({one} and {other}){more}"
+    return f"{expected.format(place)}{options}"

@@ -33,7 +33,7 @@ class Reading:
 
     measured: list[Measured]
     """One a metric; the first decides."""
-    said: str
+    words: str
     """What the scores were taken for."""
     notes: list[str]
     folds: dict[Pair, int]
@@ -55,7 +55,7 @@ def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Reque
     scores = layout.scores or (unnamed,)
     if request.percent is not None and all(score.kind == "metric" for score in scores):
         raise BenchError(f"{source}: --percent and --fraction are for accuracies: {scores[0].name} is none")
-    lower, said = _directions(source, scores, request.lower_is_better)
+    lower, readings = _directions(source, scores, request.lower_is_better)
     measured: list[Measured] = []
     notes: list[str] = []
     folds: dict[Pair, int] = {}
@@ -63,19 +63,19 @@ def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Reque
         rows = long_rows(source, table, layout, score.column, paired=request.paired)
         if layout.by_fold and not folds:
             folds = count_folds(source, rows, layout, request.folds)
-            said.insert(0, said_of_folds(rows, folds))
+            readings.insert(0, said_of_folds(rows, folds))
         rows["value"] = numbers(source, rows)
         rows["failed"] &= rows.value.isna()
         images: dict[Pair, Images] = {}
         remarks: list[str] = []
         if "image" in layout.columns:
             rows, images, remarks = _by_image(source, rows, score, by_fold=layout.by_fold)
-        there, absent = rows[rows.value.notna()], rows[rows.value.isna() & ~rows.failed]
-        if there.empty:
+        scored, absent = rows[rows.value.notna()], rows[rows.value.isna() & ~rows.failed]
+        if scored.empty:
             raise BenchError(f"{source}: column '{rows.column.iloc[0]}': there is no number in it")
-        counts, totals, counted, words = count_scores(source, there, layout, score, request)
-        if layout.by_fold and unequal_folds(there, totals):
-            counts, totals, counted = *fold_means(there, counts / totals.astype(float)), False
+        counts, totals, counted, words = count_scores(source, scored, layout, score, request)
+        if layout.by_fold and unequal_folds(scored, totals):
+            counts, totals, counted = *fold_means(scored, counts / totals.astype(float)), False
             words += f"{'; ' if words else ''}folds are of unequal sizes, and each counts the same"
         remarks += _listed("the run failed", rows[rows.failed], layout)
         remarks += _listed("no score, so the run counts as missing", absent, layout)
@@ -87,13 +87,13 @@ def read_scores(source: str, table: pd.DataFrame, layout: Layout, request: Reque
         several = f"{score.name}: " if len(scores) > 1 else ""
         if score is unnamed and request.percent is None:
             words += "; higher is better (if not, say --lower-is-better)" * (score.kind == "accuracy")
-        said += [several + words] if words else []
+        readings += [several + words] if words else []
         notes += [several + remark for remark in remarks]
         unit, usual = ("", None) if score.kind == "metric" else ("%", PERCENT_MARGIN)
         margin = None if measured else usual if request.margin is None else request.margin
         metric = Metric(score.name, unit, not lower[score.name], margin, counted)
         measured.append(Measured(metric, cells, images))
-    return Reading(measured, "; ".join(said), notes, folds)
+    return Reading(measured, "; ".join(readings), notes, folds)
 
 
 def _directions(
@@ -157,16 +157,16 @@ def _by_image(
     """One row for each image of each run, right or wrong, or any number → one a run, with their sum."""
     if rows.failed.any():
         rows["failed"] = rows.groupby(KEY).failed.transform("any")
-    there, counted = rows[~rows.failed], score.kind != "metric"
-    bad = ~there.value.isin([0, 1]) if counted else there.value.isna()
-    refuse(source, there, bad, f"{'0 or 1' if counted else 'a number'}, since there is a column of images")
+    ended, counted = rows[~rows.failed], score.kind != "metric"
+    bad = ~ended.value.isin([0, 1]) if counted else ended.value.isna()
+    refuse(source, ended, bad, f"{'0 or 1' if counted else 'a number'}, since there is a column of images")
     first = {name: (name, "first") for name in ("row", "column", "found", "failed")}
     runs = rows.groupby(KEY, as_index=False).agg(value=("value", "sum"), images=("value", "size"), **first)
     runs["value"] = runs.value.mask(runs.failed)
     images: dict[Pair, Images] = {}
     notes = []
     # Of folds, every image is in one: there are no answers of several runs to the same images.
-    for key, group in () if by_fold else there.groupby(["dataset", "model"]):
+    for key, group in () if by_fold else ended.groupby(["dataset", "model"]):
         pair = (str(key[0]), str(key[1]))
         of_run = group.groupby(["method", "seed"]).size()
         image, names = pd.factorize(group.image)
@@ -177,15 +177,15 @@ def _by_image(
             )
         elif len(group) < len(of_run) * len(names):
             method, seed = of_run[of_run < len(names)].index[0]
-            own = group[(group.method == method) & (group.seed == seed)].image
-            absent = names[~np.isin(names, own)][0]
+            images_of_run = group[(group.method == method) & (group.seed == seed)].image
+            absent = names[~np.isin(names, images_of_run)][0]
             lacks = f"{method}, seed {seed}, lacks image {absent}"
             notes.append(f"{where}: no intervals for new images: {lacks}")
         else:
-            known = np.zeros((len(of_run), len(names)))
-            known[group.groupby(["method", "seed"]).ngroup(), image] = group.value
+            answers = np.zeros((len(of_run), len(names)))
+            answers[group.groupby(["method", "seed"]).ngroup(), image] = group.value
             places: dict[tuple[str, Seed], int] = {key: place for place, key in enumerate(of_run.index)}
-            images[pair] = Answers(places, known)
+            images[pair] = Answers(places, answers)
             if counted:
-                images[pair] = Joint(places, joint_correct(pack(known == 1)), len(names))
+                images[pair] = Joint(places, joint_correct(pack(answers == 1)), len(names))
     return runs, images, notes

@@ -180,15 +180,15 @@ def _once(text: str, header: str, separator: str) -> tuple[str, list[str]]:
         return text, []
     marks = header.count(separator)
     lines = below.splitlines()
-    kept = [
+    rest = [
         line for line in lines
         if line != header and not (line.startswith("#") and line.count(separator) < marks)
     ]  # fmt: skip
     repeats = lines.count(header)
-    said = [f"the heading stands there {repeats + 1} times, as where files are joined (skipped)"] * bool(
+    notes = [f"the heading stands there {repeats + 1} times, as where files are joined (skipped)"] * bool(
         repeats
     )
-    return above + header + "\n".join(kept) + "\n", said
+    return above + header + "\n".join(rest) + "\n", notes
 
 
 def _refuse_without_heading(source: str, table: pd.DataFrame) -> None:
@@ -222,8 +222,8 @@ def _header(lines: list[str]) -> tuple[int, str]:
     first = visible[0][0] if visible else 0
     if 0 < first < len(lines) - 1 and lines[first - 1].lstrip().startswith("#"):  # as numpy and C++ write it
         above, below = lines[first - 1].lstrip()[1:], lines[first]
-        named = _fields(above, _separator(below))
-        if len(named) > 1 and len(named) == len(_fields(below, _separator(below))):
+        fields_above = _fields(above, _separator(below))
+        if len(fields_above) > 1 and len(fields_above) == len(_fields(below, _separator(below))):
             return first - 1, above
     if not visible:  # comments, and nothing else
         return 0, next(line for line in lines if line.strip())

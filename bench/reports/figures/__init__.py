@@ -58,8 +58,8 @@ def draw(
         BenchError: another format.
         OSError: the folder cannot be written.
     """
-    wanted = list(dict.fromkeys(formats))
-    for kind in wanted:
+    endings = list(dict.fromkeys(formats))
+    for kind in endings:
         if kind not in FORMATS:
             raise BenchError(f"figures: {unknown('format', kind, FORMATS)}")
 
@@ -79,7 +79,7 @@ def draw(
             for number, sketch in enumerate(sketches, start=1):
                 name = story if len(sketches) == 1 else f"{story}-{number}"
                 alt = " ".join([*cautions(report), sketch.alt])
-                paths = save(sketch.figure, folder, name, wanted, sketch.title, alt)
+                paths = save(sketch.figure, folder, name, endings, sketch.title, alt)
                 drawings.append(Drawing(name, sketch.title, alt, paths))
     _remove_others(folder, {path for sketch in drawings for path in sketch.paths.values()})
     return Drawn(drawings, skipped)

@@ -42,7 +42,7 @@ def draw(material: Material) -> list[Sketch]:
     if not curves_of:
         raise NothingToDraw("no finished run has more than one epoch in its metrics.jsonl")
     metric = material.epoch_metric
-    name = style.said(metric.name)
+    name = style.brief(metric.name)
     quantity = f"test {name}"
     if _is_share(metric):
         quantity = "test error" if metric.counted else f"100 − test {name}"

@@ -74,7 +74,7 @@ def draw(material: Material) -> list[Sketch]:
         pair: [(entry.name, tuple(column.cell(entry).text for column in columns)) for entry in of_pair]
         for pair, of_pair in entries.items()
     }
-    difference = f"Difference in {style.said(metric.name)} to {style.said(report.baseline)}"
+    difference = f"Difference in {style.brief(metric.name)} to {style.brief(report.baseline)}"
     title = f"{difference}, with the intervals for this test set and for new images"
     return [
         Sketch(title, _in_words(material, [*page]), _page(material, page, [c.heading for c in columns]))
@@ -145,9 +145,9 @@ def _in_words(material: Material, page: Sequence[Pair]) -> str:
         key=lambda item: (_word(item[1]) in (Word.UNDECIDED, "no verdict"), -abs(item[1].delta or 0))
     )
     margin = f", with a margin of ±{metric.within}" if metric.margin else ""
-    quantity = axis(style.said(metric.name), metric, metric.difference_unit)
+    quantity = axis(style.brief(metric.name), metric, metric.difference_unit)
     return (
-        f"Differences in {quantity} to {style.said(material.report.baseline)}{margin}: {listed(counts)}. "
+        f"Differences in {quantity} to {style.brief(material.report.baseline)}{margin}: {listed(counts)}. "
         f"{some([_clause(material, pair, c) for pair, c in comparisons], 8, '; ')}."
     )
 

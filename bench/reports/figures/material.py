@@ -20,7 +20,7 @@ from bench.comparisons.comparison import Comparison, Metric
 from bench.comparisons.runs import Joint, Pair, read_measured
 from bench.metrics import Metric as Measure
 from bench.metrics import choose_metric
-from bench.reports.figures.style import said
+from bench.reports.figures.style import brief
 from bench.reports.groups import Group, groups
 from bench.reports.schema import Report, whole_numbers
 from bench.results.folder import RunFolder
@@ -120,11 +120,11 @@ class Material:
 
 def who(pair: Pair, loss: str = "") -> str:
     """``loss with model on data set``, for sentences."""
-    where = f"{said(pair[1])} on {said(pair[0])}"
-    return f"{said(loss)} with {where}" if loss else where
+    where = f"{brief(pair[1])} on {brief(pair[0])}"
+    return f"{brief(loss)} with {where}" if loss else where
 
 
-def axis(what: str, metric: Metric, unit: str) -> str:
+def axis(quantity: str, metric: Metric, unit: str) -> str:
     """What an axis shows, with its unit, and the direction where that is not the usual one."""
     more = ", ".join(filter(None, (unit, "" if metric.higher_is_better else "lower is better")))
-    return f"{what} ({more})" if more else what
+    return f"{quantity} ({more})" if more else quantity

@@ -57,7 +57,7 @@ def draw(material: Material) -> list[Sketch]:
     }
     if not drawable:
         raise NothingToDraw(f"no loss has {FEWEST} pairs of seeds whose differences vary")
-    metric, alpha, name = material.metric, material.report.alpha, style.said(material.metric.name)
+    metric, alpha, name = material.metric, material.report.alpha, style.brief(material.metric.name)
     seeds = _numbers_of_seeds([c.n for compared in drawable.values() for c in compared.values()])
     curve = metric.scale * detectable(seeds, 1.0, alpha)
     unit = f" ({metric.difference_unit})" if metric.difference_unit else ""

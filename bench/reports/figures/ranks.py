@@ -35,10 +35,10 @@ def draw(material: Material) -> list[Sketch]:
         )
     sketches = []
     for ranking in material.report.rankings:
-        title = f"Average ranks in {style.said(material.metric.name)} over {len(ranking.datasets)} data sets"
+        title = f"Average ranks in {style.brief(material.metric.name)} over {len(ranking.datasets)} data sets"
         alt = f"{title}, 1 is best: {_in_words(ranking, material.report.alpha)}"
         figure = _figure(material, ranking, title)
-        sketches.append(Sketch(f"{title}, with {style.said(ranking.model)}", alt, figure))
+        sketches.append(Sketch(f"{title}, with {style.brief(ranking.model)}", alt, figure))
     return sketches
 
 
@@ -97,13 +97,13 @@ def _ruler(axes: Axes, methods: int, difference: float) -> None:
 
 
 def _in_words(ranking: Ranking, alpha: float) -> str:
-    order = [f"{style.said(ranked.loss)} {ranked.average_rank:.2f}" for ranked in ranking.losses]
-    alike = [", ".join(map(style.said, losses)) for losses in ranking.alike]
+    order = [f"{style.brief(ranked.loss)} {ranked.average_rank:.2f}" for ranked in ranking.losses]
+    alike = [", ".join(map(style.brief, losses)) for losses in ranking.alike]
     clauses = [
         f"{some(order, 20)}.",
         f"Ranks differ if they are {ranking.critical_difference:.2f} apart (Nemenyi, α = {alpha:g}).",
         f"Not shown to differ: {some(alike, 8, '; ')}." if alike else "All differ.",
     ]
     if left_out := [*ranking.left_out, *ranking.left_out_losses]:
-        clauses.append(f"Left out, for lack of results: {some([*map(style.said, left_out)])}.")
+        clauses.append(f"Left out, for lack of results: {some([*map(style.brief, left_out)])}.")
     return " ".join([*clauses, *([f"{ranking.note}."] if ranking.note else [])])

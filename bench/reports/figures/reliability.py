@@ -35,17 +35,17 @@ class Bins(NamedTuple):
 def pooled(material: Material, pair: Pair, loss: str) -> Bins | None:
     """None where no finished run has recorded its bins."""
     runs = material.runs_of(pair, loss)
-    kept = [
+    binned = [
         (bins, ece) for bins, ece in zip(runs.reliability, runs.ece, strict=True) if isinstance(bins, dict)
     ]
-    if not kept:
+    if not binned:
         return None
-    count, correct = (np.sum([bins[name] for bins, _ in kept], axis=0) for name in ("count", "correct"))
-    means = np.array([bins["confidence"] for bins, _ in kept], dtype=np.float64)
-    summed = np.nansum(means * [bins["count"] for bins, _ in kept], axis=0)
+    count, correct = (np.sum([bins[name] for bins, _ in binned], axis=0) for name in ("count", "correct"))
+    means = np.array([bins["confidence"] for bins, _ in binned], dtype=np.float64)
+    summed = np.nansum(means * [bins["count"] for bins, _ in binned], axis=0)
     filled = np.where(count > 0, count, np.nan)
-    ece = float(np.mean([ece for _, ece in kept]))
-    return Bins(count, summed / filled, correct / filled, ece, len(kept), len(runs) - len(kept))
+    ece = float(np.mean([ece for _, ece in binned]))
+    return Bins(count, summed / filled, correct / filled, ece, len(binned), len(runs) - len(binned))
 
 
 def draw(material: Material) -> list[Sketch]:

@@ -65,7 +65,7 @@ def draw(material: Material) -> list[Sketch]:
         stretches += [Stretch(pair, slopes[k : k + ACROSS]) for k in range(0, len(slopes), ACROSS)]
     if not stretches:
         raise NothingToDraw("no loss has finished a seed that its baseline has finished too")
-    report, metric, baseline = material.report, style.said(material.metric.name), material.report.baseline
+    report, metric, baseline = material.report, style.brief(material.metric.name), material.report.baseline
     across = max(len(stretch.slopes) for stretch in stretches)
     # Few comparisons of several models stand side by side rather than below each other.
     columns = 2 if across <= 3 and len(stretches) > 1 else 1
@@ -82,8 +82,8 @@ def draw(material: Material) -> list[Sketch]:
             if number % columns == 0:
                 panel.set_ylabel(axis(f"test {metric}", material.metric, material.metric.unit))
         style.head(figure, report, legend)
-        alt = f"Lines join the {metric} of one seed with {style.said(baseline)} and with another loss"
-        title = f"Test {metric} of each seed with {style.said(baseline)} and with each other loss"
+        alt = f"Lines join the {metric} of one seed with {style.brief(baseline)} and with another loss"
+        title = f"Test {metric} of each seed with {style.brief(baseline)} and with each other loss"
         sketches.append(Sketch(title, f"{alt}: {_in_words([s for _, s in page])}.", figure))
     return sketches
 

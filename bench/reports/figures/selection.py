@@ -117,7 +117,7 @@ def _page(material: Material, page: dict[Pair, rows.Table], means_of: Found) -> 
                 at, arrow = rows.edge(metric.scale * getattr(m, name), limits)
                 mark = MARKS[name] | ({"marker": arrow} if arrow else {})
                 panel.plot([at], [row], linestyle="", **mark)
-    quantity = axis(f"test {style.said(metric.name)}", metric, metric.unit)
+    quantity = axis(f"test {style.brief(metric.name)}", metric, metric.unit)
     panel.set_xlabel(f"{quantity}, mean over seeds")
     legend = [(style.entry(linestyle="", **MARKS[name]), text) for name, text in names.items()]
     style.head(figure, material.report, legend)
@@ -134,7 +134,7 @@ def _in_words(material: Material, page: Sequence[Pair], means_of: Found, scales:
         numbers = zip(_headings(selection), _numbers(m, selection, scales[pair]), strict=True)
         clauses.append(f"{who(pair, loss)}: {', '.join(map(' '.join, numbers))}")
     worth = f"{least} to {most} {metric.difference_unit}".rstrip()
-    quantity = axis(f"test {style.said(metric.name)}", metric, metric.unit)
+    quantity = axis(f"test {style.brief(metric.name)}", metric, metric.unit)
     return (
         f"Mean {quantity} of different epochs. Reporting the best epoch on the test set instead of the "
         f"{HEADINGS[HONEST[selection]]} one is worth {worth}. {some(clauses, 8, '; ')}."

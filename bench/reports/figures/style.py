@@ -197,8 +197,8 @@ def fitted(names: Sequence[str], inches: float, size: float = SMALL) -> list[str
     return [short[name] for name in whole]
 
 
-def said(name: str) -> str:
-    """A name as part of a sentence: one line, and no longer than somebody listens to."""
+def brief(name: str) -> str:
+    """A name as part of a sentence: one line of at most 40 characters."""
     return shortened([name], 40)[name]
 
 

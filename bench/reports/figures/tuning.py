@@ -63,7 +63,7 @@ def _sheet(material: Material, searches: Sequence[SearchOf]) -> Sketch:
         low, high = (scale * _numbers(end) for end in (search.band_low, search.band_high))
         panels[1].fill_between(search.budgets, low, high, color=look.colour, alpha=0.12, linewidth=0)
     for panel, images in zip(panels, ("test", "validation"), strict=False):
-        panel.set(xlabel="trials", ylabel=axis(f"{images} {style.said(metric.name)}", metric, metric.unit))
+        panel.set(xlabel="trials", ylabel=axis(f"{images} {style.brief(metric.name)}", metric, metric.unit))
         panel.axvline(tuning.budget, **CHOSEN)
     for panel, name in zip(panels[COLUMNS:], names, strict=False):
         _trials(panel, name, searches, looks, material)
@@ -78,11 +78,11 @@ def _sheet(material: Material, searches: Sequence[SearchOf]) -> Sketch:
     pair = searches[0].dataset, searches[0].model
     style.head(figure, material.report, entries, style.heading(*pair, style.DOUBLE))
     bests = [
-        f"{style.said(search.loss)} {metric.scale * (search.best_of or math.nan):.4g} {metric.unit}".strip()
+        f"{style.brief(search.loss)} {metric.scale * (search.best_of or math.nan):.4g} {metric.unit}".strip()
         for search in searches
     ]
     alt = (
-        f"Mean test {style.said(metric.name)} after tuning {who(pair)} with {tuning.budget} trials: "
+        f"Mean test {style.brief(metric.name)} after tuning {who(pair)} with {tuning.budget} trials: "
         f"{listed(bests)}; over 1 to {searches[0].budgets[-1]} trials, and every trial by hyperparameter."
     )
     return Sketch("Tuning: what a budget gives, and what a loss cares for", alt, figure)
@@ -122,7 +122,7 @@ def _trials(
         panel.scatter(places, scores, s=5, color=look.colour, marker=look.marker, linewidths=0, alpha=0.7)
     panel.set(
         xlabel=style.fitted([name], style.DOUBLE / COLUMNS - 0.8)[0],
-        ylabel=axis(f"validation {style.said(metric.name)}", metric, metric.unit),
+        ylabel=axis(f"validation {style.brief(metric.name)}", metric, metric.unit),
     )
     if space is not None and space.kind == "log":
         panel.set_xscale("log")
