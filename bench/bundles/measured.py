@@ -34,7 +34,7 @@ class Kept(Metric):
 
     @property
     def direction_guessed(self) -> bool:
-        """As then."""
+        """As it was when the bundle was made."""
         return self.guessed
 
     def value(self, predictions: Predictions) -> float:
@@ -42,7 +42,7 @@ class Kept(Metric):
         raise NotImplementedError
 
     def measure(self, predictions: Predictions, result: Means | None = None) -> Measured:
-        """What it said of a run.
+        """The stored values of a run.
 
         Args:
             result: of :class:`bench.results.schema.Result`: names the run.
@@ -72,7 +72,7 @@ class Kept(Metric):
 
 
 def own_metrics(suite: Suite) -> list[Metric]:
-    """Those of the user's own."""
+    """The metrics of the user's own."""
     return [metric for metric in suite.metrics if metric.measure_type is None]
 
 

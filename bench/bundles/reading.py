@@ -53,7 +53,7 @@ class Unpacked:
 
     @property
     def results(self) -> Path:
-        """Its results folder."""
+        """The bundle's results folder."""
         return self.folder / RESULTS
 
 

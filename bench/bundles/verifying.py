@@ -86,7 +86,7 @@ def verify(path: Path) -> Verification:
 
 
 def in_words(verification: Verification) -> str:
-    """The same for a person."""
+    """The result as lines for the terminal."""
     counts = (
         f"{verification.numbers:,} numbers from {verification.runs:,} runs in {verification.files:,} files"
     )

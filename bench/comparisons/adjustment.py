@@ -145,7 +145,7 @@ def _step_down(
     alpha: float,
     family: Callable[[Sequence[int]], Smallest],
 ) -> dict[int, Equivalence]:
-    """Of those that have a margin."""
+    """Equivalence of the comparisons that have a margin, by a step-down procedure."""
     one_sided: dict[int, float] = {}
     for k in tested:
         result, limit = tests[k].difference, pairings[k].metric.limit

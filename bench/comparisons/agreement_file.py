@@ -61,7 +61,7 @@ class Squares:
     def crossed(
         self, loss: str, baseline: str, seeds: Sequence[Seed], estimate: float
     ) -> tuple[Crossed, float | None] | None:
-        """As it was."""
+        """The crossed analysis that was stored."""
         numbers = self.of_loss.get(loss)
         if numbers is None:
             return None

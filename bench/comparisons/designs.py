@@ -272,7 +272,7 @@ def withheld(pairing: Pairing, word: Word) -> bool:
 
 
 def why_withheld(pairing: Pairing, word: Word) -> str:
-    """In words."""
+    """Why a verdict is withheld; empty where it is not."""
     if not withheld(pairing, word):
         return ""
     (ours, theirs), (runs, of_baseline) = map(len, pairing.flagged), pairing.finished

@@ -64,7 +64,7 @@ class Pairing:
 
     @property
     def differences(self) -> NDArray[np.int64]:
-        """Seed by seed."""
+        """The loss minus its baseline, seed by seed."""
         return self.ours - self.theirs
 
     @property
@@ -143,7 +143,7 @@ def arm(scores: Scores, seeds: Sequence[Seed]) -> NDArray[np.int64]:
 
 
 def arms_of(ours: Iterable[Seed], theirs: Iterable[Seed]) -> Arms:
-    """Of both, in order."""
+    """The seeds of both arms, in order."""
     return tuple(in_order(ours)), tuple(in_order(theirs))
 
 

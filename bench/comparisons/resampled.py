@@ -50,7 +50,7 @@ class Resampled(Design):
         )
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """K·p of K comparisons."""
+        """Bonferroni: K·p of K comparisons."""
         return by_bonferroni(pairings, tests, self.alpha)
 
     def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
@@ -111,7 +111,7 @@ class Splits(Resampled):
     """By data set and model: test images for each training image."""
 
     def ratio(self, pairing: Pairing) -> float | None:
-        """As counted in the runs."""
+        """n_test/n_train, as counted in the runs."""
         return self.ratios.get(pairing.key[:2])
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:

@@ -50,7 +50,7 @@ class Joint:
     def crossed(
         self, loss: str, baseline: str, seeds: Sequence[Seed], estimate: float
     ) -> tuple[Crossed, float | None] | None:
-        """In whole numbers."""
+        """The crossed analysis in whole numbers."""
         rows = _rows(self.rows, loss, baseline, seeds)
         if rows is None:
             return None
@@ -71,7 +71,7 @@ class Answers:
     def crossed(
         self, loss: str, baseline: str, seeds: Sequence[Seed], estimate: float
     ) -> tuple[Crossed, float | None] | None:
-        """In floating point."""
+        """The crossed analysis in floating point."""
         rows = _rows(self.rows, loss, baseline, seeds)
         if rows is None:
             return None

@@ -64,7 +64,7 @@ class BySearches(Design):
         return super().test(pairing)
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """K·p of K comparisons."""
+        """Bonferroni: K·p of K comparisons."""
         return by_bonferroni(pairings, tests, self.alpha)
 
     def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:

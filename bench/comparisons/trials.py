@@ -39,7 +39,7 @@ class Searched:
 
     @property
     def complete(self) -> bool:
-        """Whether all are."""
+        """Whether all trials have ended."""
         return all(trial.ended for group in self.trials.values() for trial in group)
 
 

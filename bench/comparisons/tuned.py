@@ -35,7 +35,7 @@ class Search:
     failed: int
 
     def at(self, seeds: list[Seed]) -> tuple[Floats, Floats]:
-        """Both scores of some trials."""
+        """Validation and test scores of some trials."""
         places = [self.seeds.index(seed) for seed in seeds]
         return self.validation[places], self.test[places]
 

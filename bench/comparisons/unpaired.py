@@ -23,7 +23,7 @@ class Unpaired(Design):
     paired: ClassVar[bool] = False
 
     def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
-        """All with all."""
+        """All sound runs of a loss with all of the baseline."""
         flagged = flags(metric, cells)
         pairings = []
         for key, ours, base in against(cells, baseline):
@@ -38,7 +38,7 @@ class Unpaired(Design):
         return pairings
 
     def test(self, pairing: Pairing) -> Test:
-        """What only pairs can tell stays unknown."""
+        """Welch's t, without what needs pairs: effect sizes, seeds that would do."""
         assert pairing.total is not None
         ours, theirs, total = pairing.ours, pairing.theirs, pairing.total
         test = welch(ours, theirs, total, 1 - self.alpha, bounded=pairing.metric.counted)

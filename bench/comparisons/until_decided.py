@@ -55,7 +55,7 @@ class UntilDecided(Design):
         return Test(difference=test, p=test.p, superiority=better, sequence=looks, note=note)
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """What the last look said."""
+        """The result of the last look at each comparison."""
         adjusted = []
         for pairing, test in zip(pairings, tests, strict=True):
             now = pairing.standing
@@ -79,7 +79,7 @@ class UntilDecided(Design):
         return word if closed else Word.UNDECIDED
 
     def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
-        """The rule itself adds them."""
+        """None: the rule itself adds seeds."""
         return None
 
     def secondary(self, standings: Mapping[Key, Standing]) -> Design:

@@ -88,7 +88,7 @@ def merge(folders: Mapping[str, Path], into: Path) -> Merged:
 
 
 def in_words(merged: Merged) -> str:
-    """The same for a person."""
+    """The result as lines for the terminal."""
     folders = f"{len(merged.parts)} folders, {merged.shared:,} of them shared"
     lines = [f"{merged.into}: {merged.runs:,} runs from {folders}"]
     for part in merged.parts:

@@ -173,7 +173,7 @@ def _collapse(c: Comparison, metric: Metric) -> list[str]:
 
 
 def _failures(c: Comparison) -> list[str]:
-    """Which arm failed more."""
+    """How many runs of each arm failed, and McNemar's test of the difference."""
     if (failures := c.failures) is None:
         return []
     share = failures.difference

@@ -251,8 +251,8 @@ def per_image(answers: Sequence[Answers], dataset: str) -> pd.DataFrame:
     """A row for each image of each file, in the long form that ``bench compare`` reads: one seed each."""
     frames = {
         (dataset, name, 0): pd.DataFrame(
-            {"correct": made.correct.astype(np.int8), "label": made.labels, "predicted": made.predicted}
+            {"correct": file.correct.astype(np.int8), "label": file.labels, "predicted": file.predicted}
         )
-        for name, made in zip(names_of(answers), answers, strict=True)
+        for name, file in zip(names_of(answers), answers, strict=True)
     }
     return pd.concat(frames, names=["dataset", "method", "seed", "image"]).reset_index()

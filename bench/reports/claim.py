@@ -124,7 +124,7 @@ def settling(difference: float, alpha: float = 0.05) -> list[Settling]:
 
 
 def claim_text(claimed: Claimed) -> list[Block]:
-    """The same for a person."""
+    """The document as blocks for the terminal."""
     (a, b), total, most = claimed.correct, claimed.total, claimed.significant_up_to
     disagreements = [
         (f"{row.discordant:,}", f"{row.discordant / total:.2%}", p_value(row.p, 3))

@@ -118,7 +118,7 @@ _RESAMPLED: tuple[DesignKind, ...] = ("folds", "splits")
 
 
 def _json(key: str, path: str, meaning: str) -> Column:
-    """What no table shows."""
+    """A column of JSON and CSV only."""
     return Column("", key=key, path=f"comparison.{path}", meaning=meaning)
 
 

@@ -90,7 +90,7 @@ class _Saved(_Family):
         }
 
     def asked(self) -> dict[str, object]:
-        """What was asked, and how."""
+        """Question, baseline, metrics and analysis, by name."""
         words = self.model_dump(include={"question", "baseline", "selection", "alpha", "margin"})
         return words | {"metrics": ", ".join(metric.name for metric in self.metrics)}
 

@@ -34,7 +34,7 @@ class Scale:
         return self._written(value, "")
 
     def difference(self, value: float | None) -> str:
-        """With its sign."""
+        """A value with its sign."""
         return self._written(value, "+")
 
     def _written(self, value: float | None, sign: str) -> str:
@@ -43,7 +43,7 @@ class Scale:
         return _short(f"{self.factor * value:{sign}.{self.digits}{'e' if self.powers else 'f'}}")
 
     def interval(self, interval: Interval | None) -> str:
-        """From where to where."""
+        """``low to high``."""
         return NOTHING if interval is None else f"{self.value(interval.low)} to {self.value(interval.high)}"
 
     def mean(self, cell: Cell) -> str:

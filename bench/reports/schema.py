@@ -18,7 +18,7 @@ from bench.statistics.units import in_units, unit_for
 
 
 class Frozen(BaseModel):
-    """Built once."""
+    """A model that cannot be changed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -171,7 +171,7 @@ class Analysed(Family):
     """One a model, where there are several data sets."""
 
     def metric(self, name: str) -> Metric:
-        """One of the metrics."""
+        """The metric of that name."""
         return next(metric for metric in self.metrics if metric.name == name)
 
 

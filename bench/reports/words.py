@@ -103,6 +103,6 @@ def _one(report: Compared, c: Comparison) -> str:
 
 
 def _lost(report: Compared) -> str:
-    """Runs that failed: results, too."""
+    """A sentence on runs that failed, which are results too."""
     lost = [f"{cell.failed} of {cell.loss}" for cell in report.cells if cell.failed]
     return f"Runs that failed: {some(lost, MOST_TOLD)}." if lost else ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def finished(results: Path) -> set[str]:
-    """Ids of all runs that have a result: one look at each folder, no file is opened."""
+    """Ids of all runs that have a result, from the names of files alone."""
     with contextlib.suppress(FileNotFoundError), os.scandir(results / "runs") as folders:
         return {entry.name for entry in folders if os.path.exists(f"{entry.path}/result.json")}
     return set()

@@ -34,7 +34,7 @@ TIED = 1e-12
 
 @dataclass(frozen=True)
 class Boundary:
-    """What a look says."""
+    """The critical value of a look, and the p of a statistic there."""
 
     critical: float
     """|z|, for z = Σd/√Σd², above which a comparison crosses; infinite where none can."""
@@ -200,6 +200,6 @@ def critical_t(z: float, seeds: int) -> float:
 
 
 def z_of_t(t: ArrayLike, seeds: ArrayLike) -> NDArray[np.float64]:
-    """The other way round."""
+    """The inverse of :func:`critical_t`."""
     t, n = np.asarray(t, dtype=np.float64), np.asarray(seeds, dtype=np.float64)
     return np.asarray(t * np.sqrt(n / (n - 1 + t**2)))

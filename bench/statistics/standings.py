@@ -144,7 +144,7 @@ class _Planned:
         """Seeds with which comparisons were closed: what others may have trained later is not looked at."""
 
     def standings(self, pairs: Mapping[Key, tuple[Arm, Arm]], paths: int) -> dict[Key, Standing]:
-        """How each of them stands."""
+        """How each comparison stands."""
         plan, looks = self.plan, self.plan.looks.tolist()
         family = Family(plan.largest, plan.alpha, len(pairs), paths) if pairs else None
         standings = {key: Standing(Outcome.OPEN, 0, looks[0]) for key in pairs}

@@ -80,7 +80,7 @@ def welch_of_summaries(
 
 
 def _tested(sizes: tuple[int, int], estimate: float, shares: Sequence[float], confidence: float) -> Welch:
-    """From the variances of both means."""
+    """The test from the variances of both means."""
     variance = shares[0] + shares[1]
     se = math.sqrt(variance)
     if variance == 0:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Word(StrEnum):
-    """Of a loss against its baseline."""
+    """The verdict on a loss against its baseline."""
 
     SUPERIOR = "superior"
     INFERIOR = "inferior"

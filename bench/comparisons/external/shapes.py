@@ -47,7 +47,7 @@ _DATA_SETS = re.compile(
 
 
 def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool | None = None) -> Shaped:
-    """Long or wide.
+    """The table in the long or the wide form.
 
     Args:
         source: what messages call the table.

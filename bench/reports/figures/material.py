@@ -57,7 +57,7 @@ class Material:
 
     @property
     def metric(self) -> Metric:
-        """The one that decides."""
+        """The metric that decides."""
         return self.report.metrics[0]
 
     @property
@@ -104,7 +104,7 @@ class Material:
         return runs[(runs.dataset == pair[0]) & (runs.model == pair[1]) & (runs.loss == loss)]
 
     def epochs(self, run_id: str) -> list[dict[str, Any]]:
-        """One mapping an epoch."""
+        """The metrics of a run, one mapping an epoch."""
         return RunFolder(self.results, run_id).metrics()
 
     @cached_property

@@ -54,7 +54,7 @@ class Sheet(Generic[Item]):
                 yield axes, self.items[panel.pair][loss], self.looks[loss]
 
     def in_words(self, say: Callable[[Item], str]) -> str:
-        """What is said of each item, once."""
+        """Each panel's items in a sentence, without repetitions."""
         clauses = {
             f"{who(panel.pair, loss)} {say(self.items[panel.pair][loss])}": None
             for _, panel in self.panels
@@ -135,7 +135,7 @@ def bands(sheet: Sheet[Any]) -> None:
 
 
 def band_entry() -> list[tuple[Any, str]]:
-    """What the legend says of them."""
+    """The legend's entry of bands."""
     return [(Patch(color=style.PALE), "two thirds of the seeds")]
 
 

@@ -42,7 +42,7 @@ class Slopes(NamedTuple):
     """Of each seed: 1 where the loss is better."""
 
     def count(self, sign: int) -> int:
-        """Seeds with it."""
+        """How many seeds have this sign."""
         return int((self.signs == sign).sum())
 
 

@@ -81,7 +81,7 @@ class _Float:
     notes: list[str] = field(default_factory=list)
 
     def drawn(self, label: str, captions: Iterable[str]) -> str:
-        """As LaTeX."""
+        """The table as LaTeX."""
         headings = " & ".join(column.latex or escape(column.heading) for column in self.columns)
         return "\n".join(
             [
