@@ -12,7 +12,7 @@ import csv
 import io
 from pathlib import Path
 
-from bench.statistics.claims import counts_behind
+from bench.statistics.single_runs import counts_behind
 
 from bench.reports.claim import judge_claim
 from bench.statistics.proportions import wilson
