@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import io
 import json
 import math
 import os
 import pwd
+import re
 import stat
 import struct
 import uuid
@@ -43,6 +45,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """Files that :func:`write_atomically` has not moved into place (yet)."""
+    return [path for path in folder.glob(".*.*") if re.fullmatch(r"\..+\.[0-9a-f]{12}", path.name)]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -165,6 +172,19 @@ def read_part(path: str, start: int, size: int) -> bytes:
             content += more
     finally:
         os.close(descriptor)
+    return content
+
+
+def read_checked(path: str, digest: str, start: int = 0, end: int | None = None) -> bytes:
+    """A file, or a part of it, whose SHA-256 is ``digest``. Raises Damaged where it is not, or is missing."""
+    try:
+        content = read(path) if end is None else read_part(path, start, end - start)
+    except FileNotFoundError:
+        raise Damaged(f"{path}: it is missing") from None
+    except NoFile as error:
+        raise Damaged(f"{path}: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise Damaged(f"{path}: its content is not what the run wrote")
     return content
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench import __version__
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 
 NOTED = ("bench", "python", "torch", "device", "instructions")
 """Of an attempt: what may change the bits of a result."""

@@ -15,14 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.results import Damaged, Result, RunFolder, measure, sighting
+from bench.disk import Damaged
+from bench.results.folder import RunFolder
+from bench.results.reading import measure, sighting
+from bench.results.schema import Result
 from bench.same_data import Sighting, odd_ones
 from bench.statistics.units import in_units, unit_for
 from bench.suite import Suite
 from bench.tuning.winners import Winners
 
 if TYPE_CHECKING:  # scipy is slow to import, and suites with a fixed number of seeds do without
-    from bench.statistics.stopping import Plan, Standing
+    from bench.statistics.standings import Standing
+    from bench.statistics.stopping import Plan
 
 Key = tuple[str, str, str]  # data set, model, loss
 Seed = int | str
@@ -54,13 +58,13 @@ class SequentialDesign:
 
     def known(self) -> Suite:
         """The suite with all that it may ask for, as far as that is known: of a tuned one, as :meth:`now`."""
-        return self._winners.settled() if self._winners else self.suite
+        return self._winners.with_winners() if self._winners else self.suite
 
     def now(self) -> Suite:
         """The suite with the runs that it asks for now; itself where these are fixed."""
         if self.suite.until is None:
             return self.known()
-        seeds = {key: standing.wanted for key, standing in self.standings().items()}
+        seeds = {key: standing.seeds_needed for key, standing in self.standings().items()}
         for cell in self.suite.cells:
             if cell.loss == self.suite.baseline_label:
                 rivals = [n for key, n in seeds.items() if key[:2] == cell.key[:2]]
@@ -69,7 +73,7 @@ class SequentialDesign:
 
     def standings(self) -> dict[Key, Standing]:
         """How each comparison stands, by the data set, model and loss that meets the baseline."""
-        from bench.statistics.stopping import Direction, standings
+        from bench.statistics.standings import Direction, standings
 
         plan = stopping_plan(self.suite, self.results)
         assert plan is not None

@@ -34,7 +34,8 @@ from mlflow import MlflowClient
 
 from bench import suite as suites
 from bench.launch.local import MOST_DEATHS
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 
 MARK = "CHAOS_FOLDER"  # in the environment of every process that is started here, and inherited by theirs
 EPOCHS = 4

@@ -48,7 +48,7 @@ from bench.launch.preflight import set_aside_damaged
 from bench.launch.profile import Profile
 from bench.launch.submission import Continuation, SubmissionFolder
 from bench.launch.submitter import Submitter
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import SequentialDesign
 from bench.suite import load
 from bench.versions.counting import as_counted

@@ -21,7 +21,7 @@ from pathlib import Path
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # as workers do
 
 from bench import datasets
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import load
 from bench.training.data import Data
 from bench.training.device import prepare

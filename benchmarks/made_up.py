@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from bench.predictions import Predictions
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 
 EPOCHS = 20

@@ -21,7 +21,7 @@ from unittest import mock
 import made_up
 
 from bench import suite as suites
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 from bench.tracking.database import Tables
 from bench.tracking.mirror import Mirror, Synced

@@ -28,7 +28,7 @@ from typing import Any
 import made_up
 
 from bench import suite as suites
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 MOST_WRITTEN = 1_000
@@ -251,14 +251,14 @@ def status(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object
 def read(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object], None]:
     import pandas  # noqa: F401
 
-    from bench.results import frame
+    from bench.results.reading import frame
 
     return lambda: frame(results, suite.cells), None
 
 
 def analyse(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object], None]:
     from bench.reports.build import report_and_agreement
-    from bench.results import frame
+    from bench.results.reading import frame
 
     runs = frame(results, suite.cells)
     return lambda: report_and_agreement(suite, results, runs), None
@@ -270,7 +270,7 @@ def report(suite: Suite, file: Path, results: Path) -> tuple[Callable[[], object
     from bench.reports.html import page
     from bench.reports.html.runs import list_runs
     from bench.reports.methods import paper
-    from bench.results import frame
+    from bench.results.reading import frame
 
     runs = frame(results, suite.cells)
     made, agreement = report_and_agreement(suite, results, runs)

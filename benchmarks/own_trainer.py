@@ -25,7 +25,7 @@ import yaml
 
 from bench.launch.attempt import attempt_run
 from bench.launch.pack import Pack, of_trainers
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import load
 from bench.versions import store
 

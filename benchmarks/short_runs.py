@@ -81,7 +81,7 @@ def wait(started: list[subprocess.Popen[bytes]]) -> None:
 def train_ours(runs: list[Any]) -> None:
     import tempfile
 
-    from bench.results import RunFolder
+    from bench.results.folder import RunFolder
     from bench.training.device import prepare
     from bench.training.run import train
 

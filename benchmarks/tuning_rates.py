@@ -37,13 +37,9 @@ from tuning_surfaces import (
 )
 
 from bench.statistics.bands import bands, pointwise
-from bench.statistics.searches import (
-    budgets_for,
-    difference,
-    pooled,
-    searches_interval,
-    superior_from,
-)
+from bench.statistics.paired import PairedT, paired_t
+from bench.statistics.searches import budgets_for, difference, pooled, superior_from
+from bench.statistics.units import unit_for
 
 T = 16
 WORST, MEAN = 0.036, 0.025
@@ -279,15 +275,20 @@ def best_search(pair: Pair, repeats: int, seed: int) -> tuple[float, float]:
     return by_t(retrained(pair, draw, best(va, a)[1], best(vb, b)[1], 5))
 
 
+def by_search(differences: Floats) -> PairedT:
+    unit = unit_for([*differences, 0.0])
+    return paired_t(np.rint(differences * unit).astype(np.int64), unit, bounded=False)
+
+
 def of_searches(pair: Pair, repeats: int, seed: int) -> tuple[float, float, float]:
-    """Through :func:`searches_interval`, as :func:`decisions`: eight searches, winners retrained once."""
+    """By Student's t over eight searches, as :func:`decisions`, winners retrained once."""
     draw = np.random.default_rng(seed)
     _, a, _, b = winners(pair, draw, (repeats, 8, T))
     differences = retrained(pair, draw, a, b, 1)[..., 0]
-    zeros, said = np.zeros(8), np.zeros(3)
+    said = np.zeros(3)
     for of in differences:
-        equal = searches_interval(of, zeros)
-        said += [superior(equal), superior(equal, -1), superior(searches_interval(of + AHEAD, zeros))]
+        equal, ahead = by_search(of), by_search(of + AHEAD)
+        said += [superior(equal), superior(equal, -1), superior(ahead)]
     equal_a, equal_b, power = said / repeats
     return equal_a, equal_b, power
 

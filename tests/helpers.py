@@ -17,7 +17,8 @@ import numpy as np
 from bench.comparisons.comparison import Comparison
 from bench.predictions import Predictions
 from bench.reports import columns
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.runs import Run
 from bench.suite import Suite
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.predictions import Predictions
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from helpers import finish_run
 
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from helpers import alike
 
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 

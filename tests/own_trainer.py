@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.launch.attempt import attempt_run
 from bench.launch.pack import Pack, of_trainers
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 from bench.versions import store

@@ -20,7 +20,7 @@ from bench.launch.status import Status
 from bench.reports import columns
 from bench.reports.claim import Claimed
 from bench.reports.schema import Cell, Compared, Report
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import load
 
 Write = Callable[..., Path]

@@ -14,7 +14,7 @@ from helpers import finish_run, flats
 from bench.errors import BenchError
 from bench.reports.build import report
 from bench.reports.external import Request, compare_table
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 from bench.tracking.experiment import read_experiment
 from bench.tracking.mirror import Mirror

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import finish_run
 
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import load
 
 Write = Callable[..., Path]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import bench as door
 from bench.preregistration import state
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 
 Command = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]

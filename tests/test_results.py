@@ -17,11 +17,14 @@ import numpy as np
 import pytest
 from helpers import finish_run
 
-from bench import disk, results
+from bench import disk
+from bench.disk import Damaged
 from bench.errors import BenchError
 from bench.metrics import Metric, MetricError, choose_metric
 from bench.predictions import NotKept
-from bench.results import Damaged, Result, RunFolder, frame, measure
+from bench.results.folder import RunFolder
+from bench.results.reading import frame, measure
+from bench.results.schema import Result
 from bench.runs import Run
 from bench.suite import Suite
 
@@ -305,7 +308,7 @@ def test_a_file_system_in_trouble_is_no_missing_result(
         raise OSError(errno.ESTALE, "stale file handle", path)
 
     folder = finish_run(run, tmp_path, correct=90)
-    monkeypatch.setattr(results.os, "stat", stale)
+    monkeypatch.setattr(os, "stat", stale)
     with pytest.raises(OSError, match="stale"):
         folder.done  # noqa: B018
     with pytest.raises(OSError, match="stale"):
@@ -334,7 +337,7 @@ def test_damaged_or_half_written_line_of_metrics_is_left_out(run: Run, tmp_path:
 def test_claim_is_exclusive_and_ends_with_its_process(run: Run, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, run.id)
     code = (
-        "import sys, time; from pathlib import Path; from bench.results import RunFolder\n"
+        "import sys, time; from pathlib import Path; from bench.results.folder import RunFolder\n"
         f"with RunFolder(Path({str(tmp_path)!r}), {run.id!r}).claim() as mine:\n"
         "    print(mine, flush=True); time.sleep(60)"
     )
@@ -400,7 +403,7 @@ def test_nan_is_never_written(tmp_path: Path) -> None:
 
 
 def test_a_reason_with_letters_that_are_none_is_not_lost(tmp_path: Path) -> None:
-    folder = results.RunFolder(tmp_path, "a" * 16)
+    folder = RunFolder(tmp_path, "a" * 16)
     folder.fail("no such file: caf\udce9 'é'")
     failure = folder.failure()
     assert failure is not None

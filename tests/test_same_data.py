@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from bench import datasets
 from bench.datasets import choose_dataset
-from bench.results import OTHER_DATA, RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import OTHER_DATA, frame
 from bench.same_data import Sighting, in_words, odd_ones
 from bench.sequential_design import SequentialDesign
 from bench.suite import Suite
@@ -221,7 +222,7 @@ def test_seeds_are_not_added_by_what_cannot_be_compared(make_suite: Make, tmp_pa
     first = suite.cut({cell.key: 5 for cell in suite.cells})
     finish_all(first, tmp_path, {"ce": "a" * 16, "mae": "b" * 16})
     [standing] = SequentialDesign(suite, tmp_path).standings().values()
-    assert standing.wanted == 5  # the first look is still to come
+    assert standing.seeds_needed == 5  # the first look is still to come
 
 
 # ------------------------------------------------------------------------------------- data that change

@@ -22,7 +22,8 @@ from bench.reports.html.runs import list_runs
 from bench.reports.methods import paper
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.scale import tiny
 from bench.sequential_design import SequentialDesign, as_it_stands, stopping_plan
 from bench.statistics.sequential import evidence

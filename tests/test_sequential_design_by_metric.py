@@ -15,7 +15,7 @@ from helpers import finish_run
 from bench.errors import BenchError
 from bench.launch.plan import plan
 from bench.launch.text import plan_text
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import SequentialDesign, as_it_stands, stopping_plan
 from bench.statistics.stopping import Outcome
 from bench.suite import Suite

@@ -18,12 +18,12 @@ from helpers import bench as command
 from helpers import finish_run
 
 from bench import disk
-from bench.disk import NoFile, parse, read, read_part, strangers
+from bench.disk import Damaged, NoFile, parse, read, read_part, strangers
 from bench.errors import BenchError
 from bench.front.reporting import _figures
 from bench.launch.pack import Pack
 from bench.launch.worker import Worker
-from bench.results import Damaged, RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite, load
 from bench.training import checkpoint

@@ -17,7 +17,7 @@ from helpers import as_asked, finish_run
 from bench import code
 from bench.errors import BenchError
 from bench.launch.pack import Pack
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run, canonical
 from bench.suite import Suite
 from bench.versions import counting, digests, store

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nasty import NASTY
 
 import bench as house
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite, load
 from bench.tracking.record import read_record
 from bench.visible import flat, visible, visible_json

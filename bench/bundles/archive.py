@@ -82,16 +82,13 @@ def is_bundle(path: Path) -> bool:
         return False
 
 
-# --------------------------------------------------------------------------------------------- writing
-
-
-def write(path: Path, files: Mapping[str, Path], **said: Any) -> Manifest:
+def write(path: Path, files: Mapping[str, Path], **fields: Any) -> Manifest:
     """Write a bundle.
 
     Args:
         path: where nothing is yet.
         files: by their names in the bundle.
-        said: other fields of the manifest.
+        fields: other fields of the manifest.
 
     Raises:
         BenchError: there is something already, or it cannot be written: nothing is left behind.
@@ -104,7 +101,7 @@ def write(path: Path, files: Mapping[str, Path], **said: Any) -> Manifest:
                 listed = {
                     name: _add(archive, name, files[name]) for name in watched(sorted(files), "writing files")
                 }
-                manifest = Manifest(format=FORMAT, bench=__version__, files=listed, **said)
+                manifest = Manifest(format=FORMAT, bench=__version__, files=listed, **fields)
                 content = manifest.model_dump_json(indent=1).encode() + b"\n"
                 archive.writestr(_info(MANIFEST), content, zipfile.ZIP_DEFLATED)
             raw.flush()
@@ -160,9 +157,6 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Listed:
     return Listed(size=size, sha256=digest.hexdigest())
 
 
-# --------------------------------------------------------------------------------------------- reading
-
-
 class Archive:
     """A bundle that was opened, and whose list of files holds. See :func:`open_archive`."""
 
@@ -180,18 +174,18 @@ class Archive:
         if info.file_size > _LARGEST_MANIFEST:
             raise BenchError(f"{self.path}: {MANIFEST}: it is too large to be one")
         try:
-            found = parse(b"".join(self._pieces(info, info.file_size)))
+            content = parse(b"".join(self._pieces(info, info.file_size)))
         except ValueError as error:
             raise BenchError(f"{self.path}: {MANIFEST}: not valid JSON: {error}") from None
-        made = found.get("format") if isinstance(found, dict) else None
-        if isinstance(made, int) and not isinstance(made, bool) and made > FORMAT:
+        version = content.get("format") if isinstance(content, dict) else None
+        if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT:
             raise BenchError(
-                f"{self.path}: {MANIFEST}: format: found {made}, which a newer bench has written "
-                f"({str(found.get('bench'))[:40]}; this is {__version__}, and reads format {FORMAT}): update "
-                "bench"
+                f"{self.path}: {MANIFEST}: format: found {version}, which a newer bench has written "
+                f"({str(content.get('bench'))[:40]}; this is {__version__}, and reads format {FORMAT}): "
+                "update bench"
             )
         try:
-            manifest = Manifest.model_validate(found, strict=True)
+            manifest = Manifest.model_validate(content, strict=True)
         except ValidationError as error:
             raise BenchError(f"{self.path}: {MANIFEST}: {explain(error)[0]}") from None
         if manifest.format != FORMAT:
@@ -199,11 +193,11 @@ class Archive:
         return manifest
 
     def _agrees(self) -> None:
-        listed, there = {*self.manifest.files}, {*self._infos} - {MANIFEST}
-        for names, what in ((listed - there, "lacks"), (there - listed, "holds, and does not list,")):
+        listed, members = {*self.manifest.files}, {*self._infos} - {MANIFEST}
+        for names, verb in ((listed - members, "lacks"), (members - listed, "holds, and does not list,")):
             if names:
                 more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-                raise BenchError(f"{self.path}: it {what} {min(names)}{more}: it is not what was bundled")
+                raise BenchError(f"{self.path}: it {verb} {min(names)}{more}: it is not what was bundled")
         for name, file in self.manifest.files.items():
             if self._infos[name].file_size != file.size:
                 raise BenchError(
@@ -211,31 +205,31 @@ class Archive:
                     f"{MANIFEST} lists {file.size:,}: it is not what was bundled"
                 )
 
-    def unpack(self, folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> None:
+    def unpack(self, folder: Path, select: Callable[[str], bool] = lambda name: True) -> None:
         """Write its files below a folder, each if it is what its digest says.
 
         Args:
-            wanted: which are written; the others are compared with their digests all the same.
+            select: which are written; the others are compared with their digests all the same.
 
         Raises:
             BenchError: one is not, or there is no space for them.
         """
-        size = sum(file.size for name, file in self.manifest.files.items() if wanted(name))
+        size = sum(file.size for name, file in self.manifest.files.items() if select(name))
         free = shutil.disk_usage(folder).free
         if size > free:
             raise BenchError(
                 f"{self.path}: it unpacks to {size:,} bytes, and {folder} has {free:,} left; TMPDIR says "
                 "where it is unpacked"
             )
-        made: set[Path] = set()
+        created: set[Path] = set()
         for name, file in watched(self.manifest.files.items(), "unpacking"):
             digest = hashlib.sha256()
             pieces = self._pieces(self._infos[name], file.size)
-            if wanted(name):
+            if select(name):
                 path = folder / name
-                if path.parent not in made:
+                if path.parent not in created:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    made.add(path.parent)
+                    created.add(path.parent)
                 with path.open("xb") as target:
                     for piece in pieces:
                         digest.update(piece)
@@ -299,8 +293,8 @@ def _checked(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     packed = 0
     for info in archive.infolist():
         name = info.orig_filename
-        if why := _refused(info):
-            raise BenchError(f"{path}: {name[:200]!r}: {why}; no bundle holds such a thing")
+        if reason := _refused(info):
+            raise BenchError(f"{path}: {name[:200]!r}: {reason}; no bundle holds such a thing")
         if name in files:
             raise BenchError(f"{path}: {name}: it is there twice: which one counts cannot be said")
         packed += info.compress_size

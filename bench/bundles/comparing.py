@@ -49,45 +49,45 @@ def _alike(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-def file_differences(file: str, there: Path, again: Path) -> Iterator[Difference]:
+def file_differences(file: str, bundled_file: Path, rebuilt_file: Path) -> Iterator[Difference]:
     """Of one file of a report, as it was bundled and as it is made here.
 
     Args:
         file: what it is called in the bundle.
     """
     try:
-        bundled, here = read(str(there)), read(str(again))
+        bundled, rebuilt = read(str(bundled_file)), read(str(rebuilt_file))
     except OSError:
         yield Difference(file=file, where="the file", bundle=None, here="is part of every report")
         return
-    if bundled == here:
+    if bundled == rebuilt:
         return
     if file.endswith(".json"):
         try:
-            yield from differences(file, parse(bundled), parse(here))
+            yield from differences(file, parse(bundled), parse(rebuilt))
         except ValueError as error:
             yield Difference(file=file, where="the file", bundle=f"no JSON: {error}", here="JSON")
     elif file.endswith(".npz"):
-        yield from _arrays(file, bundled, here)
+        yield from _arrays(file, bundled, rebuilt)
     elif file.endswith(".csv"):
-        yield from _tables(file, *(content.decode(errors="replace") for content in (bundled, here)))
+        yield from _tables(file, *(content.decode(errors="replace") for content in (bundled, rebuilt)))
     else:
-        lines = (content.decode(errors="replace").splitlines() for content in (bundled, here))
+        lines = (content.decode(errors="replace").splitlines() for content in (bundled, rebuilt))
         for number, (one, other) in enumerate(itertools.zip_longest(*lines), 1):
             if one != other:
                 yield Difference(file=file, where=f"line {number}", bundle=one, here=other)
                 return  # a line more moves all that follow
 
 
-def _arrays(file: str, bundled: bytes, here: bytes) -> Iterator[Difference]:
+def _arrays(file: str, bundled: bytes, rebuilt: bytes) -> Iterator[Difference]:
     import numpy as np
 
     try:
-        sizes, expected = (_sizes(content) for content in (bundled, here))
+        sizes, expected = (_sizes(content) for content in (bundled, rebuilt))
         if sizes != expected:  # and whatever that unpacks to is not looked at
             yield Difference(file=file, where="its arrays", bundle=sizes, here=expected)
             return
-        theirs, ours = arrays_of(bundled), arrays_of(here)
+        theirs, ours = arrays_of(bundled), arrays_of(rebuilt)
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         yield Difference(file=file, where="the file", bundle=str(error), here="arrays")
         return
@@ -108,8 +108,8 @@ def arrays_of(content: bytes) -> dict[str, Any]:
     """Those of a file of np.savez. Raises ValueError, and as zipfile does."""
     import numpy as np
 
-    with np.load(io.BytesIO(content), allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _sizes(content: bytes) -> dict[str, int]:
@@ -117,9 +117,9 @@ def _sizes(content: bytes) -> dict[str, int]:
         return {info.filename: info.file_size for info in archive.infolist()}
 
 
-def _tables(file: str, bundled: str, here: str) -> Iterator[Difference]:
+def _tables(file: str, bundled: str, rebuilt: str) -> Iterator[Difference]:
     theirs: list[list[str]] = [*csv.reader(io.StringIO(bundled))]
-    ours: list[list[str]] = [*csv.reader(io.StringIO(here))]
+    ours: list[list[str]] = [*csv.reader(io.StringIO(rebuilt))]
     head = theirs[0] if theirs else []
     for number, (one, other) in enumerate(itertools.zip_longest(theirs, ours), 1):
         for place, (value, now) in enumerate(itertools.zip_longest(one or [], other or [])):

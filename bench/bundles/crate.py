@@ -58,9 +58,9 @@ def metadata(report: Report, files: Collection[str], finished: float, devices: C
     crate.description = report.answer
     crate.datePublished = datetime.fromtimestamp(finished, UTC)
     crate.root_dataset["keywords"] = ["benchmark", *report.metrics[0].name.split(), *sorted(devices)]
-    for folder, said in _FOLDERS.items():
+    for folder, description in _FOLDERS.items():
         if any(name.startswith(f"{folder}/") for name in files):
-            crate.add_dataset(None, f"{folder}/", properties={"name": said})
+            crate.add_dataset(None, f"{folder}/", properties={"name": description})
     for name in sorted(files):
         if not name.startswith(tuple(f"{folder}/" for folder in _FOLDERS)):
             path = PurePosixPath(name)

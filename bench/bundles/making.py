@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.progress import watched
 from bench.reports import files as report_files
 from bench.reports.build import report
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import as_it_stands
 from bench.source import Source
 from bench.suite import Suite
@@ -55,10 +55,11 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
     """
     archive.check_free(output)
     # Where losses are tuned, who has won is known as things stand alone.
-    known = dict.fromkeys(run.id for run in (*suite.runs(), *as_it_stands(suite, results).runs()))
-    run_ids = [run_id for run_id in known if _ended(RunFolder(results, run_id))]
-    done = [run_id for run_id in run_ids if RunFolder(results, run_id).done]
-    if not done:
+    planned = dict.fromkeys(run.id for run in (*suite.runs(), *as_it_stands(suite, results).runs()))
+    folders = {run_id: RunFolder(results, run_id) for run_id in planned}
+    finished = [run_id for run_id, run in folders.items() if run.done]
+    run_ids = [run_id for run_id, run in folders.items() if run.done or exists(run.file("failure.json"))]
+    if not finished:
         raise BenchError(f"{results}: no run of '{suite.name}' has finished: there is nothing to bundle")
     with tempfile.TemporaryDirectory(prefix="bench-bundle-") as temporary:
         folder = Path(temporary)
@@ -67,23 +68,25 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
             (folder / RESULTS / "runs").mkdir(parents=True, exist_ok=True)
             (folder / RESULTS / "runs" / run_id).symlink_to((results / "runs" / run_id).absolute())
         _write_suite(suite, source, results, folder)
-        measured.keep(suite, results, done, folder / measured.FOLDER)
-        made = reading.make(output, folder)
-        _check_same(suite, results, made)
-        page, words = reading.texts(made, folder)
-        report_files.write(made.report, folder / RESULTS / suite.name, made.agreement, page, words)
-        trained = trained_with(results, done)
+        measured.keep(suite, results, finished, folder / measured.FOLDER)
+        rebuilt = reading.make(output, folder)
+        _check_same(suite, results, rebuilt)
+        page, words = reading.texts(rebuilt, folder)
+        report_files.write(rebuilt.report, folder / RESULTS / suite.name, rebuilt.agreement, page, words)
+        trained = trained_with(results, finished)
         environment = Environment(runs=trained, report=libraries())
         write_json(folder / "environment.json", environment.model_dump(mode="json"))
-        said = {"suite": suite.name, "question": suite.question, "answer": made.report.answer}
+        summary = {"suite": suite.name, "question": suite.question, "answer": rebuilt.report.answer}
         write_atomically(
             folder / "README.md",
-            README.format(**said, name=f"{suite.name}.bundle.zip").encode(errors="replace"),
+            README.format(**summary, name=f"{suite.name}.bundle.zip").encode(errors="replace"),
         )
         files |= {name: folder / name for name in _below(folder)}
-        files |= _figures(suite, results, made)
+        files |= _figures(suite, results, rebuilt)
         devices = {one.device for one in trained if one.device}
-        about = crate.metadata(made.report, [*files, archive.MANIFEST], made.runs.finished.max(), devices)
+        about = crate.metadata(
+            rebuilt.report, [*files, archive.MANIFEST], rebuilt.runs.finished.max(), devices
+        )
         write_atomically(folder / crate.METADATA, about)
         files[crate.METADATA] = folder / crate.METADATA
         archive.write(
@@ -97,19 +100,15 @@ def bundle(suite: Suite, source: Source, results: Path, output: Path, *, weights
     return output
 
 
-def _ended(folder: RunFolder) -> bool:
-    return folder.done or exists(folder.file("failure.json"))
-
-
 def _runs(results: Path, run_ids: list[str], *, weights: bool) -> Iterator[tuple[str, Path]]:
     """The files of run folders, by their names in the bundle. Raises BenchError where one is a link."""
-    wanted = {*KEPT, *([WEIGHTS] if weights else [])}
+    names = {*KEPT, *([WEIGHTS] if weights else [])}
     foreign: list[Path] = []
     for run_id in watched(run_ids, "looking at runs"):
         folder = results / "runs" / run_id
         _check_no_link(folder)
         for file in sorted(folder.iterdir()):
-            if file.name in wanted:
+            if file.name in names:
                 _check_no_link(file)
                 yield f"{RESULTS}/runs/{run_id}/{file.name}", file
             elif file.name != WEIGHTS and not file.name.startswith(".") and file.name not in _WORKING:
@@ -147,10 +146,10 @@ def _write_suite(suite: Suite, source: Source, results: Path, folder: Path) -> N
     own_code.write(suite, results, folder)
 
 
-def _check_same(suite: Suite, results: Path, made: reading.Made) -> None:
+def _check_same(suite: Suite, results: Path, rebuilt: reading.Rebuilt) -> None:
     """Make sure that whoever has the file alone gets the report that is made here."""
-    here = reading.without_place(report(as_it_stands(suite, results), results), results)
-    first, other = (one.model_dump(mode="json") for one in (here, made.report))
+    original = reading.without_place(report(as_it_stands(suite, results), results), results)
+    first, other = (one.model_dump(mode="json") for one in (original, rebuilt.report))
     for difference in differences("report.json", first, other):
         raise BenchError(
             f"{results}: the report cannot be made from the bundle alone: {difference.where} would be "
@@ -165,12 +164,12 @@ def _below(folder: Path) -> Iterator[str]:
             yield path.relative_to(folder).as_posix()
 
 
-def _figures(suite: Suite, results: Path, made: reading.Made) -> dict[str, Path]:
+def _figures(suite: Suite, results: Path, rebuilt: reading.Rebuilt) -> dict[str, Path]:
     """Those that were drawn after the last run had finished."""
-    there = results / suite.name / "figures"
-    last = made.runs.finished.max()
+    source = results / suite.name / "figures"
+    last = rebuilt.runs.finished.max()
     return {
         f"{RESULTS}/{suite.name}/figures/{file.name}": file
-        for file in ([] if there.is_symlink() else sorted(there.glob("*.*")))
+        for file in ([] if source.is_symlink() else sorted(source.glob("*.*")))
         if file.is_file() and not file.is_symlink() and file.stat().st_mtime >= last
     }

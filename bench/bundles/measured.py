@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.metrics import Means, Measured, Metric
 from bench.predictions import NotKept, Predictions
 from bench.progress import watched
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 FOLDER = "measured"
@@ -34,7 +34,7 @@ class Kept(Metric):
 
     @property
     def direction_guessed(self) -> bool:
-        """As then."""
+        """As it was when the bundle was made."""
         return self.guessed
 
     def value(self, predictions: Predictions) -> float:
@@ -42,10 +42,10 @@ class Kept(Metric):
         raise NotImplementedError
 
     def measure(self, predictions: Predictions, result: Means | None = None) -> Measured:
-        """What it said of a run.
+        """The stored values of a run.
 
         Args:
-            result: of :class:`bench.results.Result`: names the run.
+            result: of :class:`bench.results.schema.Result`: names the run.
 
         Raises:
             NotKept: it said nothing, and why.
@@ -72,7 +72,7 @@ class Kept(Metric):
 
 
 def own_metrics(suite: Suite) -> list[Metric]:
-    """Those of the user's own."""
+    """The metrics of the user's own."""
     return [metric for metric in suite.metrics if metric.measure_type is None]
 
 
@@ -91,13 +91,13 @@ def keep(suite: Suite, results: Path, run_ids: Iterable[str], folder: Path) -> N
                 result = run.result()
                 if result is None or {metric.name, metric.choice.name} & result.values.keys():
                     continue  # a number that its trainer gave stands in the result
-                found = metric.measure(run.predictions(result), result)
+                measurement = metric.measure(run.predictions(result), result)
             except NotKept as reason:
                 lacking[run_id] = str(reason)
                 continue
             except Damaged:
                 continue  # as it will be there
-            numbers = found.value if found.per_image is None else found.per_image
+            numbers = measurement.value if measurement.per_image is None else measurement.per_image
             (folder / str(number) / f"{run_id}.npy").write_bytes(_bytes(numbers))
         write_json(folder / str(number) / _LACKING, lacking)
 
@@ -110,7 +110,7 @@ def _bytes(numbers: object) -> bytes:
 
 def _lacking(folder: Path) -> dict[str, str]:
     try:
-        found = parse(read(str(folder / _LACKING)))
+        reasons = parse(read(str(folder / _LACKING)))
     except (OSError, ValueError):
         return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    return {str(key): str(value) for key, value in reasons.items()} if isinstance(reasons, dict) else {}

@@ -48,21 +48,21 @@ def write(suite: Suite, results: Path, folder: Path) -> None:
         index.code[key] = Bundled(digest=program.digest, files=files)
         _write(folder, files, program.files)
     for module, digest in digests.of_modules(suite).items():
-        found = code.own_modules(module)
-        files = {name: f"{FOLDER}/{store.place_of(name, own)}" for name, own in found.items()}
+        modules = code.own_modules(module)
+        files = {name: f"{FOLDER}/{store.place_of(name, path)}" for name, path in modules.items()}
         index.code[module] = Bundled(digest=digest, files=files)
-        _write(folder, files, found)
+        _write(folder, files, modules)
     if index.code:
         write_json(folder / INDEX, index.model_dump(mode="json"))
         store.copy(suite, results, folder / "results")
 
 
-def changed(folder: Path, suite: Suite, there: Collection[str]) -> list[str]:
+def changed(folder: Path, suite: Suite, members: Collection[str]) -> list[str]:
     """Names of modules and programs whose files in a bundle are not those of the runs' digests.
 
     Args:
         suite: as the bundle has it: says which digests.
-        there: all files of the bundle.
+        members: all files of the bundle.
     """
     try:
         index = Index.model_validate_json(read(str(folder / INDEX)))
@@ -72,20 +72,22 @@ def changed(folder: Path, suite: Suite, there: Collection[str]) -> list[str]:
         return [INDEX]
     return [
         key
-        for key, said in index.code.items()
-        if not {*said.files.values()} <= {*there}
-        or not _is_of(folder, key, said)
-        or digests.of_modules(suite).get(key, said.digest) != said.digest
+        for key, bundled in index.code.items()
+        if not {*bundled.files.values()} <= {*members}
+        or not _is_of(folder, key, bundled)
+        or digests.of_modules(suite).get(key, bundled.digest) != bundled.digest
     ]
 
 
-def _is_of(folder: Path, key: str, said: Bundled) -> bool:
-    if not said.files:
+def _is_of(folder: Path, key: str, bundled: Bundled) -> bool:
+    if not bundled.files:
         return True
     try:
-        files = {name: code.Module(Path(path), read(str(folder / path))) for name, path in said.files.items()}
+        files = {
+            name: code.Module(Path(path), read(str(folder / path))) for name, path in bundled.files.items()
+        }
         digest = programs.digest_of if programs.is_program(key) else code.digest_of
-        return digest(files) == said.digest
+        return digest(files) == bundled.digest
     except (OSError, SyntaxError):
         return False
 

@@ -24,7 +24,7 @@ from bench.reports.html import page
 from bench.reports.html.runs import list_runs
 from bench.reports.methods import paper
 from bench.reports.schema import Report
-from bench.results import frame
+from bench.results.reading import frame
 from bench.sequential_design import as_it_stands
 from bench.suite import Suite
 
@@ -34,7 +34,7 @@ WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Made:
+class Rebuilt:
     """A report with what it was made from."""
 
     suite: Suite
@@ -53,7 +53,7 @@ class Unpacked:
 
     @property
     def results(self) -> Path:
-        """Its results folder."""
+        """The bundle's results folder."""
         return self.folder / RESULTS
 
 
@@ -73,7 +73,7 @@ def unpacked(path: Path, *, weights: bool = False) -> Iterator[Unpacked]:
         yield Unpacked(folder, archive.manifest)
 
 
-def make(path: Path, folder: Path) -> Made:
+def make(path: Path, folder: Path) -> Rebuilt:
     """The report on an unpacked bundle.
 
     Args:
@@ -91,48 +91,48 @@ def make(path: Path, folder: Path) -> Made:
         raise BenchError(f"{path}: no report can be made of it: {type(error).__name__}: {error}") from error
 
 
-def _make(folder: Path) -> Made:
+def _make(folder: Path) -> Rebuilt:
     suite = suite_of(folder)
     results = folder / RESULTS
     now = as_it_stands(suite, results)
     runs = frame(results, now.cells, check_details=now.needs_details)
-    made, agreement = report_and_agreement(now, results, runs)
-    return Made(now, without_place(made, results), agreement, runs)
+    document, agreement = report_and_agreement(now, results, runs)
+    return Rebuilt(now, without_place(document, results), agreement, runs)
 
 
 def suite_of(folder: Path) -> Suite:
     """The suite of an unpacked bundle. Raises BenchError where what it says of it does not hold."""
     try:
-        found = Resolved.model_validate_json(read(str(folder / RESOLVED)))
+        resolved = Resolved.model_validate_json(read(str(folder / RESOLVED)))
     except FileNotFoundError:
         raise BenchError(f"it has no {RESOLVED}") from None
     except ValidationError as error:
         raise BenchError(f"{RESOLVED}: {explain(error)[0]}") from None
     try:
-        return restore(found, folder / measured.FOLDER)
+        return restore(resolved, folder / measured.FOLDER)
     except BenchError as error:
         raise BenchError(f"{RESOLVED}: {error}") from None
 
 
-def without_place(made: Report, results: Path) -> Report:
+def without_place(document: Report, results: Path) -> Report:
     """The same report, with files named from the results folder, wherever that is."""
-    notes = tuple(note.replace(f"{results}/", f"{RESULTS}/") for note in made.notes)
-    return made.model_copy(update={"notes": notes})
+    notes = tuple(note.replace(f"{results}/", f"{RESULTS}/") for note in document.notes)
+    return document.model_copy(update={"notes": notes})
 
 
-def texts(made: Made, folder: Path) -> tuple[str, dict[str, str]]:
+def texts(rebuilt: Rebuilt, folder: Path) -> tuple[str, dict[str, str]]:
     """The page, and the words for a paper: the same everywhere, as dates are those of UTC.
 
     Args:
         folder: of the bundle.
     """
     results = folder / RESULTS
-    listed = list_runs(made.suite, results, made.runs)
+    listed = list_runs(rebuilt.suite, results, rebuilt.runs)
     place = listed.fields.index("reason")
     for row in listed.rows:
         row[place] = str(row[place] or "").replace(f"{results}/", f"{RESULTS}/")
     with _utc():
-        return page(made.report, listed), paper(made.suite, results, made.report)
+        return page(rebuilt.report, listed), paper(rebuilt.suite, results, rebuilt.report)
 
 
 @contextlib.contextmanager

@@ -47,13 +47,13 @@ def _a_choice(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _a_description(text: str) -> str:
-    found = json.loads(text)
+    description = json.loads(text)
     for part in ("dataset", "model", "loss", "recipe"):
-        if not isinstance(found, dict) or not isinstance(found.get(part), dict):
+        if not isinstance(description, dict) or not isinstance(description.get(part), dict):
             raise ValueError(f"found no {part} in the description of a run")
     for part in ("dataset", "model", "loss", "trainer"):
-        if part in found:
-            _a_choice(found[part])
+        if part in description:
+            _a_choice(description[part])
     return text
 
 
@@ -124,9 +124,6 @@ class Resolved(BaseModel):
     searches: list[_Search] = []
 
 
-# ------------------------------------------------------------------------------------------- to data
-
-
 def resolved(suite: Suite) -> Resolved:
     """All of a suite that reports are made from."""
     plain = suite.model_dump(mode="json", exclude=_APART)
@@ -143,7 +140,11 @@ def resolved(suite: Suite) -> Resolved:
         trainer=_trainer(suite.trainer),
         cells=[_Cell(**_cell(cell, suite), waits=cell.waits) for cell in suite.cells],
         searches=[
-            _Search(**_cell(search, suite), texts=dict(search.texts), settings=_plain(search.settings))
+            _Search(
+                **_cell(search, suite),
+                texts=dict(search.texts),
+                settings={k: {**v} for k, v in search.settings.items()},
+            )
             for search in suite.searches
         ],
     )
@@ -155,10 +156,6 @@ def _cell(cell: Cell, suite: Suite) -> dict[str, Any]:
         "seeds": None if cell.seeds == suite.seeds else [*cell.seeds],
         "former": dict(cell.former),
     }
-
-
-def _plain(settings: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    return {seed: dict(setting) for seed, setting in settings.items()}
 
 
 def _entry(entry: Entry) -> _Entry:
@@ -193,10 +190,7 @@ def _metric(metric: Metric) -> _Metric:
     )
 
 
-# ------------------------------------------------------------------------------------------ and back
-
-
-def restore(found: Resolved, measured: Path) -> Suite:
+def restore(resolved: Resolved, measured: Path) -> Suite:
     """The suite: a report takes it for the one that was read from its file.
 
     Args:
@@ -205,27 +199,29 @@ def restore(found: Resolved, measured: Path) -> Suite:
     Raises:
         BenchError: these data describe none.
     """
-    chosen = [_restore_metric(metric) for metric in found.metrics]
-    own = [number for number, metric in enumerate(chosen) if metric.measure_type is None]
+    chosen = [_restore_metric(metric) for metric in resolved.metrics]
+    own_metrics = [number for number, metric in enumerate(chosen) if metric.measure_type is None]
     metrics_there = [
-        _kept(metric, said, measured / str(own.index(number))) if number in own else metric
-        for number, (metric, said) in enumerate(zip(chosen, found.metrics, strict=True))
+        _kept(metric, description, measured / str(own_metrics.index(number)))
+        if number in own_metrics
+        else metric
+        for number, (metric, description) in enumerate(zip(chosen, resolved.metrics, strict=True))
     ]
     try:
         suite = Suite.model_validate(
             {
-                **found.asked,
-                **{axis: [_restore_entry(axis, entry) for entry in getattr(found, axis)] for axis in AXES},
+                **resolved.asked,
+                **{axis: [_restore_entry(axis, entry) for entry in getattr(resolved, axis)] for axis in AXES},
                 "metrics": metrics_there,
-                "trainer": _restore_trainer(found.trainer),
+                "trainer": _restore_trainer(resolved.trainer),
             }
         )
     except ValidationError as error:
         raise BenchError(explain(error)[0]) from None
     labels = [suite.labels(axis) for axis in AXES]
-    for cell in (*found.cells, *found.searches):
+    for cell in (*resolved.cells, *resolved.searches):
         key = (cell.dataset, cell.model, cell.loss)
-        if any(label not in known for label, known in zip(key, labels, strict=True)):
+        if any(label not in allowed for label, allowed in zip(key, labels, strict=True)):
             raise BenchError(f"cells: {' × '.join(key)} is none of its axes'")
 
     def place(cell: _Cell) -> dict[str, Any]:
@@ -234,9 +230,9 @@ def restore(found: Resolved, measured: Path) -> Suite:
             "seeds": suite.seeds if cell.seeds is None else tuple(cell.seeds),
         }
 
-    suite.__dict__["cells"] = tuple(Cell(**place(cell), waits=cell.waits) for cell in found.cells)
+    suite.__dict__["cells"] = tuple(Cell(**place(cell), waits=cell.waits) for cell in resolved.cells)
     suite.__dict__["searches"] = tuple(
-        Search(**place(search), texts=search.texts, settings=search.settings) for search in found.searches
+        Search(**place(search), texts=search.texts, settings=search.settings) for search in resolved.searches
     )
     suite.__dict__["programs"] = {}  # which would be looked for in a folder that is not here
     return suite
@@ -254,25 +250,25 @@ def _restore_entry(axis: str, entry: _Entry) -> Entry:
     )
 
 
-def _restore_metric(said: _Metric) -> Metric:
-    described = {**said.choice, "unit": said.unit} if said.unit else said.choice
+def _restore_metric(description: _Metric) -> Metric:
+    described = {**description.choice, "unit": description.unit} if description.unit else description.choice
     choice = _restore_choice(described, _TABLES["metrics"])
     if ":" not in choice.name and not isinstance(choice.options, metrics.Measure):
         raise BenchError(f"metrics: this bench has no '{choice.label()}'; a newer one may have it")
-    return Metric(choice, said.label)
+    return Metric(choice, description.label)
 
 
-def _kept(metric: Metric, said: _Metric, folder: Path) -> Kept:
-    return Kept(metric.choice, metric.name, folder, said.higher_is_better, said.guessed)
+def _kept(metric: Metric, description: _Metric, folder: Path) -> Kept:
+    return Kept(metric.choice, metric.name, folder, description.higher_is_better, description.guessed)
 
 
-def _restore_trainer(said: _Trainer | None) -> Trainer | None:
-    if said is None:
+def _restore_trainer(description: _Trainer | None) -> Trainer | None:
+    if description is None:
         return None
-    if said.function is not None:
-        return _restore_choice(said.function, TRAINERS)
+    if description.function is not None:
+        return _restore_choice(description.function, TRAINERS)
     try:
-        return choose_trainer(said.command)
+        return choose_trainer(description.command)
     except ValueError as error:
         raise BenchError(f"trainer: {error}") from None
 
@@ -280,18 +276,18 @@ def _restore_trainer(said: _Trainer | None) -> Trainer | None:
 def _restore_choice(described: Mapping[str, Any], table: Mapping[str, type[Options]]) -> Choice:
     """The choice that was described: of its own kind of options where that takes no look at any file."""
     name = described["name"]
-    given = {key: value for key, value in described.items() if key != "name"}
+    options = {key: value for key, value in described.items() if key != "name"}
     family = f"{name.partition('/')[0]}/"
     keys = (name, family, *(["module:callable"] if ":" in name else []))
     kind = next((table[key] for key in keys if key in table), FreeOptions)
-    if issubclass(kind, OnDisk) and given.get(kind.place) and kind.place != "content":
+    if issubclass(kind, OnDisk) and options.get(kind.place) and kind.place != "content":
         kind = FreeOptions
-    if issubclass(kind, StartingWeights) and given.get("weights"):
+    if issubclass(kind, StartingWeights) and options.get("weights"):
         kind = FreeOptions
     try:
-        choice = Choice(name, kind.model_validate(given))
+        choice = Choice(name, kind.model_validate(options))
         if kind is metrics.Own or choice.describe() == dict(described):
             return choice
     except ValidationError:
         pass
-    return Choice(name, FreeOptions.model_validate(given))
+    return Choice(name, FreeOptions.model_validate(options))

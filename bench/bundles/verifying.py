@@ -19,7 +19,7 @@ from bench.disk import read
 from bench.environment import Environment, libraries
 from bench.errors import BenchError
 from bench.reports import files as report_files
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import DESCRIBED, Run
 from bench.suite import Suite
 from bench.versions import store
@@ -55,51 +55,53 @@ def verify(path: Path) -> Verification:
     Raises:
         BenchError: it is no bundle, or damaged, so that there is nothing to compare.
     """
-    with reading.unpacked(path) as found:
-        made = reading.make(path, found.folder)
+    with reading.unpacked(path) as bundle:
+        rebuilt = reading.make(path, bundle.folder)
         with tempfile.TemporaryDirectory(prefix="bench-bundle-") as temporary:
             again = Path(temporary)
-            page, words = reading.texts(made, found.folder)
-            report_files.write(made.report, again, made.agreement, page, words)
-            same_bench = found.manifest.bench == __version__
+            page, words = reading.texts(rebuilt, bundle.folder)
+            report_files.write(rebuilt.report, again, rebuilt.agreement, page, words)
+            same_bench = bundle.manifest.bench == __version__
             compared = [*NUMBERS, *(WORDS if same_bench else ())]
-            there = found.results / made.suite.name
+            bundled = bundle.results / rebuilt.suite.name
             differing = [
-                *_run_ids(found),
-                *_code(found, made.suite),
+                *_run_ids(bundle),
+                *_code(bundle, rebuilt.suite),
                 *itertools.chain.from_iterable(
-                    file_differences(f"{RESULTS}/{made.suite.name}/{name}", there / name, again / name)
+                    file_differences(f"{RESULTS}/{rebuilt.suite.name}/{name}", bundled / name, again / name)
                     for name in compared
                 ),
             ]
             numbers = sum(_numbers(again / name) for name in NUMBERS)
         return Verification(
             bundle=str(path),
-            suite=made.suite.name,
+            suite=rebuilt.suite.name,
             same=not differing,
-            files=len(found.manifest.files),
-            runs=found.manifest.runs,
+            files=len(bundle.manifest.files),
+            runs=bundle.manifest.runs,
             numbers=numbers,
             differences=differing[:MOST_LISTED],
             more=max(len(differing) - MOST_LISTED, 0),
-            notes=[*_taken(made), *_other_versions(found, same_bench, bool(differing))],
+            notes=[*_taken(rebuilt), *_other_versions(bundle, same_bench, bool(differing))],
         )
 
 
-def in_words(found: Verification) -> str:
-    """The same for a person."""
-    counts = f"{found.numbers:,} numbers from {found.runs:,} runs in {found.files:,} files"
-    if found.same:
-        said = [f"{found.bundle}: the same: {counts}, bit by bit"]
+def in_words(verification: Verification) -> str:
+    """The result as lines for the terminal."""
+    counts = (
+        f"{verification.numbers:,} numbers from {verification.runs:,} runs in {verification.files:,} files"
+    )
+    if verification.same:
+        lines = [f"{verification.bundle}: the same: {counts}, bit by bit"]
     else:
-        count = len(found.differences) + found.more
-        said = [f"{found.bundle}: NOT the same: {count:,} differences ({counts})"]
-        said += [
+        count = len(verification.differences) + verification.more
+        lines = [f"{verification.bundle}: NOT the same: {count:,} differences ({counts})"]
+        lines += [
             f"  {one.file}: {one.where}: {_shown(one.bundle)} in the bundle, {_shown(one.here)} from the runs"
-            for one in found.differences
+            for one in verification.differences
         ]
-        said += [f"  and {found.more:,} more"] * bool(found.more)
-    return "\n".join([*said, *(f"- {note}" for note in found.notes)])
+        lines += [f"  and {verification.more:,} more"] * bool(verification.more)
+    return "\n".join([*lines, *(f"- {note}" for note in verification.notes)])
 
 
 def _shown(value: Any) -> str:
@@ -107,38 +109,32 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}…"
 
 
-# --------------------------------------------------------------------------------- runs and code
-
-
-def _run_ids(found: Unpacked) -> Iterator[Difference]:
+def _run_ids(bundle: Unpacked) -> Iterator[Difference]:
     """Runs whose description is not the one that their id names."""
-    names = {name.split("/")[2] for name in found.manifest.files if name.startswith(f"{RESULTS}/runs/")}
+    names = {name.split("/")[2] for name in bundle.manifest.files if name.startswith(f"{RESULTS}/runs/")}
     for run_id in sorted(names):
         folder = f"{RESULTS}/runs/{run_id}"
-        if not {f"{folder}/run.json", f"{folder}/result.json"} & found.manifest.files.keys():
+        if not {f"{folder}/run.json", f"{folder}/result.json"} & bundle.manifest.files.keys():
             continue  # it failed before it was begun
-        info = RunFolder(found.results, run_id).info()
-        said = {key: value for key, value in info.items() if key in DESCRIBED or key == "seed"}
+        info = RunFolder(bundle.results, run_id).info()
+        description = {key: value for key, value in info.items() if key in DESCRIBED or key == "seed"}
         try:
-            named = Run.from_description(said).id
+            digest = Run.from_description(description).id
         except (KeyError, TypeError, ValueError):
-            named = None
-        if named != run_id:
+            digest = None
+        if digest != run_id:
             yield Difference(
-                file=f"{folder}/run.json", where="the run that it describes", bundle=run_id, here=named
+                file=f"{folder}/run.json", where="the run that it describes", bundle=run_id, here=digest
             )
 
 
-def _code(found: Unpacked, suite: Suite) -> Iterator[Difference]:
-    for name in own_code.changed(found.folder, suite, found.manifest.files):
+def _code(bundle: Unpacked, suite: Suite) -> Iterator[Difference]:
+    for name in own_code.changed(bundle.folder, suite, bundle.manifest.files):
         yield Difference(
             file=own_code.FOLDER, where=name, bundle="other code", here="the code that runs are named by"
         )
-    for name in store.damaged(found.results):
+    for name in store.damaged(bundle.results):
         yield Difference(file=f"{RESULTS}/code", where=name, bundle="other code", here="that of its digest")
-
-
-# --------------------------------------------------------------------------------------- what is said of it
 
 
 def _numbers(path: Path) -> int:
@@ -156,32 +152,32 @@ def _count(value: Any) -> int:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _taken(made: reading.Made) -> list[str]:
-    done = int((made.runs.state == "done").sum())
+def _taken(rebuilt: reading.Rebuilt) -> list[str]:
+    count = int((rebuilt.runs.state == "done").sum())
     return [
-        f"{metric.name}: code of the study's own, which is not run: what it gave on {done:,} runs is taken "
+        f"{metric.name}: code of the study's own, which is not run: what it gave on {count:,} runs is taken "
         "as it stands, and everything else is computed from that"
-        for metric in measured.own_metrics(made.suite)
+        for metric in measured.own_metrics(rebuilt.suite)
     ]
 
 
-def _other_versions(found: Unpacked, same_bench: bool, differing: bool) -> list[str]:
+def _other_versions(bundle: Unpacked, same_bench: bool, differing: bool) -> list[str]:
     notes = []
     if not same_bench:
         notes.append(
-            f"made by bench {found.manifest.bench}, and this is {__version__}: numbers were compared, and "
+            f"made by bench {bundle.manifest.bench}, and this is {__version__}: numbers were compared, and "
             "not how they are worded"
         )
     try:
-        environment = Environment.model_validate_json(read(str(found.folder / "environment.json")))
+        environment = Environment.model_validate_json(read(str(bundle.folder / "environment.json")))
     except (OSError, ValidationError):
         raise BenchError("environment.json: it is not what was bundled") from None
     then, now = environment.report, libraries()
-    others = [
+    differences = [
         f"{name} {then[name]} then, {now[name]} here"
         for name in now
         if then.get(name, now[name]) != now[name]
     ]
-    if others and differing:
-        notes.append(f"other versions may round otherwise: {', '.join(others)}")
+    if differences and differing:
+        notes.append(f"other versions may round otherwise: {', '.join(differences)}")
     return notes

@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 import torch
 
+from bench.disk import Damaged
 from bench.errors import BenchError
 from bench.registry import ForeignOptions
-from bench.results import Damaged, Result, RunFolder
+from bench.results.folder import RunFolder
+from bench.results.schema import Result
 from bench.runs import Run
 from bench.training.device import fingerprint
 from bench.training.loop import Training

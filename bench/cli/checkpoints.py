@@ -127,7 +127,8 @@ def export(
     from bench.checkpoints.repetition import recorded, weights_of
     from bench.datasets import load as load_images
     from bench.reports.card import WORK, card, check_output, standing, write_export
-    from bench.results import RunFolder, finished
+    from bench.results.folder import RunFolder
+    from bench.results.reading import finished
     from bench.runs import complete
     from bench.training import device as devices
 

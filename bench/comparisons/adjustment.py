@@ -10,7 +10,7 @@ from typing import Literal
 from bench.comparisons.comparison import Adjusted, Equivalence, Looks, Metric
 from bench.comparisons.pairings import Pairing
 from bench.statistics.equivalence import tost
-from bench.statistics.flips import Said
+from bench.statistics.flips import LookResult
 from bench.statistics.paired import PairedT
 from bench.statistics.permutation import SignFlip, countable, sign_flip
 from bench.statistics.resampled import Posterior
@@ -55,6 +55,11 @@ class Adjustment:
     """Level of Student's interval of each comparison, where that is the same for all."""
     notes: Sequence[str] = ()
 
+    @property
+    def tested(self) -> int:
+        """How many comparisons have a p."""
+        return sum(adjusted.p is not None for adjusted in self.adjusted)
+
 
 def testable(test: Test) -> bool:
     """Whether there are enough seeds, and any variance among them.
@@ -62,10 +67,10 @@ def testable(test: Test) -> bool:
     Without variance there is nothing to go by: often such runs do not depend on their seed at all, and then
     many equal differences are one difference.
     """
-    known = test.difference
-    if known is None or test.p is None:
+    result = test.difference
+    if result is None or test.p is None:
         return False
-    return (min(known.n_loss, known.n_baseline) if isinstance(known, Welch) else known.n) >= FEWEST
+    return (min(result.n_loss, result.n_baseline) if isinstance(result, Welch) else result.n) >= FEWEST
 
 
 def _interval(result: PairedT | Welch | Pooled, confidence: float, level: float) -> Interval | None:
@@ -75,16 +80,16 @@ def _interval(result: PairedT | Welch | Pooled, confidence: float, level: float)
 
 
 def adjusted_by_look(
-    known: PairedT | Welch | Pooled | None, metric: Metric, said: Said | None, alpha: float
+    test: PairedT | Welch | Pooled | None, metric: Metric, look: LookResult | None, alpha: float
 ) -> Adjusted:
     """What a look says, with the intervals that decide."""
-    if known is None or said is None:
+    if test is None or look is None:
         return Adjusted()
     equivalence = None
     if metric.limit is not None:
-        inside = around(known, said.critical_equivalence, 1 - 2 * alpha)
-        equivalence = Equivalence(said.p_equivalence, inside)
-    return Adjusted(said.p, "flips", around(known, said.critical, 1 - alpha), equivalence)
+        inside = around(test, look.critical_equivalence, 1 - 2 * alpha)
+        equivalence = Equivalence(look.p_equivalence, inside)
+    return Adjusted(look.p, "flips", around(test, look.critical, 1 - alpha), equivalence)
 
 
 def around(result: PairedT | Welch | Pooled, reach: float, level: float) -> Interval | None:
@@ -122,10 +127,10 @@ def together(
     smallest = family(tested)
     each, equivalences = smallest.level(alpha), _step_down(pairings, tests, tested, alpha, family)
     for k in tested:
-        known, p = tests[k].difference, tests[k].p
-        assert known is not None
+        result, p = tests[k].difference, tests[k].p
+        assert result is not None
         assert p is not None
-        interval = _interval(known, 1 - each, 1 - alpha)
+        interval = _interval(result, 1 - each, 1 - alpha)
         adjusted[k] = Adjusted(smallest.chance(p), name, interval, equivalences.get(k))
     by = "one level for all, by rotations of residuals" if name == "rotations" else "Bonferroni"
     if name == "rotations" and smallest.bounded:
@@ -140,13 +145,13 @@ def _step_down(
     alpha: float,
     family: Callable[[Sequence[int]], Smallest],
 ) -> dict[int, Equivalence]:
-    """Of those that have a margin."""
+    """Equivalence of the comparisons that have a margin, by a step-down procedure."""
     one_sided: dict[int, float] = {}
     for k in tested:
-        known, limit = tests[k].difference, pairings[k].metric.limit
-        if known is not None and limit is not None and (p := tost(known, limit)) is not None:
+        result, limit = tests[k].difference, pairings[k].metric.limit
+        if result is not None and limit is not None and (p := tost(result, limit)) is not None:
             one_sided[k] = p
-    found: dict[int, Equivalence] = {}
+    equivalences: dict[int, Equivalence] = {}
     left, least = list(one_sided), 0.0
     while left:
         smallest = family(left)
@@ -155,14 +160,14 @@ def _step_down(
         adjusted = {
             k: max(smallest.chance(min(2 * p, 1.0)) / 2, p, least) for k in left for p in [one_sided[k]]
         }
-        shown = [k for k in left if 2 * one_sided[k] < level]
-        for k in shown or left:
-            known = tests[k].difference
-            assert known is not None
-            found[k] = Equivalence(adjusted[k], _interval(known, 1 - level, 1 - 2 * alpha))
-        left = [k for k in left if k not in shown] if shown else []
-        least = max((adjusted[k] for k in shown), default=least)
-    return found
+        proven = [k for k in left if 2 * one_sided[k] < level]
+        for k in proven or left:
+            result = tests[k].difference
+            assert result is not None
+            equivalences[k] = Equivalence(adjusted[k], _interval(result, 1 - level, 1 - 2 * alpha))
+        left = [k for k in left if k not in proven] if proven else []
+        least = max((adjusted[k] for k in proven), default=least)
+    return equivalences
 
 
 def sign_flips(pairings: Sequence[Pairing]) -> tuple[list[SignFlip | None], list[str]]:

@@ -61,12 +61,12 @@ class Squares:
     def crossed(
         self, loss: str, baseline: str, seeds: Sequence[Seed], estimate: float
     ) -> tuple[Crossed, float | None] | None:
-        """As it was."""
-        known = self.of_loss.get(loss)
-        if known is None:
+        """The crossed analysis that was stored."""
+        numbers = self.of_loss.get(loss)
+        if numbers is None:
             return None
-        size, images = map(int, known[:2])
-        of_seeds, of_images, residual = known[2:]
+        size, images = map(int, numbers[:2])
+        of_seeds, of_images, residual = numbers[2:]
         if of_seeds != of_seeds:
             return Crossed(size, images, estimate), None
         return crossed_from_mean_squares(estimate, of_seeds, of_images, residual, size, images), None
@@ -80,14 +80,14 @@ def to_bytes(
     comparisons: Sequence[Comparison],
 ) -> bytes:
     """``agreement.npz``: the same bytes for the same runs."""
-    done = np.array(runs.state == "done", dtype=np.bool_)
+    finished = np.array(runs.state == "done", dtype=np.bool_)
     content: dict[str, NDArray[Any]] = {
         **{name: np.array(runs[name], dtype=np.str_) for name in ("dataset", "model", "loss", "run_id")},
         "seed": np.array(runs.seed, dtype=np.int64),
         "failed": np.array(runs.state == "failed", dtype=np.bool_),
     }
     for name in ("correct", "total"):
-        content[name] = np.where(done, runs[name].astype(float).fillna(-1), -1).astype(np.int64)
+        content[name] = np.where(finished, runs[name].astype(float).fillna(-1), -1).astype(np.int64)
     keys = list(zip(runs.dataset, runs.model, runs.loss, (int(seed) for seed in runs.seed), strict=True))
     joints: dict[Pair, Joint] = {}
     for number, series in enumerate(measured):
@@ -104,7 +104,7 @@ def to_bytes(
     blocks = {pair: number for number, pair in enumerate(joints)}
     places = [
         joints[key[:2]].rows.get((key[2], key[3]), -1) if ended and key[:2] in joints else -1
-        for key, ended in zip(keys, done, strict=True)
+        for key, ended in zip(keys, finished, strict=True)
     ]
     content["row"] = np.array(places, dtype=np.int64)
     content["block"] = np.array(
@@ -143,12 +143,12 @@ def to_bytes(
 
 def _of_trials(keys: Sequence[tuple[Any, ...]], searches: Mapping[Key, Search]) -> NDArray[np.float64]:
     """[R, 3]: validation (NaN where a trial failed), test and a guess; NaN where nothing is known."""
-    known = {
+    rows = {
         (*key, seed): (ranked, score, search.guess)
         for key, search in searches.items()
         for seed, ranked, score in zip(search.seeds, search.validation, search.test, strict=True)
     }
-    return np.array([known.get(key, (np.nan,) * 3) for key in keys], dtype=np.float64).reshape(-1, 3)
+    return np.array([rows.get(key, (np.nan,) * 3) for key in keys], dtype=np.float64).reshape(-1, 3)
 
 
 def _saved_searches(runs: Sequence[tuple[Any, ...]], table: NDArray[np.float64]) -> dict[Key, Search]:
@@ -171,9 +171,9 @@ def _saved_searches(runs: Sequence[tuple[Any, ...]], table: NDArray[np.float64])
 def _squares(comparison: Comparison) -> list[float]:
     if comparison.new_images is None:
         return [np.nan] * 5
-    known = comparison.new_images.crossed
-    squares = (known.ms_seed, known.ms_image, known.ms_residual)
-    return [known.seeds, known.images, *(np.nan if square is None else square for square in squares)]
+    analysis = comparison.new_images.crossed
+    squares = (analysis.ms_seed, analysis.ms_image, analysis.ms_residual)
+    return [analysis.seeds, analysis.images, *(np.nan if square is None else square for square in squares)]
 
 
 def load(path: Path) -> tuple[list[Measured], str, Design]:
@@ -194,11 +194,11 @@ def load(path: Path) -> tuple[list[Measured], str, Design]:
             images.update(_saved_joints(runs, saved))
         else:
             compared = [key for key in cells if key[2] != baseline and (*key[:2], baseline) in cells]
-            kept: dict[Pair, dict[str, Sequence[float]]] = {}
+            squares_of: dict[Pair, dict[str, Sequence[float]]] = {}
             for key, squares in zip(compared, saved[f"squares_{number}"].tolist(), strict=True):
                 if squares[0] == squares[0]:
-                    kept.setdefault(key[:2], {})[key[2]] = squares
-            images.update({pair: Squares(of_loss) for pair, of_loss in kept.items()})
+                    squares_of.setdefault(key[:2], {})[key[2]] = squares
+            images.update({pair: Squares(of_loss) for pair, of_loss in squares_of.items()})
         measured.append(Measured(metric, cells, images))
     if "budget" in question:
         searches = {

@@ -16,7 +16,7 @@ from bench.comparisons.failures import compare_failures, holds_with_failed_last
 from bench.comparisons.pairings import Pairing, Scores
 from bench.statistics.crossed import Crossed
 from bench.statistics.effects import Effects, effects
-from bench.statistics.stopping import Standing
+from bench.statistics.standings import Standing
 from bench.statistics.verdicts import Word
 
 
@@ -75,16 +75,16 @@ def analyse(
             for key in series.cells
             if key[2] != baseline and (*key[:2], baseline) not in series.cells
         ]
-        made = design.pairings(series.metric, series.cells, baseline)
-        pairings += made
-        images += [series.images.get(pairing.key[:2]) for pairing in made]
+        members = design.pairings(series.metric, series.cells, baseline)
+        pairings += members
+        images += [series.images.get(pairing.key[:2]) for pairing in members]
     tests = [
         design.test(pairing) if _comparable(pairing) else Test(note=_why_not(pairing)) for pairing in pairings
     ]
     adjustment = design.adjust(pairings, tests)
     failures = compare_failures(pairings)
     comparisons = []
-    for pairing, test, known, adjusted, flips, failed in zip(
+    for pairing, test, images_of_pair, adjusted, flips, failed in zip(
         pairings,
         tests,
         images,
@@ -93,18 +93,18 @@ def analyse(
         failures,
         strict=True,
     ):
-        said = design.word(pairing, test, adjusted)
-        why = why_withheld(pairing, said)
-        if why:
-            said, adjusted = Word.UNDECIDED, Adjusted()
-        found = _of_images(pairing, test, known, baseline)
-        new = design.new_images(*found, test, adjusted, said, len(tests)) if found else None
+        word = design.word(pairing, test, adjusted)
+        reason = why_withheld(pairing, word)
+        if reason:
+            word, adjusted = Word.UNDECIDED, Adjusted()
+        wider = _of_images(pairing, test, images_of_pair, baseline)
+        new = design.new_images(*wider, test, adjusted, word, len(tests)) if wider else None
         verdict = None
         if judged:
             last = not any(pairing.lost) or (
-                failed is not None and holds_with_failed_last(failed, said, design.alpha)
+                failed is not None and holds_with_failed_last(failed, word, design.alpha)
             )
-            verdict = design.verdict(pairing, adjusted, said, new, failed_last=last)
+            verdict = design.verdict(pairing, adjusted, word, new, failed_last=last)
         undecided = verdict is not None and verdict.word is Word.UNDECIDED
         counted = test.difference is not None and design.paired and pairing.total is not None
         dataset, model, loss = pairing.key
@@ -135,7 +135,7 @@ def analyse(
                 failures=failed,
                 collapse=_collapse(pairing),
                 verdict=verdict,
-                note="; ".join(filter(None, [(remarks or {}).get(pairing.key, ""), test.note, why])),
+                note="; ".join(filter(None, [(remarks or {}).get(pairing.key, ""), test.note, reason])),
             )
         )
     images_known = any(comparison.new_images is not None for comparison in comparisons)

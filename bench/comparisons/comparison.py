@@ -41,7 +41,7 @@ class Metric:
 
     @property
     def scale(self) -> int:
-        """By what tables multiply values."""
+        """The factor by which tables multiply values."""
         return 100 if self.unit == "%" else 1
 
     @property

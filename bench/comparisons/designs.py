@@ -1,7 +1,7 @@
-"""How comparisons are tested and judged: with a fixed number of paired seeds, or of runs that are not paired.
+"""How comparisons are tested and judged: here with a fixed number of paired seeds.
 
-Together with :mod:`bench.comparisons.until_decided` and :mod:`bench.comparisons.resampled`, objects with the
-same methods: :mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
+Other designs are subclasses: :mod:`~bench.comparisons.unpaired`, :mod:`~bench.comparisons.until_decided`,
+:mod:`~bench.comparisons.resampled`. :mod:`bench.comparisons.analysis` asks them, and knows no rule itself.
 """
 
 from __future__ import annotations
@@ -12,28 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from bench.comparisons.adjustment import (
-    Adjustment,
-    Test,
-    adjusted_by_look,
-    by_bonferroni,
-    sign_flips,
-    testable,
-    together,
-)
+from bench.comparisons.adjustment import Adjustment, Test, adjusted_by_look, sign_flips, testable, together
 from bench.comparisons.comparison import Adjusted, Key, Metric, NewImages, Seeds
-from bench.comparisons.pairings import (
-    Pairing,
-    Scores,
-    against,
-    arm,
-    arms_of,
-    by_seed,
-    flags,
-    in_order,
-    shared_total,
-    table_of,
-)
+from bench.comparisons.pairings import Pairing, Scores, against, by_seed, flags, table_of
 from bench.statistics.crossed import Crossed
 from bench.statistics.flips import PATHS, Family
 from bench.statistics.paired import PairedT, p_of_t, paired_t, t_interval
@@ -45,9 +26,9 @@ from bench.statistics.planning import (
 )
 from bench.statistics.rotations import DRAWS, Smallest, rotate
 from bench.statistics.signed_ranks import Superiority, paired_superiority
-from bench.statistics.stopping import FEWEST, Standing
-from bench.statistics.unpaired import brunner_munzel, welch
-from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse
+from bench.statistics.standings import Standing
+from bench.statistics.stopping import FEWEST
+from bench.statistics.verdicts import Interval, Verdict, Word, better_or_worse, percent
 
 TEST_SET, FINISHED, SOUND = "on this test set", "among runs that finished", "among sound runs"
 """Scopes that are narrower than all losses trained so, on new images too."""
@@ -72,8 +53,6 @@ class Design:
     draws: int = DRAWS
     """Rotations, and flips of signs at most."""
 
-    # ------------------------------------------------------------------------------------ what is compared
-
     def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
         """Which runs meet those of the baseline: by seed, never by position."""
         flagged = flags(metric, cells)
@@ -96,15 +75,13 @@ class Design:
             note=why_not_tested(test),
         )
 
-    # ----------------------------------------------------------------------------------- the whole family
-
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
         """Intervals that hold together, and the p that agree with them."""
         signs, notes = sign_flips(pairings)
-        made = (
+        adjustment = (
             self._by_flips(pairings, tests) if self.judge == "flips" else self._by_rotations(pairings, tests)
         )
-        return replace(made, flips=signs, notes=[*notes, *made.notes])
+        return replace(adjustment, flips=signs, notes=[*notes, *adjustment.notes])
 
     def _by_rotations(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
         """Comparisons of one data set × model share their baseline's runs; others have nothing in common."""
@@ -125,8 +102,8 @@ class Design:
         limits = [(pairings[k].metric.limit or 0.0) * (pairings[k].total or 1) for k in tested]
         family = Family(len(table), self.alpha, len(tested), min(self.draws, PATHS))
         adjusted = [Adjusted()] * len(tests)
-        for k, said in zip(tested, family.look(table, limits, FEWEST), strict=True) if tested else ():
-            adjusted[k] = adjusted_by_look(tests[k].difference, pairings[k].metric, said, self.alpha)
+        for k, result in zip(tested, family.look(table, limits, FEWEST), strict=True) if tested else ():
+            adjusted[k] = adjusted_by_look(tests[k].difference, pairings[k].metric, result, self.alpha)
         few = [] if not tested or len(table) >= fewest_flipped(self.alpha) else [
             f"with {len(table)} seeds no flip of signs gives an adjusted p below α = {self.alpha:g}, so "
             f"nothing could be called superior or inferior; that takes {fewest_flipped(self.alpha)} seeds or "
@@ -134,8 +111,6 @@ class Design:
         ]  # fmt: skip
         by = "sign flips of whole seeds, against the largest of the family (single-step maxT)"
         return Adjustment(adjusted, by, notes=few)
-
-    # --------------------------------------------------------------------------------------- the verdict
 
     def word(self, pairing: Pairing, test: Test, adjusted: Adjusted) -> Word:
         """What the intervals say: a difference first, as one may be certain and smaller than the margin."""
@@ -152,7 +127,7 @@ class Design:
         discordant: float | None,
         test: Test,
         adjusted: Adjusted,
-        said: Word,
+        word: Word,
         family: int,
     ) -> NewImages:
         """The second question, from the crossed analysis of variance, at a level for all comparisons.
@@ -160,21 +135,23 @@ class Design:
         Never more certain than on this test set: the larger of the two standard errors, the smaller number of
         degrees of freedom, and as many standard errors as the interval there has, if there is any.
         """
-        known, centre = test.difference, crossed.estimate
-        if crossed.se is None or crossed.df is None or centre is None or known is None or not known.se:
+        result, centre = test.difference, crossed.estimate
+        if crossed.se is None or crossed.df is None or centre is None or result is None or not result.se:
             return NewImages(crossed, None, None, discordant)
-        se, df = max(crossed.se, known.se), min(crossed.df, known.df or math.inf)
-        share, here = self.alpha, adjusted.interval
-        if said is Word.EQUIVALENT and adjusted.equivalence is not None:
-            share, here = 2 * self.alpha, adjusted.equivalence.interval
+        se, df = max(crossed.se, result.se), min(crossed.df, result.df or math.inf)
+        share, interval_here = self.alpha, adjusted.interval
+        if word is Word.EQUIVALENT and adjusted.equivalence is not None:
+            share, interval_here = 2 * self.alpha, adjusted.equivalence.interval
         ends, interval = t_interval(centre, se, df, 1 - share / family), None
-        if here is not None and ends is not None:
-            reach = max((ends[1] - ends[0]) / 2, (here.high - here.low) / 2 * se / known.se)
+        if interval_here is not None and ends is not None:
+            reach = max(
+                (ends[1] - ends[0]) / 2, (interval_here.high - interval_here.low) / 2 * se / result.se
+            )
             interval = Interval(centre - reach, centre + reach, 1 - share)
         return NewImages(crossed, interval, p_of_t(centre / se, df) if self.fixed else None, discordant)
 
     def verdict(
-        self, pairing: Pairing, adjusted: Adjusted, said: Word, new: NewImages | None, *, failed_last: bool
+        self, pairing: Pairing, adjusted: Adjusted, word: Word, new: NewImages | None, *, failed_last: bool
     ) -> Verdict:
         """The word with its interval, its p and its scope.
 
@@ -182,13 +159,13 @@ class Design:
             failed_last: whether it holds with failed runs ranked last, or there are none.
         """
         wider = new.interval if new else None
-        if said is Word.EQUIVALENT and adjusted.equivalence is not None:
-            there = wider is not None and wider.within(pairing.metric.limit or 0.0)
-            scope = self._scope(pairing, there, failed_last)
-            return Verdict(said, scope, adjusted.equivalence.interval, adjusted.equivalence.p)
-        there = wider is not None and wider.excludes_zero()
-        scope = "" if said is Word.UNDECIDED else self._scope(pairing, there, failed_last)
-        return Verdict(said, scope, adjusted.interval, adjusted.p)
+        if word is Word.EQUIVALENT and adjusted.equivalence is not None:
+            on_new_images = wider is not None and wider.within(pairing.metric.limit or 0.0)
+            scope = self._scope(pairing, on_new_images, failed_last)
+            return Verdict(word, scope, adjusted.equivalence.interval, adjusted.equivalence.p)
+        on_new_images = wider is not None and wider.excludes_zero()
+        scope = "" if word is Word.UNDECIDED else self._scope(pairing, on_new_images, failed_last)
+        return Verdict(word, scope, adjusted.interval, adjusted.p)
 
     def _scope(self, pairing: Pairing, on_new_images: bool, failed_last: bool) -> str:
         runs = [SOUND] if any(pairing.flagged) else [] if failed_last else [FINISHED]
@@ -196,12 +173,17 @@ class Design:
 
     def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
         """Seeds of a new experiment, by what the interval allows: the observed difference is no plan."""
-        interval, known = adjusted.interval, test.difference
-        if not isinstance(known, PairedT) or not known.sd or interval is None:
+        interval, result = adjusted.interval, test.difference
+        if not isinstance(result, PairedT) or not result.sd or interval is None:
             return None
         far = max(abs(interval.low), abs(interval.high))
-        fewest = seeds_for_effect(far, known.sd, self.alpha, comparisons=family)
-        margin, spread, most, equivalent = pairing.metric.limit, spread_at_most(known.sd, known.n), None, None
+        fewest = seeds_for_effect(far, result.sd, self.alpha, comparisons=family)
+        margin, spread, most, equivalent = (
+            pairing.metric.limit,
+            spread_at_most(result.sd, result.n),
+            None,
+            None,
+        )
         if margin:
             equivalent = max(seeds_for_equivalence(margin, spread, self.alpha / family) or FEWEST, FEWEST)
         if margin and margin < far:
@@ -212,8 +194,6 @@ class Design:
         """The same for metrics that decide nothing. ``standings``: how comparisons by the first one stand."""
         return self
 
-    # ------------------------------------------------------------------------------------------ in words
-
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """How the numbers of a table were computed.
 
@@ -221,7 +201,7 @@ class Design:
             judged: whether verdicts are given.
             images: whether anything is known of single images.
         """
-        tested = sum(found.p is not None for found in adjustment.adjusted)
+        tested = adjustment.tested
         kind = "from flips of signs" if self.judge == "flips" else "Student's t over seeds"
         if adjustment.each is not None and tested > 1:
             kind += f", each at {percent(adjustment.each)}"
@@ -237,7 +217,7 @@ class Design:
         )
 
     def _family(self, metric: Metric, adjustment: Adjustment, judged: bool) -> str:
-        count, tested = len(adjustment.adjusted), sum(found.p is not None for found in adjustment.adjusted)
+        count, tested = len(adjustment.adjusted), adjustment.tested
         family = f"{count} comparison{'s' * (count != 1)}"
         if tested < count:
             family = f"the {tested} of {family} that can be tested"
@@ -263,73 +243,6 @@ class Design:
         return f"{p}; {decides}{within}α = {self.alpha:g}."
 
 
-@dataclass(frozen=True)
-class Unpaired(Design):
-    """Runs that have nothing in common: Welch, and only where it was asked for."""
-
-    name: ClassVar[str] = "unpaired"
-    paired: ClassVar[bool] = False
-
-    def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
-        """All with all."""
-        flagged = flags(metric, cells)
-        made = []
-        for key, ours, base in against(cells, baseline):
-            out = flagged[key], flagged[*key[:2], baseline]
-            a, b = (
-                arm(scores, [seed for seed in in_order(scores.counts) if seed not in bad])
-                for scores, bad in zip((ours, base), out, strict=True)
-            )
-            made.append(
-                Pairing(
-                    key,
-                    metric,
-                    a,
-                    b,
-                    shared_total(ours, base),
-                    lost=arms_of(ours.lost, base.lost),
-                    flagged=arms_of(*out),
-                    finished=(len(ours.counts), len(base.counts)),
-                )
-            )
-        return made
-
-    def test(self, pairing: Pairing) -> Test:
-        """What only pairs can tell stays unknown."""
-        assert pairing.total is not None
-        ours, theirs, total = pairing.ours, pairing.theirs, pairing.total
-        test = welch(ours, theirs, total, 1 - self.alpha, bounded=pairing.metric.counted)
-        better, worse = (ours, theirs) if pairing.metric.higher_is_better else (-ours, -theirs)
-        note = ""
-        if min(len(ours), len(theirs)) == 1:
-            note = "one run of one of the two: nothing can be tested"
-        elif test.p is None:
-            note = "neither of the two varies, so there is no variance to test them against"
-        elif min(len(ours), len(theirs)) < FEWEST:
-            note = f"fewer than {FEWEST} runs of one of the two: nothing is decided"
-        return Test(
-            difference=test,
-            p=test.p,
-            superiority=brunner_munzel(better, worse, total, 1 - self.alpha, bounded=False).superiority,
-            note=note,
-        )
-
-    def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """Bonferroni: there is nothing to rotate or to flip."""
-        return by_bonferroni(pairings, tests, self.alpha)
-
-    def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
-        """That nothing is paired."""
-        return (
-            "Δ is the difference of the means of runs that are NOT paired, with its "
-            f"{percent(1 - self.alpha)} interval on this test set for all comparisons together (Welch's t at "
-            f"1 − α/K). {self._family(metric, adjustment, judged)}"
-        )
-
-
-# -------------------------------------------------------------------------------------- what they share
-
-
 def paired(pairing: Pairing, alpha: float) -> PairedT:
     """Student's t on the differences."""
     assert pairing.total is not None
@@ -352,15 +265,15 @@ def why_not_tested(test: PairedT, unit: str = "seed") -> str:
     return ""
 
 
-def withheld(pairing: Pairing, said: Word) -> bool:
+def withheld(pairing: Pairing, word: Word) -> bool:
     """Whether a loss collapsed more than its baseline, and is called neither better nor as good for that."""
     more = len(pairing.flagged[0]) > len(pairing.flagged[1])
-    return more and said in (Word.SUPERIOR, Word.EQUIVALENT)
+    return more and word in (Word.SUPERIOR, Word.EQUIVALENT)
 
 
-def why_withheld(pairing: Pairing, said: Word) -> str:
-    """In words."""
-    if not withheld(pairing, said):
+def why_withheld(pairing: Pairing, word: Word) -> str:
+    """Why a verdict is withheld; empty where it is not."""
+    if not withheld(pairing, word):
         return ""
     (ours, theirs), (runs, of_baseline) = map(len, pairing.flagged), pairing.finished
     return (
@@ -372,8 +285,3 @@ def why_withheld(pairing: Pairing, said: Word) -> str:
 def fewest_flipped(alpha: float) -> int:
     """Seeds from which on a sign-flip p, 2^(1 − n) at its smallest, can fall below α."""
     return math.floor(1 - math.log2(alpha)) + 1
-
-
-def percent(share: float) -> str:
-    """A level of confidence."""
-    return f"{100 * share:.4g} %"

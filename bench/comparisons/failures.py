@@ -22,28 +22,28 @@ def compare_failures(pairings: Sequence[Pairing]) -> list[Failures | None]:
     if not any(any(pairing.lost) and pairing.ended for pairing in pairings):
         return [None] * len(pairings)
     ranked = [_worst_rank(pairing) for pairing in pairings]
-    p_adjusted = holm([found.p for found in ranked])
+    p_adjusted = holm([test.p for test in ranked])
     return [
-        _failures(pairing, found, None if np.isnan(p) else float(p))
+        _failures(pairing, test, None if np.isnan(p) else float(p))
         if any(pairing.lost) and pairing.ended
         else None
-        for pairing, found, p in zip(pairings, ranked, p_adjusted, strict=True)
+        for pairing, test, p in zip(pairings, ranked, p_adjusted, strict=True)
     ]
 
 
-def holds_with_failed_last(failures: Failures, said: Word, alpha: float) -> bool:
+def holds_with_failed_last(failures: Failures, word: Word, alpha: float) -> bool:
     """Whether a difference is there as well, in the same direction, with failed runs ranked last.
 
     That two are equivalent cannot be said of ranks.
     """
     p = failures.p_worst_rank
-    if said is Word.UNDECIDED:
+    if word is Word.UNDECIDED:
         return True
     return (
-        said is not Word.EQUIVALENT
+        word is not Word.EQUIVALENT
         and p is not None
         and p < alpha
-        and failures.better is (said is Word.SUPERIOR)
+        and failures.better is (word is Word.SUPERIOR)
     )
 
 

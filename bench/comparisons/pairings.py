@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.comparisons.comparison import Key, Metric, Seed
 from bench.statistics.collapse import collapsed
-from bench.statistics.stopping import Standing
+from bench.statistics.standings import Standing
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Pairing:
 
     @property
     def differences(self) -> NDArray[np.int64]:
-        """Seed by seed."""
+        """The loss minus its baseline, seed by seed."""
         return self.ours - self.theirs
 
     @property
@@ -87,12 +87,12 @@ def flags(metric: Metric, cells: Mapping[Key, Scores]) -> dict[Key, frozenset[Se
     groups: dict[tuple[str, str], list[Key]] = defaultdict(list)
     for key in cells:
         groups[key[:2]].append(key)
-    found: dict[Key, frozenset[Seed]] = {}
+    collapses: dict[Key, frozenset[Seed]] = {}
     for keys in groups.values():
         values = [cells[key].values for key in keys]
         points, higher = metric.unit == "%", metric.higher_is_better
-        found |= zip(keys, collapsed(values, points=points, higher_is_better=higher), strict=True)
-    return found
+        collapses |= zip(keys, collapsed(values, points=points, higher_is_better=higher), strict=True)
+    return collapses
 
 
 def in_order(seeds: Iterable[Seed]) -> list[Seed]:
@@ -143,7 +143,7 @@ def arm(scores: Scores, seeds: Sequence[Seed]) -> NDArray[np.int64]:
 
 
 def arms_of(ours: Iterable[Seed], theirs: Iterable[Seed]) -> Arms:
-    """Of both, in order."""
+    """The seeds of both arms, in order."""
     return tuple(in_order(ours)), tuple(in_order(theirs))
 
 

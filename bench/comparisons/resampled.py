@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from bench.comparisons.adjustment import Adjustment, Test, by_bonferroni
 from bench.comparisons.comparison import Adjusted, Metric, Seeds
-from bench.comparisons.designs import Design, beats, percent, why_not_tested
+from bench.comparisons.designs import Design, beats, why_not_tested
 from bench.comparisons.pairings import Pairing
 from bench.statistics.planning import minimum_detectable_effect
 from bench.statistics.resampled import corrected_t, correlated_posterior
 from bench.statistics.stopping import FEWEST
+from bench.statistics.verdicts import percent
 
 DATA_SET = "on this data set"
 """The scope of all verdicts: splits are drawn from one data set, and so is what they test on."""
@@ -49,16 +50,16 @@ class Resampled(Design):
         )
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """K·p of K comparisons."""
+        """Bonferroni: K·p of K comparisons."""
         return by_bonferroni(pairings, tests, self.alpha)
 
     def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
         """Not more: the standard error has a floor that more splits do not get below."""
         return None
 
-    def _decides(self, metric: Metric, adjustment: Adjustment, what: str, rho: str) -> str:
+    def _decides(self, metric: Metric, adjustment: Adjustment, test: str, rho: str) -> str:
         """Which test decided, and why not Student's."""
-        family = max(sum(found.p is not None for found in adjustment.adjusted), 1)
+        family = max(adjustment.tested, 1)
         level = percent(1 - self.alpha / family)
         within, posterior = "", "worse and better"
         if metric.margin is not None:
@@ -68,7 +69,7 @@ class Resampled(Design):
             )
             posterior = f"worse, within ±{metric.within} and better"
         return (
-            f"corrected resampled t-test decides (Nadeau and Bengio 2003{what}. The interval is the {level} "
+            f"corrected resampled t-test decides (Nadeau and Bengio 2003{test}. The interval is the {level} "
             f"one, as p is adjusted over {family} comparison{'s' * (family != 1)} by {adjustment.by}; "
             f"α = {self.alpha:g}. {within}The probabilities that it is {posterior} are of the Bayesian "
             f"correlated t-test, {rho} (Benavoli et al. 2017); they decide nothing."
@@ -90,14 +91,14 @@ class Folds(Resampled):
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """That folds overlap."""
-        what = (
+        test = (
             "; Bouckaert and Frank 2004), whose squared standard error is (1/n + 1/(k − 1)) times the "
             f"variance of the n differences, of {_listed(self.folds.values())} folds (k)"
         )
         return (
             "Δ is the mean difference over the folds of a cross-validation, paired by fold. Their training "
             "sets overlap, so folds are not independent, and repeats of them are not new data: the "
-            + self._decides(metric, adjustment, what, "ρ = 1/k")
+            + self._decides(metric, adjustment, test, "ρ = 1/k")
         )
 
 
@@ -110,21 +111,21 @@ class Splits(Resampled):
     """By data set and model: test images for each training image."""
 
     def ratio(self, pairing: Pairing) -> float | None:
-        """As counted in the runs."""
+        """n_test/n_train, as counted in the runs."""
         return self.ratios.get(pairing.key[:2])
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """That test sets overlap."""
-        known = _listed(round(ratio, 3) for ratio in self.ratios.values()) or "unknown"
-        what = (
+        ratios = _listed(round(ratio, 3) for ratio in self.ratios.values()) or "unknown"
+        test = (
             "), whose squared standard error is (1/n + n_test/n_train) times the variance of the n "
-            f"differences; n_test/n_train is {known}"
+            f"differences; n_test/n_train is {ratios}"
         )
         return (
             "Δ is the mean difference over seeds, paired by seed. Each seed has drawn training, validation "
             "and test images anew from the whole data set, the same for all losses. Splits overlap, so seeds "
             "are not independent, and more of them are not new data: the "
-            + self._decides(metric, adjustment, what, "ρ = n_test/(n_test + n_train)")
+            + self._decides(metric, adjustment, test, "ρ = n_test/(n_test + n_train)")
         )
 
 

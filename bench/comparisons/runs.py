@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from bench.comparisons.analysis import Images, Measured, sole
 from bench.comparisons.comparison import Key, Metric, Seed
 from bench.comparisons.pairings import Scores
+from bench.disk import Damaged
 from bench.errors import BenchError
 from bench.metrics import Metric as Measure
 from bench.metrics import MetricError
 from bench.predictions import NotKept, Predictions
 from bench.progress import watched
-from bench.results import Damaged, Result, RunFolder, measured
+from bench.results.folder import RunFolder
+from bench.results.reading import measured
+from bench.results.schema import Result
 from bench.statistics.agreement import difference_products, joint_correct, pack
 from bench.statistics.crossed import Crossed, crossed_anova, crossed_of_table
 from bench.statistics.units import TooLarge, in_units, unit_for
@@ -47,7 +50,7 @@ class Joint:
     def crossed(
         self, loss: str, baseline: str, seeds: Sequence[Seed], estimate: float
     ) -> tuple[Crossed, float | None] | None:
-        """In whole numbers."""
+        """The crossed analysis in whole numbers."""
         rows = _rows(self.rows, loss, baseline, seeds)
         if rows is None:
             return None
@@ -68,7 +71,7 @@ class Answers:
     def crossed(
         self, loss: str, baseline: str, seeds: Sequence[Seed], estimate: float
     ) -> tuple[Crossed, float | None] | None:
-        """In floating point."""
+        """The crossed analysis in floating point."""
         rows = _rows(self.rows, loss, baseline, seeds)
         if rows is None:
             return None
@@ -82,9 +85,6 @@ def _rows(
     """Of both arms, seed by seed; None where one is lacking."""
     ours, theirs = ([rows.get((name, seed), -1) for seed in seeds] for name in (loss, baseline))
     return None if -1 in ours or -1 in theirs else (ours, theirs)
-
-
-# --------------------------------------------------------------------------------------- from run folders
 
 
 @dataclass
@@ -112,7 +112,7 @@ def read_measured(
     """All metrics of all finished runs, in one pass; and what is not known, and why.
 
     Args:
-        runs: of :func:`bench.results.frame`.
+        runs: of :func:`bench.results.reading.frame`.
         metrics: the same as ``measures``, as documents describe them.
         cells: all that are planned with their seeds, in the suite's order.
         same_images: whether all runs of a data set are tested on the same; else nothing is said of single
@@ -122,16 +122,16 @@ def read_measured(
         BenchError: a metric of the user's own that fails, with the run.
     """
     series = [_Series(measure) for measure in measures]
-    done = runs[runs.state == "done"]
+    finished = runs[runs.state == "done"]
     notes: list[str] = []
-    groups = list(done.groupby(["dataset", "model"], sort=False))
+    groups = list(finished.groupby(["dataset", "model"], sort=False))
     for (dataset, model), group in watched(groups, "comparing answers"):
         pair = str(dataset), str(model)
         notes += _read_group(pair, group, results, series, metrics, same_images=same_images)
     for one in series:
-        for why, names in one.lacking.items():
+        for reason, names in one.lacking.items():
             more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-            notes.append(f"{one.measure.name}: not known of {', '.join(names[:3])}{more}: {why}")
+            notes.append(f"{one.measure.name}: not known of {', '.join(names[:3])}{more}: {reason}")
         notes += [f"{one.measure.name}: {remark}" for remark in [*one.remarks][:MOST_REMARKS]]
         if (more_said := len(one.remarks) - MOST_REMARKS) > 0:
             notes.append(f"{one.measure.name}: {more_said:,} more remarks of the kind, on other runs")
@@ -154,16 +154,16 @@ def _read_group(
     """Measure the runs of one data set × model; returns why there is nothing on new images."""
     where = f"{pair[0]} × {pair[1]}: no intervals for new images: "
     counted = next((one for one, metric in zip(series, metrics, strict=True) if metric.counted), None)
-    others = [one for one in series if one is not counted]
+    rest = [one for one in series if one is not counted]
     many = len(group) > LARGEST and same_images
     apart = many or not same_images
-    if not others and (apart or len(group) < 2):  # what is counted stands in the results
+    if not rest and (apart or len(group) < 2):  # what is counted stands in the results
         return [f"{where}{len(group):,} runs are more than {LARGEST:,}"] if many else []
     rows: dict[tuple[str, Seed], int] = {}
     first: tuple[str, Predictions] | None = None
     packed: list[NDArray[np.uint64]] = []
     tables: dict[str, NDArray[np.float64]] = {}
-    known: dict[str, dict[tuple[str, Seed], int]] = {}  # their rows: of runs that kept what it takes
+    places: dict[str, dict[tuple[str, Seed], int]] = {}  # their rows: of runs that kept what it takes
     trouble, notes = "", list[str]()
     for number, (loss, seed, run_id) in enumerate(zip(group.loss, group.seed, group.run_id, strict=True)):
         rows[loss, int(seed)] = number
@@ -171,7 +171,7 @@ def _read_group(
         folder = RunFolder(results, run_id)
         try:
             result = _result(folder)
-            known_of = {one.measure.name: _measure(one, folder, result, name) for one in others}
+            known_of = {one.measure.name: _measure(one, folder, result, name) for one in rest}
             predictions = folder.predictions(result)
             first = first or (run_id, predictions)
             if same_images and not np.array_equal(first[1].labels, predictions.labels):
@@ -184,8 +184,8 @@ def _read_group(
         for metric, single in () if trouble or apart else known_of.items():
             if single is None:
                 continue
-            if metric not in known:
-                known[metric] = {}
+            if metric not in places:
+                places[metric] = {}
                 if _held(series, tables) + len(group) * len(single) <= LARGEST_TABLE:
                     tables[metric] = np.empty((len(group), len(single)))
                 else:
@@ -193,7 +193,7 @@ def _read_group(
                     notes.append(f"{where}{metric} of {size} is too much")
             if metric in tables:
                 tables[metric][number] = single
-                known[metric][loss, int(seed)] = number
+                places[metric][loss, int(seed)] = number
     if len(group) < 2 or not same_images:
         return []
     if many or trouble:
@@ -203,16 +203,16 @@ def _read_group(
         # In two bytes a number, up to 65,535 images: there may be a matrix for each of fifty models.
         matrix = joint_correct(np.stack(packed)).astype(np.min_scalar_type(images))
         counted.images[pair] = Joint(rows, matrix, images)
-    for one in others:
+    for one in rest:
         if one.measure.name in tables:
-            one.images[pair] = Answers(known[one.measure.name], tables[one.measure.name])
+            one.images[pair] = Answers(places[one.measure.name], tables[one.measure.name])
     return notes
 
 
 def _held(series: Sequence[_Series], tables: Mapping[str, NDArray[np.float64]]) -> int:
     """Numbers of single images that are in memory."""
-    known = [images.values for one in series for images in one.images.values() if isinstance(images, Answers)]
-    return sum(table.size for table in (*known, *tables.values()))
+    parts = [images.values for one in series for images in one.images.values() if isinstance(images, Answers)]
+    return sum(table.size for table in (*parts, *tables.values()))
 
 
 def _result(folder: RunFolder) -> Result:
@@ -225,13 +225,13 @@ def _result(folder: RunFolder) -> Result:
 def _measure(one: _Series, folder: RunFolder, result: Result, name: str) -> NDArray[np.floating] | None:
     """Note the value of a run; returns what is known of its single images."""
     try:
-        found = measured(one.measure, folder, result)
+        outcome = measured(one.measure, folder, result)
     except NotKept as reason:
         if result.predictions_sha256 is None:
             one.lacking.setdefault(str(reason), []).append(name)
             return None
-        why = f"{reason}; move the folder of a run away, and `bench run` trains it again and keeps it"
-        one.lacking.setdefault(why, []).append(name)
+        cause = f"{reason}; move the folder of a run away, and `bench run` trains it again and keeps it"
+        one.lacking.setdefault(cause, []).append(name)
         return None
     except Damaged as reason:
         one.lacking.setdefault(str(reason), []).append(name)
@@ -239,16 +239,16 @@ def _measure(one: _Series, folder: RunFolder, result: Result, name: str) -> NDAr
     except MetricError as error:
         if ":" in one.measure.choice.name:  # somebody's code, which is to be mended
             raise BenchError(f"{name}: {error}") from None
-        why = str(error).removeprefix(f"metric '{one.measure.name}': ")
-        one.lacking.setdefault(why, []).append(name)
+        cause = str(error).removeprefix(f"metric '{one.measure.name}': ")
+        one.lacking.setdefault(cause, []).append(name)
         return None
-    one.values[folder.run_id] = found.value
-    if found.remark:
-        one.remarks[found.remark] = None
-    if found.per_image is None and not one.measure.over_images:
-        why = one.measure.no_interval or "one number a run is all that there is"
-        one.remarks[f"no interval for new images: {why}"] = None
-    return found.per_image
+    one.values[folder.run_id] = outcome.value
+    if outcome.remark:
+        one.remarks[outcome.remark] = None
+    if outcome.per_image is None and not one.measure.over_images:
+        cause = one.measure.no_interval or "one number a run is all that there is"
+        one.remarks[f"no interval for new images: {cause}"] = None
+    return outcome.per_image
 
 
 def _scores(
@@ -257,17 +257,17 @@ def _scores(
     """The runs of each cell that have ended. In one pass: rows are slow to pick out cell by cell."""
     planned = dict(keys)
     # Of each data set × model: one whose values are large must not round those of another.
-    known: dict[Pair, dict[str, float]] = {}
+    numbers: dict[Pair, dict[str, float]] = {}
     places = (runs[name].tolist() for name in ("dataset", "model", "run_id"))
     for dataset, model, run_id in zip(*places, strict=True) if values else ():
         if run_id in values:
-            known.setdefault((dataset, model), {})[run_id] = values[run_id]
+            numbers.setdefault((dataset, model), {})[run_id] = values[run_id]
     units: dict[Pair, int] = {}
-    for pair, found in known.items():
+    for pair, of_runs in numbers.items():
         try:
-            units[pair] = unit_for(found.values())
+            units[pair] = unit_for(of_runs.values())
         except TooLarge as error:
-            largest = max(found, key=lambda run_id: abs(found[run_id]))
+            largest = max(of_runs, key=lambda run_id: abs(of_runs[run_id]))
             raise BenchError(f"run {largest}: metric '{metric.name}': {error}") from None
     counts: dict[Key, dict[Seed, int]] = {key: {} for key in planned}
     totals: dict[Key, set[int]] = {key: set() for key in planned}

@@ -11,9 +11,10 @@ import numpy as np
 
 from bench.comparisons.adjustment import Adjustment, Test, by_bonferroni
 from bench.comparisons.comparison import Adjusted, Key, Metric, Seed, Seeds
-from bench.comparisons.designs import Design, percent
+from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Pairing, Scores, against, arm
 from bench.space import search_of
+from bench.statistics.verdicts import percent
 
 HERE_ONLY = "for these settings only"
 """The scope of a verdict on the winners of one search: another search would have found others."""
@@ -63,7 +64,7 @@ class BySearches(Design):
         return super().test(pairing)
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """K·p of K comparisons."""
+        """Bonferroni: K·p of K comparisons."""
         return by_bonferroni(pairings, tests, self.alpha)
 
     def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
@@ -72,7 +73,7 @@ class BySearches(Design):
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """What is repeated."""
-        family = max(sum(found.p is not None for found in adjustment.adjusted), 1)
+        family = max(adjustment.tested, 1)
         return (
             f"Δ is the mean difference over {self.searches} searches of settings drawn afresh: the best in "
             f"validation of each was retrained with {self.each} seed{'s' * (self.each != 1)}, whose mean is "

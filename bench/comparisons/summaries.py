@@ -9,9 +9,9 @@ import numpy as np
 from bench.comparisons.adjustment import Test
 from bench.comparisons.analysis import Analysis
 from bench.comparisons.comparison import Comparison, Key, Metric
-from bench.comparisons.designs import Unpaired
 from bench.comparisons.external.summaries import Summary
 from bench.comparisons.pairings import Pairing
+from bench.comparisons.unpaired import Unpaired
 from bench.statistics.stopping import FEWEST
 from bench.statistics.unpaired import Welch, welch_of_summaries
 
@@ -31,7 +31,7 @@ def analyse_summaries(cells: Mapping[Key, Summary], metric: Metric, baseline: st
     for pairing, test, adjusted, (key, ours, base) in zip(
         pairings, tests, adjustment.adjusted, met, strict=True
     ):
-        said = design.word(pairing, test, adjusted)
+        word = design.word(pairing, test, adjusted)
         comparisons.append(
             Comparison(
                 dataset=key[0],
@@ -45,7 +45,7 @@ def analyse_summaries(cells: Mapping[Key, Summary], metric: Metric, baseline: st
                 difference=test.difference,
                 p=test.p,
                 adjusted=adjusted,
-                verdict=design.verdict(pairing, adjusted, said, None, failed_last=True),
+                verdict=design.verdict(pairing, adjusted, word, None, failed_last=True),
                 note=test.note,
             )
         )
@@ -63,8 +63,8 @@ def analyse_summaries(cells: Mapping[Key, Summary], metric: Metric, baseline: st
 
 def _test(ours: Summary, base: Summary, alpha: float) -> Test:
     if ours.sd is None or base.sd is None:
-        known = Welch(ours.runs, base.runs, ours.mean - base.mean)
-        return Test(known, note="no deviation is printed of one of the two: nothing can be tested")
+        difference = Welch(ours.runs, base.runs, ours.mean - base.mean)
+        return Test(difference, note="no deviation is printed of one of the two: nothing can be tested")
     test = welch_of_summaries((ours.mean, ours.sd, ours.runs), (base.mean, base.sd, base.runs), 1 - alpha)
     note = ""
     if min(ours.runs, base.runs) == 1:

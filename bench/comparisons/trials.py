@@ -12,7 +12,7 @@ from bench.comparisons.analysis import Measured
 from bench.comparisons.comparison import Key, Metric, Seed
 from bench.comparisons.runs import read_measured
 from bench.comparisons.tuned import Tuned, searches_of
-from bench.results import frame
+from bench.results.reading import frame
 from bench.suite import Suite
 from bench.tuning.trials import Trial, Trials
 from bench.tuning.winners import best_of
@@ -23,7 +23,7 @@ class Searched:
     """All that the searches of a suite have found."""
 
     runs: pd.DataFrame
-    """The trials: :func:`bench.results.frame`."""
+    """The trials: :func:`bench.results.reading.frame`."""
     measured: Sequence[Measured]
     """By metric, without single images: settings are not told apart by these."""
     trials: dict[Key, tuple[Trial, ...]]
@@ -35,12 +35,12 @@ class Searched:
     @property
     def ended(self) -> int:
         """Trials that are done or failed, of all searches."""
-        return sum(trial.ended for found in self.trials.values() for trial in found)
+        return sum(trial.ended for group in self.trials.values() for trial in group)
 
     @property
     def complete(self) -> bool:
-        """Whether all are."""
-        return all(trial.ended for found in self.trials.values() for trial in found)
+        """Whether all trials have ended."""
+        return all(trial.ended for group in self.trials.values() for trial in group)
 
 
 def read_trials(suite: Suite, results: Path, metrics: Sequence[Metric]) -> Searched:
@@ -60,8 +60,8 @@ def read_trials(suite: Suite, results: Path, metrics: Sequence[Metric]) -> Searc
     reader = Trials(suite, results)
     trials = {search.key: reader.of(search) for search in suite.searches}
     validation: dict[Key, dict[Seed, float]] = {
-        key: {trial.seed: trial.validation for trial in found if trial.validation is not None}
-        for key, found in trials.items()
+        key: {trial.seed: trial.validation for trial in group if trial.validation is not None}
+        for key, group in trials.items()
     }
     counted = runs[runs.class_counts.map(lambda counts: isinstance(counts, list))]
     classes = {
@@ -81,8 +81,8 @@ def read_trials(suite: Suite, results: Path, metrics: Sequence[Metric]) -> Searc
         baseline=suite.baseline_label,
     )
     best = {
-        key: best_of(found, higher_is_better=higher) if all(trial.ended for trial in found) else None
-        for key, found in trials.items()
+        key: best_of(group, higher_is_better=higher) if all(trial.ended for trial in group) else None
+        for key, group in trials.items()
     }
-    lost = [trial.reason for found in trials.values() for trial in found if not trial.ended and trial.reason]
+    lost = [trial.reason for group in trials.values() for trial in group if not trial.ended and trial.reason]
     return Searched(runs, measured, trials, best, design, tuple(lost))

@@ -15,9 +15,10 @@ import numpy as np
 
 from bench.comparisons.adjustment import Adjustment, Test, by_bonferroni
 from bench.comparisons.comparison import Adjusted, Key, Metric, Seed, Seeds
-from bench.comparisons.designs import Design, percent
+from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Pairing, Scores, against, in_order
 from bench.statistics.searches import Floats, Pooled, pooled
+from bench.statistics.verdicts import percent
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Search:
     failed: int
 
     def at(self, seeds: list[Seed]) -> tuple[Floats, Floats]:
-        """Both scores of some trials."""
+        """Validation and test scores of some trials."""
         places = [self.seeds.index(seed) for seed in seeds]
         return self.validation[places], self.test[places]
 
@@ -55,25 +56,25 @@ def searches_of(
         classes: of each data set: a guess is right once in so many times.
         higher_is_better: of the first metric.
     """
-    found = {}
+    searches = {}
     for key, scores in cells.items():
-        known = [v for other, of in cells.items() if other[:2] == key[:2] for v in of.values.values()]
-        if not known:
+        every_value = [v for other, of in cells.items() if other[:2] == key[:2] for v in of.values.values()]
+        if not every_value:
             continue
         sign, ranks = 1 if metric.higher_is_better else -1, 1 if higher_is_better else -1
         # Of accuracy 1/classes; of other metrics the worst value of any trial, as nobody knows a guess's.
-        worst = sign * min(sign * value for value in known)
+        worst = sign * min(sign * value for value in every_value)
         guess = 1 / classes[key[0]] if metric.name == "accuracy" and key[0] in classes else worst
         seeds = in_order({*scores.planned} & {*scores.counts, *scores.lost})
         ranked, values = validation.get(key, {}), scores.values
-        found[key] = Search(
+        searches[key] = Search(
             tuple(seeds),
             np.array([ranks * ranked.get(seed, math.nan) for seed in seeds], dtype=np.float64),
             np.array([sign * values.get(seed, guess) for seed in seeds], dtype=np.float64),
             guess,
             len(scores.lost),
         )
-    return found
+    return searches
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,13 @@ class Tuned(Design):
 
     def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
         """Trials that have ended with both losses. Their scores are in :attr:`searches`."""
-        made, searches = [], self.searches[metric.name]
+        pairings, searches = [], self.searches[metric.name]
         for key, _, _ in against(cells, baseline):
             arms = [searches.get(of) for of in (key, (*key[:2], baseline))]
             both = in_order(set.intersection(*({*arm.seeds} if arm else set() for arm in arms)))
             zeros = np.zeros(len(both), dtype=np.int64)
-            made.append(Pairing(key, metric, zeros, zeros, 1, tuple(both)))
-        return made
+            pairings.append(Pairing(key, metric, zeros, zeros, 1, tuple(both)))
+        return pairings
 
     def test(self, pairing: Pairing) -> Test:
         """The pooled difference, once all trials of both have ended: nobody can stop where it looks best."""
@@ -112,15 +113,15 @@ class Tuned(Design):
             if np.isnan(search.validation).all():
                 return Test(note=f"all {n} trials of {loss} failed: it has no setting that could be compared")
         seeds = [*pairing.seeds]
-        found = pooled(*ours.at(seeds), *theirs.at(seeds), self.budget, 1 - self.alpha)
+        result = pooled(*ours.at(seeds), *theirs.at(seeds), self.budget, 1 - self.alpha)
         note = ""
-        if found.se is None:
+        if result.se is None:
             note = (
                 "so many trials failed that a whole search may come to nothing: no interval could be trusted"
             )
-        elif found.p is None:
+        elif result.p is None:
             note = "no setting changes the difference: nothing to test it against"
-        return Test(difference=found if pairing.sign > 0 else _turned(found), p=found.p, note=note)
+        return Test(difference=result if pairing.sign > 0 else _turned(result), p=result.p, note=note)
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
         """K·p of K comparisons: there is nothing to rotate or to flip."""
@@ -132,7 +133,7 @@ class Tuned(Design):
 
     def method(self, metric: Metric, adjustment: Adjustment, *, judged: bool, images: bool) -> str:
         """What is compared, and how."""
-        family = max(sum(found.p is not None for found in adjustment.adjusted), 1)
+        family = max(adjustment.tested, 1)
         within = ""
         if metric.margin:
             within = (
@@ -154,9 +155,9 @@ class Tuned(Design):
         )
 
 
-def _turned(found: Pooled) -> Pooled:
+def _turned(result: Pooled) -> Pooled:
     """Of a metric of which less is better: the difference of its values, not of how good they are."""
-    low, high = (None if end is None else -end for end in (found.high, found.low))
+    low, high = (None if end is None else -end for end in (result.high, result.low))
     return replace(
-        found, estimate=-found.estimate, low=low, high=high, t=None if found.t is None else -found.t
+        result, estimate=-result.estimate, low=low, high=high, t=None if result.t is None else -result.t
     )

@@ -15,7 +15,8 @@ from bench.statistics.equivalence import tost
 from bench.statistics.flips import PATHS
 from bench.statistics.paired import PairedT
 from bench.statistics.sequential import critical_t, evidence
-from bench.statistics.stopping import Direction, Outcome, Plan, Rule, Standing, standings
+from bench.statistics.standings import Direction, Standing, standings
+from bench.statistics.stopping import Outcome, Plan, Rule
 from bench.statistics.verdicts import Interval, Word
 
 
@@ -36,53 +37,49 @@ class UntilDecided(Design):
     def pairings(self, metric: Metric, cells: Mapping[Key, Scores], baseline: str) -> list[Pairing]:
         """The seeds of the last look: later ones, if others have trained them, are not looked at."""
         direction = Direction(metric.unit == "%", metric.higher_is_better, metric.counted)
-        found = standings(self.plan, self.order, cells, baseline, direction, min(self.draws, PATHS))
+        by_key = standings(self.plan, self.order, cells, baseline, direction, min(self.draws, PATHS))
         return [
             by_seed(key, metric, ours, base, {*self.order[: self._seen(now)]}, now.flagged, now)
             for key, ours, base in against(cells, baseline)
-            for now in [found[key]]
+            for now in [by_key[key]]
         ]
 
     def _seen(self, now: Standing) -> int:
-        return now.seen or now.wanted
+        return now.seeds_seen or now.seeds_needed
 
     def test(self, pairing: Pairing) -> Test:
         """With the looks that have been taken."""
         test, now = paired(pairing, self.alpha), pairing.standing
         looks = Looks(None, now.looks if now else None, now.outcome if now else None)
-        return Test(
-            difference=test,
-            p=test.p,
-            superiority=beats(pairing, self.alpha),
-            sequence=looks,
-            note=why_not_tested(test),
-        )
+        better, note = beats(pairing, self.alpha), why_not_tested(test)
+        return Test(difference=test, p=test.p, superiority=better, sequence=looks, note=note)
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
-        """What the last look said."""
+        """The result of the last look at each comparison."""
         adjusted = []
         for pairing, test in zip(pairings, tests, strict=True):
             now = pairing.standing
-            known = adjusted_by_look(test.difference, pairing.metric, now.said if now else None, self.alpha)
+            result = now.result if now else None
+            one = adjusted_by_look(test.difference, pairing.metric, result, self.alpha)
             outcome = now.outcome if now else Outcome.OPEN
             # Before the last look p is held against less than α, so that it would be misread.
             last = outcome is Outcome.LARGEST
-            if known.equivalence and not (last or outcome is Outcome.EQUIVALENT):
-                known = replace(known, equivalence=Equivalence(None, known.equivalence.interval))
-            adjusted.append(known if last or outcome is Outcome.DIFFERENCE else replace(known, p=None))
+            if one.equivalence and not (last or outcome is Outcome.EQUIVALENT):
+                one = replace(one, equivalence=Equivalence(None, one.equivalence.interval))
+            adjusted.append(one if last or outcome is Outcome.DIFFERENCE else replace(one, p=None))
         by = "group-sequential max-|t| at planned looks, with boundaries from sign flips of whole seeds"
         return Adjustment(adjusted, by)
 
     def word(self, pairing: Pairing, test: Test, adjusted: Adjusted) -> Word:
         """What the look that closed a comparison said, and not what the rule of fixed seeds would say."""
-        said = super().word(pairing, test, adjusted)
-        if said is not Word.EQUIVALENT or withheld(pairing, said):
-            return said
+        word = super().word(pairing, test, adjusted)
+        if word is not Word.EQUIVALENT or withheld(pairing, word):
+            return word
         closed = pairing.standing is not None and pairing.standing.outcome is Outcome.EQUIVALENT
-        return said if closed else Word.UNDECIDED
+        return word if closed else Word.UNDECIDED
 
     def seeds_to_decide(self, pairing: Pairing, test: Test, adjusted: Adjusted, family: int) -> Seeds | None:
-        """The rule itself adds them."""
+        """None: the rule itself adds seeds."""
         return None
 
     def secondary(self, standings: Mapping[Key, Standing]) -> Design:
@@ -128,52 +125,52 @@ class Whenever(UntilDecided):
         """A secondary metric has the seeds of the first one, and finds its own collapses."""
         if not self.first:
             return super().pairings(metric, cells, baseline)
-        own = flags(metric, cells)
+        collapses = flags(metric, cells)
         return [
             by_seed(key, metric, ours, base, {*self.order[: self._seen(now)]},
-                    (own[key], own[*key[:2], baseline]), now)
+                    (collapses[key], collapses[*key[:2], baseline]), now)
             for key, ours, base in against(cells, baseline)
             for now in [self.first[key]]
         ]  # fmt: skip
 
     def _seen(self, now: Standing) -> int:
-        return now.wanted
+        return now.seeds_needed
 
     def test(self, pairing: Pairing) -> Test:
         """Evidence for a difference, in the order in which seeds came."""
         assert pairing.total is not None
-        found, counted = super().test(pairing), pairing.metric.counted
+        result, counted = super().test(pairing), pairing.metric.counted
         path = evidence(pairing.differences, pairing.total, self.alpha, self.plan.g, bounded=counted)
         e = float(path.e[-1]) if len(path.e) else math.nan
-        known = math.isfinite(e)
-        looks = Looks(e if known else None, None, None)
-        if found.sequence is not None and not self.first:
-            looks = replace(found.sequence, e=looks.e)
-        return replace(found, p=min(1 / e, 1.0) if known and len(pairing.seeds) > 1 else None, sequence=looks)
+        valid = math.isfinite(e)
+        looks = Looks(e if valid else None, None, None)
+        if result.sequence is not None and not self.first:
+            looks = replace(result.sequence, e=looks.e)
+        p = min(1 / e, 1.0) if valid and len(pairing.seeds) > 1 else None
+        return replace(result, p=p, sequence=looks)
 
     def adjust(self, pairings: Sequence[Pairing], tests: Sequence[Test]) -> Adjustment:
         """K/e, and the confidence sequence at 1 − α/K, which excludes 0 exactly where that is at most α."""
         family = max(len(tests), 1) if self.first else self.plan.comparisons
         adjusted = []
         for pairing, test in zip(pairings, tests, strict=True):
-            known = test.difference
-            if test.p is None or not isinstance(known, PairedT) or not testable(test):
+            one = test.difference
+            if test.p is None or not isinstance(one, PairedT) or not testable(test):
                 adjusted.append(Adjusted())
                 continue
-            reach = float(critical_t(known.n, family / self.alpha, self.plan.g))
-            interval = around(known, reach, 1 - self.alpha)
-            adjusted.append(
-                Adjusted(min(family * test.p, 1.0), "e-value", interval, self._equivalence(pairing, known))
-            )
+            reach = float(critical_t(one.n, family / self.alpha, self.plan.g))
+            interval = around(one, reach, 1 - self.alpha)
+            p, equivalence = min(family * test.p, 1.0), self._equivalence(pairing, one)
+            adjusted.append(Adjusted(p, "e-value", interval, equivalence))
         return Adjustment(adjusted, "the bar of e-values, K/α for K comparisons")
 
-    def _equivalence(self, pairing: Pairing, known: PairedT) -> Equivalence | None:
+    def _equivalence(self, pairing: Pairing, result: PairedT) -> Equivalence | None:
         """At the level that the last look had; p as a multiple of that, to be held against α."""
         limit, now = pairing.metric.limit, pairing.standing
-        if limit is None or self.first or now is None or not now.looks or (p := tost(known, limit)) is None:
+        if limit is None or self.first or now is None or not now.looks or (p := tost(result, limit)) is None:
             return None
         level = float(self.plan.equivalence_levels()[now.looks - 1])
-        ends = known.interval(1 - 2 * level) if level else None
+        ends = result.interval(1 - 2 * level) if level else None
         inside = Interval(*ends, 1 - 2 * self.alpha) if ends else None
         return Equivalence(min(p * self.alpha / level, 1.0) if level else None, inside)
 

@@ -157,7 +157,7 @@ def write_report(
     from bench.reports.html import page
     from bench.reports.html.runs import list_runs
     from bench.reports.methods import paper
-    from bench.results import frame
+    from bench.results.reading import frame
     from bench.tracking.links import link_to_runs
     from bench.tracking.store import default_uri
 
@@ -213,7 +213,8 @@ def _show_in_mlflow(asked: Suite, results: Path, report: Made, written: list[Pat
 
 def answer_of(report: Made) -> Answer:
     """What MLflow says of a suite: its Markdown is shown as HTML."""
-    from bench.reports.document import cautions, document
+    from bench.reports.answer import cautions
+    from bench.reports.document import document
     from bench.reports.render.markdown import markdown
     from bench.tracking.answer import BASELINE, Answer, names_of_numbers
     from bench.tracking.text import key_of

@@ -164,7 +164,7 @@ def _shown(now: Suite, results: Path, origin: str) -> Shown | None:
     from bench.reports.html import page
     from bench.reports.html.runs import list_runs
     from bench.reports.methods import paper
-    from bench.results import frame
+    from bench.results.reading import frame
     from bench.sites import HOME, Shown
 
     runs = frame(results, now.cells, check_details=now.needs_details)

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.launch.pack import Pack
 from bench.launch.stop import StopFlag
 from bench.machine import fingerprint
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.trainers import Work, train
 

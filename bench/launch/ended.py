@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from bench.disk import read, write_atomically
-from bench.results import UnixTime
+from bench.results.schema import UnixTime
 
 
 class Ended(BaseModel):

@@ -25,7 +25,7 @@ from bench.launch.preflight import prepare, unfinished
 from bench.launch.profile import Profile
 from bench.launch.side_by_side import side_by_side
 from bench.launch.worker import Worker
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 from bench.trainer_options import Command

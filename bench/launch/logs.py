@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.disk import read
 from bench.errors import BenchError
 from bench.launch.executors import number_of
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import complete
 from bench.sequential_design import as_known
 from bench.suite import Suite

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bench import datasets, metrics, models
+from bench.disk import Damaged
 from bench.entries import AXES
 from bench.errors import BenchError, nearest
 from bench.launch.trial import try_first_calls
 from bench.registry import Choice, ForeignOptions, construct, load_callable
-from bench.results import Damaged, RunFolder, sighting
+from bench.results.folder import RunFolder
+from bench.results.reading import sighting
 from bench.runs import Run
 from bench.same_data import AGAIN, odd_ones
 from bench.sequential_design import as_known

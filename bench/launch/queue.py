@@ -14,7 +14,7 @@ from bench.launch.executors import LAUNCH_FAILED, LOST, QUICK, UNKNOWN, Executor
 from bench.launch.lock import only_launcher
 from bench.launch.logs import log_of, tail
 from bench.launch.submission import SubmissionFolder, read_all
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import as_known
 from bench.suite import Suite
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from bench.disk import Damaged
 from bench.launch.executors import Executor, Job
 from bench.launch.executors.slurm import Slurm
 from bench.launch.logs import log_of
@@ -16,7 +17,9 @@ from bench.launch.preflight import unfinished
 from bench.launch.queue import explain, look
 from bench.launch.submission import SubmissionFolder
 from bench.progress import watched
-from bench.results import Damaged, Result, RunFolder, sighting
+from bench.results.folder import RunFolder
+from bench.results.reading import sighting
+from bench.results.schema import Result
 from bench.runs import Run
 from bench.same_data import in_words
 from bench.suite import Suite

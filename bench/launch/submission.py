@@ -24,7 +24,7 @@ from bench.launch.ended import Ended
 from bench.launch.executors import Executor, Job, Request, ids_of
 from bench.launch.pack import Pack
 from bench.registry import explain, load_callable
-from bench.results import LATEST, Count, UnixTime
+from bench.results.schema import LATEST, Count, UnixTime
 from bench.scale import Scale
 from bench.versions import store
 

@@ -18,7 +18,7 @@ from bench.launch.needs import Needs, needs_of
 from bench.launch.preflight import unfinished
 from bench.launch.queue import explain, look, note_ends
 from bench.launch.submission import Continuation, SubmissionFolder, read_all
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.versions import digests
 

@@ -23,10 +23,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cells import Cell, Search
+from bench.disk import Damaged
 from bench.errors import BenchError
 from bench.launch.grouping import Kind
 from bench.progress import console, duration
-from bench.results import Damaged, RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 from bench.visible import visible
 

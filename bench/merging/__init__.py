@@ -62,11 +62,11 @@ def merge(folders: Mapping[str, Path], into: Path) -> Merged:
         raise BenchError(f"{into}: it is the same folder as the joined one: it is the first of them as it is")
     everyone = {str(into): into, **folders} if (into / "runs").is_dir() else dict(folders)
     check_apart(everyone, into)
-    found = [look(name, results) for name, results in everyone.items()]
-    check_runs(found)
-    check_idle(found, into)
-    plans = plans_of(found)
-    copied = copy(found, into, plans)
+    parts = [look(name, results) for name, results in everyone.items()]
+    check_runs(parts)
+    check_idle(parts, into)
+    plans = plans_of(parts)
+    copied = copy(parts, into, plans)
     return Merged(
         into=str(into),
         parts=[
@@ -79,22 +79,21 @@ def merge(folders: Mapping[str, Path], into: Path) -> Merged:
                 left_out=one.left_out,
                 damaged=len(one.damaged),
             )
-            for one, new in zip(found, copied, strict=True)
+            for one, new in zip(parts, copied, strict=True)
         ],
         runs=sum(map(len, copied)),
-        shared=shared(found),
-        notes=[*trained_apart(found), *other_data(found), *plans_in_words(found, plans)],
+        shared=shared(parts),
+        notes=[*trained_apart(parts), *other_data(parts), *plans_in_words(parts, plans)],
     )
 
 
-def in_words(made: Merged) -> str:
-    """The same for a person."""
-    lines = [
-        f"{made.into}: {made.runs:,} runs from {len(made.parts)} folders, {made.shared:,} of them shared"
-    ]
-    for part in made.parts:
+def in_words(merged: Merged) -> str:
+    """The result as lines for the terminal."""
+    folders = f"{len(merged.parts)} folders, {merged.shared:,} of them shared"
+    lines = [f"{merged.into}: {merged.runs:,} runs from {folders}"]
+    for part in merged.parts:
         failed = f", {part.failed:,} failed" if part.failed else ""
         lines.append(f"  {part.name}: {part.done:,} done{failed}; {part.new:,} that no folder before it had")
         lines += [f"    {one.runs:,} with {one.in_words()}" for one in part.trained]
-        lines += [f"    left out: {said}" for said in part.left_out]
-    return "\n".join([*lines, *(f"- {note}" for note in made.notes)])
+        lines += [f"    left out: {remark}" for remark in part.left_out]
+    return "\n".join([*lines, *(f"- {note}" for note in merged.notes)])

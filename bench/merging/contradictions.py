@@ -10,17 +10,18 @@ from bench.environment import trained_with
 from bench.errors import BenchError
 from bench.merging.folders import MOST_NAMED, Folder
 from bench.preregistration import Stated
-from bench.results import Result, RunFolder
+from bench.results.folder import RunFolder
+from bench.results.schema import Result
 
 _OWN = {"finished", "seconds", "images_per_second", "warnings", "trained_on", "weights_sha256"}
 """Fields of a result that are about one training, and not about what it came to."""
 
 
-def check_runs(found: Sequence[Folder]) -> None:
+def check_runs(folders: Sequence[Folder]) -> None:
     """Raise BenchError where two folders have other results of the same run."""
     first: dict[str, Folder] = {}
     odd: list[str] = []
-    for one in found:
+    for one in folders:
         for run_id, result in one.done.items():
             other = first.setdefault(run_id, one)
             if other is not one and (keys := _differing(other.done[run_id], result)):
@@ -34,9 +35,9 @@ def check_runs(found: Sequence[Folder]) -> None:
         )
 
 
-def check_idle(found: Sequence[Folder], into: Path) -> None:
+def check_idle(folders: Sequence[Folder], into: Path) -> None:
     """Raise BenchError where a run that another folder has finished is being trained in the joined one."""
-    for run_id in {run_id for one in found for run_id in one.done}:
+    for run_id in {run_id for one in folders for run_id in one.done}:
         if (folder := RunFolder(into, run_id)).claimed and not folder.done:
             raise BenchError(
                 f"{into}: run {run_id} is being trained there right now: merge when it has ended"
@@ -49,29 +50,29 @@ def _differing(one: Result, other: Result) -> list[str]:
 
 
 def _against(run_id: str, one: Folder, other: Folder, keys: Sequence[str]) -> str:
-    shown = next((key for key in ("correct", "values", "nll") if key in keys), keys[0])
+    field = next((key for key in ("correct", "values", "nll") if key in keys), keys[0])
     sides = []
     for side in (one, other):
         [trained] = trained_with(side.results, [run_id])
-        value = getattr(side.done[run_id], shown)
-        told = value if isinstance(value, (int, float)) else json.dumps(value, default=str)[:60]
-        sides.append(f"{side.name} has {shown} {told} ({trained.in_words()})")
+        value = getattr(side.done[run_id], field)
+        text = value if isinstance(value, (int, float)) else json.dumps(value, default=str)[:60]
+        sides.append(f"{side.name} has {field} {text} ({trained.in_words()})")
     return ", ".join(sides)
 
 
-def plans_of(found: Sequence[Folder]) -> dict[str, tuple[Folder, Stated]]:
+def plans_of(folders: Sequence[Folder]) -> dict[str, tuple[Folder, Stated]]:
     """By suite, the plan that was stated first.
 
     Raises:
         BenchError: two folders planned something else.
     """
-    kept: dict[str, tuple[Folder, Stated]] = {}
-    for one in found:
+    plans: dict[str, tuple[Folder, Stated]] = {}
+    for one in folders:
         for suite, stated in one.plans.items():
-            if suite not in kept:
-                kept[suite] = one, stated
+            if suite not in plans:
+                plans[suite] = one, stated
                 continue
-            other, before = kept[suite]
+            other, before = plans[suite]
             if before.digest != stated.digest:
                 raise BenchError(
                     f"{suite}: two plans were stated: {before.digest[:16]} in {other.name} and "
@@ -79,5 +80,5 @@ def plans_of(found: Sequence[Folder]) -> dict[str, tuple[Folder, Stated]]:
                     f"{suite}/plan.json away, or give one of the suites another name; nothing was written"
                 )
             if (not stated.frozen, stated.time) < (not before.frozen, before.time):
-                kept[suite] = one, stated
-    return kept
+                plans[suite] = one, stated
+    return plans

@@ -10,42 +10,44 @@ from bench.disk import exists, parse, read, token, write_json
 from bench.merging.folders import COPIED, Folder
 from bench.preregistration import Stated, ids_of
 from bench.progress import watched
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.versions import store
 
 
-def copy(found: Sequence[Folder], into: Path, plans: Mapping[str, tuple[Folder, Stated]]) -> list[list[str]]:
+def copy(
+    folders: Sequence[Folder], into: Path, plans: Mapping[str, tuple[Folder, Stated]]
+) -> list[list[str]]:
     """Copy what is not there; returns the runs that each folder was the first to have."""
-    done = {run_id for one in found for run_id in one.done}
-    there: set[str] = set()
+    finished = {run_id for one in folders for run_id in one.done}
+    copied_ids: set[str] = set()
     copied = []
-    for one in found:
-        new = [run_id for run_id in (*one.done, *sorted(one.failed - done)) if run_id not in there]
-        there |= {*new}
+    for one in folders:
+        new = [run_id for run_id in (*one.done, *sorted(one.failed - finished)) if run_id not in copied_ids]
+        copied_ids |= {*new}
         copied.append(new)
         if one.results.resolve() == into.resolve():
             continue
         for run_id in watched(new, f"copying {one.name}"):
-            source = _with_weights(run_id, one, found)
+            source = _with_weights(run_id, one, folders)
             _copy_run(source.results / "runs" / run_id, into / "runs" / run_id)
         store.join(one.results, into)
         _copy_rules(one.results, into)
     for suite, (one, stated) in plans.items():
-        earlier = before(stated, one, found, suite)
+        earlier = before(stated, one, folders, suite)
         if earlier or one.results.resolve() != into.resolve():
             whole = stated.model_copy(update={"finished": stated.finished + earlier})
             write_json(into / suite / "plan.json", whole.model_dump(mode="json"))
     return copied
 
 
-def _with_weights(run_id: str, one: Folder, found: Sequence[Folder]) -> Folder:
+def _with_weights(run_id: str, one: Folder, folders: Sequence[Folder]) -> Folder:
     """The folder that a run is copied from: one that has its weights, where it kept some."""
     result = one.done.get(run_id)
     if result is None or result.weights_sha256 is None:
         return one
-    sides = [one, *(other for other in found if run_id in other.done)]
-    kept = (side for side in sides if exists(RunFolder(side.results, run_id).file("weights.safetensors")))
-    return next(kept, one)
+    sides = [one, *(other for other in folders if run_id in other.done)]
+    holders = (side for side in sides if exists(RunFolder(side.results, run_id).file("weights.safetensors")))
+    return next(holders, one)
 
 
 def _copy_rules(results: Path, into: Path) -> None:
@@ -53,12 +55,12 @@ def _copy_rules(results: Path, into: Path) -> None:
     for path in sorted(results.glob("*/report.json")):
         target = into / path.parent.name / path.name
         try:
-            made = parse(read(str(path)))
-            rule = made["sequential"]["rule"]
+            content = parse(read(str(path)))
+            rule = content["sequential"]["rule"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if rule == "whenever" and not exists(str(target)):
-            write_json(target, made)
+            write_json(target, content)
 
 
 def _copy_run(source: Path, target: Path) -> None:
@@ -78,9 +80,9 @@ def _copy_run(source: Path, target: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def before(stated: Stated, one: Folder, found: Sequence[Folder], suite: str) -> int:
+def before(stated: Stated, one: Folder, folders: Sequence[Folder], suite: str) -> int:
     """Runs of a plan that had finished before it, in folders where none was stated."""
-    silent = [other for other in found if suite not in other.plans]
+    silent = [other for other in folders if suite not in other.plans]
     if not silent:
         return 0
     planned = {*ids_of(stated.judged)}

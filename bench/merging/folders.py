@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.disk import read
+from bench.disk import Damaged, read
 from bench.errors import BenchError
 from bench.preregistration import Stated, digest_of
 from bench.progress import watched
-from bench.results import Damaged, Result, RunFolder
+from bench.results.folder import RunFolder
+from bench.results.schema import Result
 from bench.suite.consistency import RESERVED
 
 COPIED = (
@@ -44,24 +45,24 @@ def check_apart(folders: Mapping[str, Path], into: Path) -> None:
         raise BenchError(
             f"{into}: it is no results folder, and not empty: --into takes a new folder, or one with runs"
         )
-    seen: dict[Path, str] = {}
+    names: dict[Path, str] = {}
     for name, results in folders.items():
         if not (results / "runs").is_dir():
-            what = (
+            problem = (
                 "there is no such folder"
                 if not results.exists()
                 else "it has no runs/, so it is no results folder"
             )
-            raise BenchError(f"{name}: {what}")
+            raise BenchError(f"{name}: {problem}")
         place = results.resolve()
-        if place in seen:
-            raise BenchError(f"{name}: it is the same folder as {seen[place]}")
-        seen[place] = name
+        if place in names:
+            raise BenchError(f"{name}: it is the same folder as {names[place]}")
+        names[place] = name
 
 
 def look(name: str, results: Path) -> Folder:
     """What a folder holds that can be joined."""
-    found = Folder(name, results)
+    content = Folder(name, results)
     unfinished, links = 0, list[str]()
     folders = sorted((results / "runs").iterdir())
     for folder in watched(folders, f"looking at {name}"):
@@ -74,24 +75,24 @@ def look(name: str, results: Path) -> Folder:
         try:
             result = run.result(check_predictions=True, check_details=True)
         except Damaged as damage:
-            found.damaged.append(str(damage))
+            content.damaged.append(str(damage))
             continue
         if result is not None:
-            found.done[folder.name] = result
+            content.done[folder.name] = result
         elif run.failed:
-            found.failed.add(folder.name)
+            content.failed.add(folder.name)
         else:
             unfinished += 1
     if unfinished:
-        found.left_out.append(f"{unfinished:,} runs that have not ended")
-    if found.damaged:
-        found.left_out.append(f"{len(found.damaged):,} damaged runs: {some(found.damaged)}")
+        content.left_out.append(f"{unfinished:,} runs that have not ended")
+    if content.damaged:
+        content.left_out.append(f"{len(content.damaged):,} damaged runs: {some(content.damaged)}")
     if links:
-        found.left_out.append(f"{len(links):,} runs that are links, or hold some: {some(links)}")
+        content.left_out.append(f"{len(links):,} runs that are links, or hold some: {some(links)}")
     for plan in sorted(results.glob("*/plan.json")):
         if plan.parent.name not in RESERVED and not plan.is_symlink():
-            found.plans[plan.parent.name] = _plan(plan)
-    return found
+            content.plans[plan.parent.name] = _plan(plan)
+    return content
 
 
 def _files(folder: Path) -> list[Path]:

@@ -9,48 +9,50 @@ from bench.environment import trained_with
 from bench.merging.copying import before
 from bench.merging.folders import Folder
 from bench.preregistration import Stated
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 
 
-def shared(found: Sequence[Folder]) -> int:
+def shared(folders: Sequence[Folder]) -> int:
     times: dict[str, int] = {}
-    for one in found:
+    for one in folders:
         for run_id in one.done:
             times[run_id] = times.get(run_id, 0) + 1
     return sum(count > 1 for count in times.values())
 
 
-def trained_apart(found: Sequence[Folder]) -> Iterator[str]:
+def trained_apart(folders: Sequence[Folder]) -> Iterator[str]:
     """Versions and devices that not all folders have in common."""
-    known = {one.name: trained_with(one.results, one.done) for one in found if one.done}
-    for key, what in (("device", "devices"), ("instructions", "instructions"), ("torch", "torch"),
+    trained = {one.name: trained_with(one.results, one.done) for one in folders if one.done}
+    for key, words in (("device", "devices"), ("instructions", "instructions"), ("torch", "torch"),
                       ("bench", "bench"), ("python", "Python")):  # fmt: skip
-        sides = {name: sorted({getattr(t, key) or "not noted" for t in said}) for name, said in known.items()}
+        sides = {
+            name: sorted({getattr(t, key) or "not noted" for t in kinds}) for name, kinds in trained.items()
+        }
         if len({tuple(values) for values in sides.values()}) > 1:
-            told = "; ".join(f"{name}: {', '.join(values)}" for name, values in sides.items())
-            yield f"{what} differ: {told}"
+            texts = "; ".join(f"{name}: {', '.join(values)}" for name, values in sides.items())
+            yield f"{words} differ: {texts}"
 
 
-def other_data(found: Sequence[Folder]) -> Iterator[str]:
+def other_data(folders: Sequence[Folder]) -> Iterator[str]:
     """Data sets of which two folders saw other data: reports compare such runs with none."""
-    seen: dict[str, dict[str, set[str]]] = {}
-    for one in found:
+    digests_of: dict[str, dict[str, set[str]]] = {}
+    for one in folders:
         for run_id, result in one.done.items():
             if result.data is not None:
                 described = RunFolder(one.results, run_id).info().get("dataset")
                 key = json.dumps(described, sort_keys=True)
-                seen.setdefault(key, {}).setdefault(one.name, set()).add(result.data.source)
-    for described, sides in seen.items():
+                digests_of.setdefault(key, {}).setdefault(one.name, set()).add(result.data.source)
+    for described, sides in digests_of.items():
         if len({frozenset(digests) for digests in sides.values()}) > 1:
-            told = "; ".join(f"{name}: {', '.join(sorted(digests))}" for name, digests in sides.items())
+            texts = "; ".join(f"{name}: {', '.join(sorted(digests))}" for name, digests in sides.items())
             name = (json.loads(described) or {}).get("name")
-            yield f"the data of {name} differ (digests {told}): reports leave the fewer of them out"
+            yield f"the data of {name} differ (digests {texts}): reports leave the fewer of them out"
 
 
-def plans_in_words(found: Sequence[Folder], plans: Mapping[str, tuple[Folder, Stated]]) -> Iterator[str]:
+def plans_in_words(folders: Sequence[Folder], plans: Mapping[str, tuple[Folder, Stated]]) -> Iterator[str]:
     for suite, (one, stated) in plans.items():
-        others = [other.name for other in found if other is not one and suite in other.plans]
-        same = f"; {', '.join(others)} stated the same" if others else ""
-        earlier = before(stated, one, found, suite)
-        told = f"; {earlier:,} runs of folders without a plan had finished before it" if earlier else ""
-        yield f"{suite}: the plan is that of {one.name}{same}{told}"
+        equals = [other.name for other in folders if other is not one and suite in other.plans]
+        same = f"; {', '.join(equals)} stated the same" if equals else ""
+        earlier = before(stated, one, folders, suite)
+        caveat = f"; {earlier:,} runs of folders without a plan had finished before it" if earlier else ""
+        yield f"{suite}: the plan is that of {one.name}{same}{caveat}"

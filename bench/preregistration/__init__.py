@@ -17,10 +17,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bench.disk import read, write_json
-from bench.errors import BenchError
-from bench.results import RunFolder
-from bench.runs import RECIPE_VERSION, Run, canonical
 from bench.entries import KINDS
+from bench.errors import BenchError
+from bench.results.folder import RunFolder
+from bench.runs import RECIPE_VERSION, Run, canonical
 from bench.suite import Suite
 
 Judged = dict[str, Any]

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from bench.entries import KINDS
 from bench.preregistration import Judged, seeds_of
 from bench.programs import MARK
 from bench.runs import canonical
-from bench.entries import KINDS
 
 
 def deviations(

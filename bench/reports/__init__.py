@@ -2,7 +2,8 @@
 
 :mod:`~bench.reports.build` makes a :class:`~bench.reports.schema.Report` of a suite's results, and
 :mod:`~bench.reports.external` the like of anybody's table: built once, and printed by ``--json``.
-:mod:`~bench.reports.document` turns it into :mod:`~bench.reports.blocks`, in which
+:mod:`~bench.reports.document` turns it into :mod:`~bench.reports.blocks`, with the tables of
+:mod:`~bench.reports.comparison_tables` and :mod:`~bench.reports.rank_tables`: in these,
 :mod:`~bench.reports.columns` says what a column is, :mod:`~bench.reports.formats` how numbers and names are
 written, and :mod:`~bench.reports.answer` what may be said. :mod:`~bench.reports.render` draws blocks, and
 :mod:`~bench.reports.html` makes a page of them; :mod:`~bench.reports.figures` draws pictures;

@@ -18,7 +18,7 @@ from bench.checkpoints.answers import Answers
 from bench.errors import BenchError
 from bench.reports.claim import Settling, settling
 from bench.reports.formats import listed
-from bench.results import Reliability
+from bench.results.schema import Reliability
 from bench.statistics.agreement import joint_correct, pack
 from bench.statistics.proportions import mcnemar, newcombe_paired, wilson
 from bench.statistics.single_runs import counts_behind
@@ -115,20 +115,20 @@ def claimed_in(stem: str) -> str | None:
 
     A number from 1 to 10 counts something else: 1.5_epochs.pt.
     """
-    found = re.match(r"(0\.\d{2,}|\d{2,3}\.\d+)(?=[_\- ]|$)", stem) or re.search(
+    match = re.match(r"(0\.\d{2,}|\d{2,3}\.\d+)(?=[_\- ]|$)", stem) or re.search(
         r"acc[_\-=]?(\d+\.\d+)", stem, re.I
     )
-    return found[1] if found else None
+    return match[1] if match else None
 
 
 def names_of(answers: Sequence[Answers]) -> list[str]:
     """What tables call the files: names without their endings, or whole paths where those are not enough."""
-    stems = [_stem(made) for made in answers]
-    return stems if len(set(stems)) == len(stems) else [str(made.checkpoint.path) for made in answers]
+    stems = [_stem(file) for file in answers]
+    return stems if len(set(stems)) == len(stems) else [str(file.checkpoint.path) for file in answers]
 
 
-def _stem(made: Answers) -> str:
-    path = made.checkpoint.path
+def _stem(answers: Answers) -> str:
+    path = answers.checkpoint.path
     return path.parent.name if path.name == "model.safetensors" else path.name.removesuffix(path.suffix)
 
 
@@ -150,10 +150,10 @@ def audit(
     """
     names = names_of(answers)
     evaluated = [
-        _evaluated(name, made, claimed[k] if claimed else None)
-        for k, (name, made) in enumerate(zip(names, answers, strict=True))
+        _evaluated(name, file, claimed[k] if claimed else None)
+        for k, (name, file) in enumerate(zip(names, answers, strict=True))
     ]
-    joint = joint_correct(pack(np.stack([made.correct for made in answers])))
+    joint = joint_correct(pack(np.stack([file.correct for file in answers])))
     pairs = [
         _pair(names[a], names[b], int(joint[a, a]), int(joint[b, b]), int(joint[a, b]), evaluated[a].total)
         for a, b in itertools.combinations(range(len(names)), 2)
@@ -169,41 +169,41 @@ def audit(
     )
 
 
-def _evaluated(name: str, made: Answers, given: str | None) -> Evaluated:
-    scores, fitted = made.scores, made.fitted
+def _evaluated(name: str, answers: Answers, claim: str | None) -> Evaluated:
+    scores, fitted = answers.scores, answers.fitted
     low, high = wilson(scores.correct, scores.total)
     return Evaluated(
         name=name,
-        path=str(made.checkpoint.path),
-        sha256=made.checkpoint.sha256,
-        model=made.model,
+        path=str(answers.checkpoint.path),
+        sha256=answers.checkpoint.sha256,
+        model=answers.model,
         parameters=fitted.parameters,
         outputs=fitted.outputs,
-        first_output=made.first_output,
+        first_output=answers.first_output,
         accuracy=scores.correct / scores.total,
         low=low,
         high=high,
-        claimed=_claimed(made, given),
-        notes=made.notes,
+        claimed=_claimed(answers, claim),
+        notes=answers.notes,
         **scores._asdict(),
     )
 
 
-def _claimed(made: Answers, given: str | None) -> ClaimedAccuracy | None:
-    accuracy = given or claimed_in(_stem(made))
+def _claimed(answers: Answers, claim: str | None) -> ClaimedAccuracy | None:
+    accuracy = claim or claimed_in(_stem(answers))
     if accuracy is None:
         return None
     try:
-        behind = counts_behind(accuracy, made.scores.total)
+        behind = counts_behind(accuracy, answers.scores.total)
     except ValueError as error:
-        if given is None:  # a number in a name that is no accuracy after all
+        if claim is None:  # a number in a name that is no accuracy after all
             return None
         raise BenchError(f"--claimed: {error}") from None
-    right, ranges = made.scores.correct, (behind.rounded, behind.cut)
+    right, ranges = answers.scores.correct, (behind.rounded, behind.cut)
     rounded, cut = (limits is not None and limits[0] <= right <= limits[1] for limits in ranges)
     return ClaimedAccuracy(
         accuracy=accuracy,
-        source="given" if given else "file name",
+        source="given" if claim else "file name",
         rounded=behind.rounded,
         cut=behind.cut,
         holds="yes" if rounded else "cut off" if cut else "no",
@@ -222,37 +222,37 @@ def _pair(first: str, second: str, a: int, b: int, both: int, total: int) -> Pai
 
 
 def _caveat(pairs: Sequence[Pair]) -> str:
-    said = [
+    sentences = [
         "An interval here is about this network on new images, and says nothing about training it again. If "
         "the epoch (or anything else) was chosen by the accuracy on these same images, that accuracy is too "
         "high to expect on new ones."
     ]
     if pairs:
-        said.append(
+        sentences.append(
             "McNemar's test is about two files, never about two losses: trained again from another seed, "
             "either would answer otherwise, and one file of each does not tell by how much."
         )
         if len(pairs) > 1:
-            said.append(f"Its p are not adjusted for there being {len(pairs)} pairs.")
+            sentences.append(f"Its p are not adjusted for there being {len(pairs)} pairs.")
         largest = max(pairs, key=lambda pair: abs(pair.difference))
         needs = [need for need in largest.settling if need.correlation == 0 and need.seeds]
         if needs:
             seeds = listed([f"{need.seeds:,}" for need in needs])
             spreads = listed([f"{100 * need.seed_sd:.2f}" for need in needs])
-            said.append(
+            sentences.append(
                 f"To find a difference of {100 * abs(largest.difference):.3f} points between two losses, the "
                 f"largest here, with probability .8 takes {seeds} seeds of either, where accuracies have a "
                 f"standard deviation of {spreads} points over seeds."
             )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def per_image(answers: Sequence[Answers], dataset: str) -> pd.DataFrame:
     """A row for each image of each file, in the long form that ``bench compare`` reads: one seed each."""
     frames = {
         (dataset, name, 0): pd.DataFrame(
-            {"correct": made.correct.astype(np.int8), "label": made.labels, "predicted": made.predicted}
+            {"correct": file.correct.astype(np.int8), "label": file.labels, "predicted": file.predicted}
         )
-        for name, made in zip(names_of(answers), answers, strict=True)
+        for name, file in zip(names_of(answers), answers, strict=True)
     }
     return pd.concat(frames, names=["dataset", "method", "seed", "image"]).reset_index()

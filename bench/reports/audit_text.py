@@ -51,8 +51,8 @@ def audit_text(audit: Audit) -> list[Block]:
 def _file_row(name: str, file: Evaluated, scale: Scale) -> tuple[str, ...]:
     claim, interval = file.claimed, Interval(file.low, file.high, 0.95)
     limits = None if claim is None else claim.cut if claim.holds == "cut off" else claim.rounded
-    said = (claim.accuracy, _counts(limits), claim.holds) if claim else ("", "", "")
-    return name, f"{file.correct:,}", scale.value(file.accuracy), scale.interval(interval), *said
+    texts = (claim.accuracy, _counts(limits), claim.holds) if claim else ("", "", "")
+    return name, f"{file.correct:,}", scale.value(file.accuracy), scale.interval(interval), *texts
 
 
 def _counts(limits: tuple[int, int] | None) -> str:
@@ -61,12 +61,12 @@ def _counts(limits: tuple[int, int] | None) -> str:
 
 def _notes(files: Sequence[Evaluated], total: int) -> list[str]:
     """What is said of each file, once for all of which it is said."""
-    said: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for number, file in enumerate(files, start=1):
         about = f"{file.model}, {file.parameters:,} parameters"
         for note in (about, *_claim_notes(file.claimed, total), *file.notes):
-            said.setdefault(note, []).append(str(number))
-    return [f"{', '.join(numbers)}: {note}" for note, numbers in said.items()]
+            texts.setdefault(note, []).append(str(number))
+    return [f"{', '.join(numbers)}: {note}" for note, numbers in texts.items()]
 
 
 def _claim_notes(claim: ClaimedAccuracy | None, total: int) -> list[str]:
@@ -106,6 +106,8 @@ def _reliability(files: Sequence[Evaluated]) -> Table:
 
 
 def _off_by(file: Evaluated, k: int) -> str:
-    found = file.reliability
-    count, confidence = found.count[k], found.confidence[k]
-    return "" if confidence is None else f"{100 * (found.correct[k] / count - confidence):+.1f}, {count:,}"
+    reliability = file.reliability
+    count, confidence = reliability.count[k], reliability.confidence[k]
+    return (
+        "" if confidence is None else f"{100 * (reliability.correct[k] / count - confidence):+.1f}, {count:,}"
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Heading:
-    """Of what follows."""
+    """A heading of the blocks that follow."""
 
     text: str
     level: int = 2

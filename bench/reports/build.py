@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,19 +24,17 @@ from bench.preregistration.deviations import deviations
 from bench.reports import sequential, tuning
 from bench.reports.answer import answer
 from bench.reports.choosing import other_epochs
-from bench.reports.formats import counted, listed, some
+from bench.reports.formats import listed
 from bench.reports.loss_weights import final_weights
 from bench.reports.ranking import rank, why_no_ranks
+from bench.reports.run_notes import run_notes, tuned_for
 from bench.reports.schema import Cell, Family, Plan, Report
-from bench.results import OTHER_DATA, frame
+from bench.results.reading import OTHER_DATA, frame
 from bench.runs import Selection
 from bench.sequential_design import stopping_plan
 from bench.suite import Suite
 from bench.tuning.changed import kept
 from bench.versions.store import same_as
-
-MOST_WARNINGS = 3
-"""Kinds of a cell's that are spelt out. Those that name a file are all different."""
 
 
 def report(suite: Suite, results: Path) -> Report:
@@ -55,7 +49,7 @@ def report_and_agreement(
 
     Args:
         suite: where seeds are added until decided, as :func:`bench.sequential_design.as_it_stands` has it.
-        runs: of :func:`bench.results.frame`, where it has been read already.
+        runs: of :func:`bench.results.reading.frame`, where it has been read already.
 
     Raises:
         BenchError: a metric of the user's own fails on a run.
@@ -72,11 +66,11 @@ def report_and_agreement(
     design = until_decided(alpha, plan, suite.seeds) if plan else fixed
     judged = suite.selection != "test"
     searched = read_trials(suite, results, metrics) if suite.tune else None
-    told, compared, other = runs, measured, _other_recipes(suite)
+    agreed, compared, other = runs, measured, _other_recipes(suite)
     if suite.tune is not None and searched is not None:  # winners differ in all that is tuned
         other = {}
         if suite.tune.design == "pooled":
-            told, compared, design = searched.runs, [*searched.measured], searched.design
+            agreed, compared, design = searched.runs, [*searched.measured], searched.design
         elif suite.tune.searches == 1:
             design = OneSearch(alpha, suite.analysis.test)
         else:
@@ -84,7 +78,7 @@ def report_and_agreement(
             design = BySearches(alpha, suite.analysis.test, searches=searches, each=each)
             compared = [replace(series, images={}) for series in measured]
     first = analyse(compared[:1], baseline, design, other, judged=judged)
-    others = analyse(compared[1:], baseline, design.secondary(first.standings), judged=judged)
+    secondary = analyse(compared[1:], baseline, design.secondary(first.standings), judged=judged)
     added = sequential.summary(plan, first.comparisons, runs) if plan else None
     epochs = {}
     if searched is None:
@@ -99,7 +93,7 @@ def report_and_agreement(
     rankings = []
     if not why_no_ranks(suite) and searched is None:
         rankings = rank(cells, metrics[0], baseline, alpha, judged=judged)
-    made = Report(
+    document = Report(
         suite=suite.name,
         question=suite.question,
         baseline=baseline,
@@ -125,22 +119,18 @@ def report_and_agreement(
         adjusted_by=first.adjustment.by,
         secondary=Family(
             cells=tuple(cell for series in measured[1:] for cell in _cells(series, runs)),
-            comparisons=others.comparisons,
-            adjusted_by=others.adjustment.by if others.comparisons else "",
+            comparisons=secondary.comparisons,
+            adjusted_by=secondary.adjustment.by if secondary.comparisons else "",
         ),
         notes=(
-            *_failures(runs),
-            *runs.attrs["data"],
-            *_unbalanced(runs),
-            *_mixed_devices(runs, baseline),
-            *_warned(runs),
+            *run_notes(runs, baseline),
             *unknown,
             *guessed,
             *first.notes,
-            *(f"secondary: {note}" for note in others.notes if note not in first.notes),
+            *(f"secondary: {note}" for note in secondary.notes if note not in first.notes),
             *final_weights(suite, results, runs),
             *([sequential.savings(added)] if added else []),
-            *([*searched.notes, *kept(suite, results)] if searched else _tuned_for(suite)),
+            *([*searched.notes, *kept(suite, results)] if searched else tuned_for(suite)),
         ),
         scaled_down=suite.scaled_down,
         look=_look(suite),
@@ -149,24 +139,15 @@ def report_and_agreement(
         sequential=added,
         tuning=tuning.summary(suite, searched, metrics[0], len(first.comparisons)) if searched else None,
     )
-    return made, to_bytes(told, compared, baseline, design, [*first.comparisons, *others.comparisons])
-
-
-def _tuned_for(suite: Suite) -> list[str]:
-    """For which loss the recipe that all share was chosen."""
-    if suite.scaled_down or len(suite.losses) < 2:
-        return []
-    if suite.tuned_for:
-        others = "other losses might do better at settings of their own"
-        return [f"recipe: chosen for {suite.tuned_for}, by the suite's word; {others}"]
-    return ["recipe: for which loss it was chosen, nobody said (tuned_for); docs/tuning.md tunes every loss"]
+    every = [*first.comparisons, *secondary.comparisons]
+    return document, to_bytes(agreed, compared, baseline, design, every)
 
 
 def _splits(alpha: float, runs: pd.DataFrame) -> Splits:
     """The design of seeds that have drawn their own test images: how many, the finished runs know."""
-    done = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
-    ratios = done.total.astype(float) / done.class_counts.map(sum).astype(float)
-    places = zip(done.dataset, done.model, strict=True)
+    finished = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
+    ratios = finished.total.astype(float) / finished.class_counts.map(sum).astype(float)
+    places = zip(finished.dataset, finished.model, strict=True)
     return Splits(alpha, ratios=dict(zip(places, map(float, ratios), strict=True)))
 
 
@@ -180,13 +161,13 @@ _DECIDED = {
 
 
 def varied(suite: Suite) -> list[str]:
-    """What a seed decides, and so what the seeds of a claim are a sample of; nothing where that is all."""
+    """What a seed decides, where that is not all: seeds are a sample of that alone."""
     fixed = [words for source, words in _DECIDED.items() if source not in suite.vary]
     if not fixed:
         return []
-    found = listed([words for source, words in _DECIDED.items() if source in suite.vary])
+    varying = listed([words for source, words in _DECIDED.items() if source in suite.vary])
     return [
-        f"Seeds differ in {found} alone; {listed(fixed)} {'is' if len(fixed) == 1 else 'are'} the same in "
+        f"Seeds differ in {varying} alone; {listed(fixed)} {'is' if len(fixed) == 1 else 'are'} the same in "
         "all runs, and verdicts are about trainings with these."
     ]
 
@@ -197,21 +178,21 @@ def _look(suite: Suite) -> str:
     whole = suite.whole.seeds
     most = "up to " * (suite.whole.until is not None)
     shared = len({*whole} & {*suite.seeds})
-    others = f" and {len(suite.seeds) - shared} others" * (len(suite.seeds) > shared)
-    return f"{shared} of the {most}{len(whole)} seeds that the suite asks for{others}"
+    more = f" and {len(suite.seeds) - shared} others" * (len(suite.seeds) > shared)
+    return f"{shared} of the {most}{len(whole)} seeds that the suite asks for{more}"
 
 
 def _plan(suite: Suite, results: Path) -> Plan | None:
-    found = preregistration.stated(suite, results)
-    if found is None:
+    plan = preregistration.stated(suite, results)
+    if plan is None:
         return None
     # A look says so itself, and takes back nothing; where seeds are added, the rule is what was planned, and
     # where losses are tuned, the search.
     whole = suite.is_look or suite.until is not None or suite.tune is not None
     now = preregistration.judged(suite.whole if whole else suite)
     return Plan(
-        **found.model_dump(exclude={"judged"}),
-        deviations=tuple(deviations(found.judged, now, partial(same_as, results))),
+        **plan.model_dump(exclude={"judged"}),
+        deviations=tuple(deviations(plan.judged, now, partial(same_as, results))),
     )
 
 
@@ -219,7 +200,7 @@ def describe(suite: Suite, runs: pd.DataFrame | None = None) -> tuple[Metric, ..
     """The metrics of a suite, as documents list them.
 
     Args:
-        runs: of :func:`bench.results.frame`. Accuracy is counted unless one of them has none but a number.
+        runs: of :func:`bench.results.reading.frame`. Accuracy is counted unless one has a number only.
     """
     counts = runs is None or bool(runs[runs.state == "done"].correct.notna().all())
     return tuple(
@@ -270,7 +251,7 @@ def summarise(key: Key, scores: Scores, metric: Metric, images: int | None = Non
 def _cells(series: Measured, runs: pd.DataFrame) -> tuple[Cell, ...]:
     done = runs[runs.state == "done"].groupby(["dataset", "model", "loss"], sort=False).total
     images = {
-        key: int(found[0]) for key, found in done.unique().items() if len(found) == 1 and pd.notna(found[0])
+        key: int(sizes[0]) for key, sizes in done.unique().items() if len(sizes) == 1 and pd.notna(sizes[0])
     }
     finished = done.size().to_dict()
     odd = runs[runs.state == OTHER_DATA].groupby(["dataset", "model", "loss"]).size().to_dict()
@@ -283,20 +264,16 @@ def _cells(series: Measured, runs: pd.DataFrame) -> tuple[Cell, ...]:
 
 
 def _other_recipes(suite: Suite) -> dict[tuple[str, str, str], str]:
-    """What a per-loss recipe changes: then the two differ in more than the loss."""
+    """What a recipe of a loss of its own changes against the baseline's."""
     recipes = {cell.key: cell.recipe for cell in suite.cells}
-    return {
-        key: _changes(recipe, recipes[*key[:2], suite.baseline_label])
-        for key, recipe in recipes.items()
-        if key[2] != suite.baseline_label
-    }
-
-
-def _changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    changed = [key for key in {**theirs, **ours} if ours.get(key) != theirs.get(key)]
-    return (
-        f"its recipe differs in {', '.join(changed)}, so this compares more than the loss" if changed else ""
-    )
+    notes = {}
+    for key, ours in recipes.items():
+        if key[2] != suite.baseline_label:
+            theirs = recipes[*key[:2], suite.baseline_label]
+            changed = ", ".join(name for name in {**theirs, **ours} if ours.get(name) != theirs.get(name))
+            note = f"its recipe differs in {changed}, so this compares more than the loss"
+            notes[key] = note if changed else ""
+    return notes
 
 
 def chosen_epoch(selection: Selection, metric: str) -> str:
@@ -312,71 +289,13 @@ def chosen_epoch(selection: Selection, metric: str) -> str:
 def _epoch(suite: Suite) -> str:
     names = listed([metric.name for metric in suite.metrics])
     verb = "is that" if len(suite.metrics) == 1 else "are those"
-    said = []
+    choices = []
     if suite.ours("models"):
-        said.append(f"{verb} of {chosen_epoch(suite.selection, suite.metrics[0].name)}")
+        choices.append(f"{verb} of {chosen_epoch(suite.selection, suite.metrics[0].name)}")
     if suite.trainers:
-        own = listed([trainer.label() for trainer in suite.trainers])
-        whose = "its" if len(suite.trainers) == 1 else "their"
-        said.append(f"{verb.split()[0]} what {own} gave, and which epoch counts is {whose} own affair")
-    return f"{names[:1].upper()}{names[1:]} {', or '.join(said)}."
-
-
-def _failures(runs: pd.DataFrame) -> list[str]:
-    notes = []
-    for row in runs[runs.state.isin(["failed", "damaged"])].itertuples():
-        where = f"{row.dataset} × {row.model} × {row.loss}, seed {row.seed} (run {row.run_id})"
-        notes.append(f"{row.state}: {where}: {row.reason}")
-    return notes
-
-
-def _mixed_devices(runs: pd.DataFrame, baseline: str) -> list[str]:
-    """Where the two of a pair were not trained on the same kind of device."""
-    done = runs[(runs.state == "done") & (runs.trained_on != "")]
-    if done.trained_on.nunique() < 2:
-        return []
-    place = ["dataset", "model", "seed"]
-    base = done[done.loss == baseline].set_index(place).trained_on.rename("base")
-    pairs = done[done.loss != baseline].join(base, on=place, how="inner")
-    notes = []
-    for names, found in pairs.groupby(["dataset", "model", "loss"], sort=False):
-        mixed = found[found.trained_on != found.base]
-        if len(mixed):
-            kinds = "; ".join(dict.fromkeys([*mixed.trained_on, *mixed.base]))
-            notes.append(
-                f"devices: {' × '.join(map(str, names))}: {len(mixed):,} of {counted(len(found), 'pair')} "
-                f"were not trained on the same kind ({kinds}): rounding differs there, and not the loss alone"
-            )
-    return notes
-
-
-def _unbalanced(runs: pd.DataFrame) -> list[str]:
-    """Data sets of which one class has at least twice as many training images as another."""
-    notes = []
-    # Of runs that say it: where others do not, pandas has put NaN.
-    done = runs[(runs.state == "done") & runs.class_counts.map(lambda counts: isinstance(counts, list))]
-    for name, found in done.groupby("dataset", sort=False):
-        counts: list[int] = found.class_counts.iloc[0]
-        if max(counts) >= 2 * min(counts):
-            notes.append(
-                f"classes: {name}: its {len(counts):,} classes have {min(counts):,} to {max(counts):,} "
-                f"training images, {sum(counts):,} in all; accuracy counts images, balanced_accuracy classes"
-            )
-    return notes
-
-
-def _warned(runs: pd.DataFrame) -> list[str]:
-    """How many finished runs of each cell have warnings, and the first of each kind: steps may differ."""
-    notes = []
-    done = runs[runs.state == "done"]
-    for names, cell in done.groupby(["dataset", "model", "loss"], sort=False):
-        kinds: dict[str, str] = {}
-        for warning in itertools.chain.from_iterable(cell.warnings):
-            kinds.setdefault(re.sub(r"\bstep [\d,]+", "", warning), warning)
-        if kinds:
-            warned = int(cell.warnings.map(bool).sum())
-            said = some([*kinds.values()], MOST_WARNINGS, between="; ")
-            notes.append(
-                f"warned: {' × '.join(map(str, names))}: {warned:,} of {counted(len(cell), 'run')}: {said}"
-            )
-    return notes
+        trainers = listed([trainer.label() for trainer in suite.trainers])
+        their = "its" if len(suite.trainers) == 1 else "their"
+        choices.append(
+            f"{verb.split()[0]} what {trainers} gave, and which epoch counts is {their} own affair"
+        )
+    return f"{names[:1].upper()}{names[1:]} {', or '.join(choices)}."

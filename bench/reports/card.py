@@ -16,14 +16,14 @@ from bench.comparisons.comparison import Comparison
 from bench.datasets import FIRST_LABELS, Form
 from bench.disk import write_atomically
 from bench.errors import BenchError
-from bench.reports.answer import sentence
+from bench.reports.answer import cautions, sentence
 from bench.reports.build import chosen_epoch, report
-from bench.reports.document import cautions, groups
 from bench.reports.formats import Scale, some
+from bench.reports.groups import groups
 from bench.reports.loading import loading
 from bench.reports.render.markdown import escaped
 from bench.reports.schema import Report
-from bench.results import Result
+from bench.results.schema import Result
 from bench.runs import Resolved, Run
 from bench.sequential_design import as_it_stands
 from bench.statistics.proportions import wilson
@@ -47,18 +47,18 @@ class Standing:
 
 def standing(suite: Suite, results: Path, run: Run) -> Standing:
     """Where the run's loss stands in a suite that asks for this run."""
-    made = report(as_it_stands(suite, results), results)
+    document = report(as_it_stands(suite, results), results)
     cell = next(cell for cell in suite.every_cell if run in cell.runs)
-    return Standing(made, next((c for c in made.comparisons if c.key == cell.key), None))
+    return Standing(document, next((c for c in document.comparisons if c.key == cell.key), None))
 
 
 def check_output(folder: Path) -> None:
     """Raise BenchError where an export would land among files of somebody's, such as another README.md."""
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    ours = {EXPORTED, "README.md"} if EXPORTED in there else set()
-    if others := sorted(there - ours - {WORK}):
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    ours = {EXPORTED, "README.md"} if EXPORTED in names else set()
+    if foreign := sorted(names - ours - {WORK}):
         expected = "expected a new folder, or one of an earlier export"
-        raise BenchError(f"--output: {folder}: found {some(others, 5)}; {expected}")
+        raise BenchError(f"--output: {folder}: found {some(foreign, 5)}; {expected}")
 
 
 def write_export(folder: Path, content: bytes, text: str) -> list[Path]:
@@ -81,7 +81,7 @@ def card(run: Run, stored: Result, weights: Weights, form: Form, standing: Stand
     resolved = run.resolve()
     model, dataset, loss = (escaped(c.label()) for c in (resolved.model, resolved.dataset, resolved.loss))
     description = yaml.safe_dump(run.description, sort_keys=False, allow_unicode=True)
-    versions = (f"{name} {known}" for name in ("python", "bench") if (known := weights.machine.get(name)))
+    versions = (f"{name} {version}" for name in ("python", "bench") if (version := weights.machine.get(name)))
     where = ", ".join([machine(weights.machine), *versions])
     parts = [
         _metadata(run, resolved, weights),
@@ -159,20 +159,21 @@ def _result(resolved: Resolved, result: Result) -> str:
 
 
 def _verdict(standing: Standing) -> str:
-    made, found = standing.report, standing.comparison
-    lines = [f"## Verdict\n\nSuite `{made.suite}`: {escaped(made.question)}"]
-    baseline = escaped(made.baseline)
-    if found is None:
+    report, comparison = standing.report, standing.comparison
+    lines = [f"## Verdict\n\nSuite `{report.suite}`: {escaped(report.question)}"]
+    baseline = escaped(report.baseline)
+    if comparison is None:
         lines.append(f"Its loss, {baseline}, is the baseline that the others are compared with.")
     else:
-        metric = made.metrics[0]
-        scale = next(group.scale for group in groups(made, metric) if found in group.compared.values())
-        word = found.verdict.phrase if found.verdict else "no verdict"
+        metric = report.metrics[0]
+        scale = next(group.scale for group in groups(report, metric) if comparison in group.compared.values())
+        word = comparison.verdict.phrase if comparison.verdict else "no verdict"
+        words = escaped(sentence(comparison, metric, scale, report.alpha))
         lines.append(
-            f"By {metric.name}: **{word}**. {escaped(sentence(found, metric, scale, made.alpha))} That is "
-            "about the two losses; these weights are one run of them."
+            f"By {metric.name}: **{word}**. {words} That is about the two losses; these weights are one run "
+            "of them."
         )
-    return "\n\n".join([*lines, *cautions(made)])
+    return "\n\n".join([*lines, *cautions(report)])
 
 
 def _outputs(dataset: str, form: Form) -> str:

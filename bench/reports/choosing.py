@@ -26,37 +26,37 @@ def other_epochs(
     Args:
         measured: by the metric that chose the epoch.
         design: of a fixed number of seeds.
-        runs: of :func:`bench.results.frame`.
+        runs: of :func:`bench.results.reading.frame`.
         judged: whether verdicts are given: not where that epoch is the one that counts.
     """
     last: dict[Key, dict[Seed, int]] = {key: {} for key in measured.cells}
     best: dict[Key, dict[Seed, int]] = {key: {} for key in measured.cells}
-    done = runs[runs.state == "done"]
+    finished = runs[runs.state == "done"]
     columns = ("dataset", "model", "loss", "seed", "last", "best_test")
-    for *names, seed, final, peeked in zip(*(done[name].tolist() for name in columns), strict=True):
+    for *names, seed, final, peeked in zip(*(finished[name].tolist() for name in columns), strict=True):
         for counts, score in ((last, final), (best, peeked)):
             count = _count(measured.metric, score, measured.cells[tuple(names)].total)
             if count is not None:
                 counts[tuple(names)][int(seed)] = count
-    there = {key: replace(scores, counts=best[key]) for key, scores in measured.cells.items()}
+    cells = {key: replace(scores, counts=best[key]) for key, scores in measured.cells.items()}
     # Whoever reports these has not stopped by a rule: the seeds that there are count as planned.
-    analysis = analyse([Measured(measured.metric, there)], baseline, design, judged=judged)
+    analysis = analyse([Measured(measured.metric, cells)], baseline, design, judged=judged)
     compared = {comparison.key: comparison for comparison in analysis.comparisons}
-    known: dict[Key, dict[str, Any]] = {}
+    epochs: dict[Key, dict[str, Any]] = {}
     for key, scores in measured.cells.items():
         of = scores.total
         if of and last[key] and best[key]:
-            known[key] = {
+            epochs[key] = {
                 "mean_last": sum(last[key].values()) / (len(last[key]) * of),
                 "mean_best_test": sum(best[key].values()) / (len(best[key]) * of),
             }
-        if (found := compared.get(key)) is not None and found.delta is not None:
-            known.setdefault(key, {}).update(
-                delta_best_test=found.delta,
-                p_adjusted_best_test=found.adjusted.p,
-                verdict_best_test=found.verdict.word if found.verdict else None,
+        if (result := compared.get(key)) is not None and result.delta is not None:
+            epochs.setdefault(key, {}).update(
+                delta_best_test=result.delta,
+                p_adjusted_best_test=result.adjusted.p,
+                verdict_best_test=result.verdict.word if result.verdict else None,
             )
-    return known
+    return epochs
 
 
 def _count(metric: Metric, score: Mapping[str, Any] | None, unit: int | None) -> int | None:

@@ -97,23 +97,23 @@ def judge_claim(first: float, second: float, total: int | None, alpha: float = 0
                 "is --total-images that of the test set?"
             )
     a, b = (count_of(accuracy / scale, total) for accuracy in (first, second))
-    found = claim(a, b, total, alpha)
-    lowest, highest = found.discordant_lowest, found.discordant_highest
+    bounds = claim(a, b, total, alpha)
+    lowest, highest = bounds.discordant_lowest, bounds.discordant_highest
     # b + c has the parity of b − c
     shares = (lowest + 2 * round((share * total - lowest) / 2) for share in SHARES)
     plausible = {lowest, highest, *(count for count in shares if lowest < count < highest)}
-    if found.significant_up_to is not None:
-        plausible.add(found.significant_up_to)
+    if bounds.significant_up_to is not None:
+        plausible.add(bounds.significant_up_to)
     return Claimed(
-        **asdict(found),
+        **asdict(bounds),
         correct=(a, b),
-        difference=found.difference,
+        difference=bounds.difference,
         alpha=alpha,
         disagreements=[
             Disagreement(discordant=n, p=mcnemar((n - lowest) // 2, (n + lowest) // 2).mid_p)
             for n in sorted(plausible)
         ],
-        settling=settling(found.difference, alpha),
+        settling=settling(bounds.difference, alpha),
         best=[
             Best(runs=runs, seed_sd=sd, excess=optimism_of_best_run(runs, sd))
             for runs in RUNS
@@ -131,32 +131,34 @@ def settling(difference: float, alpha: float = 0.05) -> list[Settling]:
     ]
 
 
-def claim_text(found: Claimed) -> list[Block]:
-    """The same for a person."""
-    (a, b), total, most = found.correct, found.total, found.significant_up_to
+def claim_text(claimed: Claimed) -> list[Block]:
+    """The document as blocks for the terminal."""
+    (a, b), total, most = claimed.correct, claimed.total, claimed.significant_up_to
     disagreements = [
         (f"{row.discordant:,}", f"{row.discordant / total:.2%}", p_value(row.p, 3))
-        for row in found.disagreements
+        for row in claimed.disagreements
     ]
     needs = [
         (f"{100 * need.seed_sd:.2f}", f"{need.correlation:.1f}", f"{need.seeds:,}" if need.seeds else NOTHING)
-        for need in found.settling
+        for need in claimed.settling
     ]
-    excess = {(row.runs, row.seed_sd): f"{100 * row.excess:.2f}" for row in found.best}
+    excess = {(row.runs, row.seed_sd): f"{100 * row.excess:.2f}" for row in claimed.best}
     runs, spreads = ([*dict.fromkeys(of)] for of in zip(*excess, strict=True))
     luck = [(f"{m:,}", *(excess[m, sd] for sd in spreads)) for m in runs]
-    unpaired, lowest, highest = (p_value(p, 3) for p in (found.unpaired_p, found.p_lowest, found.p_highest))
+    unpaired, lowest, highest = (
+        p_value(p, 3) for p in (claimed.unpaired_p, claimed.p_lowest, claimed.p_highest)
+    )
     right = f"{a:,} against {b:,} of {total:,} test images right: {a - b:+,} images"
     enough = "more than any such number" if most is None else f"no more than {most:,} such images"
     return [
-        Paragraph(f"{right}, {100 * found.difference:+.3f} points; one run each."),
+        Paragraph(f"{right}, {100 * claimed.difference:+.3f} points; one run each."),
         Paragraph(f"As two samples of images: p = {unpaired} (two-sided z-test, not paired)."),
         Paragraph(
             f"As two checkpoints on the same images: McNemar's mid-p, between {lowest} and {highest}, "
             "depends on how many images the two disagree on, which their accuracies do not tell:"
         ),
         plain_table(("disagree on", "share of images", "mid-p"), disagreements, words=()),
-        Paragraph(f"p < {found.alpha:g} takes {enough}."),
+        Paragraph(f"p < {claimed.alpha:g} takes {enough}."),
         Paragraph(
             "Neither speaks about the two losses: that takes seeds. To find this difference with probability "
             ".8, were it the true one, by paired t-tests:"

@@ -82,15 +82,8 @@ class Column(blocks.Column):
         )
 
 
-# ------------------------------------------------------------------------------------------------ formats
-
-
 def _size(value: float, entry: Entry) -> str:
     return entry.scale.value(value)
-
-
-def _difference(value: float, entry: Entry) -> str:
-    return entry.scale.difference(value)
 
 
 def _interval(value: Interval, entry: Entry) -> str:
@@ -105,16 +98,8 @@ def _effect(value: float, entry: Entry) -> str:
     return number(value)
 
 
-def _images(value: float, entry: Entry) -> str:
-    return number(value, ".1f")
-
-
 def _posterior(value: float, entry: Entry) -> str:
     return bare(f"{value:.3f}")
-
-
-def _e(value: float, entry: Entry) -> str:
-    return e_value(value)
 
 
 def _chance(value: Superiority, entry: Entry) -> str:
@@ -126,16 +111,6 @@ def _chance(value: Superiority, entry: Entry) -> str:
     return f"{100 * value.estimate:.0f}{limits}"
 
 
-def _seeds(value: int, entry: Entry) -> str:
-    return f"{entry.cell.n}/{entry.cell.planned}"
-
-
-def _mean(value: float, entry: Entry) -> str:
-    return entry.scale.mean(entry.cell)
-
-
-# ---------------------------------------------------------------------------------------------- the columns
-
 _FIXED: tuple[DesignKind, ...] = ("fixed",)
 _PAIRED: tuple[DesignKind, ...] = ("fixed", "sequential", "folds", "splits")
 _SEQUENTIAL: tuple[DesignKind, ...] = ("sequential",)
@@ -143,21 +118,23 @@ _RESAMPLED: tuple[DesignKind, ...] = ("folds", "splits")
 
 
 def _json(key: str, path: str, meaning: str) -> Column:
-    """What no table shows."""
+    """A column of JSON and CSV only."""
     return Column("", key=key, path=f"comparison.{path}", meaning=meaning)
 
 
 COLUMNS: tuple[Column, ...] = (
     # The first table, which needs no legend.
     Column("{method}", path="name", where="first", words=True),
-    Column("{unit}s", key="n", path="cell.n", where="first", write=_seeds),
-    Column("{metric}", key="mean", path="cell.mean", where="first", write=_mean),
+    Column("{unit}s", key="n", path="cell.n", where="first",
+           write=lambda _, entry: f"{entry.cell.n}/{entry.cell.planned}"),
+    Column("{metric}", key="mean", path="cell.mean", where="first",
+           write=lambda _, entry: entry.scale.mean(entry.cell)),
     Column(
         "Δ",
         key="delta",
         path="comparison.delta",
         where="first",
-        write=_difference,
+        write=lambda value, entry: entry.scale.difference(value),
         meaning="mean difference to the baseline, loss − baseline",
         latex="$\\Delta$",
     ),
@@ -196,7 +173,8 @@ COLUMNS: tuple[Column, ...] = (
            meaning="of the corrected resampled t over folds, not adjusted"),
     Column("p t", path="comparison.p", where="tests", write=_p, designs=("tuned",),
            meaning="of the difference after tuning, not adjusted"),
-    Column("e", key="e", path="comparison.sequence.e", where="tests", write=_e, designs=_SEQUENTIAL,
+    Column("e", key="e", path="comparison.sequence.e", where="tests", designs=_SEQUENTIAL,
+           write=lambda e, _: e_value(e),
            meaning="evidence for a difference: 1 speaks neither for one nor against it"),
     Column("looks", key="looks", path="comparison.sequence.looks", where="tests", designs=_SEQUENTIAL,
            meaning="taken so far"),
@@ -234,8 +212,9 @@ COLUMNS: tuple[Column, ...] = (
            "runs where they are not paired), ties counting half"),
     Column("ρ", key="correlation", path="comparison.effects.correlation", where="effects", write=_effect,
            designs=_PAIRED, meaning="correlation of the two over {unit}s: what pairing gains"),
-    Column("≠", key="discordant", path="comparison.new_images.discordant", where="effects", write=_images,
-           designs=_PAIRED, meaning="images that one of a pair gets right, not the other, on average"),
+    Column("≠", key="discordant", path="comparison.new_images.discordant", where="effects",
+           designs=_PAIRED, write=lambda value, _: number(value, ".1f"),
+           meaning="images that one of a pair gets right, not the other, on average"),
     # In JSON and CSV only.
     _json("low", "shown.low", "of the interval that decided; without a verdict, of that of the difference"),
     _json("high", "shown.high", "its other end"),

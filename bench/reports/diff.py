@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.registry import explain
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, plain_table
 from bench.reports.build import report
-from bench.reports.document import in_full
+from bench.reports.comparison_tables import in_full
 from bench.reports.formats import NOTHING, Scale, shortened, some
 from bench.sequential_design import as_it_stands
 from bench.suite import Suite
@@ -81,7 +81,7 @@ class _Saved(_Family):
 
     def sides(self) -> dict[Key, Side]:
         """All cells with their comparisons."""
-        compared = {_key(found): found for found in (*self.comparisons, *self.secondary.comparisons)}
+        compared = {_key(row): row for row in (*self.comparisons, *self.secondary.comparisons)}
         return {
             _key(cell): Side.model_validate(
                 {**compared.get(_key(cell), {}), **cell, "baseline": cell.get("loss") == self.baseline}
@@ -90,7 +90,7 @@ class _Saved(_Family):
         }
 
     def asked(self) -> dict[str, object]:
-        """What was asked, and how."""
+        """Question, baseline, metrics and analysis, by name."""
         words = self.model_dump(include={"question", "baseline", "selection", "alpha", "margin"})
         return words | {"metrics": ", ".join(metric.name for metric in self.metrics)}
 
@@ -107,18 +107,18 @@ def diff_reports(
     Raises:
         BenchError: ``other`` is none of these, or has nothing in common with the suite.
     """
-    path, made = Path(other), _report(asked, results)
+    path, report = Path(other), _report(asked, results)
     if (path / "report.json").is_file():
         path = path / "report.json"
     if path.is_dir():
         then = _report(as_counted(asked, path), path)
         if not any(cell["n"] or cell["failed"] for cell in then.cells):
             raise BenchError(f"{path}: this folder has no run of the suite '{asked.name}'")
-        return _matched(then, made, (other, name))
+        return _matched(then, report, (other, name))
     if path.suffix != ".json":
-        return _matched(made, _report(load(path), results), (name, other))
+        return _matched(report, _report(load(path), results), (name, other))
     try:
-        return _matched(_Saved.model_validate_json(path.read_bytes()), made, (other, name))
+        return _matched(_Saved.model_validate_json(path.read_bytes()), report, (other, name))
     except ValidationError as error:
         raise BenchError(f"{path}: not a report.json of `bench report`: {explain(error)[0]}") from None
 
@@ -157,10 +157,10 @@ def diff_blocks(document: ReportDiff) -> list[Block]:
     changed = [cell for cell in document.cells if cell.changed]
     verdicts = [cell for cell in changed if _verdict(cell.first) != _verdict(cell.second)]
     count = len(document.cells)
-    said = f"{len(changed)} of {count} cells changed, {len(verdicts)} of them in their verdict."
+    summary = f"{len(changed)} of {count} cells changed, {len(verdicts)} of them in their verdict."
     blocks: list[Block] = [
         Heading(f"{document.first} → {document.second}", 1),
-        Paragraph(said if changed else f"All {count} cells are the same in both."),
+        Paragraph(summary if changed else f"All {count} cells are the same in both."),
     ]
     short = shortened([cell.loss for cell in document.cells], NAME)
     metrics = {metric.name: metric for metric in document.metrics}
@@ -198,6 +198,6 @@ def _verdict(side: Side | None) -> str:
     return NOTHING if side is None else "baseline" if side.baseline else side.verdict or NOTHING
 
 
-def _arrow(cell: Pair, shown: Callable[[Side], str]) -> str:
-    first, second = (NOTHING if side is None else shown(side) for side in (cell.first, cell.second))
+def _arrow(cell: Pair, text_of: Callable[[Side], str]) -> str:
+    first, second = (NOTHING if side is None else text_of(side) for side in (cell.first, cell.second))
     return first if first == second else f"{first} → {second}"

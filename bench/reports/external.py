@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.comparisons.analysis import Measured, analyse
 from bench.comparisons.comparison import Comparison
-from bench.comparisons.designs import Design, Unpaired
+from bench.comparisons.designs import Design
 from bench.comparisons.external.far_off import far_off
 from bench.comparisons.external.layout import Request
 from bench.comparisons.external.names import is_baseline
@@ -19,6 +19,7 @@ from bench.comparisons.external.summaries import Summaries, find_summaries
 from bench.comparisons.resampled import Folds
 from bench.comparisons.runs import Answers
 from bench.comparisons.summaries import analyse_summaries
+from bench.comparisons.unpaired import Unpaired
 from bench.errors import BenchError, unknown
 from bench.reports.answer import answer
 from bench.reports.build import summarise
@@ -52,18 +53,18 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     if summaries is not None:
         return _compare_summaries(source, summaries, prepared.guessed, request)
     understood = understand(source, prepared, request)
-    found, layout = understood.reading, understood.layout
-    methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
+    reading, layout = understood.reading, understood.layout
+    methods = list(dict.fromkeys(name for _, _, name in reading.measured[0].cells))
     baseline = _baseline(source, methods, request.baseline)
     order = partial(sorted, key=lambda item: (item[0][:2], item[0][2] != baseline))
-    measured = [replace(series, cells=dict(order(series.cells.items()))) for series in found.measured]
+    measured = [replace(series, cells=dict(order(series.cells.items()))) for series in reading.measured]
     design = (Design if request.paired else Unpaired)(request.alpha)
-    if found.folds:
-        design = Folds(request.alpha, folds=found.folds)
-    first, others = (analyse(series, baseline, design) for series in (measured[:1], measured[1:]))
+    if reading.folds:
+        design = Folds(request.alpha, folds=reading.folds)
+    first, secondary = (analyse(series, baseline, design) for series in (measured[:1], measured[1:]))
     metrics = tuple(series.metric for series in measured)
-    further = [f"secondary: {note}" for note in others.notes if note not in first.notes]
-    notes = dict.fromkeys([*found.notes, *first.notes, *further])
+    further = [f"secondary: {note}" for note in secondary.notes if note not in first.notes]
+    notes = dict.fromkeys([*reading.notes, *first.notes, *further])
     if len(methods) == 1:
         notes[f"there is one method, {baseline}, and nothing to compare it with"] = None
     notes |= dict.fromkeys(_no_seeds_in_common(measured[0], first.comparisons))
@@ -71,10 +72,10 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
     rankings = rank(cells, metrics[0], baseline, request.alpha, paired=request.paired)
     return Compared(
         source=source,
-        reading=f"Read as {understood.said}.",
+        reading=f"Read as {understood.words}.",
         guessed=(*understood.guessed, *far_off(measured[0])),
         paired=request.paired,
-        folds=tuple(sorted({*found.folds.values()})),
+        folds=tuple(sorted({*reading.folds.values()})),
         baseline=baseline,
         alpha=request.alpha,
         margin=metrics[0].margin,
@@ -87,20 +88,20 @@ def compare_table(source: str, table: pd.DataFrame, request: Request) -> Compare
         adjusted_by=first.adjustment.by,
         secondary=Family(
             cells=tuple(cell for series in measured[1:] for cell in _cells(series)),
-            comparisons=others.comparisons,
-            adjusted_by=others.adjustment.by if others.comparisons else "",
+            comparisons=secondary.comparisons,
+            adjusted_by=secondary.adjustment.by if secondary.comparisons else "",
         ),
         notes=tuple(notes),
         rankings=tuple(rankings),
     )
 
 
-def _compare_summaries(source: str, found: Summaries, guessed: Sequence[str], request: Request) -> Compared:
+def _compare_summaries(source: str, table: Summaries, guessed: Sequence[str], request: Request) -> Compared:
     """What a paper prints: unpaired, whatever is asked, and ranked by its means."""
-    methods = list(dict.fromkeys(name for _, _, name in found.cells))
+    methods = list(dict.fromkeys(name for _, _, name in table.cells))
     baseline = _baseline(source, methods, request.baseline)
-    metric = found.metric
-    ordered = sorted(found.cells.items(), key=lambda item: (item[0][:2], item[0][2] != baseline))
+    metric = table.metric
+    ordered = sorted(table.cells.items(), key=lambda item: (item[0][:2], item[0][2] != baseline))
     analysis = analyse_summaries(dict(ordered), metric, baseline, request.alpha)
     cells = tuple(
         Cell(
@@ -125,8 +126,8 @@ def _compare_summaries(source: str, found: Summaries, guessed: Sequence[str], re
     means = [cell.model_copy(update={"seeds": (1,), "values": (cell.mean,)}) for cell in cells]
     return Compared(
         source=source,
-        reading=f"Read as {found.said}.",
-        guessed=(*guessed, *found.assumed),
+        reading=f"Read as {table.words}.",
+        guessed=(*guessed, *table.assumed),
         paired=False,
         baseline=baseline,
         alpha=request.alpha,
@@ -139,7 +140,7 @@ def _compare_summaries(source: str, found: Summaries, guessed: Sequence[str], re
         comparisons=analysis.comparisons,
         adjusted_by=analysis.adjustment.by,
         secondary=Family(cells=(), comparisons=(), adjusted_by=""),
-        notes=(*analysis.notes, *(one for one in found.assumed)),
+        notes=(*analysis.notes, *(one for one in table.assumed)),
         rankings=tuple(rank(means, metric, baseline, request.alpha, paired=False)),
     )
 
@@ -189,9 +190,9 @@ def _no_seeds_in_common(series: Measured, comparisons: Sequence[Comparison]) -> 
 
 
 def _cells(series: Measured) -> tuple[Cell, ...]:
-    made = []
+    cells = []
     for key, scores in series.cells.items():
-        known = series.images.get(key[:2])
-        images = known.values.shape[1] if isinstance(known, Answers) else None
-        made.append(summarise(key, scores, series.metric, images))
-    return tuple(made)
+        images_of_runs = series.images.get(key[:2])
+        images = images_of_runs.values.shape[1] if isinstance(images_of_runs, Answers) else None
+        cells.append(summarise(key, scores, series.metric, images))
+    return tuple(cells)

@@ -30,12 +30,12 @@ def write(
     ``page``: also ``report.html``, of :mod:`bench.reports.html`.
     ``paper``: also these texts by file name, of :mod:`bench.reports.methods`.
     """
-    shown = document(report)
+    printed = document(report)
     cells = (*report.cells, *report.secondary.cells)
     comparisons = (*report.comparisons, *report.secondary.comparisons)
     contents = {
-        "report.md": markdown(shown.blocks(everything=True)).encode(),
-        "report.tex": latex(shown, report.suite).encode(),
+        "report.md": markdown(printed.blocks(everything=True)).encode(),
+        "report.tex": latex(printed, report.suite).encode(),
         "report.json": report.model_dump_json(indent=1).encode() + b"\n",
         "cells.csv": _table([*Cell.model_fields], (cell.model_dump() for cell in cells)).encode(),
         "comparisons.csv": _table(keys(), map(flat, comparisons)).encode(),

@@ -34,7 +34,7 @@ class Scale:
         return self._written(value, "")
 
     def difference(self, value: float | None) -> str:
-        """With its sign."""
+        """A value with its sign."""
         return self._written(value, "+")
 
     def _written(self, value: float | None, sign: str) -> str:
@@ -43,7 +43,7 @@ class Scale:
         return _short(f"{self.factor * value:{sign}.{self.digits}{'e' if self.powers else 'f'}}")
 
     def interval(self, interval: Interval | None) -> str:
-        """From where to where."""
+        """``low to high``."""
         return NOTHING if interval is None else f"{self.value(interval.low)} to {self.value(interval.high)}"
 
     def mean(self, cell: Cell) -> str:
@@ -103,11 +103,6 @@ def bare(text: str) -> str:
     return text.replace("0.", ".", 1)
 
 
-def level(share: float) -> str:
-    """A level of confidence: ``95 %``."""
-    return f"{100 * share:.4g} %"
-
-
 def listed(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
@@ -124,8 +119,6 @@ def some(words: Sequence[object], most: int = 10, between: str = ", ") -> str:
     return between.join(map(str, words[:most])) + more
 
 
-# ------------------------------------------------------------------------------------------------- names
-
 _SHORTEST = 3
 """Letters without which names cannot be told apart."""
 
@@ -141,33 +134,33 @@ def shortened(names: Sequence[str], room: int) -> dict[str, str]:
         room: columns of a terminal.
     """
     room = max(room, _SHORTEST)
-    known = list(dict.fromkeys(names))
-    bare_names = {name: re.sub(r"^[\w.]+[:/](?=\w)", "", flat(name)) for name in known}
-    if len(set(bare_names.values())) < len(known):
-        bare_names = {name: flat(name) for name in known}
-    whole = {name: text if cell_len(text := flat(name)) <= room else bare_names[name] for name in known}
-    made = {
+    distinct = list(dict.fromkeys(names))
+    bare_names = {name: re.sub(r"^[\w.]+[:/](?=\w)", "", flat(name)) for name in distinct}
+    if len(set(bare_names.values())) < len(distinct):
+        bare_names = {name: flat(name) for name in distinct}
+    whole = {name: text if cell_len(text := flat(name)) <= room else bare_names[name] for name in distinct}
+    labels = {
         name: text if cell_len(text) <= room else _abbreviated(text, [*whole.values()], room)
         for name, text in whole.items()
     }
     taken: set[str] = set()
-    for name, text in made.items():  # only where no word tells them apart: they are numbered
+    for name, text in labels.items():  # only where no word tells them apart: they are numbered
         count = 2
-        while made[name] in taken:
+        while labels[name] in taken:
             tail = f"…#{count}"
-            made[name], count = _cut(text, room - len(tail)).rstrip("…") + tail, count + 1
-        taken.add(made[name])
-    return made
+            labels[name], count = _cut(text, room - len(tail)).rstrip("…") + tail, count + 1
+        taken.add(labels[name])
+    return labels
 
 
-def _abbreviated(text: str, others: Sequence[str], room: int) -> str:
+def _abbreviated(text: str, rivals: Sequence[str], room: int) -> str:
     """Its beginning; and where others begin so too, the words in which it differs from them."""
     head = _cut(text, room - 1)
-    alike = [other for other in others if other != text and other.startswith(head)]
+    alike = [other for other in rivals if other != text and other.startswith(head)]
     if not alike:
         return head + "…"
     common = max(_common(text, other) for other in alike)
-    starts = [found.end() for found in re.finditer(r"[^\w.]+|_", text) if found.end() <= common]
+    starts = [match.end() for match in re.finditer(r"[^\w.]+|_", text) if match.end() <= common]
     start = max(starts, default=common)
     if common - start >= room // 2:  # too long a word
         start = common

@@ -20,7 +20,7 @@ def loading(resolved: Resolved, form: Form) -> str:
     kind = {255.0: "uint8", 65_535.0: "uint16"}.get(form.top, "floats")
     mean, std = (f"torch.tensor({list(v)}).view(1, -1, 1, 1)" for v in (form.mean, form.std))
     imports, build, resized = _network(resolved, form)
-    shown = f"(images / {form.top:g} - mean) / std" if form.top != 1 else "(images - mean) / std"
+    normalised = f"(images / {form.top:g} - mean) / std" if form.top != 1 else "(images - mean) / std"
     load = [f'weights = load_file("{EXPORTED}")']
     if resized is not None:
         load.append('weights = {name.removeprefix("model."): tensor for name, tensor in weights.items()}')
@@ -39,7 +39,7 @@ def loading(resolved: Resolved, form: Form) -> str:
         "",
         "def logits(images):",
         f'    """Of images, {kind} [N, {", ".join(map(str, form.shape))}]: [N, {form.classes}]."""',
-        f"    shown = {shown}",
+        f"    shown = {normalised}",
     ]
     if resized is not None:
         size = f"size=({resized}, {resized})"
@@ -55,23 +55,24 @@ def _network(resolved: Resolved, form: Form) -> tuple[list[str], str, int | None
     channels, classes = form.shape[0], form.classes
     library, _, name = choice.name.partition("/")
     if isinstance(choice.options, LibraryModel) and (library == "timm" or channels == 3):
-        given: dict[str, Any] = {"num_classes": classes, **(choice.options.model_extra or {})}
+        options: dict[str, Any] = {"num_classes": classes, **(choice.options.model_extra or {})}
         resized = choice.options.image_size
         if library == "timm":
-            return ["import timm"], _call("timm.create_model", name, {**given, "in_chans": channels}), resized
-        given = {"weights": None, **given}
-        return ["import torchvision"], _call("torchvision.models.get_model", name, given), resized
+            call = _call("timm.create_model", name, {**options, "in_chans": channels})
+            return ["import timm"], call, resized
+        options = {"weights": None, **options}
+        return ["import torchvision"], _call("torchvision.models.get_model", name, options), resized
     if ":" in choice.name:
         module, _, function = choice.name.partition(":")
-        given = {"channels": channels, "classes": classes, **(choice.options.model_extra or {})}
-        given.pop("source", None)
-        return [f"from {module} import {function}"], _call(function, None, given), None
+        options = {"channels": channels, "classes": classes, **(choice.options.model_extra or {})}
+        options.pop("source", None)
+        return [f"from {module} import {function}"], _call(function, None, options), None
     description = {k: v for k, v in choice.describe().items() if k not in ("weights", "digest")}
     chosen = f"choose_model({pprint.pformat(description, width=90, sort_dicts=False)})"
     built = f"build({chosen}, {form.shape}, {classes})"
     return ["from bench.models import build, choose_model"], built, None
 
 
-def _call(function: str, first: str | None, given: Mapping[str, Any]) -> str:
-    arguments = [*([repr(first)] if first else []), *(f"{key}={value!r}" for key, value in given.items())]
+def _call(function: str, first: str | None, options: Mapping[str, Any]) -> str:
+    arguments = [*([repr(first)] if first else []), *(f"{key}={value!r}" for key, value in options.items())]
     return f"{function}({', '.join(arguments)})"

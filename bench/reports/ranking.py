@@ -64,13 +64,13 @@ def rank(
         paired: whether the same seed of two losses belongs together; if not, all runs of each count.
         judged: whether anything may be claimed of these values.
     """
-    made = (
+    rankings = (
         _ranking(
             model, [cell for cell in cells if cell.model == model], metric, baseline, alpha, paired, judged
         )
         for model in dict.fromkeys(cell.model for cell in cells)
     )
-    return [ranking for ranking in made if ranking is not None]
+    return [ranking for ranking in rankings if ranking is not None]
 
 
 def across(report: Analysed) -> str:
@@ -113,20 +113,14 @@ def _source(choice: Choice) -> str:
 
 
 def _ranking(
-    model: str,
-    cells: Sequence[Cell],
-    metric: Metric,
-    baseline: str,
-    alpha: float,
-    paired: bool,
-    judged: bool,
+    model: str, cells: Sequence[Cell], metric: Metric, baseline: str, alpha: float, paired: bool, judged: bool
 ) -> Ranking | None:
-    found = {(cell.dataset, cell.loss): cell for cell in cells}
-    every, all_losses = ([*dict.fromkeys(names)] for names in zip(*found, strict=True))
-    datasets, losses = _complete(found, every, all_losses, baseline)
+    by_key = {(cell.dataset, cell.loss): cell for cell in cells}
+    every, all_losses = ([*dict.fromkeys(names)] for names in zip(*by_key, strict=True))
+    datasets, losses = _complete(by_key, every, all_losses, baseline)
     used: dict[str, _Runs] = {}
     for dataset in datasets:
-        runs = _runs([found[dataset, loss] for loss in losses], metric, paired)
+        runs = _runs([by_key[dataset, loss] for loss in losses], metric, paired)
         if runs is not None:
             used[dataset] = runs
     if len(used) < 2 or len(losses) < 2:
@@ -168,7 +162,7 @@ def _ranking(
 
 
 def _complete(
-    found: Mapping[tuple[str, str], Cell], datasets: list[str], losses: list[str], baseline: str
+    by_key: Mapping[tuple[str, str], Cell], datasets: list[str], losses: list[str], baseline: str
 ) -> tuple[list[str], list[str]]:
     """Data sets and losses of which each has results on each other.
 
@@ -176,19 +170,19 @@ def _complete(
     baseline: so neither one loss that was tried on few data sets, nor one data set that few losses have
     finished, takes all others with it.
     """
-    there = np.array(
-        [[bool((cell := found.get((d, loss))) and cell.values) for loss in losses] for d in datasets]
+    present = np.array(
+        [[bool((cell := by_key.get((d, loss))) and cell.values) for loss in losses] for d in datasets]
     )
     rows, columns = np.arange(len(datasets)), np.arange(len(losses))
-    while there.size and not there.all():
-        of_rows, of_columns = 1 - there.mean(axis=1), 1 - there.mean(axis=0)
+    while present.size and not present.all():
+        of_rows, of_columns = 1 - present.mean(axis=1), 1 - present.mean(axis=0)
         of_columns[[losses[k] == baseline for k in columns]] = 0
         if of_rows.max() >= of_columns.max():
-            kept = np.arange(len(rows)) != of_rows.argmax()
-            there, rows = there[kept], rows[kept]
+            rest = np.arange(len(rows)) != of_rows.argmax()
+            present, rows = present[rest], rows[rest]
         else:
-            kept = np.arange(len(columns)) != of_columns.argmax()
-            there, columns = there[:, kept], columns[kept]
+            rest = np.arange(len(columns)) != of_columns.argmax()
+            present, columns = present[:, rest], columns[rest]
     return [datasets[k] for k in rows], [losses[k] for k in columns]
 
 
@@ -228,7 +222,7 @@ def _against(
     """A loss against the baseline over data sets: who wins, and how probable it is that it is better."""
     differences = [row[k] - row[control] for row in means]
     posterior = bayesian_signed_rank([float(d) for d in differences], metric.limit or 0, draws=DRAWS)
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "wins": sum(d > 0 for d in differences),
         "draws": sum(d == 0 for d in differences),
         "losses": sum(d < 0 for d in differences),
@@ -240,12 +234,12 @@ def _against(
     if any(len(runs) > 1 for runs in (*ours, *theirs)):
         few = sum(len(runs) for each in used for runs in each.of_loss) <= MOST_RESAMPLED
         improvement = probability_of_improvement(ours, theirs, 1 - alpha, resamples=2000 if few else 0)
-        said |= {
+        fields |= {
             "improvement": improvement.estimate,
             "improvement_low": improvement.low,
             "improvement_high": improvement.high,
         }
-    return said
+    return fields
 
 
 def _answer(
@@ -255,14 +249,14 @@ def _answer(
     where = f"Over {datasets} data sets{f' with {model}' if model else ''}"
     if not judged:
         return f"{where}, no verdict: the epoch was chosen on the test set itself."
-    own = next((each.average_rank for each in ranked if each.loss == baseline), None)
-    if own is None:
+    baseline_rank = next((each.average_rank for each in ranked if each.loss == baseline), None)
+    if baseline_rank is None:
         return f"{where}, nothing is ranked against {baseline}, which has no results there."
     if datasets < FEWEST:
         return f"{where}, which are too few for a claim, nothing is shown to rank unlike {baseline}."
     differ = [each for each in ranked if each.p_adjusted is not None and each.p_adjusted < alpha]
-    better = _named([each.loss for each in differ if each.average_rank < own], len(ranked) - 1)
-    worse = _named([each.loss for each in differ if each.average_rank > own], len(ranked) - 1)
+    better = _named([each.loss for each in differ if each.average_rank < baseline_rank], len(ranked) - 1)
+    worse = _named([each.loss for each in differ if each.average_rank > baseline_rank], len(ranked) - 1)
     if not better and not worse:
         return f"{where}, nothing is shown to rank better or worse than {baseline}."
     first = f"{better or 'nothing is shown to rank'} better than {baseline}"

@@ -147,7 +147,7 @@ _CITATION = re.compile(rf"\[@(?:{'|'.join(_FIELDS)})(?:; @(?:{'|'.join(_FIELDS)}
 
 def cited(text: str) -> list[str]:
     """The keys that a text cites, each once, in the order of the alphabet."""
-    return sorted({key for found in _CITATION.findall(text) for key in _keys(found)})
+    return sorted({key for citation in _CITATION.findall(text) for key in _keys(citation)})
 
 
 def render(text: str, cite: Callable[[list[str]], str], words: Callable[[str], str]) -> str:

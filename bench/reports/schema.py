@@ -16,11 +16,9 @@ from bench.reports.columns import flat
 from bench.runs import SOURCES, Source, Splits
 from bench.statistics.units import in_units, unit_for
 
-# --------------------------------------------------------------------------------------------- documents
-
 
 class Frozen(BaseModel):
-    """Built once."""
+    """A model that cannot be changed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -173,7 +171,7 @@ class Analysed(Family):
     """One a model, where there are several data sets."""
 
     def metric(self, name: str) -> Metric:
-        """One of the metrics."""
+        """The metric of that name."""
         return next(metric for metric in self.metrics if metric.name == name)
 
 

@@ -39,15 +39,15 @@ def _open(comparison: Comparison) -> bool:
     return comparison.sequence is None or comparison.sequence.outcome in (None, Outcome.OPEN)
 
 
-def savings(made: Sequential) -> str:
+def savings(design: Sequential) -> str:
     """What adding seeds until decided took, beside the largest number of seeds everywhere."""
-    hours = f" in {made.run_hours:.3g} run-hours" if made.run_hours else ""
+    hours = f" in {design.run_hours:.3g} run-hours" if design.run_hours else ""
     spared = ""
-    if made.runs_saved:
-        spared = f"; {made.runs_saved:,} are saved"
-        if made.run_hours_saved is not None:
-            spared += f", about {made.run_hours_saved:.3g} run-hours"
+    if design.runs_saved:
+        spared = f"; {design.runs_saved:,} are saved"
+        if design.run_hours_saved is not None:
+            spared += f", about {design.run_hours_saved:.3g} run-hours"
     return (
-        f"seeds added until decided: {made.runs:,} runs have ended{hours}, of the {made.runs_fixed:,} of a "
-        f"fixed design with {made.looks[-1]} seeds{spared}"
+        f"seeds added until decided: {design.runs:,} runs have ended{hours}, of the {design.runs_fixed:,} of "
+        f"a fixed design with {design.looks[-1]} seeds{spared}"
     )

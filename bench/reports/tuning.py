@@ -29,7 +29,7 @@ MOST_SETTINGS = 12
 """That prose spells out."""
 
 
-def summary(suite: Suite, found: Searched, metric: Metric, comparisons: int) -> Tuning:
+def summary(suite: Suite, searched: Searched, metric: Metric, comparisons: int) -> Tuning:
     """The searches by the first metric.
 
     Args:
@@ -40,11 +40,11 @@ def summary(suite: Suite, found: Searched, metric: Metric, comparisons: int) -> 
     tested = budgets_for(tune.trials)
     choices = {entry.label: entry.choice for entry in suite.losses}
     searches = []
-    for key, trials in found.trials.items():
+    for key, trials in searched.trials.items():
         ranges = ranges_of(tune, choices[key[2]], key[2])
-        scores = found.design.searches[metric.name].get(key)
-        values = found.measured[0].cells[key].values
-        best = found.best[key]
+        scores = searched.design.searches[metric.name].get(key)
+        values = searched.measured[0].cells[key].values
+        best = searched.best[key]
         ended = sum(trial.ended for trial in trials)
         searches.append(
             SearchOf(
@@ -59,8 +59,8 @@ def summary(suite: Suite, found: Searched, metric: Metric, comparisons: int) -> 
                 validation=None if best is None else best.validation,
                 winners=_winners(tune, trials, best, higher_is_better=metric.higher_is_better),
                 edges={} if best is None else _edges(ranges, best.setting),
-                sensitivity={} if scores is None else _sensitivity(ranges, key, found, scores),
-                superior_from=_superior_from(key, found, metric, suite, comparisons, tested)
+                sensitivity={} if scores is None else _sensitivity(ranges, key, searched, scores),
+                superior_from=_superior_from(key, searched, metric, suite, comparisons, tested)
                 if tune.design == "pooled"
                 else None,
                 **(
@@ -91,9 +91,9 @@ def summary(suite: Suite, found: Searched, metric: Metric, comparisons: int) -> 
         losses={**described["losses"]},
         tested=list(tested),
         guess={
-            " · ".join(key[:2]): search.guess for key, search in found.design.searches[metric.name].items()
+            " · ".join(key[:2]): search.guess for key, search in searched.design.searches[metric.name].items()
         },
-        run_hours=float(found.runs.seconds.sum()) / 3600,
+        run_hours=float(searched.runs.seconds.sum()) / 3600,
         searches=tuple(searches),
     )
 
@@ -134,10 +134,10 @@ def _numbers(values: Any) -> tuple[float | None, ...]:
 
 
 def _sensitivity(
-    ranges: Mapping[str, Range], key: Key, found: Searched, search: Search
+    ranges: Mapping[str, Range], key: Key, searched: Searched, search: Search
 ) -> dict[str, float | None]:
     """Of the validation scores. Choices that are no numbers are taken in the order of the list."""
-    settings = {trial.seed: trial.setting for trial in found.trials[key]}
+    settings = {trial.seed: trial.setting for trial in searched.trials[key]}
     table = [[_number(of, settings[int(seed)][name]) for name, of in ranges.items()] for seed in search.seeds]
     if len(table) < 2:
         return {}
@@ -150,21 +150,18 @@ def _number(of: Range, value: Any) -> float:
 
 
 def _superior_from(
-    key: Key, found: Searched, metric: Metric, suite: Suite, comparisons: int, tested: tuple[int, ...]
+    key: Key, searched: Searched, metric: Metric, suite: Suite, comparisons: int, tested: tuple[int, ...]
 ) -> int | None:
     """The smallest tested budget from which on the loss is better than the baseline at all of them."""
-    searches, base = found.design.searches[metric.name], (*key[:2], suite.baseline_label)
-    if key == base or found.best[key] is None or found.best.get(base) is None:
+    searches, base = searched.design.searches[metric.name], (*key[:2], suite.baseline_label)
+    if key == base or searched.best[key] is None or searched.best.get(base) is None:
         return None
     ours, theirs = searches[key], searches[base]
     both = [seed for seed in ours.seeds if seed in theirs.seeds]
-    if len(both) < found.design.trials:
+    if len(both) < searched.design.trials:
         return None
     alpha = suite.analysis.alpha / max(comparisons, 1)
     return superior_from(*ours.at(both), *theirs.at(both), tested, alpha)
-
-
-# -------------------------------------------------------------------------------------------- for a person
 
 
 def blocks(report: Report, scales: Mapping[tuple[str, str], Scale]) -> Iterator[Block]:
@@ -173,20 +170,20 @@ def blocks(report: Report, scales: Mapping[tuple[str, str], Scale]) -> Iterator[
     Args:
         scales: how numbers of each are written.
     """
-    made, metric = report.tuning, report.metrics[0]
-    if made is None:
+    tuning, metric = report.tuning, report.metrics[0]
+    if tuning is None:
         return
     yield Heading("Tuning", 2)
-    yield Paragraph(protocol(made))
-    named = [(f"{name} ({_space_in_words(space)})") for name, space in made.losses.items()]
-    shared = f"All losses: {_space_in_words(made.space)}. " * bool(made.space)
-    own = f"Besides: {'; '.join(named)}." * bool(named)
-    yield Paragraph(f"{shared}{own}".strip())
-    for pair in dict.fromkeys((search.dataset, search.model) for search in made.searches):
-        group = [search for search in made.searches if (search.dataset, search.model) == pair]
+    yield Paragraph(protocol(tuning))
+    spaces = [(f"{name} ({_space_in_words(space)})") for name, space in tuning.losses.items()]
+    shared = f"All losses: {_space_in_words(tuning.space)}. " * bool(tuning.space)
+    of_losses = f"Besides: {'; '.join(spaces)}." * bool(spaces)
+    yield Paragraph(f"{shared}{of_losses}".strip())
+    for pair in dict.fromkeys((search.dataset, search.model) for search in tuning.searches):
+        group = [search for search in tuning.searches if (search.dataset, search.model) == pair]
         where, scale = " · ".join(pair), scales[pair]
         yield Heading(f"tuned · {where}", 3)
-        headings = ("loss", "trials", "failed", f"best of {made.budget}", "setting found", "better from")
+        headings = ("loss", "trials", "failed", f"best of {tuning.budget}", "setting found", "better from")
         rows = [
             (
                 search.loss,
@@ -201,41 +198,40 @@ def blocks(report: Report, scales: Mapping[tuple[str, str], Scale]) -> Iterator[
         yield plain_table(headings, rows, words=(0, 4), caption=f"What tuning found on {where}")
         names = list(dict.fromkeys(name for search in group for name in search.sensitivity))
         if names:
-            shares = [
-                (search.loss, *(_share(search.sensitivity.get(name)) for name in names)) for search in group
-            ]
+            every = [(search.loss, [search.sensitivity.get(name) for name in names]) for search in group]
+            shares = [(loss, *(NOTHING if x is None else f"{x:.2f}" for x in of)) for loss, of in every]
             yield plain_table(
                 ("loss", *names), shares, caption=f"What each loss cares for on {where}", detail=True
             )
     yield Paragraph(
-        f"best of {made.budget}: mean test {metric.heading} of the setting that is best in validation of "
-        f"{made.budget} trials; better from: the smallest budget n₀ such that the loss is better at every "
-        f"tested budget from n₀ to {made.tested[-1]} (of {listed([*map(str, made.tested)])}, tested from the "
-        "largest down until one fails). It says nothing of larger ones."
+        f"best of {tuning.budget}: mean test {metric.heading} of the setting that is best in validation of "
+        f"{tuning.budget} trials; better from: the smallest budget n₀ such that the loss is better at every "
+        f"tested budget from n₀ to {tuning.tested[-1]} (of {listed([*map(str, tuning.tested)])}, tested from "
+        "the largest down until one fails). It says nothing of larger ones."
     )
     yield Paragraph(
         "What a loss cares for: the share of the variance of its trials' validation ranks that each "
         "dimension explains by itself.",
         detail=True,
     )
-    if remarks := [*_remarks(made, report.baseline)]:
+    if remarks := [*_remarks(tuning, report.baseline)]:
         yield Notes(tuple(remarks))
 
 
-def protocol(made: Tuning) -> str:
+def protocol(tuning: Tuning) -> str:
     """How many settings were tried of what, and what chose."""
-    if made.design == "searches":
+    if tuning.design == "searches":
         return (
-            f"Every loss is compared as tuned with {counted(made.budget, 'trial')}: by "
-            f"{_searches(made)} of as many settings, drawn independently and uniformly (seed {made.seed}), "
-            "the same for all losses where they share a dimension. The best in validation of each was "
-            "retrained; the validation split alone chooses."
+            f"Every loss is compared as tuned with {counted(tuning.budget, 'trial')}: by "
+            f"{_searches(tuning)} of as many settings, drawn independently and uniformly (seed "
+            f"{tuning.seed}), the same for all losses where they share a dimension. The best in validation "
+            "of each was retrained; the validation split alone chooses."
         )
     return (
-        f"Every loss is compared as tuned with {counted(made.budget, 'trial')}: {made.trials} settings of "
-        f"each were drawn independently and uniformly (seed {made.seed}), the same for all losses where they "
-        "share a dimension, and trained once each, from a seed that no training of the comparison has. The "
-        "validation split alone chooses."
+        f"Every loss is compared as tuned with {counted(tuning.budget, 'trial')}: {tuning.trials} settings "
+        f"of each were drawn independently and uniformly (seed {tuning.seed}), the same for all losses where "
+        "they share a dimension, and trained once each, from a seed that no training of the comparison has. "
+        "The validation split alone chooses."
     )
 
 
@@ -259,42 +255,42 @@ def untuned(suite: Suite, cell: Cell) -> dict[str, Any]:
 
 def tuning_in_words(suite: Suite, report: Report) -> list[str]:
     """The protocol, as checklists ask for it: budget, space, what chose, what it took. Nothing without."""
-    made = report.tuning
-    if made is None or suite.tune is None:
+    tuning = report.tuning
+    if tuning is None or suite.tune is None:
         return []
-    own = [f"{name}: {_space_in_words(space)}" for name, space in made.losses.items()]
-    spaces = [*([f"all losses: {_space_in_words(made.space)}"] if made.space else []), *own]
-    failed = sum(search.failed for search in made.searches)
+    of_losses = [f"{name}: {_space_in_words(space)}" for name, space in tuning.losses.items()]
+    spaces = [*([f"all losses: {_space_in_words(tuning.space)}"] if tuning.space else []), *of_losses]
+    failed = sum(search.failed for search in tuning.searches)
     settings = [
         f"{search.loss} on {search.dataset} with {search.model}: {setting_in_words(search.best)}"
-        for search in made.searches
+        for search in tuning.searches
         if search.best is not None
     ]
-    said = [
-        f"Hyperparameters were tuned for every loss, with a budget of {counted(made.budget, 'trial')}, the "
+    sentences = [
+        f"Hyperparameters were tuned for every loss, with a budget of {counted(tuning.budget, 'trial')}, the "
         "same for all, by random search [@bergstra2012].",
         f"Search space ({'; '.join(spaces)}).",
-        f"{made.trials} settings of each data set, model and loss were drawn independently and uniformly "
-        f"(seed {made.seed}), equal across losses in the dimensions that they share, and trained once "
+        f"{tuning.trials} settings of each data set, model and loss were drawn independently and uniformly "
+        f"(seed {tuning.seed}), equal across losses in the dimensions that they share, and trained once "
         "each, from seeds that no reported training has.",
         f"Epoch and setting were chosen by {report.metrics[0].name} on the validation split; the test set "
         "took part in no choice.",
     ]
     if failed:
-        said.append(
-            f"Of {sum(search.trials for search in made.searches):,} trials {failed:,} diverged or failed; "
+        sentences.append(
+            f"Of {sum(search.trials for search in tuning.searches):,} trials {failed:,} diverged or failed; "
             "they rank last, with the test score of a guess."
         )
     if settings and len(settings) <= MOST_SETTINGS:
-        said.append(f"Settings chosen: {'; '.join(settings)}.")
+        sentences.append(f"Settings chosen: {'; '.join(settings)}.")
     elif settings:
-        said.append("The settings chosen are in the report.")
-    said.append(f"All trials together took {made.run_hours:.3g} run-hours, each training by itself.")
-    return said
+        sentences.append("The settings chosen are in the report.")
+    sentences.append(f"All trials together took {tuning.run_hours:.3g} run-hours, each training by itself.")
+    return sentences
 
 
-def _searches(made: Tuning) -> str:
-    count = made.trials // made.budget
+def _searches(tuning: Tuning) -> str:
+    count = tuning.trials // tuning.budget
     return f"{count} searches" if count > 1 else "one search"
 
 
@@ -304,20 +300,16 @@ def _space_in_words(space: Mapping[str, Mapping[str, Any]]) -> str:
 
 def setting_in_words(setting: Mapping[str, Any]) -> str:
     """A setting in a row: ``lr 0.0123, loss.gamma 2.1``."""
-    said = []
+    values = []
     for name, value in setting.items():
         short = name if name.startswith(OF_LOSS) else name.rpartition(".")[2]
-        said.append(f"{short} {value:.3g}" if isinstance(value, float) else f"{short} {value}")
-    return ", ".join(said)
+        values.append(f"{short} {value:.3g}" if isinstance(value, float) else f"{short} {value}")
+    return ", ".join(values)
 
 
-def _share(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}"
-
-
-def _remarks(made: Tuning, baseline: str) -> Iterator[str]:
+def _remarks(tuning: Tuning, baseline: str) -> Iterator[str]:
     """Trials that failed, settings at the edge of the space."""
-    for search in made.searches:
+    for search in tuning.searches:
         where = f"{search.dataset} × {search.model} × {search.loss}"
         if search.failed == search.trials:
             yield f"{where}: all {search.trials} trials failed: there is no setting to train, and no verdict"

@@ -27,7 +27,7 @@ from bench.disk import parse, read, token, write_atomically, write_json
 from bench.errors import BenchError
 from bench.home import RECORD
 from bench.reports import files
-from bench.reports.document import OPTIMISTIC, cautions
+from bench.reports.answer import OPTIMISTIC, cautions
 from bench.reports.html import FOLDER as PAGE
 from bench.reports.schema import Report
 from bench.statistics.verdicts import Word

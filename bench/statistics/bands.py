@@ -127,5 +127,5 @@ def _prepared(values: ArrayLike, budgets: Sequence[int] | None) -> tuple[Floats,
 
 def _drawn(ordered: Floats, place: NDArray[np.intp]) -> Floats:
     """The scores at places 1 … N; NaN beyond them and at those that diverged."""
-    found = np.concatenate([[np.nan], np.where(np.isinf(ordered), np.nan, ordered), [np.nan]])[place]
-    return np.asarray(found, dtype=np.float64)
+    values = np.concatenate([[np.nan], np.where(np.isinf(ordered), np.nan, ordered), [np.nan]])[place]
+    return np.asarray(values, dtype=np.float64)

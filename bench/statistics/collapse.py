@@ -47,11 +47,11 @@ def collapsed(
     ]
     least = MADS * median(mads) if mads else 0.0
     sign = 1 if higher_is_better else -1
-    found = []
+    flags = []
     for cell, middle in zip(cells, medians, strict=True):
         limit = least * len(cell) / (len(cell) - 2) if len(cell) > 2 else math.inf
         limit = max(limit, POINTS) if points else limit or math.inf
-        found.append(
+        flags.append(
             frozenset(seed for seed, value in cell.items() if sign * (middle - value) > limit * (1 + NOISE))
         )
-    return found
+    return flags

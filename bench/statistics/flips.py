@@ -34,7 +34,7 @@ TIED = 1e-12
 
 @dataclass(frozen=True)
 class Boundary:
-    """What a look says."""
+    """The critical value of a look, and the p of a statistic there."""
 
     critical: float
     """|z|, for z = Σd/√Σd², above which a comparison crosses; infinite where none can."""
@@ -87,8 +87,8 @@ class Paths:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a look says of one comparison, in Student's t."""
+class LookResult:
+    """The result of a look at one comparison, in Student's t."""
 
     n: int
     """Pairs."""
@@ -133,8 +133,8 @@ class Family:
         fraction: float = 1.0,
         different: Sequence[bool] | None = None,
         equivalent: Sequence[bool] | None = None,
-    ) -> list[Said | None]:
-        """What is said of each comparison; None with fewer than ``fewest`` pairs, or no variance.
+    ) -> list[LookResult | None]:
+        """The result for each comparison; None with fewer than ``fewest`` pairs, or no variance.
 
         A comparison that was closed without crossing stays among those whose largest is taken: it was closed
         because it is small, so that without it the rest would be judged as if nobody had chosen them.
@@ -155,33 +155,33 @@ class Family:
             some if gone is None else some & ~np.asarray(gone, dtype=np.bool_)
             for gone in (different, equivalent)
         )
-        found = self.differences.look(self._largest(table[:, rivals]), fraction)
-        inside = self.equivalence.look(self._largest(table[:, alike] - mean[alike]), fraction)
+        difference = self.differences.look(self._largest(table[:, rivals]), fraction)
+        equivalence = self.equivalence.look(self._largest(table[:, alike] - mean[alike]), fraction)
         largest = self.signs.shape[1]
-        said: list[Said | None] = []
+        results: list[LookResult | None] = []
         for n, middle, sd, margin in zip(
             pairs.tolist(), mean.tolist(), spread.tolist(), margins, strict=True
         ):
             if not sd:
-                said.append(None)
+                results.append(None)
                 continue
             se = sd / math.sqrt(n)
             room = (margin - abs(middle)) / se
-            beyond = inside.p(float(z_of_t(room, n))) / 2
-            said.append(
-                Said(
+            beyond = equivalence.p(float(z_of_t(room, n))) / 2
+            results.append(
+                LookResult(
                     n,
                     middle,
                     se,
-                    critical_t(found.critical, n),
-                    found.p(float(z_of_t(middle / se, n))),
-                    critical_t(inside.critical, n),
+                    critical_t(difference.critical, n),
+                    difference.p(float(z_of_t(middle / se, n))),
+                    critical_t(equivalence.critical, n),
                     (beyond if room > 0 else 1 - beyond) if margin else None,
-                    critical_t(found.usual, largest),
-                    critical_t(inside.usual, largest),
+                    critical_t(difference.usual, largest),
+                    critical_t(equivalence.usual, largest),
                 )
             )
-        return said
+        return results
 
     def _largest(self, table: NDArray[np.float64]) -> NDArray[np.float64]:
         """|Σd/√Σd²| of the comparison that is furthest, of each path."""
@@ -200,6 +200,6 @@ def critical_t(z: float, seeds: int) -> float:
 
 
 def z_of_t(t: ArrayLike, seeds: ArrayLike) -> NDArray[np.float64]:
-    """The other way round."""
+    """The inverse of :func:`critical_t`."""
     t, n = np.asarray(t, dtype=np.float64), np.asarray(seeds, dtype=np.float64)
     return np.asarray(t * np.sqrt(n / (n - 1 + t**2)))

@@ -60,18 +60,18 @@ def bounds(fractions: ArrayLike, alpha: float, spending: Spending) -> NDArray[np
     """
     f = _checked(fractions)
     steps = np.diff(spent(f, alpha, spending), prepend=0.0)
-    found: list[float] = []
+    limits: list[float] = []
     walk = _Walk()
     for fraction, step in zip(f.tolist(), steps.tolist(), strict=True):
         walk.arrive(fraction)
         if walk.crossing(ENDLESS) >= step:
-            found.append(ENDLESS)
+            limits.append(ENDLESS)
         else:
-            found.append(
+            limits.append(
                 float(optimize.brentq(lambda b, s=step, w=walk: w.crossing(b) - s, 0, ENDLESS, xtol=1e-10))
             )
-        walk.go_on(found[-1])
-    return np.array(found)
+        walk.go_on(limits[-1])
+    return np.array(limits)
 
 
 class _Walk:

@@ -14,15 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.statistics.flips import Paths, critical_t, z_of_t
-from bench.statistics.stopping import (
-    OUTCOMES,
-    Boundaries,
-    Outcome,
-    Plan,
-    Rule,
-    outcomes,
-    planned_outcomes,
-)
+from bench.statistics.stopping import OUTCOMES, Boundaries, Outcome, Plan, Rule, outcomes, planned_outcomes
 
 CHUNK = 500_000
 """Differences drawn at a time: a few megabytes."""
@@ -101,13 +93,13 @@ def _boundaries(plan: Plan, experiments: int, rng: np.random.Generator) -> Bound
         t = np.abs(mean / se)
         np.maximum(largest, z_of_t(t, plan.looks), out=largest)
     differences, equivalence = Paths(experiments, plan.alpha), Paths(experiments, 2 * plan.alpha)
-    found = []
+    rows = []
     for look, n in enumerate(plan.looks.tolist()):
         fraction = n / plan.largest
         one, other = (paths.look(largest[:, look], fraction) for paths in (differences, equivalence))
         # Of so few seeds not even all signs alike are as rare as the look asks for.
         reached = 2.0 ** (1 - n) <= plan.alpha * fraction**2
-        found.append(
+        rows.append(
             tuple(
                 critical_t(z, seeds) if reached or seeds == plan.largest else math.inf
                 for z, seeds in (
@@ -118,7 +110,7 @@ def _boundaries(plan: Plan, experiments: int, rng: np.random.Generator) -> Bound
                 )
             )
         )
-    return Boundaries(*np.array(found).T)
+    return Boundaries(*np.array(rows).T)
 
 
 def _followed(plan: Plan, codes: NDArray[np.int8], mean: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -69,8 +69,8 @@ def spread_of_difference(sd_loss: float, sd_baseline: float, correlation: float)
         ValueError: a spread below 0, or ρ outside [−1, 1].
     """
     if not (sd_loss >= 0 and sd_baseline >= 0 and -1 <= correlation <= 1):
-        found = f"{sd_loss}, {sd_baseline} and {correlation}"
-        raise ValueError(f"spreads must be at least 0 and ρ between −1 and 1, found {found}")
+        numbers = f"{sd_loss}, {sd_baseline} and {correlation}"
+        raise ValueError(f"spreads must be at least 0 and ρ between −1 and 1, found {numbers}")
     return math.sqrt(max(sd_loss**2 + sd_baseline**2 - 2 * correlation * sd_loss * sd_baseline, 0))
 
 
@@ -145,8 +145,8 @@ def power_of_search(
         ValueError: no trials or budget, a spread that is not above 0, α outside (0, 1), no comparison.
     """
     if not (trials >= budget >= 1 and comparisons >= 1 and 0 < alpha < 1):
-        found = f"{trials}, {budget}, {comparisons} and {alpha}"
-        raise ValueError(f"trials ≥ budget ≥ 1, comparisons ≥ 1 and 0 < α < 1 must hold, found {found}")
+        numbers = f"{trials}, {budget}, {comparisons} and {alpha}"
+        raise ValueError(f"trials ≥ budget ≥ 1, comparisons ≥ 1 and 0 < α < 1 must hold, found {numbers}")
     if spread is not None and not spread > 0:
         raise ValueError(f"a spread must be above 0, found {spread}")
     median, scatter = (spread, 0.0) if spread else SPREADS

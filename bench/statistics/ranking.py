@@ -113,9 +113,9 @@ def control_tests(counts: ArrayLike, control: int) -> ControlTests:
     sums = doubled.sum(axis=0)
     z = (sums[control] - sums) / (2 * n) / _standard_error(k, n)
     p = np.maximum(2 * stats.norm.sf(np.abs(z)), math.ulp(0.0))
-    others = np.arange(k) != control
+    rivals = np.arange(k) != control
     adjusted = np.full(k, np.nan)
-    adjusted[others] = holm(p[others].tolist())
+    adjusted[rivals] = holm(p[rivals].tolist())
     z[control] = p[control] = np.nan
     return ControlTests(control, z, p, adjusted, _note(n))
 

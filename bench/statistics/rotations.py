@@ -62,30 +62,32 @@ class Smallest:
 
     sizes: tuple[int, ...]
     """Comparisons of each block."""
-    found: tuple[Rotated | None, ...]
+    families: tuple[Rotated | None, ...]
     """None: Bonferroni's bound stands in for them, or none are needed."""
 
     @property
     def draws(self) -> int:
         """Rotations; 0 where none were needed."""
-        return max((len(found.rest) for found in self.found if found is not None), default=0)
+        return max((len(family.rest) for family in self.families if family is not None), default=0)
 
     @property
     def bounded(self) -> bool:
         """Whether Bonferroni's bound stands in for rotations anywhere."""
-        return any(found is None and size > 1 for found, size in zip(self.found, self.sizes, strict=True))
+        return any(
+            family is None and size > 1 for family, size in zip(self.families, self.sizes, strict=True)
+        )
 
     def chance(self, p: float) -> float:
         """P(the smallest ≤ p): the adjusted p. Never more than Bonferroni's, nor less than p."""
         none = 0.0  # log of the chance that no block has one so small
         rests = {
             n: float(special.betaincinv(n / 2 - 1, 0.5, p))
-            for n in {found.seeds for found in self.found if found}
+            for n in {family.seeds for family in self.families if family}
         }
-        for size, found in zip(self.sizes, self.found, strict=True):
+        for size, family in zip(self.sizes, self.families, strict=True):
             within = size * p
-            if found is not None:
-                within = min(within, max(found.share(rests[found.seeds]), p))
+            if family is not None:
+                within = min(within, max(family.share(rests[family.seeds]), p))
             if within >= 1 or len(self.sizes) == 1:
                 return min(within, 1.0)
             none += math.log1p(-within)
@@ -124,20 +126,20 @@ def rotate(blocks: Sequence[ArrayLike], draws: int = DRAWS) -> Smallest:
     longest = max((len(table) for table in tables if table.shape[1] > 1), default=1)
     widest = max((table.shape[1] for table in tables), default=1)
     draws = min(draws, MOST_NUMBERS // max(longest, widest))
-    found = [
+    families = [
         _rotated(table, draws, longest) if table.shape[1] > 1 and draws >= FEWEST_DRAWS else None
         for table in tables
     ]
-    return Smallest(tuple(table.shape[1] for table in tables), tuple(found))
+    return Smallest(tuple(table.shape[1] for table in tables), tuple(families))
 
 
 def _rotated(table: NDArray[np.float64], draws: int, longest: int) -> Rotated:
     """Comparisons that lack the same seeds are rotated together; others meet them as p."""
     patterns, members = np.unique(~np.isnan(table), axis=1, return_inverse=True)
     seeds, smallest = 0, np.ones(draws, dtype=np.float32)
-    for number, there in enumerate(patterns.T):
-        columns = table[np.ix_(there, members.ravel() == number)]
-        units = _units(draws, longest, len(there)) if there.all() else _unit(_normals(draws, longest), there)
+    for number, rows in enumerate(patterns.T):
+        columns = table[np.ix_(rows, members.ravel() == number)]
+        units = _units(draws, longest, len(rows)) if rows.all() else _unit(_normals(draws, longest), rows)
         rest = _rest(columns, units)
         if seeds and len(columns) != seeds:
             p = special.betainc(len(columns) / 2 - 1, 0.5, rest)
@@ -173,9 +175,9 @@ def _units(draws: int, longest: int, seeds: int) -> NDArray[np.float32]:
     return _unit(_normals(draws, longest), np.arange(longest) < seeds)
 
 
-def _unit(normals: NDArray[np.float32], there: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _unit(normals: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Orthogonal to the constant, of length 1."""
-    u = normals[:, np.flatnonzero(there)]
+    u = normals[:, np.flatnonzero(rows)]
     u -= u.mean(axis=1, keepdims=True)
     u /= np.sqrt(np.einsum("ij,ij->i", u, u))[:, None]
     return u
@@ -187,9 +189,9 @@ def _checked(block: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(f"a block must be [seeds, comparisons], found an array of shape {table.shape}")
     if np.any(np.isinf(table)):
         raise ValueError("differences must be finite, or NaN where one is missing")
-    there = ~np.isnan(table)
-    low = np.min(table, axis=0, initial=np.inf, where=there)
-    high = np.max(table, axis=0, initial=-np.inf, where=there)
-    if np.any(there.sum(axis=0) < 3) or not np.all(high > low):
+    present = ~np.isnan(table)
+    low = np.min(table, axis=0, initial=np.inf, where=present)
+    high = np.max(table, axis=0, initial=-np.inf, where=present)
+    if np.any(present.sum(axis=0) < 3) or not np.all(high > low):
         raise ValueError("every comparison needs three seeds, and differences that are not all equal")
     return table

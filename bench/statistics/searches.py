@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.statistics.counts import check_confidence
-from bench.statistics.paired import PairedT, p_of_t, paired_t, t_interval
-from bench.statistics.units import unit_for
+from bench.statistics.paired import p_of_t, t_interval
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -36,8 +35,6 @@ RARELY_LOST = (0.002, 5.0)
 """Of N/T searches with T trials, how many find nothing but trials that diverged, where no p is given. With
 fewer it does not matter, and with more it is seen often enough; between, what it costs hangs on few trials,
 and up to .16 are falsely superior for .025 (``benchmarks/tuning_rates.py``)."""
-FEWEST_SEARCHES = 8
-"""Of the design that repeats whole searches: a t over fewer has intervals that say nothing."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +133,8 @@ def without_each(validation: ArrayLike, test: ArrayLike, budget: int) -> Floats:
     lower = np.take_along_axis(_sums(means[..., :-1] * weights), first, -1)
     shifted = _sums(means[..., 1:] * weights)
     upper = shifted[..., -1:] - np.take_along_axis(shifted, end - 1, -1)
-    own = (below[end - 1] - below[first]) * (tied - scores) / np.maximum(end - first - 1, 1)
-    return _unsorted(lower + own + upper, order)
+    shift = (below[end - 1] - below[first]) * (tied - scores) / np.maximum(end - first - 1, 1)
+    return _unsorted(lower + shift + upper, order)
 
 
 def difference(
@@ -157,8 +154,8 @@ def difference(
         raise ValueError(f"both losses need the same number of trials, found {n} and {b[0].shape[-1]}")
     weighted = (best_of_weights(of[0], budget) * of[1] for of in (a, b))
     estimate = np.subtract(*(np.sum(of, axis=-1) for of in weighted))
-    others = without_each(*a, budget) - without_each(*b, budget)
-    se = np.sqrt((n - 1) * others.var(axis=-1))
+    leave_one_out = without_each(*a, budget) - without_each(*b, budget)
+    se = np.sqrt((n - 1) * leave_one_out.var(axis=-1))
     # Sums of equal scores differ in their last digits; such noise is no spread.
     noise = 1e-12 * np.maximum(np.abs(a[1]).max(axis=-1), np.abs(b[1]).max(axis=-1))
     return estimate, np.where(se <= noise, 0.0, se)
@@ -239,38 +236,13 @@ def superior_from(
     Raises:
         ValueError: as :func:`pooled`.
     """
-    found = None
+    smallest = None
     for budget in sorted(set(budgets), reverse=True):
         difference = pooled(validation_a, test_a, validation_b, test_b, budget)
         if difference.p is None or difference.estimate <= 0 or difference.p >= alpha:
             break
-        found = budget
-    return found
-
-
-def searches_interval(means_a: ArrayLike, means_b: ArrayLike, level: float = 0.95) -> PairedT:
-    """The other design: R searches of fresh settings, winners retrained, Student's t over the searches.
-
-    Args:
-        means_a, means_b: [R], mean test score of a search's winner over its seeds: one number a search, as
-            seeds of one winner say nothing of other searches. The same index, the same settings tried.
-        level: confidence of the interval.
-
-    Returns:
-        Of a − b, ``n`` the searches.
-
-    Raises:
-        ValueError: fewer than eight searches, unequal numbers of them, a mean that is no number.
-    """
-    a, b = (np.asarray(means, dtype=np.float64) for means in (means_a, means_b))
-    if a.ndim != 1 or a.shape != b.shape:
-        raise ValueError(f"one mean a search of each loss is needed, found shapes {a.shape} and {b.shape}")
-    if len(a) < FEWEST_SEARCHES:
-        raise ValueError(f"at least {FEWEST_SEARCHES} searches are needed, found {len(a)}")
-    if not np.isfinite(a - b).all():
-        raise ValueError("every search needs a mean test score")
-    unit = unit_for([*a, *b])
-    return paired_t(np.rint((a - b) * unit).astype(np.int64), unit, level, bounded=False)
+        smallest = budget
+    return smallest
 
 
 def _scores(values: ArrayLike, name: str) -> Floats:

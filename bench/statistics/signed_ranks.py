@@ -94,11 +94,6 @@ class Superiority:
     low: float | None = None
     high: float | None = None
 
-    @property
-    def cliffs_delta(self) -> float | None:
-        """P(A > B) − P(A < B), from −1 to 1 (Cliff, Psychol. Bull. 114, 1993)."""
-        return None if self.estimate is None else 2 * self.estimate - 1
-
 
 def paired_superiority(differences: ArrayLike, confidence: float = 0.95) -> Superiority:
     """P(A > B) + ½P(A = B) for two runs with the *same* new seed, with a guaranteed interval.

@@ -15,34 +15,24 @@ At each planned look a comparison is closed, in this order, because
 Looks are at pairs that are sound in both arms (:mod:`bench.statistics.collapse`), and a loss that collapsed
 more often than its baseline is closed neither as the better one nor as equivalent.
 
-:func:`standings` applies the rule to counts. Planned looks are taken by all open comparisons of the family
-together, once all of them have the seeds. :func:`outcomes` applies the e-value, and the rules that it is held
-against, to means and standard errors, of one comparison or of thousands simulated ones at a time.
+:func:`outcomes` applies the e-value, and the rules that it is held against, to means and standard errors, of
+one comparison or of thousands simulated ones at a time; :mod:`bench.statistics.standings` applies the rule to
+counts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from bench.statistics import group_sequential, sequential
-from bench.statistics.collapse import collapsed
-from bench.statistics.flips import PATHS, Family, Said
-from bench.statistics.futility import (
-    equivalence_power,
-    predictive_equivalence,
-    predictive_power,
-    prospects,
-)
-from bench.statistics.paired import PairedT, paired_t
+from bench.statistics.futility import equivalence_power, predictive_equivalence, predictive_power, prospects
 
 FUTILITY = 0.2
 """Chance of deciding, at best, below which an e-value is not worth going on: one minus the usual power."""
@@ -50,7 +40,6 @@ PREDICTIVE = 0.1
 """The same of planned looks, from the second on, averaged over what the true difference may be."""
 FEWEST = 5
 """Pairs from which on anything is decided: with fewer no test over seeds holds α (docs/statistics.md)."""
-
 Seed = int | str
 
 
@@ -178,23 +167,23 @@ def outcomes(plan: Plan, mean: ArrayLike, se: ArrayLike, n: ArrayLike | None = N
     """
     mean, se = np.asarray(mean, dtype=np.float64), np.asarray(se, dtype=np.float64)
     seeds = plan.looks if n is None else np.asarray(n)
-    known = (se > 0) & np.isfinite(mean) & (seeds >= 2)
+    usable = (se > 0) & np.isfinite(mean) & (seeds >= 2)
     seeds = np.maximum(seeds, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(known, mean / se, 0.0)
-        room = np.where(known, (plan.margin - np.abs(mean)) / se, -np.inf)
+        t = np.where(usable, mean / se, 0.0)
+        room = np.where(usable, (plan.margin - np.abs(mean)) / se, -np.inf)
     critical = plan.critical_t(seeds)
-    found = np.zeros(t.shape, dtype=np.int8)
-    found[..., -1] = OUTCOMES.index(Outcome.LARGEST)
+    codes = np.zeros(t.shape, dtype=np.int8)
+    codes[..., -1] = OUTCOMES.index(Outcome.LARGEST)
     if plan.futility > 0:
-        futile = known & (_best_chance(plan, t, se, seeds) < plan.futility)
+        futile = usable & (_best_chance(plan, t, se, seeds) < plan.futility)
         futile[..., -1] = False
-        found[futile] = OUTCOMES.index(Outcome.FUTILE)
+        codes[futile] = OUTCOMES.index(Outcome.FUTILE)
     if plan.margin > 0:
         equivalent = stats.t.sf(room, seeds - 1) <= plan.equivalence_levels()
-        found[equivalent] = OUTCOMES.index(Outcome.EQUIVALENT)
-    found[known & (np.abs(t) >= critical)] = OUTCOMES.index(Outcome.DIFFERENCE)
-    return found
+        codes[equivalent] = OUTCOMES.index(Outcome.EQUIVALENT)
+    codes[usable & (np.abs(t) >= critical)] = OUTCOMES.index(Outcome.DIFFERENCE)
+    return codes
 
 
 def _best_chance(
@@ -232,8 +221,8 @@ def planned_outcomes(
     plan: Plan, mean: NDArray[np.float64], se: NDArray[np.float64], boundaries: Boundaries
 ) -> NDArray[np.int8]:
     """:func:`outcomes` of planned looks, for simulated means and errors: [..., looks]."""
-    found = np.zeros(mean.shape, dtype=np.int8)
-    found[..., -1] = OUTCOMES.index(Outcome.LARGEST)
+    codes = np.zeros(mean.shape, dtype=np.int8)
+    codes[..., -1] = OUTCOMES.index(Outcome.LARGEST)
     looks = plan.looks
     for look, n in enumerate(looks.tolist()):
         if n < FEWEST:
@@ -244,266 +233,9 @@ def planned_outcomes(
             if plan.margin:
                 room, critical = plan.margin / (error * math.sqrt(n)), boundaries.usual_equivalence[look]
                 chance = chance + predictive_equivalence(t, n, plan.largest, room, critical)
-            found[..., look][chance < plan.futility] = OUTCOMES.index(Outcome.FUTILE)
+            codes[..., look][chance < plan.futility] = OUTCOMES.index(Outcome.FUTILE)
         if plan.margin:
             inside = np.abs(mean[..., look]) + boundaries.critical_equivalence[look] * error <= plan.margin
-            found[..., look][inside] = OUTCOMES.index(Outcome.EQUIVALENT)
-        found[..., look][np.abs(t) > boundaries.critical[look]] = OUTCOMES.index(Outcome.DIFFERENCE)
-    return found
-
-
-# --------------------------------------------------------------------------------------- from counts
-
-
-class Arm(Protocol):
-    """The runs of one loss, as far as they have ended."""
-
-    @property
-    def counts(self) -> Mapping[Seed, int]:
-        """Correct answers of each finished seed."""
-
-    @property
-    def lost(self) -> Collection[Seed]:
-        """Seeds whose run has failed."""
-
-    @property
-    def total(self) -> int | None:
-        """Test images of each run; None where they differ, or nothing has finished."""
-
-
-Key = tuple[str, str, str]
-"""Data set, model, loss."""
-Flagged = tuple[frozenset[Seed], frozenset[Seed]]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a comparison stands after the looks that could be taken."""
-
-    outcome: Outcome
-    looks: int
-    """Looks taken."""
-    wanted: int
-    """Seeds to train: those of the look that closed it, or of the next one where it is open."""
-    seen: int = 0
-    """Seeds of the last look taken."""
-    flagged: Flagged = (frozenset(), frozenset())
-    """Runs that had collapsed by then: of the loss, and of its baseline."""
-    said: Said | None = None
-    """What that look said, of planned looks."""
-
-
-@dataclass(frozen=True)
-class Direction:
-    """What a metric's values are: needed to tell a collapse, and the better of two."""
-
-    points: bool = True
-    """Whether they are percentages, as fractions."""
-    higher_is_better: bool = True
-    bounded: bool = True
-    """Whether they are counts out of a ``total``; else any whole numbers, in units of 1/total."""
-
-
-def standings(
-    plan: Plan,
-    seeds: Sequence[Seed],
-    cells: Mapping[Key, Arm],
-    baseline: str,
-    direction: Direction = Direction(),
-    paths: int = PATHS,
-) -> dict[Key, Standing]:
-    """Apply the rule to what has ended: of every cell that has a baseline's.
-
-    A look is taken once both runs of all its seeds have ended, of planned looks those of all comparisons that
-    are open. A seed whose run has failed counts as one of a look, without a pair. Where an arm has lost all
-    seeds of the first look, going on is futile: whatever made them fail would make more of them fail.
-
-    Args:
-        seeds: all that there may be, in the order in which they are trained.
-        paths: of flipped signs, for planned looks.
-    """
-    pairs = {
-        key: (arm, base)
-        for key, arm in cells.items()
-        if key[2] != baseline and (base := cells.get((*key[:2], baseline))) is not None
-    }
-    if plan.rule is Rule.PLANNED:
-        return _Planned(plan, seeds, cells, baseline, direction).standings(pairs, paths)
-    return {key: _standing(plan, seeds, *arms, direction) for key, arms in pairs.items()}
-
-
-def _standing(plan: Plan, seeds: Sequence[Seed], ours: Arm, base: Arm, direction: Direction) -> Standing:
-    """Of one comparison by itself: what others have finished does not matter."""
-    looks = plan.looks.tolist()
-    settled = _settled(seeds, ours, base)
-    taken = next((k for k, n in enumerate(looks) if not settled.issuperset(seeds[:n])), len(looks))
-    if taken and _hopeless(seeds[: looks[0]], ours, base):
-        return Standing(Outcome.FUTILE, 1, looks[0], looks[0])
-    if not taken or ours.total is None or ours.total != base.total:
-        return Standing(Outcome.OPEN, 0, looks[0])
-    tests: list[PairedT] = []
-    flags: list[Flagged] = []
-    for n in looks[:taken]:
-        ours_flagged, base_flagged = _flags([ours, base], [seeds[:n]] * 2, direction)
-        flags.append((ours_flagged, base_flagged))
-        both = _sound(seeds[:n], ours, base, flags[-1])
-        differences = [ours.counts[seed] - base.counts[seed] for seed in both]
-        tests.append(paired_t(np.array(differences, dtype=np.int64), ours.total, bounded=direction.bounded))
-    # Nothing is known of looks that are still to come, nor of those with too few pairs.
-    unknown = [math.nan] * (len(looks) - taken)
-    enough = [test.n >= FEWEST for test in tests]
-    mean = [math.nan if test.estimate is None else test.estimate for test in tests]
-    said = outcomes(
-        plan,
-        [*mean, *unknown],
-        [*((test.se or math.nan) if known else math.nan for test, known in zip(tests, enough, strict=True)),
-         *unknown],
-        [*(test.n for test in tests), *looks[taken:]],
-    )  # fmt: skip
-    for look, code in enumerate(said[:taken].tolist()):
-        outcome, last = OUTCOMES[code], looks[look] == plan.largest
-        if _withheld(outcome, mean[look], flags[look], direction):
-            outcome = Outcome.LARGEST if last else Outcome.OPEN
-        if outcome is not Outcome.OPEN:
-            return Standing(outcome, look + 1, looks[look], looks[look], flags[look])
-    return Standing(Outcome.OPEN, taken, looks[taken], looks[taken - 1], flags[-1])
-
-
-class _Planned:
-    """A family that takes its looks together."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        seeds: Sequence[Seed],
-        cells: Mapping[Key, Arm],
-        baseline: str,
-        direction: Direction,
-    ) -> None:
-        self.plan, self.seeds, self.cells = plan, seeds, cells
-        self.baseline, self.direction = baseline, direction
-        self.ended: dict[Key, int] = {}
-        """Seeds with which comparisons were closed: what others may have trained later is not looked at."""
-
-    def standings(self, pairs: Mapping[Key, tuple[Arm, Arm]], paths: int) -> dict[Key, Standing]:
-        """How each of them stands."""
-        plan, looks = self.plan, self.plan.looks.tolist()
-        family = Family(plan.largest, plan.alpha, len(pairs), paths) if pairs else None
-        found = {key: Standing(Outcome.OPEN, 0, looks[0]) for key in pairs}
-        pairs = {key: (ours, base) for key, (ours, base) in pairs.items() if not _unlike(ours, base)}
-        going = list(pairs)
-        for look, n in enumerate(looks):
-            first = self.seeds[:n]
-            if not all(_settled(self.seeds, *pairs[key]).issuperset(first) for key in going):
-                break
-            if not look:
-                for key in [key for key in going if _hopeless(first, *pairs[key])]:
-                    found[key] = Standing(Outcome.FUTILE, 1, n, n)
-                    self.ended[key] = n
-                    going.remove(key)
-            if not going or family is None:
-                break
-            flags = self._flags(n)
-            columns, margins, marks = [], [], {}
-            for key, (ours, base) in pairs.items():
-                seen = self.ended.get(key, n)
-                marks[key] = found[key].flagged if seen < n else (flags[key], flags[*key[:2], self.baseline])
-                sound = {*_sound(first[:seen], ours, base, marks[key])}
-                column = [ours.counts[s] - base.counts[s] if s in sound else np.nan for s in first[:seen]]
-                # What was closed goes on in the paths alone, with differences of the size that it had.
-                columns.append(np.resize(column, n))
-                margins.append(plan.margin * (ours.total or 1))
-            table = np.array(columns, dtype=np.float64).T
-            different, equivalent = (
-                [found[key].outcome is outcome for key in pairs]
-                for outcome in (Outcome.DIFFERENCE, Outcome.EQUIVALENT)
-            )
-            said = family.look(table, margins, FEWEST, n / plan.largest, different, equivalent)
-            for key, one, margin in zip(pairs, said, margins, strict=True):
-                if key not in going:
-                    continue
-                flagged = marks[key]
-                outcome = self._outcome(look, n, one, margin, flagged)
-                closed = outcome is not Outcome.OPEN
-                wanted = n if closed else looks[look + 1]
-                found[key] = Standing(outcome, look + 1, wanted, n, flagged, one)
-                if closed:
-                    going.remove(key)
-                    self.ended[key] = n
-        return found
-
-    def _outcome(self, look: int, n: int, said: Said | None, margin: float, flagged: Flagged) -> Outcome:
-        end = Outcome.LARGEST if n == self.plan.largest else Outcome.OPEN
-        if said is None:
-            return end
-        if said.different and not _withheld(Outcome.DIFFERENCE, said.mean, flagged, self.direction):
-            return Outcome.DIFFERENCE
-        if said.equivalent(margin) and not _withheld(Outcome.EQUIVALENT, said.mean, flagged, self.direction):
-            return Outcome.EQUIVALENT
-        if look and end is Outcome.OPEN and self._chance(said, margin) < self.plan.futility:
-            return Outcome.FUTILE
-        return end
-
-    def _chance(self, said: Said, margin: float) -> float:
-        """Of being decided at the last look, one way or the other."""
-        t, n, largest = said.mean / said.se, said.n, self.plan.largest
-        chance = float(predictive_power(t, n, largest, said.usual))
-        if margin:
-            room = margin / (said.se * math.sqrt(n))
-            chance += float(predictive_equivalence(t, n, largest, room, said.usual_equivalence))
-        return chance
-
-    def _flags(self, n: int) -> dict[Key, frozenset[Seed]]:
-        """Of the seeds that had been asked for by this look."""
-        groups: dict[tuple[str, str], list[Key]] = {}
-        for key in self.cells:
-            groups.setdefault(key[:2], []).append(key)
-        found: dict[Key, frozenset[Seed]] = {}
-        for keys in groups.values():
-            seen = [self.seeds[: self.ended.get(key, n)] for key in keys]
-            flags = _flags([self.cells[key] for key in keys], seen, self.direction)
-            found |= zip(keys, flags, strict=True)
-        return found
-
-
-def _settled(seeds: Sequence[Seed], ours: Arm, base: Arm) -> set[Seed]:
-    """Seeds of which both runs have ended."""
-    return {seed for seed in seeds if all(seed in arm.counts or seed in arm.lost for arm in (ours, base))}
-
-
-def _hopeless(first: Sequence[Seed], ours: Arm, base: Arm) -> bool:
-    """Whether an arm has lost all of them."""
-    return any(arm.lost and {*first} <= {*arm.lost} for arm in (ours, base))
-
-
-def _unlike(ours: Arm, base: Arm) -> bool:
-    """Whether their counts are of different totals: they are never compared."""
-    return bool(ours.counts and base.counts) and (ours.total is None or ours.total != base.total)
-
-
-def _sound(seeds: Sequence[Seed], ours: Arm, base: Arm, flagged: Flagged) -> list[Seed]:
-    """Those that both have finished without a collapse."""
-    return [
-        seed
-        for seed in seeds
-        if seed in ours.counts and seed in base.counts and seed not in flagged[0] and seed not in flagged[1]
-    ]
-
-
-def _flags(
-    arms: Sequence[Arm], seen: Sequence[Sequence[Seed]], direction: Direction
-) -> list[frozenset[Seed]]:
-    """Collapsed runs among the seeds that have been seen of each arm."""
-    values = [
-        {seed: arm.counts[seed] / arm.total for seed in seeds if seed in arm.counts} if arm.total else {}
-        for arm, seeds in zip(arms, seen, strict=True)
-    ]
-    return collapsed(values, points=direction.points, higher_is_better=direction.higher_is_better)
-
-
-def _withheld(outcome: Outcome, mean: float, flagged: Flagged, direction: Direction) -> bool:
-    """Whether a loss that collapsed more than its baseline would be called better, or as good."""
-    if len(flagged[0]) <= len(flagged[1]):
-        return False
-    better = outcome is Outcome.DIFFERENCE and (mean > 0) == direction.higher_is_better
-    return better or outcome is Outcome.EQUIVALENT
+            codes[..., look][inside] = OUTCOMES.index(Outcome.EQUIVALENT)
+        codes[..., look][np.abs(t) > boundaries.critical[look]] = OUTCOMES.index(Outcome.DIFFERENCE)
+    return codes

@@ -80,7 +80,7 @@ def welch_of_summaries(
 
 
 def _tested(sizes: tuple[int, int], estimate: float, shares: Sequence[float], confidence: float) -> Welch:
-    """From the variances of both means."""
+    """The test from the variances of both means."""
     variance = shares[0] + shares[1]
     se = math.sqrt(variance)
     if variance == 0:
@@ -101,7 +101,7 @@ def _variance_of_mean(counts: list[int]) -> float:
 class BrunnerMunzel:
     """The test of P(A > B) = ½ and its interval. None where the groups do not overlap or do not vary."""
 
-    superiority: Superiority  # P(A > B) + ½P(A = B), Vargha & Delaney's A; its cliffs_delta is 2A − 1
+    superiority: Superiority  # P(A > B) + ½P(A = B), Vargha & Delaney's A
     df: float | None = None
     p: float | None = None  # two-sided
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Word(StrEnum):
-    """Of a loss against its baseline."""
+    """The verdict on a loss against its baseline."""
 
     SUPERIOR = "superior"
     INFERIOR = "inferior"
@@ -53,3 +53,8 @@ class Verdict:
 def better_or_worse(estimate: float, *, higher_is_better: bool) -> Word:
     """What a difference other than 0 is called, in the metric's own direction."""
     return Word.SUPERIOR if (estimate > 0) == higher_is_better else Word.INFERIOR
+
+
+def percent(share: float) -> str:
+    """A level of confidence: ``95 %``."""
+    return f"{100 * share:.4g} %"

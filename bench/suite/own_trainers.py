@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from bench import entries
 from bench.entries import Entry
 from bench.errors import BenchError
+from bench.placeholders import check_filled, fill, values_of
 from bench.programs import Program, find
 from bench.runs import RECIPE_VERSION
-from bench.placeholders import check_filled, fill, values_of
 from bench.trainer_options import Command, Trainer
 
 if TYPE_CHECKING:

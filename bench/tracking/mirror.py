@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.cells import Cell
 from bench.metrics import Metric
 from bench.progress import watched
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.tracking.answer import FIRST, REPORT, REST, Answer
 from bench.tracking.record import Record, Signature, has_settled, look_at, read_record, stamp_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import datasets, models
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import Cell, Search
+from bench.disk import Damaged
 from bench.metrics import Metric, MetricError
 from bench.predictions import NotKept
-from bench.results import Damaged, RunFolder, measure
+from bench.results.folder import RunFolder
+from bench.results.reading import measure
 from bench.runs import Run
 from bench.space import SEEDS_OF_TRIALS, number_of
 from bench.tracking import text

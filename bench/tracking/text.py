@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from bench.results import Failure
+from bench.results.schema import Failure
 from bench.visible import flat, visible
 
 LONGEST_DATASET = 500

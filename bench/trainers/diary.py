@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 
 
 class Diary:

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch.serialization import default_restore_location, safe_globals
 
-from bench.disk import NoFile, read, write_atomically
+from bench.disk import Damaged, NoFile, read, write_atomically
 from bench.registry import describe
-from bench.results import Damaged
 
 _DIGEST_BYTES = 32
 # Arrays and numbers of numpy's, which a user's state_dict may hold: to read them runs no code of theirs.

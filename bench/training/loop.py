@@ -295,7 +295,7 @@ class Training:
         return evaluation.predictions(self.chosen["predicted"], self.data.test[1], details)
 
     def result(self) -> dict[str, Any]:
-        """The fields of :class:`bench.results.Result` that training decides."""
+        """The fields of :class:`bench.results.schema.Result` that training decides."""
         best = max(self.history, key=lambda line: self._judged(line, "test"))
         images = sum(line["images_per_second"] for line in self.history)
         return {

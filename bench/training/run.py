@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from bench.results import Damaged, RunFolder
+from bench.disk import Damaged
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.training import checkpoint, weights
 from bench.training.loop import Training

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.preregistration import stated
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 
@@ -17,13 +17,13 @@ def kept(suite: Suite, results: Path) -> list[str]:
     """
     plan = stated(suite, results)
     planned = {*plan.judged.get("trials", ())} if plan else set()
-    now = [run.id for search in suite.searches for run in search.runs]
-    if not planned or planned == {*now} or not now:
+    runs = [run.id for search in suite.searches for run in search.runs]
+    if not planned or planned == {*runs} or not runs:
         return []
-    same = [run_id for run_id in now if run_id in planned]
-    done = sum(RunFolder(results, run_id).done for run_id in same)
+    same = [run_id for run_id in runs if run_id in planned]
+    finished = sum(RunFolder(results, run_id).done for run_id in same)
     return [
-        f"tune: changed after its search was planned: {len(same):,} of {len(now):,} trials are as they were "
-        f"and count, {done:,} of them finished; {len(now) - len(same):,} are new, and "
+        f"tune: changed after its search was planned: {len(same):,} of {len(runs):,} trials are as they were "
+        f"and count, {finished:,} of them finished; {len(runs) - len(same):,} are new, and "
         f"{len(planned) - len(same):,} are no longer asked for"
     ]

@@ -7,7 +7,8 @@ import statistics
 from pathlib import Path
 
 from bench.cells import Search
-from bench.results import RunFolder, measure
+from bench.results.folder import RunFolder
+from bench.results.reading import measure
 from bench.statistics.searches import pooled
 from bench.suite import Suite
 from bench.tuning.trials import Trials
@@ -19,8 +20,8 @@ def typical_spread(suite: Suite, results: Path) -> float | None:
     In the first metric's unit, percentages as fractions.
     """
     assert suite.tune is not None
-    trials, known = Trials(suite, results), {search.key: search for search in suite.searches}
-    scores = {key: _scores(suite, search, trials, results) for key, search in known.items()}
+    trials, searches = Trials(suite, results), {search.key: search for search in suite.searches}
+    scores = {key: _scores(suite, search, trials, results) for key, search in searches.items()}
     spreads = []
     for key, ours in scores.items():
         theirs = scores.get((*key[:2], suite.baseline_label))
@@ -41,10 +42,10 @@ def _scores(
     ranks = 1 if reader.higher_is_better else -1
     validation = [math.nan if t.validation is None else ranks * t.validation for t in trials]
     folders = {t.seed: RunFolder(results, t.run_id) for t in trials if t.state == "done"}
-    found = {
+    scores = {
         seed: measure(metric, folder, result).value
         for seed, folder in folders.items()
         if (result := folder.result()) is not None
     }
-    worst = (min if metric.higher_is_better else max)(found.values())
-    return validation, [found.get(trial.seed, worst) for trial in trials]
+    worst = (min if metric.higher_is_better else max)(scores.values())
+    return validation, [scores.get(trial.seed, worst) for trial in trials]

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.cells import Search
+from bench.disk import Damaged
 from bench.metrics import Metric
-from bench.results import Damaged, Result, RunFolder
+from bench.results.folder import RunFolder
+from bench.results.schema import Result
 from bench.space import number_of
 from bench.suite import Suite
 
@@ -54,8 +56,8 @@ class Trials:
 
     def _look(self, search: Search, seed: int) -> Trial:
         run = search.runs[search.seeds.index(seed)]
-        if (known := self._done.get(run.id)) is not None:
-            return known
+        if (trial := self._done.get(run.id)) is not None:
+            return trial
         folder, number = RunFolder(self.results, run.id), number_of(seed)
         setting = search.settings[seed]
         try:

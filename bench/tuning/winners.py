@@ -21,9 +21,9 @@ from bench.versions.counting import as_counted
 def best_of(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:
     """The first with the best validation score; None where none is done, or none has a number for it."""
     sign = 1 if higher_is_better else -1
-    known = ((trial.validation, trial) for trial in trials if trial.validation is not None)
-    done = [(sign * score, trial) for score, trial in known if not math.isnan(score)]
-    return max(done, key=lambda scored: scored[0])[1] if done else None
+    pairs = ((trial.validation, trial) for trial in trials if trial.validation is not None)
+    finite = [(sign * score, trial) for score, trial in pairs if not math.isnan(score)]
+    return max(finite, key=lambda scored: scored[0])[1] if finite else None
 
 
 def winners_of(trials: Sequence[Trial], budget: int, *, higher_is_better: bool) -> list[Trial | None]:
@@ -40,18 +40,18 @@ class Winners:
         self.results = results
         self.trials = Trials(suite, results)
 
-    def settled(self) -> Suite:
+    def with_winners(self) -> Suite:
         """The suite, with the runs of each cell whose search has ended.
 
         Where all trials of a search have failed, there is no setting to train: its cell asks for no seed.
         """
         cells = [
-            self._settled(cell, search)
+            self._with_winner(cell, search)
             for cell, search in zip(self.suite.cells, self.suite.searches, strict=True)
         ]
         return as_counted(self.suite.with_cells(cells), self.results)
 
-    def _settled(self, cell: Cell, search: Search) -> Cell:
+    def _with_winner(self, cell: Cell, search: Search) -> Cell:
         trials = self.trials.of(search)
         if not all(trial.ended for trial in trials):
             return replace(cell, waits=True, former={})

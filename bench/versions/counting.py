@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import code, programs
 from bench.cells import Cell
 from bench.disk import exists
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 from bench.versions.digests import digests_of_runs, of_suite, sources_of, with_digests

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.registry import Choice, ForeignOptions
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run, canonical
 from bench.suite import Suite
 

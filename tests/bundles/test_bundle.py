@@ -25,7 +25,7 @@ from bench.bundles.resolved import Resolved, resolved, restore
 from bench.disk import array_bytes
 from bench.front.asking import asking
 from bench.preregistration import judged, state
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import as_it_stands
 from bench.source import Source
 from bench.versions.counting import declare_same

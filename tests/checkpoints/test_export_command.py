@@ -16,7 +16,7 @@ from helpers import finish_run, train_run
 
 from bench.datasets import load as load_images
 from bench.reports.audit import Audit
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite, load
 

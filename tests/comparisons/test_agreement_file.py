@@ -15,12 +15,14 @@ from invented import invent
 from bench.comparisons.agreement_file import load
 from bench.comparisons.analysis import Analysis, Images, Measured, analyse
 from bench.comparisons.comparison import Key, Metric
-from bench.comparisons.designs import Design, Unpaired
+from bench.comparisons.designs import Design
 from bench.comparisons.pairings import Scores
 from bench.comparisons.runs import Joint, read_measured
+from bench.comparisons.unpaired import Unpaired
 from bench.reports import files
 from bench.reports.build import describe, report, report_and_agreement
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.statistics.crossed import crossed_anova
 from bench.statistics.equivalence import tost
 from bench.statistics.paired import paired_t, t_interval

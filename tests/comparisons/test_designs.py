@@ -17,9 +17,10 @@ from statsmodels.stats.power import TTestPower
 
 from bench.comparisons.analysis import Analysis, Images, Measured, analyse
 from bench.comparisons.comparison import Comparison, Key, Metric, Seed
-from bench.comparisons.designs import FINISHED, SOUND, TEST_SET, Design, Unpaired, fewest_flipped
+from bench.comparisons.designs import FINISHED, SOUND, TEST_SET, Design, fewest_flipped
 from bench.comparisons.pairings import Scores, in_order
 from bench.comparisons.resampled import Folds
+from bench.comparisons.unpaired import Unpaired
 from bench.comparisons.until_decided import UntilDecided, Whenever, until_decided
 from bench.statistics.crossed import Crossed, crossed_from_mean_squares
 from bench.statistics.sequential import evidence, threshold
@@ -575,23 +576,23 @@ def test_whenever_a_difference_is_what_closed_the_comparison() -> None:
     assert b.verdict is not None
     assert b.verdict.phrase == "undecided"
     assert b.seeds_to_decide is None
-    assert found.standings[key("a")].wanted == 8
+    assert found.standings[key("a")].seeds_needed == 8
 
 
 def test_planned_looks_have_the_interval_of_the_look_that_closed_them() -> None:
     found = compared(sixteen(), planned())
     a, b = found.comparisons
     look = found.standings[key("a")]
-    assert look.said is not None
-    assert (a.n, look.looks, look.outcome) == (look.seen, look.looks, Outcome.DIFFERENCE)
+    assert look.result is not None
+    assert (a.n, look.looks, look.outcome) == (look.seeds_seen, look.looks, Outcome.DIFFERENCE)
     assert a.n < 16 == b.n
     d = np.array([40 + k % 3 for k in range(a.n)]) / 1000
-    reach = look.said.critical * stats.sem(d)
+    reach = look.result.critical * stats.sem(d)
     interval = a.adjusted.interval
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((d.mean() - reach, d.mean() + reach))
     assert reach > stats.t.isf(0.025, a.n - 1) * stats.sem(d)
-    assert (interval.level, a.adjusted.by, a.adjusted.p) == (0.95, "flips", look.said.p)
+    assert (interval.level, a.adjusted.by, a.adjusted.p) == (0.95, "flips", look.result.p)
     assert a.adjusted.p <= 0.05 * (a.n / 16) ** 2
     assert a.verdict is not None
     assert (a.verdict.phrase, a.verdict.interval, a.verdict.p) == (
@@ -623,16 +624,16 @@ def test_equivalence_at_a_planned_look() -> None:
     found = compared({"ce": sixteen()["ce"], "a": same}, planned(comparisons=1, margin=0.005))
     look, c = found.standings[key("a")], only(found)
     assert look.outcome is Outcome.EQUIVALENT
-    assert look.said is not None
+    assert look.result is not None
     assert c.verdict is not None
     assert c.verdict.phrase == f"equivalent {TEST_SET}"
     d = np.array([(-1) ** k for k in range(c.n)]) / 1000
-    reach = look.said.critical_equivalence * stats.sem(d)
+    reach = look.result.critical_equivalence * stats.sem(d)
     assert c.verdict.interval is not None
     assert (c.verdict.interval.low, c.verdict.interval.high) == pytest.approx(
         (d.mean() - reach, d.mean() + reach)
     )
-    assert (c.verdict.interval.level, c.verdict.p) == (0.9, look.said.p_equivalence)
+    assert (c.verdict.interval.level, c.verdict.p) == (0.9, look.result.p_equivalence)
     assert c.verdict.interval.within(0.005)
 
 

@@ -15,9 +15,10 @@ from statsmodels.stats.multitest import multipletests
 
 from bench.comparisons.analysis import Analysis, Measured, analyse
 from bench.comparisons.comparison import Failures, Metric
-from bench.comparisons.designs import FINISHED, Design, Unpaired
+from bench.comparisons.designs import FINISHED, Design
 from bench.comparisons.failures import compare_failures, holds_with_failed_last
 from bench.comparisons.pairings import Pairing, Scores
+from bench.comparisons.unpaired import Unpaired
 from bench.statistics.proportions import newcombe_paired
 from bench.statistics.signed_ranks import worst_rank
 from bench.statistics.verdicts import Word

@@ -20,9 +20,9 @@ from bench.comparisons import runs as reading
 from bench.comparisons.comparison import Metric
 from bench.errors import BenchError
 from bench.predictions import Predictions
+from bench.reports.answer import cautions
 from bench.reports.build import report
-from bench.reports.document import cautions
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.statistics.crossed import crossed_of_table
 from bench.statistics.paired import paired_t
 from bench.statistics.rotations import rotate

@@ -33,7 +33,8 @@ from typer.main import get_command
 from bench.cli import app
 from bench.comparisons.comparison import Metric
 from bench.recipe import Recipe
-from bench.reports import columns, methods
+from bench.reports import columns
+from bench.reports.methods import trainings
 from bench.reports.schema import Cell, Compared, RankedLoss, Ranking, Report, SearchOf, TrialOf, Tuning
 
 ROOT = Path(__file__).parents[2]
@@ -261,7 +262,7 @@ VERBS = get_command(app).commands  # type: ignore[attr-defined]
 def test_every_key_of_a_recipe_is_in_its_guide() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "recipe.md").read_text("utf-8"), re.MULTILINE)
     assert sorted(rows) == sorted(Recipe.model_fields)
-    assert methods._RECIPE.keys() == Recipe.model_fields.keys()  # and has words for a paper
+    assert trainings.RECIPE.keys() == Recipe.model_fields.keys()  # and has words for a paper
 
 
 @pytest.mark.parametrize("verb", VERBS)

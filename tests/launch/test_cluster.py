@@ -31,7 +31,7 @@ from bench.launch.stop import StopFlag
 from bench.launch.submission import Submission, SubmissionFolder, read_all
 from bench.launch.submitter import LOST_SECONDS, Submitter
 from bench.launch.worker import Worker, check_versions
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 

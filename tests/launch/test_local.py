@@ -17,7 +17,7 @@ from helpers import attempts, bench, finish_run, start, states, wait_for
 
 from bench.errors import BenchError
 from bench.launch import gpus
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import as_it_stands
 from bench.suite import Suite, load
 

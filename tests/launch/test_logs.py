@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.launch.logs import end_of_log, find_log, logs_of_runs, tail
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 Make = Callable[..., Suite]

@@ -10,7 +10,7 @@ from helpers import finish_run
 
 from bench.errors import BenchError
 from bench.launch.preflight import check_names, prepare, set_aside_damaged
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 Make = Callable[..., Suite]

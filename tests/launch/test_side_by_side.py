@@ -20,7 +20,7 @@ from bench.launch.pack import Pack
 from bench.launch.profile import Profile
 from bench.launch.side_by_side import at_most, calibrate, choose
 from bench.launch.stop import is_alive
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 Make = Callable[..., Suite]

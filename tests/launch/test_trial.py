@@ -14,7 +14,7 @@ from bench.launch.pack import Pack
 from bench.launch.stop import StopFlag
 from bench.launch.trial import guess_seconds, try_first_calls
 from bench.launch.worker import work
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite, load
 
 Make = Callable[..., Suite]

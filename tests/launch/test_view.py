@@ -10,7 +10,7 @@ from helpers import finish_run
 
 from bench.launch import view as views
 from bench.launch.view import View
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 

@@ -316,7 +316,7 @@ def test_adding_a_metric_is_adding_a_file(tmp_path: Path, monkeypatch: pytest.Mo
 def test_planning_imports_no_numpy_and_no_metric_that_is_not_named() -> None:
     suite = Path(bench.__file__).parents[1] / "suites" / "quickstart.yaml"
     code = (
-        "import sys, bench.runs, bench.results\n"
+        "import sys, bench.runs, bench.results.reading\n"
         "from bench.suite import load; from pathlib import Path\n"
         f"load(Path({str(suite)!r})).runs()[0].resolve()\n"
         "print(*sorted(name for name in sys.modules if name.startswith('bench.metrics.')))\n"

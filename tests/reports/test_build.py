@@ -16,14 +16,16 @@ from helpers import finish_run, flats
 from scipy import stats
 
 from bench.reports import files
+from bench.reports.answer import OPTIMISTIC
 from bench.reports.build import report
-from bench.reports.document import OPTIMISTIC, document
+from bench.reports.document import document
 from bench.reports.html import page
 from bench.reports.html.runs import list_runs
 from bench.reports.render import markdown as rendered
 from bench.reports.render.latex import latex
 from bench.reports.schema import Cell, Report
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.statistics.rotations import rotate
 from bench.suite import Suite
 

@@ -15,7 +15,7 @@ from bench.reports.html import page
 from bench.reports.html.runs import list_runs
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report
-from bench.results import frame
+from bench.results.reading import frame
 from bench.suite import Suite
 
 Make = Callable[..., Suite]

@@ -29,14 +29,15 @@ from bench.reports.answer import answer, sentence
 from bench.reports.blocks import Block, Heading, Notes, Paragraph, Table
 from bench.reports.build import report, summarise
 from bench.reports.columns import Column
-from bench.reports.document import MARKS, document
+from bench.reports.comparison_tables import MARKS
+from bench.reports.document import document
 from bench.reports.formats import scale_of
 from bench.reports.html import page
 from bench.reports.html.runs import list_runs
 from bench.reports.render.markdown import markdown
 from bench.reports.render.terminal import draw
 from bench.reports.schema import Family, Report
-from bench.results import frame
+from bench.results.reading import frame
 from bench.statistics.paired import PairedT
 from bench.statistics.verdicts import Verdict, Word
 from bench.suite import Suite

@@ -27,8 +27,8 @@ from matplotlib.text import Text
 from scipy import stats
 
 from bench.errors import BenchError
+from bench.reports.answer import cautions
 from bench.reports.build import report
-from bench.reports.document import cautions
 from bench.reports.figures import (
     FORMATS,
     STORIES,
@@ -45,7 +45,7 @@ from bench.reports.figures import (
     style,
 )
 from bench.reports.figures.material import Material, NothingToDraw, Sketch
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import as_it_stands
 from bench.statistics.ranking import critical_difference_diagram
 from bench.statistics.sequential import evidence as e_values

@@ -24,7 +24,8 @@ from bench.reports.document import document
 from bench.reports.html import _folded, page
 from bench.reports.html.runs import list_runs
 from bench.reports.schema import Report
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.statistics.verdicts import Word
 from bench.suite import Suite
 from bench.visible import flat, visible

@@ -22,7 +22,8 @@ from bench.reports.loss_weights import final_weights, learning, paths
 from bench.reports.methods import paper
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.suite import Suite
 
 Make = Callable[..., Suite]

@@ -29,7 +29,7 @@ from bench.reports.methods import paper
 from bench.reports.references import _FIELDS, bibtex, cited, in_full, in_words, render
 from bench.reports.render.latex import _BOLD, NOTES, ROWS, breakable, escape, latex
 from bench.reports.schema import Report
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 
 Make = Callable[..., Suite]

@@ -17,7 +17,8 @@ from bench.reports.ranking import letters, why_no_ranks
 from bench.reports.render.latex import latex
 from bench.reports.render.markdown import markdown
 from bench.reports.schema import Report
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.statistics.ranking import control_tests, friedman
 from bench.suite import Suite
 

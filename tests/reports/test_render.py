@@ -25,7 +25,7 @@ from bench.reports.formats import shortened
 from bench.reports.render import terminal
 from bench.reports.render.markdown import WIDTH, escaped, in_html, markdown
 from bench.reports.render.terminal import draw, show
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 from bench.visible import flat
 

@@ -17,7 +17,7 @@ import pytest
 from helpers import attempts, bench, start, states, wait_for
 
 from bench.launch.submission import SubmissionFolder, read_all
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite, load
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from helpers import bench, wait_for
 
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import load
 
 Write = Callable[..., Path]

@@ -18,7 +18,7 @@ from bench.launch.executors import UNKNOWN
 from bench.launch.executors.slurm import Slurm
 from bench.launch.profile import Profile
 from bench.launch.submission import SubmissionFolder, read_all
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import load
 
 Write = Callable[..., Path]

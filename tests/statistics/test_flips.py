@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.statistics import flips
-from bench.statistics.flips import Family, Paths, Said, critical_t, z_of_t
+from bench.statistics.flips import Family, LookResult, Paths, critical_t, z_of_t
 from bench.statistics.permutation import sign_flip
 
 NAN = float("nan")
@@ -210,7 +210,7 @@ def test_a_difference_as_large_as_the_margin_is_rarely_called_equivalent() -> No
 def test_what_has_crossed_leaves_more_room_for_the_others_and_what_was_given_up_does_not() -> None:
     table = np.random.default_rng(6).standard_normal((20, 6))
 
-    def last(different: list[bool] | None, equivalent: list[bool] | None) -> Said:
+    def last(different: list[bool] | None, equivalent: list[bool] | None) -> LookResult:
         family = Family(20, 0.05, 6)
         family.look(table[:10], [0.5] * 6, FEWEST, 0.5)
         *_, said = family.look(table, [0.5] * 6, FEWEST, 1.0, different, equivalent)
@@ -240,7 +240,7 @@ def test_what_has_crossed_leaves_more_room_for_the_others_and_what_was_given_up_
 def test_sides_units_and_order_of_comparisons_do_not_matter(table: np.ndarray, unit: float) -> None:
     comparisons = table.shape[1]
 
-    def look(changed: np.ndarray, margin: float = 2.0) -> list[Said | None]:
+    def look(changed: np.ndarray, margin: float = 2.0) -> list[LookResult | None]:
         return Family(len(table), 0.05, comparisons, paths=2000).look(changed, [margin] * comparisons, FEWEST)
 
     one = look(table)

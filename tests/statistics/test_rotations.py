@@ -206,7 +206,7 @@ def test_few_rotations_are_asked_for_directly() -> None:
 def test_a_large_block_is_rotated_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = rotate([HOLES], DRAWS)
     monkeypatch.setattr(rotations, "AT_ONCE", 900)
-    [one], [other] = whole.found, rotate([HOLES], DRAWS).found
+    [one], [other] = whole.families, rotate([HOLES], DRAWS).families
     assert isinstance(one, Rotated)
     assert isinstance(other, Rotated)
     np.testing.assert_allclose(one.rest, other.rest, atol=1e-5)

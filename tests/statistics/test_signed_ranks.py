@@ -115,7 +115,6 @@ def test_nothing_and_nothing_but_zeros():
     assert wilcoxon([0, 0]) == SignedRank(2, 0, "pratt", 0, 0, 1.0)
     assert wilcoxon([0, 0], "wilcox") == SignedRank(2, 0, "wilcox", 0, 0, 1.0)
     assert paired_superiority([]) == Superiority(0)
-    assert paired_superiority([]).cliffs_delta is None
 
 
 @pytest.mark.parametrize(
@@ -133,7 +132,6 @@ def test_clopper_pearson(wins, n, low, high):
 def test_ties_count_half():
     result = paired_superiority([3, 0, 0, -1, 2, 5])
     assert result.estimate == pytest.approx(4 / 6)
-    assert result.cliffs_delta == pytest.approx(2 / 6)
     one_tie = paired_superiority([1, 1, 1, 0])
     assert one_tie.low == paired_superiority([1, 1, 1, -1]).low
     assert one_tie.high == paired_superiority([1, 1, 1, 1]).high

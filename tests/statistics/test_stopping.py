@@ -21,16 +21,8 @@ from bench.statistics.futility import (
 )
 from bench.statistics.operating_characteristics import operating_characteristics
 from bench.statistics.sequential import critical_t, log_e_value
-from bench.statistics.stopping import (
-    OUTCOMES,
-    Direction,
-    Outcome,
-    Plan,
-    Rule,
-    Standing,
-    outcomes,
-    standings,
-)
+from bench.statistics.standings import Direction, Standing, standings
+from bench.statistics.stopping import OUTCOMES, Outcome, Plan, Rule, outcomes
 
 
 @dataclass
@@ -274,15 +266,15 @@ def test_what_is_closed_stays_closed_whatever_comes(d: list[int], lost: set[int]
             ours.lost.add(seed)
         ours.total = base.total = 1000
         now = standing(plan, SEEDS, ours, base)
-        assert now.wanted in plan.looks
-        assert now.seen == (plan.looks[now.looks - 1] if now.looks else 0)
+        assert now.seeds_needed in plan.looks
+        assert now.seeds_seen == (plan.looks[now.looks - 1] if now.looks else 0)
         if closed is not None:
             assert now == closed
         elif now.outcome is not Outcome.OPEN:
             closed = now
-            assert now.wanted == plan.looks[now.looks - 1] <= done
+            assert now.seeds_needed == plan.looks[now.looks - 1] <= done
         else:
-            assert now.wanted > done or now.looks == 0
+            assert now.seeds_needed > done or now.looks == 0
     assert closed is not None
 
 
@@ -403,7 +395,7 @@ def test_planned_looks_are_what_their_words_say(margin: float) -> None:
     for number in range(8):
         sd, mean = [(8, 0), (8, 6), (3, 1), (12, 12)][number % 4]
         table = {loss: noise(10 * number + k, sd, mean * k) for k, loss in enumerate(ARMS)}
-        found = {loss: (one.outcome, one.seen) for loss, one in planned(family(**table), plan).items()}
+        found = {loss: (one.outcome, one.seeds_seen) for loss, one in planned(family(**table), plan).items()}
         assert found == planned_by_hand(plan, table)
         ends |= {outcome for outcome, _ in found.values()}
     assert ends >= {Outcome.DIFFERENCE, Outcome.EQUIVALENT if margin else Outcome.FUTILE}
@@ -413,13 +405,13 @@ def test_all_open_comparisons_look_together() -> None:
     d = {loss: noise(k) for k, loss in enumerate(ARMS)}
     plan = replace(PLANNED, futility=0.0, margin=0.0)
     cells = family(**{loss: of[:10] for loss, of in d.items()})
-    assert {(s.looks, s.wanted, s.seen) for s in planned(cells, plan).values()} == {(2, 15, 10)}
+    assert {(s.looks, s.seeds_needed, s.seeds_seen) for s in planned(cells, plan).values()} == {(2, 15, 10)}
     del cells[key("b")].counts[7]  # the look at ten seeds waits for one run of one of them
-    assert {(s.looks, s.wanted, s.seen) for s in planned(cells, plan).values()} == {(1, 10, 5)}
+    assert {(s.looks, s.seeds_needed, s.seeds_seen) for s in planned(cells, plan).values()} == {(1, 10, 5)}
     cells[key("b")].lost.add(7)  # which counts as a seed of the look where it has failed
     found = planned(cells, plan)
-    assert {(s.looks, s.wanted, s.seen) for s in found.values()} == {(2, 15, 10)}
-    assert [s.said.n for s in found.values() if s.said] == [10, 9, 10]
+    assert {(s.looks, s.seeds_needed, s.seeds_seen) for s in found.values()} == {(2, 15, 10)}
+    assert [s.result.n for s in found.values() if s.result] == [10, 9, 10]
     assert planned({}, plan) == {}
     assert {s.looks for s in planned(family(a=[], b=[], c=[]), plan).values()} == {0}
 
@@ -428,8 +420,8 @@ def test_a_closed_comparison_asks_for_no_more_and_holds_nobody_up() -> None:
     d = {"a": noise(1, 3, 40), "b": noise(2), "c": noise(3)}
     plan = replace(PLANNED, futility=0.0, margin=0.0)
     whole = planned(family(**d), plan)
-    assert (whole["a"].outcome, whole["a"].wanted) == (Outcome.DIFFERENCE, 10)
-    assert {whole[loss].seen for loss in "bc"} == {20}
+    assert (whole["a"].outcome, whole["a"].seeds_needed) == (Outcome.DIFFERENCE, 10)
+    assert {whole[loss].seeds_seen for loss in "bc"} == {20}
     without = planned(family(a=d["a"][:10], b=d["b"], c=d["c"]), plan)
     assert without == whole
 
@@ -466,15 +458,15 @@ def test_results_that_arrive_one_by_one_never_take_a_decision_back(
                 cells[key(loss)].lost.add(seed)
         now = planned(cells, plan)
         for loss, found in now.items():
-            assert found.wanted in plan.looks
-            assert found.seen <= done
+            assert found.seeds_needed in plan.looks
+            assert found.seeds_seen <= done
             if loss in closed:
                 assert found == closed[loss]
             elif found.outcome is not Outcome.OPEN:
                 closed[loss] = found
-                assert found.wanted == found.seen == plan.looks[found.looks - 1]
+                assert found.seeds_needed == found.seeds_seen == plan.looks[found.looks - 1]
             else:
-                assert found.wanted > found.seen
+                assert found.seeds_needed > found.seeds_seen
     assert {*closed} == {*ARMS}
 
 
@@ -488,8 +480,8 @@ def test_flags_are_those_of_the_seeds_of_the_look() -> None:
         cut = {k: Runs({s: n for s, n in arm.counts.items() if s < done}) for k, arm in cells.items()}
         found = planned(cut, plan)
         flags[done] = found["a"].flagged
-        assert found["a"].said is not None
-        assert found["a"].said.n == done - sum(map(len, found["a"].flagged))
+        assert found["a"].result is not None
+        assert found["a"].result.n == done - sum(map(len, found["a"].flagged))
     none = frozenset[int]()
     assert flags == {
         5: (none, none),
@@ -507,7 +499,7 @@ def test_a_loss_that_collapsed_more_is_closed_as_no_better_one() -> None:
         cells = family(**table)
         cells[key("a")].counts[1] = 300
         found = planned(cells, plan)["a"]
-        assert (found.outcome, found.seen, found.flagged[0]) == (Outcome.LARGEST, 20, {1})
+        assert (found.outcome, found.seeds_seen, found.flagged[0]) == (Outcome.LARGEST, 20, {1})
         cells[key("ce")].counts[2] = 300  # as many of the baseline's, and it is closed like any other
         assert planned(cells, plan)["a"].outcome is usually
     cells = family(a=noise(1, 2, -40), b=noise(2), c=noise(3))
@@ -536,7 +528,7 @@ def test_an_arm_that_lost_its_first_seeds_holds_nobody_up() -> None:
     found = planned(cells)
     assert found["b"] == Standing(Outcome.FUTILE, 1, 5, 5)
     assert found["a"].outcome is Outcome.DIFFERENCE
-    assert found["c"].wanted > 5
+    assert found["c"].seeds_needed > 5
 
 
 def test_models_look_together_and_meet_their_own_baseline() -> None:

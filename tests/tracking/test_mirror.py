@@ -21,7 +21,7 @@ from mirrored import (
     mirrored,
 )
 
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.tracking.answer import Answer
 from bench.tracking.database import Tables
 from bench.tracking.mirror import Mirror, Synced

@@ -14,7 +14,8 @@ from own_trainer import Stop, attempt, reason
 
 from bench.errors import BenchError
 from bench.launch.preflight import check_names
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.suite import Suite, load
 from bench.versions import digests
 

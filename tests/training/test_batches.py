@@ -14,7 +14,7 @@ from helpers import train_run
 
 from bench import datasets
 from bench.errors import BenchError
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 from bench.training import data as training_data

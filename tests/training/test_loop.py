@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers import train_run
 
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 from bench.training import checkpoint
 from bench.training.device import prepare

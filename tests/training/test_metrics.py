@@ -17,7 +17,9 @@ from sklearn.metrics import f1_score
 from bench.launch.local import train_here
 from bench.metrics import Metric, MetricError, choose_metric
 from bench.predictions import NotKept
-from bench.results import Result, RunFolder, measure
+from bench.results.folder import RunFolder
+from bench.results.reading import measure
+from bench.results.schema import Result
 from bench.suite import Suite
 from bench.training import checkpoint
 from bench.training.device import prepare

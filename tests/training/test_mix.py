@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from training.recorder import FakeRecorder
 
 from bench.registry import choose
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 from bench.training import mix
 from bench.training.device import prepare

@@ -16,7 +16,7 @@ from training.test_loop import StopAfter, outcome
 from bench.errors import BenchError
 from bench.models import build, choose_model
 from bench.models.last_layer import last_layer
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite, load
 from bench.training.device import prepare

@@ -13,7 +13,7 @@ import torch
 from training.test_loop import StopAfter, outcome
 
 from bench.errors import BenchError
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 from bench.training import checkpoint

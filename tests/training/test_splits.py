@@ -13,7 +13,8 @@ import torch
 
 from bench import datasets
 from bench.errors import BenchError
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.runs import SOURCES, Run
 from bench.statistics.resampled import corrected_t
 from bench.suite import Suite

@@ -15,7 +15,7 @@ from training.recorder import FakeRecorder
 from training.test_library_optimizers import SMALL, VIT, assert_same, finished, interrupted, training
 
 from bench.errors import BenchError
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.suite import Suite
 from bench.training.device import prepare
 from bench.training.loop import Training

@@ -12,9 +12,10 @@ from helpers import finish_run, train_run
 from safetensors.torch import load
 
 from bench.datasets import load as load_images
+from bench.disk import Damaged
 from bench.launch.local import train_here
 from bench.models import build
-from bench.results import Damaged, RunFolder
+from bench.results.folder import RunFolder
 from bench.runs import Run
 from bench.suite import Suite
 from bench.training.device import prepare

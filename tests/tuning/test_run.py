@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from helpers import as_asked, bench
 
-from bench.results import RunFolder
+from bench.results.folder import RunFolder
 from bench.sequential_design import as_known
 
 SUITE = {

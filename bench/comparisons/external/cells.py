@@ -58,25 +58,23 @@ def read_cells(
     """
     if decimal not in (None, ",", "."):
         raise BenchError(f"{source}: --decimal: found '{decimal}', expected , or .")
-    written = {name: found for name in table.columns if (found := _written(table[name]))}
+    written = {name: originals for name in table.columns if (originals := _written(table[name]))}
     evidence = {name: _evidence(texts.values()) for name, texts in written.items()}
-    known = {comma for comma, _ in evidence.values() if comma is not None}
+    commas = {comma for comma, _ in evidence.values() if comma is not None}
     changed, guessed, unclear = {}, [], {}
     for name, texts in written.items():
-        comma, seen = evidence[name]
-        if decimal is not None or not seen:
+        comma, example = evidence[name]
+        if decimal is not None or not example:
             comma = decimal == ","
-        elif comma is None and len(known) == 1:
-            comma = next(iter(known))
+        elif comma is None and len(commas) == 1:
+            comma = next(iter(commas))
         if comma is None:
-            unclear[name] = (
-                f"column '{name}': {seen} may be {seen.replace(',', '')} or {seen.replace(',', '.')}: say "
-                "--decimal . or --decimal ,"
-            )
+            readings = f"{example.replace(',', '')} or {example.replace(',', '.')}"
+            unclear[name] = f"column '{name}': {example} may be {readings}: say --decimal . or --decimal ,"
             continue
-        if decimal is None and seen:
-            what = "a decimal comma" if comma else "a comma between thousands"
-            guessed.append(f"column '{name}': {seen} has {what} (guessed; --decimal says otherwise)")
+        if decimal is None and example:
+            kind = "a decimal comma" if comma else "a comma between thousands"
+            guessed.append(f"column '{name}': {example} has {kind} (guessed; --decimal says otherwise)")
         if percent is None and (mixed := _mixed(texts.values())):
             unclear[name] = f"column '{name}': {mixed}"
             continue
@@ -84,7 +82,7 @@ def read_cells(
         if marked:
             guessed.append(f"column '{name}': marks as in {marked} are left out")
         numbers = {cell: float(_plain(text, comma)) for cell, text in texts.items()}
-        changed[name] = table[name].map(lambda cell, known=numbers: known.get(cell, cell)).infer_objects()
+        changed[name] = table[name].map(lambda cell, commas=numbers: commas.get(cell, cell)).infer_objects()
     signs = frozenset(n for n, texts in written.items() if any(t.endswith("%") for t in texts.values()))
     return Cells(table.assign(**changed) if changed else table, signs, tuple(guessed), unclear)
 
@@ -97,9 +95,9 @@ def _written(column: pd.Series[Any]) -> dict[Any, str]:
     cells = cells[~pd.isna(cells)]
     if not _mostly(cells[:SAMPLE]) or not _mostly(cells):
         return {}
-    found = {cell: text for cell in cells if _WRITTEN.fullmatch(text := _bare(cell))}
-    known = pd.to_numeric(pd.Series([*found]), errors="coerce").notna()
-    return {} if known.all() else found
+    texts = {cell: text for cell in cells if _WRITTEN.fullmatch(text := _bare(cell))}
+    numbers = pd.to_numeric(pd.Series([*texts]), errors="coerce").notna()
+    return {} if numbers.all() else texts
 
 
 def _bare(cell: object) -> str:
@@ -114,12 +112,12 @@ def _mostly(cells: Iterable[Any]) -> bool:
 
 def _evidence(texts: Iterable[str]) -> tuple[bool | None, str]:
     """Whether commas stand before decimals, None where they may be either; and one of the texts with one."""
-    found = [text for text in texts if "," in text or text.count(".") > 1]
+    candidates = [text for text in texts if "," in text or text.count(".") > 1]
     decimals, groups = (
-        next((text for text in found if pattern.search(text)), "") for pattern in (_DECIMAL, _GROUPS)
+        next((text for text in candidates if pattern.search(text)), "") for pattern in (_DECIMAL, _GROUPS)
     )
-    seen = decimals or groups or next(iter(found), "")
-    return (bool(decimals) if bool(decimals) != bool(groups) else None), seen
+    example = decimals or groups or next(iter(candidates), "")
+    return (bool(decimals) if bool(decimals) != bool(groups) else None), example
 
 
 def _mixed(texts: Iterable[str]) -> str:

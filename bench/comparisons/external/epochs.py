@@ -63,20 +63,20 @@ def at_epoch(source: str, table: pd.DataFrame, layout: Layout, request: Request)
             raise BenchError(f"{source}: --epoch best: {unknown('column', by, rows.columns)}")
         values = pd.to_numeric(rows[by], errors="coerce")
         less = bool(lower_is_better(by))
-        said = f"the {column} with the {'lowest' if less else 'highest'} {by} of each run"
+        words = f"the {column} with the {'lowest' if less else 'highest'} {by} of each run"
         if by in scored.columns:
-            said += ", which is what is compared: OPTIMISTIC"
+            words += ", which is what is compared: OPTIMISTIC"
         guess = "" if ":" in asked else " (guessed; --epoch best:COLUMN says otherwise)"
-        return _pick(rows, keys, -values if less else values), said + guess
+        return _pick(rows, keys, -values if less else values), words + guess
     if not re.fullmatch(r"\d+(\.0)?", asked):
         raise BenchError(f"{source}: --epoch: found '{asked}', expected last, best, best:COLUMN or a number")
-    there = rows[rows[column] == float(asked)]
-    if there.empty:
+    epoch_rows = rows[rows[column] == float(asked)]
+    if epoch_rows.empty:
         raise BenchError(
             f"{source}: --epoch: no row has '{column}' {asked}; it goes from {epochs.min():g} to "
             f"{epochs.max():g}"
         )
-    return there, f"'{column}' {asked} of each run"
+    return epoch_rows, f"'{column}' {asked} of each run"
 
 
 def _pick(rows: pd.DataFrame, keys: list[str], values: pd.Series[float]) -> pd.DataFrame:

@@ -22,7 +22,7 @@ class Shaped(NamedTuple):
     """A table as the others know it, and what was taken for granted."""
 
     table: pd.DataFrame
-    said: tuple[str, ...]
+    words: tuple[str, ...]
 
 
 def words_of(table: pd.DataFrame) -> list[str]:
@@ -33,13 +33,13 @@ def words_of(table: pd.DataFrame) -> list[str]:
 
 def plots(table: pd.DataFrame, _: Request) -> Shaped | None:
     """W&B's export of a plot: a column a run, ``ce-1 - test_acc``, and a row a step."""
-    kept = [name for name in table.columns if not _EXTREME.search(name)]
-    runs = {name: match for name in kept if (match := _OF_RUN.fullmatch(name))}
-    if not runs or len(runs) < len(kept) - 1 or len({match["metric"] for match in runs.values()}) > 1:
+    names = [name for name in table.columns if not _EXTREME.search(name)]
+    runs = {name: match for name in names if (match := _OF_RUN.fullmatch(name))}
+    if not runs or len(runs) < len(names) - 1 or len({match["metric"] for match in runs.values()}) > 1:
         return None
-    step = [name for name in kept if name not in runs]
+    step = [name for name in names if name not in runs]
     metric = next(iter(runs.values()))["metric"]
-    long = table[kept].melt(step, [*runs], var_name="run", value_name=metric).dropna(subset=[metric])
+    long = table[names].melt(step, [*runs], var_name="run", value_name=metric).dropna(subset=[metric])
     long["run"] = long.run.map({name: match["run"] for name, match in runs.items()})
     return Shaped(
         long.reset_index(drop=True), (f"a plot of {metric}: a column a run, a row a step (guessed)",)
@@ -55,20 +55,20 @@ def measures(table: pd.DataFrame, request: Request) -> Shaped | None:
     keys = [name for name in table.columns if name not in (names[0], values[0])]
     if table.duplicated([*keys, names[0]]).any():
         return None
-    made = table.set_index([*keys, names[0]])[values[0]].unstack(sort=False).reset_index()  # noqa: PD010
-    made = made.rename_axis(columns=None)
-    return Shaped(made, (f"a row a number: '{names[0]}' says which, '{values[0]}' what it is (guessed)",))
+    wide = table.set_index([*keys, names[0]])[values[0]].unstack(sort=False).reset_index()  # noqa: PD010
+    wide = wide.rename_axis(columns=None)
+    return Shaped(wide, (f"a row a number: '{names[0]}' says which, '{values[0]}' what it is (guessed)",))
 
 
 def resamples(table: pd.DataFrame, _: Request) -> Shaped | None:
     """caret's resamples: a row a fold, a column a method and metric, ``rf~Accuracy``."""
     pairs = {name: tuple(name.split("~")) for name in table.columns if name.count("~") == 1}
-    others = [name for name in table.columns if name not in pairs]
+    rest = [name for name in table.columns if name not in pairs]
     methods, metrics = ({pair[place] for pair in pairs.values()} for place in (0, 1))
     if len(methods) < 2 or len(pairs) != len(methods) * len(metrics):
         return None
     parts = [
-        table[others].assign(method=method, **{m: table[f"{method}~{m}"] for m in sorted(metrics)})
+        table[rest].assign(method=method, **{m: table[f"{method}~{m}"] for m in sorted(metrics)})
         for method in dict.fromkeys(pair[0] for pair in pairs.values())
     ]
     return Shaped(pd.concat(parts, ignore_index=True), ("a column a method and metric (guessed)",))
@@ -80,22 +80,22 @@ def cross_validation(table: pd.DataFrame, request: Request) -> Shaped | None:
     if not splits:
         return None
     fitted = re.compile(r"(mean|std|rank|split\d+)_(fit|score|test|train)_\w+")
-    others = [name for name in table.columns if name not in splits and not fitted.fullmatch(name)]
-    settings = [n for n in others if n.startswith("param_") and len({*table[n].astype(str)}) > 1]
-    method = request.columns.get("method") or guess_columns(table[others], {}, ["method"], ()).get("method")
-    method = method or (settings[0] if len(settings) == 1 else "params" if "params" in others else None)
-    if method is None or method not in others:
+    rest = [name for name in table.columns if name not in splits and not fitted.fullmatch(name)]
+    settings = [n for n in rest if n.startswith("param_") and len({*table[n].astype(str)}) > 1]
+    method = request.columns.get("method") or guess_columns(table[rest], {}, ["method"], ()).get("method")
+    method = method or (settings[0] if len(settings) == 1 else "params" if "params" in rest else None)
+    if method is None or method not in rest:
         return None
     parts = []
     for scorer in dict.fromkeys(match["scorer"] for match in splits.values()):
-        own = {name: match["fold"] for name, match in splits.items() if match["scorer"] == scorer}
-        long = table.melt(others, [*own], var_name="fold", value_name=f"test_{scorer}")
-        parts.append(long.assign(fold=long.fold.map(own).astype(int)))
-    made = parts[0]
+        folds = {name: match["fold"] for name, match in splits.items() if match["scorer"] == scorer}
+        long = table.melt(rest, [*folds], var_name="fold", value_name=f"test_{scorer}")
+        parts.append(long.assign(fold=long.fold.map(folds).astype(int)))
+    joined = parts[0]
     for part in parts[1:]:
-        made = made.assign(**{part.columns[-1]: part.iloc[:, -1]})
-    if not (given := request.columns.get("method")):
-        made = made.rename(columns={method: "method"}).assign(method=lambda rows: rows.method.astype(str))
-    what = f"a row a setting ('{given or method}'), a column a fold"
-    said = f"cv_results_ of scikit-learn: {what} (guessed; {NO_METHOD})"
-    return Shaped(made, (said,))
+        joined = joined.assign(**{part.columns[-1]: part.iloc[:, -1]})
+    if not (asked := request.columns.get("method")):
+        joined = joined.rename(columns={method: "method"}).assign(method=lambda rows: rows.method.astype(str))
+    shape = f"a row a setting ('{asked or method}'), a column a fold"
+    reading = f"cv_results_ of scikit-learn: {shape} (guessed; {NO_METHOD})"
+    return Shaped(joined, (reading,))

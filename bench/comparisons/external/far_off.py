@@ -25,12 +25,12 @@ def far_off(series: Measured) -> list[str]:
     for pair in dict.fromkeys(key[:2] for key in cells):
         keys = [key for key in cells if key[:2] == pair]
         for better in (False, True):
-            found = collapsed(
+            outliers = collapsed(
                 [cells[key] for key in keys],
                 points=metric.unit == "%",
                 higher_is_better=metric.higher_is_better is not better,
             )
-            for key, seeds in zip(keys, found, strict=True):
+            for key, seeds in zip(keys, outliers, strict=True):
                 rest = [metric.scale * value for seed, value in cells[key].items() if seed not in seeds]
                 for seed in seeds if rest else ():
                     number = metric.scale * cells[key][seed]

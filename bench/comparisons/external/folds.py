@@ -38,32 +38,32 @@ def count_folds(source: str, rows: pd.DataFrame, layout: Layout, asked: int | No
     place = f"column '{column}'" if column else "the table"
     for pair, group in _settings(rows):
         within = "".join(f", {name}" for name in pair if name)
-        known = group.fold.nunique()
+        count = group.fold.nunique()
         if "repeat" in group:
             _refuse_gaps(source, group, layout, within)
-        if asked is not None and (known != asked if "repeat" in group else known % asked):
-            allowed = f"{known}" if "repeat" in group else f"a number that divides {known}"
+        if asked is not None and (count != asked if "repeat" in group else count % asked):
+            allowed = f"{count}" if "repeat" in group else f"a number that divides {count}"
             raise BenchError(
-                f"{source}: --folds: found {asked}, but {place}{within} has {known} folds; expected {allowed}"
+                f"{source}: --folds: found {asked}, but {place}{within} has {count} folds; expected {allowed}"
             )
-        if known < 2:
+        if count < 2:
             first = group.iloc[0]
             raise BenchError(
                 f"{source}: {place}{within}, data row {first.row}: found fold {first.fold} and no other; "
                 "expected 2 folds or more; if runs differ in their seeds alone, leave the column out"
             )
-        counts[pair] = asked or known
+        counts[pair] = asked or count
     return counts
 
 
 def said_of_folds(rows: pd.DataFrame, counts: dict[Pair, int]) -> str:
     """By what runs are compared, in a clause; and that it may be another number, where it looks so."""
     repeats = {group.seed.nunique() // counts[pair] for pair, group in _settings(rows)}
-    sizes, times = (" or ".join(map(str, sorted(found))) for found in ({*counts.values()}, repeats))
-    said = f"compared by folds, {sizes} of them"
+    sizes, times = (" or ".join(map(str, sorted(numbers))) for numbers in ({*counts.values()}, repeats))
+    words = f"compared by folds, {sizes} of them"
     if repeats != {1}:
-        return f"{said}, repeated {times} times"
-    return said + " (if they are repeats of fewer, say --folds)" * (max(counts.values()) > MOST_USUAL)
+        return f"{words}, repeated {times} times"
+    return words + " (if they are repeats of fewer, say --folds)" * (max(counts.values()) > MOST_USUAL)
 
 
 def _settings(rows: pd.DataFrame) -> Iterator[tuple[Pair, pd.DataFrame]]:
@@ -74,11 +74,11 @@ def _settings(rows: pd.DataFrame) -> Iterator[tuple[Pair, pd.DataFrame]]:
 
 def _refuse_gaps(source: str, group: pd.DataFrame, layout: Layout, within: str) -> None:
     """Each repeat splits all of the data, so it has all folds; only a method may lack some."""
-    there = pd.crosstab(group["repeat"], group["fold"]) > 0
-    if there.all(axis=None):
+    present = pd.crosstab(group["repeat"], group["fold"]) > 0
+    if present.all(axis=None):
         return
-    repeat = there.index[~there.all(axis=1)][0]
-    fold = there.columns[~there.loc[repeat]][0]
+    repeat = present.index[~present.all(axis=1)][0]
+    fold = present.columns[~present.loc[repeat]][0]
     other = group[group.fold == fold].iloc[0]
     raise BenchError(
         f"{source}: column '{layout.columns['fold']}'{within}: repeat {repeat} has no fold {fold}, which "

@@ -43,19 +43,19 @@ def unframed(source: str, text: str) -> str:
 
 def _arff(text: str) -> str:
     """What Weka saves: names of columns, a line each, before the rows."""
-    names, found, rows = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE), [], []
+    names, columns, rows = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE), [], []
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("%")]
     for place, line in enumerate(lines):
         if match := names.match(line.strip()):
-            found.append(match[1].strip("'\""))
+            columns.append(match[1].strip("'\""))
         elif line.strip().casefold() == "@data":
             rows = [line.replace("'", '"') for line in lines[place + 1 :]]
-    return "\n".join([_written([found]), *rows])
+    return "\n".join([_written([columns]), *rows])
 
 
 def _between_rules(text: str, rule: str) -> str:
     """A simple table of reStructuredText: fields begin where the runs of = do."""
-    starts = [found.start() for found in re.finditer("=+", rule)]
+    starts = [match.start() for match in re.finditer("=+", rule)]
     ends = [*starts[1:], None]
     lines = [line for line in text.splitlines() if line.strip() and not _RULES.fullmatch(line)]
     return _written(
@@ -66,7 +66,7 @@ def _between_rules(text: str, rule: str) -> str:
 def _latex(text: str) -> str:
     """The lines with fields of a ``tabular``, without fonts."""
     text = _ROWS.sub(r"\1", _LINES.sub("", text.replace(r"\tabularnewline", r"\\")))
-    text = _COLUMNS.sub(lambda found: found[2] + " &" * (int(found[1]) - 1), text)
+    text = _COLUMNS.sub(lambda match: match[2] + " &" * (int(match[1]) - 1), text)
     rows = [_AND.split(line.partition(r"\\")[0]) for line in text.splitlines() if _AND.search(line)]
     return _written([[_bare(field) for field in row] for row in rows])
 
@@ -78,6 +78,6 @@ def _bare(field: str) -> str:
 
 
 def _written(rows: Sequence[Sequence[str]]) -> str:
-    made = io.StringIO()
-    csv.writer(made, lineterminator="\n").writerows(rows)
-    return made.getvalue()
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()

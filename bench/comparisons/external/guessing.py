@@ -31,43 +31,43 @@ MOST_SEEDS = 100
 
 
 def guess_columns(
-    table: pd.DataFrame, given: Columns, roles: Iterable[Role], metrics: Sequence[str]
+    table: pd.DataFrame, stated: Columns, roles: Iterable[Role], metrics: Sequence[str]
 ) -> dict[Role, str]:
-    """Role → column, those of ``given`` first."""
-    columns = {role: given[role] for role in roles if role in given}
+    """Role → column, those of ``stated`` first."""
+    columns = {role: stated[role] for role in roles if role in stated}
     numbers = _Numbers(table)
     for role in roles:
         if role in columns or (role == "repeat" and "fold" not in columns):
             continue  # what is repeated where there are no folds are seeds
         taken = {*columns.values(), *metrics}
-        found = [name for name in _called(table, role) if name not in taken]
+        names = [name for name in _called(table, role) if name not in taken]
         if role == "accuracy":
             called = [n for n in table.columns if is_accuracy(n) or stem(n) in USUAL["accuracy"]]
             called = [name for name in called if name not in taken]
             scored = [name for name in called if numbers[name].any()]
             scored = scored or [name for name in called if _is_empty(table[name])]
-            found = [*_accuracy(scored, table.columns)]
+            names = [*_accuracy(scored, table.columns)]
         elif role in ("method", "dataset", "model"):
-            found = [name for name in found if _are_names(table[name], name, numbers[name])]
-            found = _told_apart(table, found) if role == "method" else found
+            names = [name for name in names if _are_names(table[name], name, numbers[name])]
+            names = _told_apart(table, names) if role == "method" else names
         elif role == "fold":
-            found = [n for n in found if plain(n) not in SPLITS or _numbered(table[n])]
-            found = [n for n in found if plain(n) != "resample" or _are_folds(table[n])]
+            names = [n for n in names if plain(n) not in SPLITS or _numbered(table[n])]
+            names = [n for n in names if plain(n) != "resample" or _are_folds(table[n])]
             if any(stem(n) in ("resampling", "resampling_id") for n in table.columns):  # mlr3
-                found += [n for n in table.columns if stem(n) == "iteration"]
+                names += [n for n in table.columns if stem(n) == "iteration"]
         elif role == "seed":
-            found = [name for name in found if _are_seeds(table[name], name)]
+            names = [name for name in names if _are_seeds(table[name], name)]
         elif role == "epoch":
-            found = [name for name in found if numbers[name].any() and len(table[name].unique()) > 1]
-        if found:
-            columns[role] = found[0]
+            names = [name for name in names if numbers[name].any() and len(table[name].unique()) > 1]
+        if names:
+            columns[role] = names[0]
     return columns
 
 
 def guess_metrics(table: pd.DataFrame, taken: Iterable[str]) -> list[str]:
     """Columns of numbers with the name of a metric; of training, only where there is none of a result."""
     taken = {*taken}
-    found = [
+    candidates = [
         name
         for name in table.columns
         if name not in taken
@@ -75,12 +75,12 @@ def guess_metrics(table: pd.DataFrame, taken: Iterable[str]) -> list[str]:
         and not is_setting(name)
         and numeric(table[name]).any()
     ]
-    results = [name for name in found if not is_of_training(name)]
+    results = [name for name in candidates if not is_of_training(name)]
     if all(is_cost(name) for name in results):
-        others = [name for name in table.columns if name not in taken and name not in found]
+        rest = [name for name in table.columns if name not in taken and name not in candidates]
         # What nobody's list of metrics has is likelier to be meant than how long it took.
-        varied = [n for n in others if numeric(table[n]).all() and fractional(table[n]) and not is_setting(n)]
-        return [] if varied and results else found
+        varied = [n for n in rest if numeric(table[n]).all() and fractional(table[n]) and not is_setting(n)]
+        return [] if varied and results else candidates
     shares = [name for name in results if is_accuracy(name)]
     best = min(map(preference, shares), default=None)
     shares = [name for name in shares if preference(name) == best]
@@ -92,8 +92,8 @@ def numeric(column: pd.Series[Any]) -> pd.Series[bool]:
     if pd.api.types.is_numeric_dtype(column):
         return column.notna()
     places, kinds = pd.factorize(column)  # of a million words few are different
-    known = pd.to_numeric(pd.Series(kinds), errors="coerce").notna().to_numpy()
-    return pd.Series(np.append(known, False)[places], column.index)
+    numbers = pd.to_numeric(pd.Series(kinds), errors="coerce").notna().to_numpy()
+    return pd.Series(np.append(numbers, False)[places], column.index)
 
 
 class _Numbers(dict[str, "pd.Series[bool]"]):
@@ -104,8 +104,8 @@ class _Numbers(dict[str, "pd.Series[bool]"]):
         self.table = table
 
     def __missing__(self, name: str) -> pd.Series[bool]:
-        self[name] = found = numeric(self.table[name])
-        return found
+        self[name] = column = numeric(self.table[name])
+        return column
 
 
 def _is_empty(column: pd.Series[Any]) -> bool:
@@ -121,21 +121,22 @@ def fractional(column: Any) -> bool:
 
 def _called(table: pd.DataFrame, role: Role) -> list[str]:
     """Columns with a usual name for a role, in the order of those; one as it stands before one in parts."""
-    known: dict[str, list[str]] = {}
+    by_spelling: dict[str, list[str]] = {}
     for place in range(4):
         for name in filter(None, table.columns):
-            known.setdefault(spellings(name)[place], []).append(name)
-    return list(dict.fromkeys(name for usual in USUAL[role] for name in known.get(usual, ())))
+            by_spelling.setdefault(spellings(name)[place], []).append(name)
+    return list(dict.fromkeys(name for usual in USUAL[role] for name in by_spelling.get(usual, ())))
 
 
-def _accuracy(found: Sequence[str], names: Iterable[str]) -> Iterable[str]:
+def _accuracy(candidates: Sequence[str], names: Iterable[str]) -> Iterable[str]:
     """The one that stands for a run, if that can be said. ``names``: of all columns."""
     stems = {stem(name) for name in names}
     # Keras writes 'accuracy' for the training images beside 'val_accuracy'.
     ranks = {
-        name: (3,) if f"val_{stem(name)}" in stems and "loss" in stems else preference(name) for name in found
+        name: (3,) if f"val_{stem(name)}" in stems and "loss" in stems else preference(name)
+        for name in candidates
     }
-    best = [name for name in found if ranks[name] == min(ranks.values())]
+    best = [name for name in candidates if ranks[name] == min(ranks.values())]
     usual = [name for name in best if plain(name) in USUAL["accuracy"]]
     if len(best) == 1:
         return best

@@ -66,37 +66,37 @@ class Request:
     """Behind ±: ``sd``, or ``se`` for standard errors; None: by the column's name, else ``sd``."""
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], **others: Any) -> Request:
+    def of(cls, options: Mapping[str, Any], **more: Any) -> Request:
         """What options of these names ask; those of columns are called as roles, with ``_column`` or not.
 
         Args:
             options: more than these do not matter.
-            others: fields, before what options say.
+            more: fields, before what options say.
         """
         # 'epoch' says which of them, so that its column is always called 'epoch_column': the last one counts.
         columns = {
             role: options[name] for role in USUAL for name in (role, f"{role}_column") if name in options
         }
         metric = options.get("metric_column", options.get("metric")) or ()
-        given = {one.name: options[one.name] for one in fields(cls) if one.name in options}
-        given |= {
+        arguments = {one.name: options[one.name] for one in fields(cls) if one.name in options}
+        arguments |= {
             "paired": not options["unpaired"],
             "columns": columns,
             "metrics": (metric,) if isinstance(metric, str) else tuple(metric),
         }
-        return cls(**given | others)
+        return cls(**arguments | more)
 
 
-def conditions(wanted: Sequence[str]) -> dict[str, str]:
+def conditions(texts: Sequence[str]) -> dict[str, str]:
     """What ``--where NAME=VALUE`` says.
 
     Raises:
         BenchError: there is no ``=``.
     """
-    for text in wanted:
+    for text in texts:
         if "=" not in text:
             raise BenchError(f"--where: found '{text}', expected NAME=VALUE")
-    return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in wanted)}
+    return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in texts)}
 
 
 class Score(NamedTuple):
@@ -120,7 +120,7 @@ class Layout:
     """The first decides. Wide form: what all methods' columns hold, if somebody said so."""
     methods: tuple[str, ...]
     """Wide form: a column a method. Empty in the long form."""
-    said: str
+    words: str
     """Form and columns; which of them were guessed, and which are not used."""
     by_fold: bool = False
     """Whether runs are folds of a cross-validation: in the column of that role, or else the rows."""
@@ -144,29 +144,29 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
         Unclear: a table that is neither long nor wide, or several numbers of which any could be meant.
     """
     names, metrics = [name for name in table.columns if name], request.metrics
-    given = {role: name for role in USUAL if (name := request.columns.get(role)) is not None}
-    columns, wide = (guess_columns(table, given, roles, metrics) for roles in (tuple(USUAL), WIDE))
+    stated = {role: name for role in USUAL if (name := request.columns.get(role)) is not None}
+    columns, wide = (guess_columns(table, stated, roles, metrics) for roles in (tuple(USUAL), WIDE))
     epoch = columns.pop("epoch", None)
     words, scores = columns.get("method"), tuple(Score(name, _kind(name, {})) for name in metrics)
-    taken = {*metrics} & {*names} or columns.keys() - {*WIDE, "method"} or "method" in given
-    others = [] if taken or words not in (None, wide.get("model")) else names
-    known = {*wide.values(), epoch}
-    methods = tuple(name for name in others if name not in known and numeric(table[name]).any())
+    taken = {*metrics} & {*names} or columns.keys() - {*WIDE, "method"} or "method" in stated
+    rest = [] if taken or words not in (None, wide.get("model")) else names
+    roles_of = {*wide.values(), epoch}
+    methods = tuple(name for name in rest if name not in roles_of and numeric(table[name]).any())
     is_wide = len(methods) > 1 and len(metrics) < 2 and _are_methods(methods, names, words, wide)
-    is_wide = is_wide and not _groups(table, {*known, *methods, words})
-    for role, name in [*given.items(), *(("metric", name) for name in metrics if not is_wide)]:
+    is_wide = is_wide and not _groups(table, {*roles_of, *methods, words})
+    for role, name in [*stated.items(), *(("metric", name) for name in metrics if not is_wide)]:
         if name not in names:
             raise BenchError(f"{source}: --{role}-column: {unknown('column', name, table.columns)}")
     if is_wide:
         wide |= _first_words(table, wide, methods)
-    if not is_wide and "fold" in columns and "seed" in columns and "seed" not in given:
+    if not is_wide and "fold" in columns and "seed" in columns and "seed" not in stated:
         keys = [columns[role] for role in ("dataset", "model", "method", "fold") if role in columns]
         if not table.duplicated(keys).any():
             del columns["seed"]  # one a fold: they tell no repeats apart
     form = "wide form, a column a method" if is_wide else "long form"
-    columns, by_fold = _by_fold(source, wide if is_wide else columns, given, request)
+    columns, by_fold = _by_fold(source, wide if is_wide else columns, stated, request)
     if not is_wide:
-        methods, scores = (), _scores(source, table, columns, given, request)
+        methods, scores = (), _scores(source, table, columns, stated, request)
     if not is_wide and (words is None or not scores):
         missing = "methods" if words is None else "accuracies or correct answers"
         raise Unclear(
@@ -176,17 +176,17 @@ def find_layout(source: str, table: pd.DataFrame, request: Request) -> Layout:
         )
     roles = {role: name for role, name in columns.items() if role not in ("accuracy", "correct")}
     pairs = [*roles.items(), *((score.kind, score.column) for score in scores if not methods)]
-    told, used = {*given.values(), *metrics}, {*(name for _, name in pairs), *methods}
-    said = [f"{role} = '{name}'{'' if name in told else ' (guessed)'}" for role, name in pairs]
+    fixed, used = {*stated.values(), *metrics}, {*(name for _, name in pairs), *methods}
+    phrases = [f"{role} = '{name}'{'' if name in fixed else ' (guessed)'}" for role, name in pairs]
     guessed = [
         f"{role}: column '{name}' (guessed; --{role}-column says otherwise)"
         for role, name in pairs
-        if name not in told and plain(name) != role
+        if name not in fixed and plain(name) != role
     ]
     unused = [name for name in names if name not in used]
     if unused:
-        said.append(f"not used: {', '.join(unused[:10])}{' …' if len(unused) > 10 else ''}")
-    return Layout(roles, scores, methods, ", ".join([form, *said]), by_fold, epoch, tuple(guessed))
+        phrases.append(f"not used: {', '.join(unused[:10])}{' …' if len(unused) > 10 else ''}")
+    return Layout(roles, scores, methods, ", ".join([form, *phrases]), by_fold, epoch, tuple(guessed))
 
 
 def _first_words(table: pd.DataFrame, wide: Mapping[Role, str], methods: Sequence[str]) -> dict[Role, str]:
@@ -202,10 +202,10 @@ def _first_words(table: pd.DataFrame, wide: Mapping[Role, str], methods: Sequenc
     return {"fold" if words.str.fullmatch(r"(?i)(fold|split|cv)[ _\-#]*\d+").all() else "dataset": first}
 
 
-def _groups(table: pd.DataFrame, known: set[str | None]) -> bool:
+def _groups(table: pd.DataFrame, excluded: set[str | None]) -> bool:
     """Whether a first column of words that come again may hold the methods, whatever it is called."""
     first = next((name for name in table.columns if name), "")
-    return first not in known and 1 < len(table[first].dropna().unique()) < len(table) / 2
+    return first not in excluded and 1 < len(table[first].dropna().unique()) < len(table) / 2
 
 
 def _are_methods(
@@ -224,39 +224,41 @@ def _are_methods(
     return alone or not (any(losses) if words or "model" in wide else all(losses))
 
 
-def _by_fold(source: str, columns: Columns, given: Columns, request: Request) -> tuple[dict[Role, str], bool]:
+def _by_fold(
+    source: str, columns: Columns, stated: Columns, request: Request
+) -> tuple[dict[Role, str], bool]:
     """The same roles, and whether runs are folds: then what would tell seeds apart tells repeats apart."""
-    known = dict(columns)
-    if request.folds is not None and "fold" not in known and "seed" in known:
-        known["fold"] = known.pop("seed")
-    by_fold = request.folds is not None or "fold" in known
-    if "repeat" in known and "fold" not in known:
+    roles = dict(columns)
+    if request.folds is not None and "fold" not in roles and "seed" in roles:
+        roles["fold"] = roles.pop("seed")
+    by_fold = request.folds is not None or "fold" in roles
+    if "repeat" in roles and "fold" not in roles:
         raise BenchError(f"{source}: --repeat-column: repeats of what? Give --fold-column too")
-    if {"repeat", "seed"} <= given.keys() & known.keys() and by_fold:
+    if {"repeat", "seed"} <= stated.keys() & roles.keys() and by_fold:
         raise BenchError(
             f"{source}: --repeat-column and --seed-column: found both, expected the one that tells repeats "
             "of a fold apart"
         )
     if by_fold and not request.paired:
-        found = "--folds" if request.folds is not None else f"column '{known['fold']}'"
+        origin = "--folds" if request.folds is not None else f"column '{roles['fold']}'"
         raise BenchError(
-            f"{source}: --unpaired: {found} says that runs are folds, which are the same images for all "
+            f"{source}: --unpaired: {origin} says that runs are folds, which are the same images for all "
             "methods, and compared in pairs; expected one or the other"
         )
-    seed = known.pop("seed", None) if "fold" in known else None
-    if seed is not None and ("repeat" not in known or "seed" in given):
-        known["repeat"] = seed
-    return known, by_fold
+    seed = roles.pop("seed", None) if "fold" in roles else None
+    if seed is not None and ("repeat" not in roles or "seed" in stated):
+        roles["repeat"] = seed
+    return roles, by_fold
 
 
 def _scores(
-    source: str, table: pd.DataFrame, columns: Columns, given: Columns, request: Request
+    source: str, table: pd.DataFrame, columns: Columns, stated: Columns, request: Request
 ) -> tuple[Score, ...]:
     """What is compared: what is asked for, else accuracy, else the one number that has a metric's name."""
     sized = request.total_images is not None or not columns.keys().isdisjoint(("total", "image"))
     kind: Role = "correct" if "correct" in columns and (sized or "accuracy" not in columns) else "accuracy"
     names = list(request.metrics)
-    if kind in (given if names else columns) and columns[kind] not in names:
+    if kind in (stated if names else columns) and columns[kind] not in names:
         names.insert(0, columns[kind])
     if not names and "method" in columns:
         names = guess_metrics(table, columns.values())

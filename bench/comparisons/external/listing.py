@@ -35,18 +35,20 @@ SAMPLE = 5_000
 """Rows of a table on which they are."""
 
 
-def explain(source: str, table: pd.DataFrame, request: Request, why: str, guessed: Sequence[str] = ()) -> str:
+def explain(
+    source: str, table: pd.DataFrame, request: Request, need: str, guessed: Sequence[str] = ()
+) -> str:
     """What could not be guessed, what was, what each column looks like, and what would work."""
-    lines = [why, *(f"So far: {one}" for one in guessed), f"The columns of {source}, {len(table):,} rows:"]
+    lines = [need, *(f"So far: {one}" for one in guessed), f"The columns of {source}, {len(table):,} rows:"]
     names = [name for name in table.columns if name]
-    shown = sorted(names, key=lambda name: _dull(table[name], name))[:MOST_COLUMNS]
-    width = min(max(map(len, shown), default=0), 30)
-    lines += [f"  {name:<{width}}  {looks(table[name], name)}" for name in table.columns if name in shown]
-    if len(shown) < len(table.columns):
-        lines.append(f"  … and {len(table.columns) - len(shown)} more")
+    columns = sorted(names, key=lambda name: _dull(table[name], name))[:MOST_COLUMNS]
+    width = min(max(map(len, columns), default=0), 30)
+    lines += [f"  {name:<{width}}  {looks(table[name], name)}" for name in table.columns if name in columns]
+    if len(columns) < len(table.columns):
+        lines.append(f"  … and {len(table.columns) - len(columns)} more")
     if command := _command(source, table, request):
         lines.append(f"For example: {command}")
-    elif "no column of methods" not in why:
+    elif "no column of methods" not in need:
         pass
     elif any({*spellings(name)} & {*USUAL["epoch"]} for name in names):
         lines.append(
@@ -62,25 +64,25 @@ def explain(source: str, table: pd.DataFrame, request: Request, why: str, guesse
 
 def looks(column: pd.Series[Any], name: str) -> str:
     """``words, 3 different: a, b, c``; ``numbers from 0.1 to 0.4, a score by its name``."""
-    there = column.dropna()
-    if there.empty:
+    cells = column.dropna()
+    if cells.empty:
         return "empty"
-    kinds, numbers = there.nunique(), numeric(there)
-    if kinds == 1 and len(there) > 1:
-        return f"always {_cut(there.iloc[0])}"
+    kinds, numbers = cells.nunique(), numeric(cells)
+    if kinds == 1 and len(cells) > 1:
+        return f"always {_cut(cells.iloc[0])}"
     if numbers.mean() > 0.5:
-        values = pd.to_numeric(there, errors="coerce").dropna()
+        values = pd.to_numeric(cells, errors="coerce").dropna()
         whole = "whole numbers" if bool((values % 1 == 0).all()) else "numbers"
-        said = f"{whole} from {values.min():g} to {values.max():g}"
-        said += f", {kinds} different" * (whole == "whole numbers")
+        words = f"{whole} from {values.min():g} to {values.max():g}"
+        words += f", {kinds} different" * (whole == "whole numbers")
         hint = ", a setting by its name" * is_setting(name)
         if lower_is_better(name) is not None or is_accuracy(name):
             hint = ", a cost by its name" if is_cost(name) else ", a score by its name"
-        return said + hint
-    some = ", ".join(_cut(word) for word in there.unique()[:3])
+        return words + hint
+    some = ", ".join(_cut(word) for word in cells.unique()[:3])
     hint = "a score by its name, but " if is_score(name) and not is_cost(name) else ""
     return (
-        f"{hint}words, {'all' if kinds == len(there) else f'{kinds:,}'} different: {some}{' …' * (kinds > 3)}"
+        f"{hint}words, {'all' if kinds == len(cells) else f'{kinds:,}'} different: {some}{' …' * (kinds > 3)}"
     )
 
 
@@ -103,11 +105,11 @@ def _command(source: str, table: pd.DataFrame, request: Request) -> str:
             asked = replace(asked, metrics=[metric])
         try:
             layout = find_layout(source, rows, asked)
-            found = read_scores(source, rows, layout, asked)
+            reading = read_scores(source, rows, layout, asked)
         except BenchError:
             continue
-        methods = list(dict.fromkeys(name for _, _, name in found.measured[0].cells))
-        runs, pairs = found.measured[0].cells, {key[:2] for key in found.measured[0].cells}
+        methods = list(dict.fromkeys(name for _, _, name in reading.measured[0].cells))
+        runs, pairs = reading.measured[0].cells, {key[:2] for key in reading.measured[0].cells}
         if len(methods) < 2 or (len(pairs) < 2 and all(len(scores.counts) < 2 for scores in runs.values())):
             continue  # one number a method tells nothing
         seeds = [seed for pair in pairs for key in runs if key[:2] == pair for seed in {*runs[key].counts}]
@@ -120,8 +122,8 @@ def _command(source: str, table: pd.DataFrame, request: Request) -> str:
         words += [] if paired else ["--unpaired"]
         if request.baseline is None and sum(map(is_baseline, methods)) != 1:
             words += ["--baseline", methods[0]]
-        known = metric is None or lower_is_better(metric) is not None or is_accuracy(metric)
-        less = "" if known or request.lower_is_better is not None else " (and --lower-is-better, if less is)"
+        clear = metric is None or lower_is_better(metric) is not None or is_accuracy(metric)
+        less = "" if clear or request.lower_is_better is not None else " (and --lower-is-better, if less is)"
         return " ".join(map(shlex.quote, words)) + less
     return ""
 

@@ -72,8 +72,8 @@ def _table(source: str, document: Any) -> tuple[pd.DataFrame, list[str]]:
     if all(isinstance(value, list) for value in values):
         uneven = len({len(value) for value in values}) > 1
         table = pd.DataFrame({name: pd.Series(value, dtype=object) for name, value in document.items()})
-        said = ["lists of several lengths: what is not there is missing"] if uneven else []
-        return table.infer_objects(), said
+        notes = ["lists of several lengths: what is not there is missing"] if uneven else []
+        return table.infer_objects(), notes
     if all(isinstance(value, dict) and value for value in values):
         inner = [row for value in values for row in value.values()]
         if all(isinstance(row, dict) for row in inner):

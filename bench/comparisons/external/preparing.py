@@ -28,7 +28,7 @@ class Prepared:
 
     table: pd.DataFrame
     cells: Cells
-    said: tuple[str, ...]
+    words: tuple[str, ...]
     """Into what it was turned."""
     guessed: tuple[str, ...]
     """What was, with the option that says otherwise, a sentence each."""
@@ -40,7 +40,7 @@ class Understood:
 
     reading: Reading
     layout: Layout
-    said: str
+    words: str
     """Form, columns, units, in a sentence."""
     guessed: tuple[str, ...]
 
@@ -59,7 +59,7 @@ def prepare(source: str, table: pd.DataFrame, request: Request) -> Prepared:
     table, left_out = without_totals(_hashable(table))
     cells = read_cells(source, table, request.decimal, request.percent)
     shaped = reshape(source, cells.table, request, request.transpose)
-    return Prepared(shaped.table, cells, shaped.said, (*guessed, *left_out, *cells.guessed, *shaped.said))
+    return Prepared(shaped.table, cells, shaped.words, (*guessed, *left_out, *cells.guessed, *shaped.words))
 
 
 def understand(source: str, prepared: Prepared, request: Request) -> Understood:
@@ -81,11 +81,11 @@ def understand(source: str, prepared: Prepared, request: Request) -> Understood:
         reading = read_scores(source, table, layout, request)
     except Unclear as unclear:
         raise BenchError(explain(source, table, request, str(unclear), prepared.guessed)) from None
-    said = "; ".join(filter(None, (layout.said, *prepared.said, epoch, reading.said)))
-    parts = (part for part in (epoch, *reading.said.split("; ")) if "(guessed; --" in part or "(if " in part)
+    words = "; ".join(filter(None, (layout.words, *prepared.words, epoch, reading.words)))
+    parts = (part for part in (epoch, *reading.words.split("; ")) if "(guessed; --" in part or "(if " in part)
     assumed = (f"numbers: accuracies, {part}" if part.startswith("higher is") else part for part in parts)
     guessed = (*prepared.guessed, *layout.guessed, *assumed, *_alike(reading))
-    return Understood(reading, layout, said, guessed)
+    return Understood(reading, layout, words, guessed)
 
 
 def _hashable(table: pd.DataFrame) -> pd.DataFrame:
@@ -113,19 +113,19 @@ def _alike(reading: Reading) -> list[str]:
     ][:MOST_ALIKE]
 
 
-def _where(source: str, table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
+def _where(source: str, table: pd.DataFrame, conditions: Mapping[str, str]) -> pd.DataFrame:
     """Only rows whose columns have these values, as they stand there or as numbers."""
-    for name, value in wanted.items():
+    for name, value in conditions.items():
         if name not in table.columns:
             raise BenchError(f"{source}: --where: {unknown('column', name, table.columns)}")
-        found = table[name].astype(str).str.strip() == value
+        rows = table[name].astype(str).str.strip() == value
         if pd.api.types.is_numeric_dtype(table[name]):
             number = pd.to_numeric(pd.Series([value]), errors="coerce").iloc[0]
-            found |= table[name] == number
-        if not found.any():
+            rows |= table[name] == number
+        if not rows.any():
             values = table[name].dropna().astype(str).unique()[:20]
             raise BenchError(f"{source}: --where {name}=: {unknown('value', value, values)}")
-        table = table[found]
+        table = table[rows]
     return table
 
 

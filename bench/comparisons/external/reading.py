@@ -120,7 +120,8 @@ def _excel(source: str, content: bytes, suffix: str, sheet: str | None) -> tuple
     except Exception as error:  # openpyxl raises whatever a broken archive happens to cause
         reason = " ".join(str(error).split())
         raise BenchError(f"{source}: no Excel file that can be read: {reason}") from None
-    sheets = {str(name): found for name, one in cells.items() if len(found := _without_edges(one)) > 1}
+    inner = {str(name): one.dropna(how="all").dropna(how="all", axis=1) for name, one in cells.items()}
+    sheets = {name: one for name, one in inner.items() if len(one) > 1}
     if sheet is not None and sheet not in sheets:
         raise BenchError(f"{source}: --sheet: {unknown('sheet with a table', sheet, sheets)}")
     if not sheets:
@@ -129,24 +130,19 @@ def _excel(source: str, content: bytes, suffix: str, sheet: str | None) -> tuple
     guessed = []
     if sheet is None and len(sheets) > 1:
         guessed.append(f"sheet: '{name}', of {', '.join(sheets)} (guessed; --sheet says otherwise)")
-    found = sheets[name]
+    whole = sheets[name]
     # A title has one cell, and what stands below it several.
-    above = next((k for k, count in enumerate(found.notna().sum(axis=1)) if count > 1), 0)
+    above = next((k for k, count in enumerate(whole.notna().sum(axis=1)) if count > 1), 0)
     top = [
         ["" if pd.isna(c) else str(c).strip() for c in row]
-        for row in found.iloc[above : above + 3].to_numpy()
+        for row in whole.iloc[above : above + 3].to_numpy()
     ]
     names, rows = headings(top)
     twice = next((one for one in names if one and names.count(one) > 1), None)
     if twice is not None:
         raise BenchError(f"{source}: sheet '{name}': {names.count(twice)} columns are called '{twice}'")
-    table = found.iloc[above + rows :].reset_index(drop=True)
+    table = whole.iloc[above + rows :].reset_index(drop=True)
     table.columns = pd.Index(names)
     if above:
         guessed.append(f"{above} row{'s' * (above > 1)} above the heading skipped")
     return without_nameless(table).infer_objects(), guessed
-
-
-def _without_edges(cells: pd.DataFrame) -> pd.DataFrame:
-    """Rows and columns in which there is something."""
-    return cells.dropna(how="all").dropna(how="all", axis=1)

@@ -76,11 +76,11 @@ def long_rows(
     parts = [
         rows.assign(method=name, column=name, found=table[name].to_numpy()) for name in layout.methods
     ] or [rows.assign(column=score, found=table[score].to_numpy())]
-    made = pd.concat(parts, ignore_index=True)
-    keys = [*KEY, *(["image"] if "image" in made else [])]
-    if made.duplicated(keys).any():
-        raise BenchError(_there_twice(source, made, keys, table, layout))
-    return made.assign(failed=made.failed | _failures(made.found))
+    joined = pd.concat(parts, ignore_index=True)
+    keys = [*KEY, *(["image"] if "image" in joined else [])]
+    if joined.duplicated(keys).any():
+        raise BenchError(_there_twice(source, joined, keys, table, layout))
+    return joined.assign(failed=joined.failed | _failures(joined.found))
 
 
 def numbers(source: str, rows: pd.DataFrame) -> pd.Series[float]:
@@ -104,9 +104,9 @@ def refuse(source: str, rows: pd.DataFrame, bad: pd.Series[bool], expected: str)
     """Raise BenchError for the first row that is bad, if there is one."""
     if bad.any():
         first = rows[bad].iloc[0]
-        found = first.found if str(first.found).casefold() not in MISSING else "nothing"
+        content = first.found if str(first.found).casefold() not in MISSING else "nothing"
         raise BenchError(
-            f"{source}: column '{first.column}', data row {first.row}: found {found}, expected {expected}"
+            f"{source}: column '{first.column}', data row {first.row}: found {content}, expected {expected}"
         )
 
 
@@ -159,8 +159,8 @@ def _there_twice(
     """Which run, in which rows, what tells these apart, and what to say of that."""
     second = rows[rows.duplicated(keys)].iloc[0]
     first = rows[(rows[keys] == second[keys]).all(axis=1)].iloc[0]
-    what = named(second, by_fold=layout.by_fold) + (f", image {second.image}" if "image" in keys else "")
-    said = f"{source}: {what} is there twice, in data rows {first.row} and {second.row}"
+    place = named(second, by_fold=layout.by_fold) + (f", image {second.image}" if "image" in keys else "")
+    message = f"{source}: {place} is there twice, in data rows {first.row} and {second.row}"
     used = {*layout.columns.values(), *layout.methods, *(score.column for score in layout.scores)}
     free = [name for name in table.columns if name not in used and not is_score(name)]
     apart = [
@@ -175,7 +175,7 @@ def _there_twice(
     differ = apart or [
         name for name in free if table[name].loc[first.row - 1] != table[name].loc[second.row - 1]
     ]
-    expected = f"{said}, {{}}; expected one row each: "
+    expected = f"{message}, {{}}; expected one row each: "
     if not differ:
         repeats = "repeats, " * (layout.by_fold and "repeat" not in layout.columns)
         expected = expected.format("which differ in nothing but results")
@@ -192,5 +192,5 @@ def _there_twice(
     if numeric(table[name]).all() and not fractional(table[name]):
         options += f", --fold-column {quoted} or --epoch-column {quoted} says what it counts"
     more = f" (as do {', '.join(differ[1:4])})" if len(differ) > 1 else ""
-    what = f"which differ in '{name}' ({one} and {other}){more}"
-    return f"{expected.format(what)}{options}"
+    place = f"which differ in '{name}' ({one} and {other}){more}"
+    return f"{expected.format(place)}{options}"

@@ -47,7 +47,7 @@ _DATA_SETS = re.compile(
 
 
 def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool | None = None) -> Shaped:
-    """Long or wide.
+    """The table in the long or the wide form.
 
     Args:
         source: what messages call the table.
@@ -61,7 +61,7 @@ def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool 
         return _transposed(source, table, request)
     if len(table) > LARGEST:
         return Shaped(table, ())
-    said: list[str] = []
+    notes: list[str] = []
     shapes: Sequence[Callable[[pd.DataFrame, Request], Shaped | None]] = (
         _filled_down,
         plots,
@@ -74,11 +74,11 @@ def reshape(source: str, table: pd.DataFrame, request: Request, transpose: bool 
         _seeds_named_after_methods,
     )
     for shape in shapes:
-        found = shape(table, request)
-        if found is not None:
-            table = found.table
-            said += found.said
-    return Shaped(table, tuple(said))
+        shaped = shape(table, request)
+        if shaped is not None:
+            table = shaped.table
+            notes += shaped.words
+    return Shaped(table, tuple(notes))
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
@@ -116,42 +116,37 @@ def _heads_groups(column: pd.Series[Any]) -> bool:
     return starts[0] == 0 and len(there) > 1 and len(sizes) == 1 and min(sizes) > 1 and there.is_unique
 
 
-# ---------------------------------------------------------------------------------- methods in rows
-
-
 def _seeds_across(table: pd.DataFrame, request: Request) -> Shaped | None:
     """A method a row, a seed (or fold) a column: ``run_1``, ``acc seed 2``, ``3``."""
-    found = {name: match for name in table.columns if (match := _NUMBERED.fullmatch(name))}
+    numbered = {name: match for name in table.columns if (match := _NUMBERED.fullmatch(name))}
     digits = [name for name in table.columns if re.fullmatch(r"\d+", name)]
-    if len(found) < 2:
-        found = {}
+    if len(numbered) < 2:
+        numbered = {}
         if len(digits) < 2:
             return None
-    columns = [name for name in (found or digits) if name not in request.columns.values()]
-    metrics = {match["metric"].strip(" _-./") for match in found.values()} or {""}
-    words = {match["word"].casefold() for match in found.values()}
-    others = [name for name in table.columns if name not in columns]
-    known = guess_columns(table[others], {}, ["method", "dataset", "model"], ())
-    method = request.columns.get("method") or known.get("method")
-    free = [name for name in words_of(table[others]) if name not in known.values()]
+    columns = [name for name in (numbered or digits) if name not in request.columns.values()]
+    metrics = {match["metric"].strip(" _-./") for match in numbered.values()} or {""}
+    words = {match["word"].casefold() for match in numbered.values()}
+    rest = [name for name in table.columns if name not in columns]
+    roles = guess_columns(table[rest], {}, ["method", "dataset", "model"], ())
+    method = request.columns.get("method") or roles.get("method")
+    free = [name for name in words_of(table[rest]) if name not in roles.values()]
     method = method or (free[0] if len(free) == 1 else None)
-    if method not in others or len(metrics) > 1 or len(words) > 1:
+    if method not in rest or len(metrics) > 1 or len(words) > 1:
         return None
-    keys = [name for role, name in known.items() if role != "method" and name != method]
-    if table.duplicated([*keys, method]).any() or any(
-        is_score(n) for n in others if n not in (*keys, method)
-    ):
+    keys = [name for role, name in roles.items() if role != "method" and name != method]
+    if table.duplicated([*keys, method]).any() or any(is_score(n) for n in rest if n not in (*keys, method)):
         return None
     unit = "fold" if words & {"fold", "split"} else "seed"
     number = {name: int(re.findall(r"\d+", name)[-1]) for name in columns}
     long = table.melt([*keys, method], columns, var_name=unit, value_name="value")
     long[unit] = long[unit].map(number)
-    said = f"a row a {method}, a column a {unit} ({columns[0]}, …)"
+    note = f"a row a {method}, a column a {unit} ({columns[0]}, …)"
     metric = metrics.pop()
     if metric:
-        return Shaped(long.rename(columns={"value": metric}), (f"{said}, of {metric} (guessed)",))
+        return Shaped(long.rename(columns={"value": metric}), (f"{note}, of {metric} (guessed)",))
     wide = long.set_index([*keys, unit, method])["value"].unstack(sort=False).reset_index()  # noqa: PD010
-    return Shaped(wide.rename_axis(columns=None), (f"{said} (guessed)",))
+    return Shaped(wide.rename_axis(columns=None), (f"{note} (guessed)",))
 
 
 def _data_sets_across(table: pd.DataFrame, request: Request) -> Shaped | None:
@@ -164,9 +159,11 @@ def _data_sets_across(table: pd.DataFrame, request: Request) -> Shaped | None:
         2 * sum(bool(_DATA_SETS.search(name)) for name in numbers) > len(numbers)
     ):
         return None
-    made = table.set_index(words[0])[numbers].T.rename_axis("dataset").reset_index().rename_axis(columns=None)
+    turned = (
+        table.set_index(words[0])[numbers].T.rename_axis("dataset").reset_index().rename_axis(columns=None)
+    )
     return Shaped(
-        made, (f"a row a {words[0]}, a column a data set (guessed; --no-transpose says otherwise)",)
+        turned, (f"a row a {words[0]}, a column a data set (guessed; --no-transpose says otherwise)",)
     )
 
 
@@ -174,38 +171,35 @@ def _transposed(source: str, table: pd.DataFrame, request: Request) -> Shaped:
     asked = request.columns.get("method")
     words = [asked] if asked in table.columns else words_of(table)
     if not words or table[words[0]].duplicated().any():
-        found = f"names that come again in '{words[0]}'" if words else "no column of words"
+        problem = f"names that come again in '{words[0]}'" if words else "no column of words"
         raise BenchError(
-            f"{source}: --transpose: found {found}; expected a column of different names, which become those "
-            "of columns"
+            f"{source}: --transpose: found {problem}; expected a column of different names, which become "
+            "those of columns"
         )
-    others = [name for name in table.columns if name != words[0]]
-    seeds = all(re.fullmatch(r"\D*\d+", name) for name in others)
+    rest = [name for name in table.columns if name != words[0]]
+    seeds = all(re.fullmatch(r"\D*\d+", name) for name in rest)
     name = "seed" if seeds else "dataset"
-    made = table.set_index(words[0])[others].T.rename_axis(name).reset_index().rename_axis(columns=None)
-    made.columns = made.columns.map(str)
-    return Shaped(made.infer_objects(), (f"transposed: a row a {words[0]}, a column a {name}",))
-
-
-# ------------------------------------------------------------------------------------- names of runs
+    turned = table.set_index(words[0])[rest].T.rename_axis(name).reset_index().rename_axis(columns=None)
+    turned.columns = turned.columns.map(str)
+    return Shaped(turned.infer_objects(), (f"transposed: a row a {words[0]}, a column a {name}",))
 
 
 def _run_names(table: pd.DataFrame, request: Request) -> Shaped | None:
     """Method and seed out of names of runs, ``ce-1`` or ``focal_seed2``, where no column holds them."""
     if request.columns.get("method") is not None:
         return None
-    known = guess_columns(table, {}, [role for role in USUAL if role != "epoch"], request.metrics)
-    named = [
+    roles = guess_columns(table, {}, [role for role in USUAL if role != "epoch"], request.metrics)
+    run_columns = [
         n for n in words_of(table) if {*spellings(n)} & {"name", "run_name", "run", "experiment", "run_id"}
     ]
-    if "method" in known and known["method"] not in named:
+    if "method" in roles and roles["method"] not in run_columns:
         return None
     if (
         not any(is_score(name) for name in table.columns if name not in request.metrics)
         and not request.metrics
     ):
         return None
-    for name in named:
+    for name in run_columns:
         runs = table[name].astype(str).str.strip()
         for pattern in (_SEED_WITHIN, _SEED_LAST):
             matches = {run: pattern.fullmatch(run) for run in runs.unique()}
@@ -216,24 +210,24 @@ def _run_names(table: pd.DataFrame, request: Request) -> Shaped | None:
             sets = [{seeds[run] for run in methods if methods[run] == one} for one in {*methods.values()}]
             if len(sets) < 2 or len(set.intersection(*sets)) < 2 or not all(methods.values()):
                 continue
-            made = table.assign(method=runs.map(methods))
-            said = f"method: of the names in '{name}', such as '{runs.iloc[0]}' (guessed; {NO_METHOD})"
-            if "seed" in known and known["seed"] != name and not fractional(table[known["seed"]]):
-                return Shaped(made, (said,))
+            named_runs = table.assign(method=runs.map(methods))
+            note = f"method: of the names in '{name}', such as '{runs.iloc[0]}' (guessed; {NO_METHOD})"
+            if "seed" in roles and roles["seed"] != name and not fractional(table[roles["seed"]]):
+                return Shaped(named_runs, (note,))
             drop = [name] if stem(name) == "run" else []
-            said = said.replace("method:", "method and seed:")
-            return Shaped(made.assign(seed=runs.map(seeds)).drop(columns=drop), (said,))
+            note = note.replace("method:", "method and seed:")
+            return Shaped(named_runs.assign(seed=runs.map(seeds)).drop(columns=drop), (note,))
     return None
 
 
 def _seeds_named_after_methods(table: pd.DataFrame, request: Request) -> Shaped | None:
     """Names of runs as seeds, ``ce-1`` beside a column that says ``ce``: without that they are shared."""
-    known = guess_columns(table, {}, ["method", "seed"], request.metrics)
-    if len(known) < 2 or known.keys() & {role for role, name in request.columns.items() if name}:
+    roles = guess_columns(table, {}, ["method", "seed"], request.metrics)
+    if len(roles) < 2 or roles.keys() & {role for role, name in request.columns.items() if name}:
         return None
-    if table[[*known.values()]].isna().any(axis=None):
+    if table[[*roles.values()]].isna().any(axis=None):
         return None
-    methods, seeds = (table[known[role]].astype(str) for role in ("method", "seed"))
+    methods, seeds = (table[roles[role]].astype(str) for role in ("method", "seed"))
     pairs = {*zip(methods, seeds, strict=True)}
     if not all(method in seed and method != seed for method, seed in pairs):
         return None
@@ -245,8 +239,8 @@ def _seeds_named_after_methods(table: pd.DataFrame, request: Request) -> Shaped 
         or len({(of, seed) for (of, _), seed in rest.items()}) < len(pairs)
     ):
         return None
-    made = table.assign(**{known["seed"]: [rest[pair] for pair in zip(methods, seeds, strict=True)]})
-    said = (
-        f"seed: what the names in '{known['seed']}', such as '{seeds.iloc[0]}', have besides those of methods"
+    whole = table.assign(**{roles["seed"]: [rest[pair] for pair in zip(methods, seeds, strict=True)]})
+    note = (
+        f"seed: what the names in '{roles['seed']}', such as '{seeds.iloc[0]}', have besides those of methods"
     )
-    return Shaped(made, (f"{said} (guessed; --seed-column says otherwise)",))
+    return Shaped(whole, (f"{note} (guessed; --seed-column says otherwise)",))

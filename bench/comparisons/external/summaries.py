@@ -53,7 +53,7 @@ class Summaries:
 
     cells: dict[Key, Summary]
     metric: Metric
-    said: str
+    words: str
     assumed: tuple[str, ...]
     """What was taken for granted, each with the option that says otherwise."""
 
@@ -77,14 +77,14 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
     if len(table) > LARGEST:
         return None
     roles: list[Role] = ["method", "dataset", "model"]
-    given: dict[Role, str] = {r: n for r in roles if (n := request.columns.get(r)) in table.columns and n}
-    known = guess_columns(table, given, roles, ())
-    cells = {name: found for name in table.columns if (found := _in_cells(table[name]))}
+    stated: dict[Role, str] = {r: n for r in roles if (n := request.columns.get(r)) in table.columns and n}
+    guess = guess_columns(table, stated, roles, ())
+    cells = {name: texts for name in table.columns if (texts := _in_cells(table[name]))}
     free = [
-        n for n in table.columns if n not in cells and n not in known.values() and not numeric(table[n]).any()
+        n for n in table.columns if n not in cells and n not in guess.values() and not numeric(table[n]).any()
     ]
-    method = known.get("method") or next(iter(free), None)
-    keys = [name for role, name in known.items() if role != "method" and name != method]
+    method = guess.get("method") or next(iter(free), None)
+    keys = [name for role, name in guess.items() if role != "method" and name != method]
     if (
         method is None
         or guess_columns(table, {}, ["fold"], ())
@@ -95,11 +95,11 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
         _refuse_twice(source, table, [*keys, method], pairs)
         return None
     counts = [name for name in table.columns if _RUNS.fullmatch(stem(name)) and name not in keys]
-    metric, named = _metric(pairs, request)
+    metric, in_heading = _metric(pairs, request)
     counts += [n for n in table.columns if stem(n) in (f"{metric}_count", f"{metric}_n", f"{metric}_runs")]
-    share = is_accuracy(metric) and (named or request.lower_is_better is None)
-    percent_sign = any("%" in text for found in cells.values() for text in found.values())
-    made: dict[Key, Summary] = {}
+    share = is_accuracy(metric) and (in_heading or request.lower_is_better is None)
+    percent_sign = any("%" in text for texts in cells.values() for text in texts.values())
+    summaries: dict[Key, Summary] = {}
     for position, row in enumerate(table.to_dict("records")):
         runs = _runs(source, row, counts[0], position) if counts else request.runs or ASSUMED
         for one in pairs:
@@ -107,22 +107,22 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
                 mean, spread = read
                 if spread is not None and (request.spread or one.kind) == "se":
                     spread *= math.sqrt(runs)
-                names = {role: str(row[name]) for role, name in known.items() if name in keys}
+                names = {role: str(row[name]) for role, name in guess.items() if name in keys}
                 key = (
                     one.dataset or names.get("dataset", ""),
                     names.get("model", ""),
                     str(row[method]).strip(),
                 )
-                made[key] = Summary(mean, spread, runs)
-    if not made or all(summary.sd is None for summary in made.values()):
+                summaries[key] = Summary(mean, spread, runs)
+    if not summaries or all(summary.sd is None for summary in summaries.values()):
         return None
-    largest = max(summary.mean for summary in made.values())
+    largest = max(summary.mean for summary in summaries.values())
     if share and (percent_sign or largest > 1 if request.percent is None else request.percent):
-        made = {
+        summaries = {
             key: Summary(mean / 100, None if sd is None else sd / 100, runs)
-            for key, (mean, sd, runs) in made.items()
+            for key, (mean, sd, runs) in summaries.items()
         }
-    if share and not all(0 <= summary.mean <= 1 for summary in made.values()):
+    if share and not all(0 <= summary.mean <= 1 for summary in summaries.values()):
         raise BenchError(
             f"{source}: found {largest:g}, expected accuracies; of any other numbers, say --lower-is-better "
             "or --higher-is-better"
@@ -140,18 +140,18 @@ def find_summaries(source: str, table: pd.DataFrame, request: Request) -> Summar
         less = request.lower_is_better
     elif not share and less is None:
         assumed.append(f"{metric}: better the higher it is (assumed; --lower-is-better says otherwise)")
-    if share and not named:
+    if share and not in_heading:
         assumed.append(
             "numbers: accuracies (assumed; --lower-is-better or --higher-is-better says otherwise)"
         )
     where = f"column '{counts[0]}'" if counts else f"{request.runs or ASSUMED} behind each"
-    said = (
+    words = (
         f"means with {kind}, method = '{method}', metric = '{metric}'"
         f"{', a column a data set' * bool(pairs[0].dataset)}, runs: {where}"
     )
     margin = request.margin if request.margin is not None or not share else PERCENT_MARGIN
     described = Metric(metric, "%" if share else "", not less, margin)
-    return Summaries(made, described, said, tuple(assumed))
+    return Summaries(summaries, described, words, tuple(assumed))
 
 
 def _refuse_twice(source: str, table: pd.DataFrame, keys: list[str], pairs: list[_Columns]) -> None:
@@ -176,8 +176,8 @@ def _in_cells(column: pd.Series[Any]) -> dict[str, str]:
     if pd.api.types.is_numeric_dtype(column):
         return {}
     texts = {str(cell): _FONT.sub("", str(cell)).strip() for cell in column.dropna().unique()[:2000]}
-    there = [text for text in texts.values() if text.casefold() not in MISSING]
-    return texts if 2 * sum(bool(_CELL.fullmatch(text)) for text in there) > len(there) else {}
+    present = [text for text in texts.values() if text.casefold() not in MISSING]
+    return texts if 2 * sum(bool(_CELL.fullmatch(text)) for text in present) > len(present) else {}
 
 
 def _pairs(source: str, table: pd.DataFrame, cells: list[str], request: Request) -> list[_Columns]:
@@ -191,7 +191,7 @@ def _pairs(source: str, table: pd.DataFrame, cells: list[str], request: Request)
             return [_Columns(cells[0], None, "sd")]
         return [_Columns(name, None, "sd", dataset=name) for name in cells]
     numbers = {stem(name): name for name in table.columns if numeric(table[name]).any()}
-    found: dict[str, _Columns] = {}
+    pairs: dict[str, _Columns] = {}
     kinds: tuple[tuple[Literal["sd", "se"], re.Pattern[str]], ...] = (("sd", _SD), ("se", _SE))
     for kind, pattern in kinds:
         for short, name in numbers.items():
@@ -199,12 +199,12 @@ def _pairs(source: str, table: pd.DataFrame, cells: list[str], request: Request)
                 continue
             base = pattern.sub("_", short).strip("_")
             means = [n for n in numbers if n != short and _MEAN.sub("_", n).strip("_") == base]
-            if means and numbers[means[0]] not in found:
-                found[numbers[means[0]]] = _Columns(numbers[means[0]], name, kind)
+            if means and numbers[means[0]] not in pairs:
+                pairs[numbers[means[0]]] = _Columns(numbers[means[0]], name, kind)
     scores = (
-        [name for name in found if name in request.metrics] or [n for n in found if is_score(n)] or [*found]
+        [name for name in pairs if name in request.metrics] or [n for n in pairs if is_score(n)] or [*pairs]
     )
-    return [found[_one(source, scores, request)]] if scores else []
+    return [pairs[_one(source, scores, request)]] if scores else []
 
 
 def _one(source: str, names: list[str], request: Request) -> str:
@@ -227,13 +227,13 @@ def _metric(pairs: list[_Columns], request: Request) -> tuple[str, bool]:
 
 
 def _runs(source: str, row: dict[Any, Any], column: str, position: int) -> int:
-    found = pd.to_numeric(row[column], errors="coerce")
-    if not found >= 1 or found % 1:
+    count = pd.to_numeric(row[column], errors="coerce")
+    if not count >= 1 or count % 1:
         raise BenchError(
             f"{source}: column '{column}', data row {position + 1}: found {row[column]}, expected a number "
             "of runs"
         )
-    return int(found)
+    return int(count)
 
 
 def _read(

@@ -62,8 +62,8 @@ def decoded(source: str, content: bytes, encoding: str | None, allowed: str) -> 
         place = error.start
     from charset_normalizer import from_bytes
 
-    found = list(from_bytes(content[max(place - SAMPLE // 2, 0) : place + SAMPLE // 2]))
-    alike = [one for one in found if (one.chaos, one.coherence) == (found[0].chaos, found[0].coherence)]
+    guesses = list(from_bytes(content[max(place - SAMPLE // 2, 0) : place + SAMPLE // 2]))
+    alike = [one for one in guesses if (one.chaos, one.coherence) == (guesses[0].chaos, guesses[0].coherence)]
     names = [name for one in alike for name in (one.encoding, *one.could_be_from_charset)]
     name = next((usual for usual in FIRST_CHOICE if usual in names), [*names, FIRST_CHOICE[0]][0])
     try:
@@ -180,13 +180,15 @@ def _once(text: str, header: str, separator: str) -> tuple[str, list[str]]:
         return text, []
     marks = header.count(separator)
     lines = below.splitlines()
-    kept = [
+    rest = [
         line for line in lines
         if line != header and not (line.startswith("#") and line.count(separator) < marks)
     ]  # fmt: skip
-    found = lines.count(header)
-    said = [f"the heading stands there {found + 1} times, as where files are joined (skipped)"] * bool(found)
-    return above + header + "\n".join(kept) + "\n", said
+    repeats = lines.count(header)
+    notes = [f"the heading stands there {repeats + 1} times, as where files are joined (skipped)"] * bool(
+        repeats
+    )
+    return above + header + "\n".join(rest) + "\n", notes
 
 
 def _refuse_without_heading(source: str, table: pd.DataFrame) -> None:
@@ -212,29 +214,29 @@ def without_nameless(table: pd.DataFrame) -> pd.DataFrame:
 
 def _header(lines: list[str]) -> tuple[int, str]:
     """How many lines stand above the heading, and the heading itself."""
-    shown = [
+    visible = [
         (k, line)
         for k, line in enumerate(lines[:100])
         if line.strip() and not re.match(r"\s*#", line) and not re.fullmatch(r'"?sep=.{0,3}', line)
     ]
-    first = shown[0][0] if shown else 0
+    first = visible[0][0] if visible else 0
     if 0 < first < len(lines) - 1 and lines[first - 1].lstrip().startswith("#"):  # as numpy and C++ write it
         above, below = lines[first - 1].lstrip()[1:], lines[first]
-        named = _fields(above, _separator(below))
-        if len(named) > 1 and len(named) == len(_fields(below, _separator(below))):
+        fields_above = _fields(above, _separator(below))
+        if len(fields_above) > 1 and len(fields_above) == len(_fields(below, _separator(below))):
             return first - 1, above
-    if not shown:  # comments, and nothing else
+    if not visible:  # comments, and nothing else
         return 0, next(line for line in lines if line.strip())
-    usual = Counter(found for _, line in shown[:20] if (found := _separator(line)) != " ")
+    usual = Counter(sign for _, line in visible[:20] if (sign := _separator(line)) != " ")
     separator = usual.most_common(1)[0][0] if usual else " "
-    fields = [len([f for f in _fields(line, separator) if f]) for _, line in shown[:20]]
+    fields = [len([f for f in _fields(line, separator) if f]) for _, line in visible[:20]]
     # A title has one field, and what stands below it several, all alike.
     titles = next((k for k, count in enumerate(fields) if count > 1), 0)
     rest = {*fields[titles:]}
-    title = titles and not _separated(shown[0][1]) and _separated(shown[titles][1])
+    title = titles and not _separated(visible[0][1]) and _separated(visible[titles][1])
     if not (title and len(rest) == 1 and len(fields) > titles + 1):
         titles = 0
-    return shown[titles]
+    return visible[titles]
 
 
 def _is_number(text: str) -> bool:

@@ -26,9 +26,9 @@ def without_totals(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     A row sums up others where a word such as 'mean' stands among numbers of seeds or names of data sets, or
     where, beside the word, a column is empty that is full in all other rows. A method may be called 'mean'.
     """
-    said: list[str] = []
+    notes: list[str] = []
     if len(table) > LARGEST:
-        return table, said
+        return table, notes
     for place, name in enumerate(table.columns):
         if pd.api.types.is_numeric_dtype(table[name]):
             continue
@@ -42,17 +42,17 @@ def without_totals(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         if sums.any():
             words = ", ".join(dict.fromkeys(table[name][sums].str.strip()))
             of = f"column '{name}'" if name else "the first column"
-            said.append(
+            notes.append(
                 f"{of}: rows called {words} sum up others, and are left out (guessed; if not, rename them)"
             )
             table = table[~sums]
-    return table, said
+    return table, notes
 
 
 def _are_counted(column: pd.Series[Any]) -> bool:
-    there = column.dropna()
-    return not there.empty and bool(
-        (numeric(there) | there.astype(str).str.fullmatch(_COUNTED.pattern)).all()
+    cells = column.dropna()
+    return not cells.empty and bool(
+        (numeric(cells) | cells.astype(str).str.fullmatch(_COUNTED.pattern)).all()
     )
 
 
@@ -62,11 +62,11 @@ def _are_data_sets(table: pd.DataFrame, name: str, place: int, sums: pd.Series[b
         return True
     last = bool(sums.iloc[-int(sums.sum()) :].all())
     unnamed = not name or not {*spellings(name)} & {*USUAL["method"], *USUAL["model"]}
-    others = [table[one] for one in table.columns if one != name]
+    rest = [table[one] for one in table.columns if one != name]
     return (
         place == 0
         and unnamed
         and last
         and not table[name].duplicated().any()
-        and all(numeric(one).mean() > 0.5 for one in others)
+        and all(numeric(one).mean() > 0.5 for one in rest)
     )

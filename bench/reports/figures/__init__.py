@@ -58,12 +58,12 @@ def draw(
         BenchError: another format.
         OSError: the folder cannot be written.
     """
-    wanted = list(dict.fromkeys(formats))
-    for kind in wanted:
+    endings = list(dict.fromkeys(formats))
+    for kind in endings:
         if kind not in FORMATS:
             raise BenchError(f"figures: {unknown('format', kind, FORMATS)}")
 
-    from bench.reports.document import cautions
+    from bench.reports.answer import cautions
     from bench.reports.figures.material import Material, NothingToDraw
     from bench.reports.figures.style import paper, save
 
@@ -76,18 +76,18 @@ def draw(
             except NothingToDraw as reason:
                 skipped[story] = str(reason)
                 continue
-            for number, made in enumerate(sketches, start=1):
+            for number, sketch in enumerate(sketches, start=1):
                 name = story if len(sketches) == 1 else f"{story}-{number}"
-                alt = " ".join([*cautions(report), made.alt])
-                paths = save(made.figure, folder, name, wanted, made.title, alt)
-                drawings.append(Drawing(name, made.title, alt, paths))
-    _remove_others(folder, {path for made in drawings for path in made.paths.values()})
+                alt = " ".join([*cautions(report), sketch.alt])
+                paths = save(sketch.figure, folder, name, endings, sketch.title, alt)
+                drawings.append(Drawing(name, sketch.title, alt, paths))
+    _remove_others(folder, {path for sketch in drawings for path in sketch.paths.values()})
     return Drawn(drawings, skipped)
 
 
-def _remove_others(folder: Path, kept: set[Path]) -> None:
+def _remove_others(folder: Path, current: set[Path]) -> None:
     """Figures from when there was more to draw would be taken for today's."""
     for story in STORIES:
         for path in [*folder.glob(f"{story}.*"), *folder.glob(f"{story}-[0-9]*.*")]:
-            if path.suffix[1:] in FORMATS and path not in kept:
+            if path.suffix[1:] in FORMATS and path not in current:
                 path.unlink()

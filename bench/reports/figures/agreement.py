@@ -48,10 +48,10 @@ def matrix(joint: Joint, losses: Sequence[str]) -> Matrix:
     owners = [loss for loss, _ in order]
     present = list(dict.fromkeys(owners))
     starts = [*(owners.index(loss) for loss in present), len(owners)]
-    known = np.isfinite(percent)
+    finite = np.isfinite(percent)
     sums, counts = (
         np.add.reduceat(np.add.reduceat(table, starts[:-1], axis=0), starts[:-1], axis=1)
-        for table in (np.where(known, percent, 0.0), known.astype(np.float64))
+        for table in (np.where(finite, percent, 0.0), finite.astype(np.float64))
     )
     blocks = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     return Matrix(present, starts, percent, blocks)
@@ -67,28 +67,30 @@ def draw(material: Material) -> list[Sketch]:
     if not joints:
         raise NothingToDraw("; ".join(reasons) or "no two runs of a data set × model have finished")
     losses = material.suite.labels("losses")
-    found = [(pair, matrix(joint, losses)) for pair, joint in joints.items()]
-    columns = min(2, len(found))
+    matrices = [(pair, matrix(joint, losses)) for pair, joint in joints.items()]
+    columns = min(2, len(matrices))
     sketches = []
-    for figure, shown in grids(found, columns, SIDE, HEAD):
-        for panel, (pair, table) in shown:
+    for figure, panels in grids(matrices, columns, SIDE, HEAD):
+        for panel, (pair, table) in panels:
             panel.set_title(style.heading(*pair, figure.get_figwidth() / columns - 1.0), pad=3)
             _draw_panel(figure, panel, table)
         style.head(figure, material.report, title="Images on which two runs differ (%)")
-        said = some([f"{who(pair)}: {_in_words(table)} of the images" for _, (pair, table) in shown], 8, "; ")
-        alt = f"How often two runs differ, on average: one right, the other wrong. {said}."
+        text = some(
+            [f"{who(pair)}: {_in_words(table)} of the images" for _, (pair, table) in panels], 8, "; "
+        )
+        alt = f"How often two runs differ, on average: one right, the other wrong. {text}."
         sketches.append(Sketch("Share of test images on which two runs differ", alt, figure))
     return sketches
 
 
 def _draw_panel(figure: Figure, panel: Axes, table: Matrix) -> None:
     fine = len(table.percent) <= FINE
-    shown, starts = (table.percent, table.starts) if fine else (table.blocks, range(len(table.losses) + 1))
+    image, starts = (table.percent, table.starts) if fine else (table.blocks, range(len(table.losses) + 1))
     # One loss gone wrong must not make all others look alike: what is far above most has the last colour.
-    low, usual, highest = np.nanpercentile(shown, [0, 75, 100]) if np.isfinite(shown).any() else (0, 1, 1)
+    low, usual, highest = np.nanpercentile(image, [0, 75, 100]) if np.isfinite(image).any() else (0, 1, 1)
     high = max(min(highest, 2 * usual), low + 1e-9)
     drawn = panel.imshow(
-        shown,
+        image,
         cmap=matplotlib.colormaps["cividis_r"].with_extremes(bad="white"),
         vmin=low,
         vmax=high,
@@ -114,9 +116,9 @@ def _draw_panel(figure: Figure, panel: Axes, table: Matrix) -> None:
 def _in_words(table: Matrix) -> str:
     within = np.diag(table.blocks)
     across = table.blocks[~np.eye(len(within), dtype=bool)]
-    said = []
+    clauses = []
     if np.isfinite(within).any():
-        said.append(f"two seeds of one loss on {np.nanmin(within):.2f} to {np.nanmax(within):.2f} %")
+        clauses.append(f"two seeds of one loss on {np.nanmin(within):.2f} to {np.nanmax(within):.2f} %")
     if across.size:
-        said.append(f"runs of two losses on {np.nanmin(across):.2f} to {np.nanmax(across):.2f} %")
-    return " and ".join(said)
+        clauses.append(f"runs of two losses on {np.nanmin(across):.2f} to {np.nanmax(across):.2f} %")
+    return " and ".join(clauses)

@@ -21,13 +21,13 @@ def values(material: Material, pair: Pair, loss: str) -> NDArray[np.float64] | N
     metric, rows = material.epoch_metric, []
     key = "correct" if metric.counted else material.suite.metrics[0].key
     for run in material.runs_of(pair, loss).itertuples():
-        kept = [line.get(f"test_{key}") for line in material.epochs(str(run.run_id))]
-        if kept and None not in kept:
+        scores = [line.get(f"test_{key}") for line in material.epochs(str(run.run_id))]
+        if scores and None not in scores:
             total = float(run.total or 0) or np.nan  # type: ignore[arg-type]
-            shown = np.array(kept, dtype=np.float64) / (total if metric.counted else 1)
+            curve = np.array(scores, dtype=np.float64) / (total if metric.counted else 1)
             if _is_share(metric):  # an error of zero has no place on a logarithmic axis: half an image
-                shown = np.maximum(1 - shown, 0.5 / total)
-            rows.append(metric.scale * shown)
+                curve = np.maximum(1 - curve, 0.5 / total)
+            rows.append(metric.scale * curve)
     shortest = min(map(len, rows), default=0)
     return np.stack([row[:shortest] for row in rows]) if shortest > 1 else None
 
@@ -38,26 +38,28 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: no finished run has kept its epochs, or none has more than one.
     """
-    found = material.known(lambda pair, loss: values(material, pair, loss))
-    if not found:
+    curves_of = material.known(lambda pair, loss: values(material, pair, loss))
+    if not curves_of:
         raise NothingToDraw("no finished run has more than one epoch in its metrics.jsonl")
     metric = material.epoch_metric
-    name = style.said(metric.name)
-    what = f"test {name}"
+    name = style.brief(metric.name)
+    quantity = f"test {name}"
     if _is_share(metric):
-        what = "test error" if metric.counted else f"100 − test {name}"
-    labels = "epoch", axis(what, metric, metric.unit)
-    positive = all(curve.min() > 0 for curves in found.values() for curve in curves.values())
+        quantity = "test error" if metric.counted else f"100 − test {name}"
+    labels = "epoch", axis(quantity, metric, metric.unit)
+    positive = all(curve.min() > 0 for curves in curves_of.values() for curve in curves.values())
     sketches = []
-    for sheet in sheets(found, material.report, labels, band_entry()):
+    for sheet in sheets(curves_of, material.report, labels, band_entry()):
         bands(sheet)
         if positive:
             panel = sheet.panels[0][0]
             panel.set_yscale("log")
             low, high = panel.get_ylim()
             style.logarithmic(panel.yaxis, (1.0, 2.0, 5.0) if high / low < 300 else (1.0,))
-        alt = f"Mean {what}: {sheet.in_words(lambda curve: _in_words(curve, metric))}."
-        sketches.append(Sketch(f"Learning curves: {what} after each epoch, over seeds", alt, sheet.figure))
+        alt = f"Mean {quantity}: {sheet.in_words(lambda curve: _in_words(curve, metric))}."
+        sketches.append(
+            Sketch(f"Learning curves: {quantity} after each epoch, over seeds", alt, sheet.figure)
+        )
     return sketches
 
 

@@ -39,8 +39,8 @@ def draw(material: Material) -> list[Sketch]:
     for c in report.comparisons:
         if c.delta is not None:
             (theirs, ours), total = material.paired(c)
-            made = evidence(ours - theirs, total, report.alpha, bounded=material.metric.counted)
-            paths.setdefault(c.key[:2], {})[c.loss] = made
+            path = evidence(ours - theirs, total, report.alpha, bounded=material.metric.counted)
+            paths.setdefault(c.key[:2], {})[c.loss] = path
     return sketch(report, paths, report.sequential.bar)
 
 
@@ -50,22 +50,22 @@ def sketch(report: Report, paths: Mapping[Pair, Mapping[str, Evidence]], bar: fl
     Raises:
         NothingToDraw: no comparison has two seeds.
     """
-    found = {
-        pair: known
-        for pair, every in paths.items()
-        if (known := {loss: made for loss, made in every.items() if np.isfinite(made.e).sum() > 1})
+    drawable = {
+        pair: of_pair
+        for pair, of_losses in paths.items()
+        if (of_pair := {loss: one for loss, one in of_losses.items() if np.isfinite(one.e).sum() > 1})
     }
-    if not found:
+    if not drawable:
         raise NothingToDraw("no comparison has evidence from two seeds or more")
 
-    def in_words(made: Evidence) -> str:
-        end = "reached it" if made.e[-1] >= bar else f"{made.e[-1]:.3g}"
-        return f"{end} after {made.n[-1]} seeds"
+    def in_words(path: Evidence) -> str:
+        end = "reached it" if path.e[-1] >= bar else f"{path.e[-1]:.3g}"
+        return f"{end} after {path.n[-1]} seeds"
 
     sketches = []
-    for sheet in sheets(found, report, ("seeds", "e-value"), [(style.entry(**BAR), f"decided: {bar:g}")]):
-        for axes, made, look in sheet.lines():
-            _draw_line(axes, made, look, bar)
+    for sheet in sheets(drawable, report, ("seeds", "e-value"), [(style.entry(**BAR), f"decided: {bar:g}")]):
+        for axes, one, look in sheet.lines():
+            _draw_line(axes, one, look, bar)
         for axes, _ in sheet.panels:
             axes.axhline(bar, zorder=1, **BAR)
             axes.axhline(1, color=style.PALE, linewidth=0.8, zorder=0)
@@ -75,11 +75,11 @@ def sketch(report: Report, paths: Mapping[Pair, Mapping[str, Evidence]], bar: fl
     return sketches
 
 
-def _draw_line(axes: Axes, made: Evidence, look: style.Look, bar: float) -> None:
-    e = np.maximum(made.e, FLOOR)
-    axes.plot(made.n, e, **look.line(linewidth=1.0))
-    face = look.colour if made.e[-1] >= bar else "white"
-    axes.plot(made.n[-1], e[-1], color=look.colour, marker=look.marker, markersize=4, markerfacecolor=face)
+def _draw_line(axes: Axes, path: Evidence, look: style.Look, bar: float) -> None:
+    e = np.maximum(path.e, FLOOR)
+    axes.plot(path.n, e, **look.line(linewidth=1.0))
+    face = look.colour if path.e[-1] >= bar else "white"
+    axes.plot(path.n[-1], e[-1], color=look.colour, marker=look.marker, markersize=4, markerfacecolor=face)
 
 
 def _scale(axes: Axes) -> None:

@@ -18,11 +18,11 @@ from matplotlib.patches import Patch
 from bench.comparisons.comparison import Comparison
 from bench.comparisons.runs import Pair
 from bench.reports.columns import Entry, columns_of
-from bench.reports.document import design_of
 from bench.reports.figures import rows, style
 from bench.reports.figures.material import Material, NothingToDraw, Sketch, axis, who
-from bench.reports.formats import level, listed, some
-from bench.statistics.verdicts import Interval, Word
+from bench.reports.formats import listed, some
+from bench.reports.groups import design_of
+from bench.statistics.verdicts import Interval, Word, percent
 
 OFFSET = 0.17  # of a row, from its middle to either interval
 HERE: dict[str, Any] = {"linewidth": 2.0, "solid_capstyle": "butt"}
@@ -67,14 +67,14 @@ def draw(material: Material) -> list[Sketch]:
         for pair, group in material.groups.items()
         if group.compared
     }
-    every = [entry for found in entries.values() for entry in found]
+    every = [entry for of_pair in entries.values() for entry in of_pair]
     first = columns_of("first", design_of(report), every)
     columns = [column for column in first if column.path.partition(".")[0] in ("comparison", "verdict")]
     tables = {
-        pair: [(entry.name, tuple(column.cell(entry).text for column in columns)) for entry in found]
-        for pair, found in entries.items()
+        pair: [(entry.name, tuple(column.cell(entry).text for column in columns)) for entry in of_pair]
+        for pair, of_pair in entries.items()
     }
-    difference = f"Difference in {style.said(metric.name)} to {style.said(report.baseline)}"
+    difference = f"Difference in {style.brief(metric.name)} to {style.brief(report.baseline)}"
     title = f"{difference}, with the intervals for this test set and for new images"
     return [
         Sketch(title, _in_words(material, [*page]), _page(material, page, [c.heading for c in columns]))
@@ -95,7 +95,7 @@ def _intervals(c: Comparison) -> tuple[Interval | None, Interval | None]:
 def _page(material: Material, page: dict[Pair, rows.Table], headings: Sequence[str]) -> Figure:
     metric, report = material.metric, material.report
     compared = {pair: [*material.groups[pair].compared.values()] for pair in page}
-    margin, every = metric.margin or 0.0, [c for found in compared.values() for c in found]
+    margin, every = metric.margin or 0.0, [c for of_pair in compared.values() for c in of_pair]
     ends = [end for c in every for i in _intervals(c) if i for end in (i.low, i.high)]
     values = np.array([*ends, *(c.delta for c in every if c.delta is not None)])
     limits = style.window(metric.scale * values, len(every), (0.0, -margin, margin))
@@ -109,15 +109,15 @@ def _page(material: Material, page: dict[Pair, rows.Table], headings: Sequence[s
                 _draw_row(panel, row, c, metric.scale, limits)
     name, baseline = style.fitted([metric.name, report.baseline], rows.NAMES, style.NORMAL)
     panel.set_xlabel(axis(f"Δ {name} against {baseline}", metric, metric.difference_unit))
-    here, new = (sorted({i.level for c in every if (i := _intervals(c)[k])}) for k in (0, 1))
+    levels, new = (sorted({i.level for c in every if (i := _intervals(c)[k])}) for k in (0, 1))
     which = "its interval" if report.optimistic else "the interval that decided"
-    said = f"Δ and {which} ({' or '.join(map(level, here))})" if here else "Δ"
+    clauses = f"Δ and {which} ({' or '.join(map(percent, levels))})" if levels else "Δ"
     legend: list[tuple[Any, str]] = [
-        (style.entry(color=style.BLACK, marker="o", markerfacecolor="white", **HERE), said)
+        (style.entry(color=style.BLACK, marker="o", markerfacecolor="white", **HERE), clauses)
     ]
     if new:
-        said = f"on new images too ({' or '.join(map(level, new))})"
-        legend.append((style.entry(color=style.BLACK, **NEW), said))
+        clauses = f"on new images too ({' or '.join(map(percent, new))})"
+        legend.append((style.entry(color=style.BLACK, **NEW), clauses))
     if margin:
         legend.append((Patch(color=style.PALE), f"margin: ±{metric.within}"))
     style.head(figure, report, legend)
@@ -137,16 +137,18 @@ def _draw_row(panel: Axes, row: int, c: Comparison, scale: int, limits: tuple[fl
 
 def _in_words(material: Material, page: Sequence[Pair]) -> str:
     metric = material.metric
-    shown = [(pair, c) for pair in page for c in material.groups[pair].compared.values()]
-    verdicts = Counter(_word(c) for _, c in shown)
+    comparisons = [(pair, c) for pair in page for c in material.groups[pair].compared.values()]
+    verdicts = Counter(_word(c) for _, c in comparisons)
     counts = [f"{verdicts[word]} {word}" for word in Word if verdicts[word]] or ["no verdicts"]
     # The verdicts that say something come first, then the largest differences.
-    shown.sort(key=lambda item: (_word(item[1]) in (Word.UNDECIDED, "no verdict"), -abs(item[1].delta or 0)))
+    comparisons.sort(
+        key=lambda item: (_word(item[1]) in (Word.UNDECIDED, "no verdict"), -abs(item[1].delta or 0))
+    )
     margin = f", with a margin of ±{metric.within}" if metric.margin else ""
-    what = axis(style.said(metric.name), metric, metric.difference_unit)
+    quantity = axis(style.brief(metric.name), metric, metric.difference_unit)
     return (
-        f"Differences in {what} to {style.said(material.report.baseline)}{margin}: {listed(counts)}. "
-        f"{some([_clause(material, pair, c) for pair, c in shown], 8, '; ')}."
+        f"Differences in {quantity} to {style.brief(material.report.baseline)}{margin}: {listed(counts)}. "
+        f"{some([_clause(material, pair, c) for pair, c in comparisons], 8, '; ')}."
     )
 
 
@@ -154,8 +156,8 @@ def _clause(material: Material, pair: Pair, c: Comparison) -> str:
     if c.delta is None:
         return f"{who(pair, c.loss)} cannot be compared yet"
     scale = material.groups[pair].scale
-    said = [f"{who(pair, c.loss)} {scale.difference(c.delta)}"]
+    clauses = [f"{who(pair, c.loss)} {scale.difference(c.delta)}"]
     for name, interval in zip(("interval", "on new images"), _intervals(c), strict=True):
         if interval is not None:
-            said.append(f"{name} {scale.interval(interval)} ({level(interval.level)})")
-    return ", ".join([*said, *([c.verdict.phrase] if c.verdict else [])])
+            clauses.append(f"{name} {scale.interval(interval)} ({percent(interval.level)})")
+    return ", ".join([*clauses, *([c.verdict.phrase] if c.verdict else [])])

@@ -20,10 +20,11 @@ from bench.comparisons.comparison import Comparison, Metric
 from bench.comparisons.runs import Joint, Pair, read_measured
 from bench.metrics import Metric as Measure
 from bench.metrics import choose_metric
-from bench.reports.document import Group, groups
-from bench.reports.figures.style import said
+from bench.reports.figures.style import brief
+from bench.reports.groups import Group, groups
 from bench.reports.schema import Report, whole_numbers
-from bench.results import RunFolder, frame
+from bench.results.folder import RunFolder
+from bench.results.reading import frame
 from bench.suite import Suite
 
 if TYPE_CHECKING:
@@ -56,14 +57,14 @@ class Material:
 
     @property
     def metric(self) -> Metric:
-        """The one that decides."""
+        """The metric that decides."""
         return self.report.metrics[0]
 
     @property
     def epoch_metric(self) -> Metric:
         """What is known of single epochs: the metric that decides where it chose one, else accuracy."""
-        known = self.metric.counted or self.report.selection != "last"
-        return self.metric if known else ACCURACY
+        judged = self.metric.counted or self.report.selection != "last"
+        return self.metric if judged else ACCURACY
 
     @cached_property
     def groups(self) -> dict[Pair, Group]:
@@ -84,16 +85,16 @@ class Material:
 
     def known(self, look: Callable[[Pair, str], Known | None]) -> dict[Pair, dict[str, Known]]:
         """What can be told of cells, by data set × model and loss; without those of which nothing can."""
-        found: dict[Pair, dict[str, Known]] = {}
+        values: dict[Pair, dict[str, Known]] = {}
         for pair, group in self.groups.items():
             for cell in group.cells:
-                if (known := look(pair, cell.loss)) is not None:
-                    found.setdefault(pair, {})[cell.loss] = known
-        return found
+                if (value := look(pair, cell.loss)) is not None:
+                    values.setdefault(pair, {})[cell.loss] = value
+        return values
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """The finished runs, as :func:`bench.results.frame` has them."""
+        """The finished runs, as :func:`bench.results.reading.frame` has them."""
         every = frame(self.results, self.suite.cells)
         return every[every.state == "done"]
 
@@ -103,7 +104,7 @@ class Material:
         return runs[(runs.dataset == pair[0]) & (runs.model == pair[1]) & (runs.loss == loss)]
 
     def epochs(self, run_id: str) -> list[dict[str, Any]]:
-        """One mapping an epoch."""
+        """The metrics of a run, one mapping an epoch."""
         return RunFolder(self.results, run_id).metrics()
 
     @cached_property
@@ -112,16 +113,18 @@ class Material:
         planned = [(cell.key, cell.seeds) for cell in self.suite.cells]
         measures = [Measure.of(choose_metric("accuracy"))]
         [measured], reasons = read_measured(self.runs, self.results, measures, [ACCURACY], planned)
-        return {pair: made for pair, made in measured.images.items() if isinstance(made, Joint)}, reasons
+        return {
+            pair: answers for pair, answers in measured.images.items() if isinstance(answers, Joint)
+        }, reasons
 
 
 def who(pair: Pair, loss: str = "") -> str:
     """``loss with model on data set``, for sentences."""
-    where = f"{said(pair[1])} on {said(pair[0])}"
-    return f"{said(loss)} with {where}" if loss else where
+    where = f"{brief(pair[1])} on {brief(pair[0])}"
+    return f"{brief(loss)} with {where}" if loss else where
 
 
-def axis(what: str, metric: Metric, unit: str) -> str:
+def axis(quantity: str, metric: Metric, unit: str) -> str:
     """What an axis shows, with its unit, and the direction where that is not the usual one."""
     more = ", ".join(filter(None, (unit, "" if metric.higher_is_better else "lower is better")))
-    return f"{what} ({more})" if more else what
+    return f"{quantity} ({more})" if more else quantity

@@ -45,18 +45,18 @@ class Sheet(Generic[Item]):
     figure: Figure
     panels: list[tuple[Axes, Panel]]
     looks: dict[str, style.Look]
-    found: Mapping[Pair, Mapping[str, Item]]
+    items: Mapping[Pair, Mapping[str, Item]]
 
     def lines(self) -> Iterator[tuple[Axes, Item, style.Look]]:
         """What is to be drawn, where, and how it looks."""
         for axes, panel in self.panels:
             for loss in panel.losses:
-                yield axes, self.found[panel.pair][loss], self.looks[loss]
+                yield axes, self.items[panel.pair][loss], self.looks[loss]
 
     def in_words(self, say: Callable[[Item], str]) -> str:
-        """What is said of each item, once."""
+        """Each panel's items in a sentence, without repetitions."""
         clauses = {
-            f"{who(panel.pair, loss)} {say(self.found[panel.pair][loss])}": None
+            f"{who(panel.pair, loss)} {say(self.items[panel.pair][loss])}": None
             for _, panel in self.panels
             for loss in panel.losses
         }
@@ -64,7 +64,7 @@ class Sheet(Generic[Item]):
 
 
 def sheets(
-    found: Mapping[Pair, Mapping[str, Item]],
+    items: Mapping[Pair, Mapping[str, Item]],
     report: Report,
     labels: tuple[str, str],
     extra: Sequence[tuple[Any, str]] = (),
@@ -74,23 +74,23 @@ def sheets(
     """Figures with a panel for each data set × model, in order. One of single losses is about one of these.
 
     Args:
-        found: by loss, what there is to show.
+        items: by loss, what there is to show.
         labels: of x and of y, for all panels.
         extra: more entries of the legend.
         named: whether losses have to be told apart.
     """
-    for group in _groups(found, report.baseline, named):
+    for group in _groups(items, report.baseline, named):
         columns = len(group)  # or so many that the last row is as full as can be
         if columns > 3:
             columns = min((4, 5, 3), key=lambda columns: -len(group) % columns)
-        for figure, shown in grids(group, columns, HEIGHT[group[0].alone], shared=True):
-            _title(shown, (figure.get_figwidth() - 0.6) / columns - 0.1)
-            for last, _ in shown[-columns:]:
+        for figure, panels in grids(group, columns, HEIGHT[group[0].alone], shared=True):
+            _title(panels, (figure.get_figwidth() - 0.6) / columns - 0.1)
+            for last, _ in panels[-columns:]:
                 last.tick_params(labelbottom=True)  # of each column, also where the row below it is not full
             figure.supxlabel(labels[0], fontsize=style.NORMAL)
             figure.supylabel(labels[1], fontsize=style.NORMAL)
-            looks = _head(figure, [panel for _, panel in shown], report, extra, named)
-            yield Sheet(figure, shown, looks, found)
+            looks = _head(figure, [panel for _, panel in panels], report, extra, named)
+            yield Sheet(figure, panels, looks, items)
 
 
 def grids(
@@ -111,13 +111,13 @@ def grids(
     width = width or (style.SINGLE if columns == 1 else style.DOUBLE)
     most = columns * int((style.TALLEST - head) / height)
     for start in range(0, len(items), most):
-        shown = items[start : start + most]
-        rows = -(-len(shown) // columns)
+        page = items[start : start + most]
+        rows = -(-len(page) // columns)
         figure = style.sheet(width, head + rows * height)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel().tolist()
-        for empty in axes[len(shown) :]:
+        for empty in axes[len(page) :]:
             empty.remove()
-        yield figure, list(zip(axes, shown, strict=False))
+        yield figure, list(zip(axes, page, strict=False))
 
 
 def bands(sheet: Sheet[Any]) -> None:
@@ -135,40 +135,40 @@ def bands(sheet: Sheet[Any]) -> None:
 
 
 def band_entry() -> list[tuple[Any, str]]:
-    """What the legend says of them."""
+    """The legend's entry of bands."""
     return [(Patch(color=style.PALE), "two thirds of the seeds")]
 
 
-def _groups(found: Mapping[Pair, Mapping[str, Item]], baseline: str, named: bool) -> list[list[Panel]]:
+def _groups(items: Mapping[Pair, Mapping[str, Item]], baseline: str, named: bool) -> list[list[Panel]]:
     """Panels that may stand on one sheet."""
     together, apart = [], []
-    for pair, every in found.items():
+    for pair, every in items.items():
         base = (baseline,) if baseline in every else ()
-        others = [loss for loss in every if loss != baseline]
-        if len(others) <= TOGETHER or not named:
-            together.append(Panel(pair, (*base, *others)))
+        rivals = [loss for loss in every if loss != baseline]
+        if len(rivals) <= TOGETHER or not named:
+            together.append(Panel(pair, (*base, *rivals)))
         else:
-            apart.append([Panel(pair, (*base, loss), alone=True) for loss in others])
+            apart.append([Panel(pair, (*base, loss), alone=True) for loss in rivals])
     return [*([together] if together else []), *apart]
 
 
-def _title(shown: Sequence[tuple[Axes, Panel]], room: float) -> None:
-    alone = shown[0][1].alone
-    names = [style.heading(*panel.pair, room) for _, panel in shown]
+def _title(panels: Sequence[tuple[Axes, Panel]], room: float) -> None:
+    alone = panels[0][1].alone
+    names = [style.heading(*panel.pair, room) for _, panel in panels]
     if alone:
-        names = style.fitted([panel.losses[-1] for _, panel in shown], room)
-    for (axes, _), name in zip(shown, names, strict=True):
+        names = style.fitted([panel.losses[-1] for _, panel in panels], room)
+    for (axes, _), name in zip(panels, names, strict=True):
         axes.set_title(name, pad=3, fontsize=style.SMALL if alone else style.NORMAL)
 
 
 def _head(
-    figure: Figure, shown: Sequence[Panel], report: Report, extra: Sequence[tuple[Any, str]], named: bool
+    figure: Figure, panels: Sequence[Panel], report: Report, extra: Sequence[tuple[Any, str]], named: bool
 ) -> dict[str, style.Look]:
     """Legend and title of a sheet; returns how each of its losses looks."""
-    alone, width = shown[0].alone, figure.get_figwidth()
-    losses = list(dict.fromkeys(loss for panel in shown for loss in panel.losses))
-    others = [loss for loss in losses if loss != report.baseline]
-    looks = {loss: style.LOOKS[0 if alone else k % len(style.LOOKS)] for k, loss in enumerate(others)}
+    alone, width = panels[0].alone, figure.get_figwidth()
+    losses = list(dict.fromkeys(loss for panel in panels for loss in panel.losses))
+    rivals = [loss for loss in losses if loss != report.baseline]
+    looks = {loss: style.LOOKS[0 if alone else k % len(style.LOOKS)] for k, loss in enumerate(rivals)}
     looks[report.baseline] = style.BASELINE
     listed = [loss for loss in losses if named and (loss == report.baseline or not alone)]
     legend = [
@@ -178,5 +178,5 @@ def _head(
         legend = [(look, f"{name} (baseline)") for look, name in legend]
         legend.append((style.LOOKS[0], "the loss named above the panel"))
     marks = [(style.entry(**look.line(marker=look.marker, markersize=3)), name) for look, name in legend]
-    style.head(figure, report, [*marks, *extra], style.heading(*shown[0].pair, width - 0.5) if alone else "")
+    style.head(figure, report, [*marks, *extra], style.heading(*panels[0].pair, width - 0.5) if alone else "")
     return looks

@@ -50,16 +50,16 @@ def draw(material: Material) -> list[Sketch]:
     """
     if material.report.sequential is not None:
         raise NothingToDraw("seeds are added until decided: `bench plan` simulates what that finds")
-    found = {
-        pair: known
+    drawable = {
+        pair: of_pair
         for pair, group in material.groups.items()
-        if (known := {loss: c for loss, c in group.compared.items() if c.sd and c.detectable})
+        if (of_pair := {loss: c for loss, c in group.compared.items() if c.sd and c.detectable})
     }
-    if not found:
+    if not drawable:
         raise NothingToDraw(f"no loss has {FEWEST} pairs of seeds whose differences vary")
-    metric, alpha, name = material.metric, material.report.alpha, style.said(material.metric.name)
-    seeds = _numbers_of_seeds([c.n for compared in found.values() for c in compared.values()])
-    shown = metric.scale * detectable(seeds, 1.0, alpha)
+    metric, alpha, name = material.metric, material.report.alpha, style.brief(material.metric.name)
+    seeds = _numbers_of_seeds([c.n for compared in drawable.values() for c in compared.values()])
+    curve = metric.scale * detectable(seeds, 1.0, alpha)
     unit = f" ({metric.difference_unit})" if metric.difference_unit else ""
     labels = "paired seeds", f"detectable difference in {name}{unit}"
     extra = [
@@ -73,9 +73,9 @@ def draw(material: Material) -> list[Sketch]:
         return f"{metric.scale * (c.detectable or 0):.3g} {metric.difference_unit} with {c.n} seeds"
 
     sketches = []
-    for sheet in sheets(found, material.report, labels, extra, named=False):
+    for sheet in sheets(drawable, material.report, labels, extra, named=False):
         for axes, panel in sheet.panels:
-            _draw_panel(axes, [found[panel.pair][loss] for loss in panel.losses], seeds, shown, metric)
+            _draw_panel(axes, [drawable[panel.pair][loss] for loss in panel.losses], seeds, curve, metric)
         alt = (
             f"Smallest true difference in {name} that Student's t at α = {alpha:g} finds with "
             f"power .8, falling with the number of seeds. This suite: {sheet.in_words(in_words)}."

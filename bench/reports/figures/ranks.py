@@ -35,14 +35,14 @@ def draw(material: Material) -> list[Sketch]:
         )
     sketches = []
     for ranking in material.report.rankings:
-        what = f"Average ranks in {style.said(material.metric.name)} over {len(ranking.datasets)} data sets"
-        alt = f"{what}, 1 is best: {_in_words(ranking, material.report.alpha)}"
-        figure = _figure(material, ranking, what)
-        sketches.append(Sketch(f"{what}, with {style.said(ranking.model)}", alt, figure))
+        title = f"Average ranks in {style.brief(material.metric.name)} over {len(ranking.datasets)} data sets"
+        alt = f"{title}, 1 is best: {_in_words(ranking, material.report.alpha)}"
+        figure = _figure(material, ranking, title)
+        sketches.append(Sketch(f"{title}, with {style.brief(ranking.model)}", alt, figure))
     return sketches
 
 
-def _figure(material: Material, ranking: Ranking, what: str) -> Figure:
+def _figure(material: Material, ranking: Ranking, title: str) -> Figure:
     losses = [ranked.loss for ranked in ranking.losses]
     ranks = [ranked.average_rank for ranked in ranking.losses]
     k = len(losses)
@@ -80,7 +80,7 @@ def _figure(material: Material, ranking: Ranking, what: str) -> Figure:
         ends = [ranks[losses.index(alike[0])] - reach, ranks[losses.index(alike[-1])] + reach]
         axes.plot(ends, [y, y], color=style.BLACK, linewidth=2.6, solid_capstyle="butt")
     few = " (few: ranks need about 10)" if ranking.note else ""
-    axes.set_title(f"{what}, with {style.heading('', ranking.model, 2)}{few}")
+    axes.set_title(f"{title}, with {style.heading('', ranking.model, 2)}{few}")
     style.head(figure, material.report)
     return figure
 
@@ -90,20 +90,20 @@ def _ruler(axes: Axes, methods: int, difference: float) -> None:
     for rank in range(1, methods + 1):
         axes.plot([rank, rank], [TOP, TOP - 0.06], color=style.BLACK, linewidth=0.6)
         axes.text(rank, TOP - 0.08, str(rank), ha="center", va="bottom", fontsize=style.SMALL)
-    shown = min(difference, methods - 1)
+    width = min(difference, methods - 1)
     y = 0.2
-    axes.plot([1, 1 + shown], [y, y], color=style.BLACK, linewidth=0.8, marker="|", markersize=5)
-    axes.text(1 + shown / 2, y - 0.05, f"CD {difference:.2f}", ha="center", va="bottom", fontsize=style.SMALL)
+    axes.plot([1, 1 + width], [y, y], color=style.BLACK, linewidth=0.8, marker="|", markersize=5)
+    axes.text(1 + width / 2, y - 0.05, f"CD {difference:.2f}", ha="center", va="bottom", fontsize=style.SMALL)
 
 
 def _in_words(ranking: Ranking, alpha: float) -> str:
-    order = [f"{style.said(ranked.loss)} {ranked.average_rank:.2f}" for ranked in ranking.losses]
-    alike = [", ".join(map(style.said, losses)) for losses in ranking.alike]
-    said = [
+    order = [f"{style.brief(ranked.loss)} {ranked.average_rank:.2f}" for ranked in ranking.losses]
+    alike = [", ".join(map(style.brief, losses)) for losses in ranking.alike]
+    clauses = [
         f"{some(order, 20)}.",
         f"Ranks differ if they are {ranking.critical_difference:.2f} apart (Nemenyi, α = {alpha:g}).",
         f"Not shown to differ: {some(alike, 8, '; ')}." if alike else "All differ.",
     ]
     if left_out := [*ranking.left_out, *ranking.left_out_losses]:
-        said.append(f"Left out, for lack of results: {some([*map(style.said, left_out)])}.")
-    return " ".join([*said, *([f"{ranking.note}."] if ranking.note else [])])
+        clauses.append(f"Left out, for lack of results: {some([*map(style.brief, left_out)])}.")
+    return " ".join([*clauses, *([f"{ranking.note}."] if ranking.note else [])])

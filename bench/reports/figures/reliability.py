@@ -35,17 +35,17 @@ class Bins(NamedTuple):
 def pooled(material: Material, pair: Pair, loss: str) -> Bins | None:
     """None where no finished run has recorded its bins."""
     runs = material.runs_of(pair, loss)
-    kept = [
+    binned = [
         (bins, ece) for bins, ece in zip(runs.reliability, runs.ece, strict=True) if isinstance(bins, dict)
     ]
-    if not kept:
+    if not binned:
         return None
-    count, correct = (np.sum([bins[name] for bins, _ in kept], axis=0) for name in ("count", "correct"))
-    means = np.array([bins["confidence"] for bins, _ in kept], dtype=np.float64)
-    summed = np.nansum(means * [bins["count"] for bins, _ in kept], axis=0)
+    count, correct = (np.sum([bins[name] for bins, _ in binned], axis=0) for name in ("count", "correct"))
+    means = np.array([bins["confidence"] for bins, _ in binned], dtype=np.float64)
+    summed = np.nansum(means * [bins["count"] for bins, _ in binned], axis=0)
     filled = np.where(count > 0, count, np.nan)
-    ece = float(np.mean([ece for _, ece in kept]))
-    return Bins(count, summed / filled, correct / filled, ece, len(kept), len(runs) - len(kept))
+    ece = float(np.mean([ece for _, ece in binned]))
+    return Bins(count, summed / filled, correct / filled, ece, len(binned), len(runs) - len(binned))
 
 
 def draw(material: Material) -> list[Sketch]:
@@ -54,18 +54,18 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: no finished run has recorded its bins.
     """
-    found = material.known(lambda pair, loss: pooled(material, pair, loss))
-    if not found:
-        done = "the finished runs are from before bins were kept, or their trainer gave no probabilities"
+    bins = material.known(lambda pair, loss: pooled(material, pair, loss))
+    if not bins:
+        reason = "the finished runs are from before bins were kept, or their trainer gave no probabilities"
         raise NothingToDraw(
-            f"no confidences are recorded: {'no run has finished' if material.runs.empty else done}"
+            f"no confidences are recorded: {'no run has finished' if material.runs.empty else reason}"
         )
     extra = [
         (style.entry(color=style.GREY, linewidth=0.6), "as right as sure"),
         (Patch(color=style.PALE), "share of the images"),
     ]
     sketches = []
-    for sheet in sheets(found, material.report, ("confidence", "accuracy"), extra):
+    for sheet in sheets(bins, material.report, ("confidence", "accuracy"), extra):
         _fill(sheet)
         title = "Reliability: accuracy against confidence, at the epoch that counts"
         alt = f"Expected calibration error, mean over seeds: {sheet.in_words(_in_words)}."
@@ -79,13 +79,13 @@ def _fill(sheet: Sheet[Bins]) -> None:
         line = look.line(marker=look.marker, markersize=2.8, linewidth=0.9, clip_on=False)
         axes.plot(bins.confidence[enough], bins.accuracy[enough], **line)
     for axes, panel in sheet.panels:
-        shown = [sheet.found[panel.pair][loss] for loss in panel.losses]
-        count = np.sum([bins.images for bins in (shown[-1:] if panel.alone else shown)], axis=0)
+        of_panel = [sheet.items[panel.pair][loss] for loss in panel.losses]
+        count = np.sum([bins.images for bins in (of_panel[-1:] if panel.alone else of_panel)], axis=0)
         edges = np.linspace(0, 1, len(count) + 1)
         axes.stairs(count / count.sum(), edges, fill=True, color=style.PALE, zorder=0)
         axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.6, zorder=1)
         if panel.alone:
-            ece = f"ECE {100 * shown[-1].ece:.2f} %"
+            ece = f"ECE {100 * of_panel[-1].ece:.2f} %"
             axes.text(0.04, 0.96, ece, transform=axes.transAxes, va="top", fontsize=style.SMALL)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), yticks=(0, 0.5, 1))
         axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))

@@ -20,16 +20,16 @@ Table = Sequence[tuple[str, tuple[str, ...]]]
 
 def pages(tables: Mapping[Pair, Table]) -> list[dict[Pair, Table]]:
     """What goes on which sheet: in order, as much as a page takes."""
-    made: list[dict[Pair, Table]] = []
+    sheets: list[dict[Pair, Table]] = []
     used = style.TALLEST
     for pair, table in tables.items():
         height = HEAD + ROW * len(table)
         if used + height > style.TALLEST - FOOT:
-            made.append({})
+            sheets.append({})
             used = 0.0
-        made[-1][pair] = table
+        sheets[-1][pair] = table
         used += height
-    return made
+    return sheets
 
 
 def sheet(
@@ -44,14 +44,14 @@ def sheet(
     counts = [len(table) for table in tables.values()]
     figure = style.sheet(style.DOUBLE, FOOT + len(tables) * HEAD + sum(counts) * ROW)
     axes = figure.subplots(len(tables), sharex=True, squeeze=False, height_ratios=counts)[:, 0]
-    known = list(dict.fromkeys(name for table in tables.values() for name, _ in table))
-    shown = dict(zip(known, style.fitted(known, NAMES, style.NORMAL), strict=True))
+    names = list(dict.fromkeys(name for table in tables.values() for name, _ in table))
+    labels = dict(zip(names, style.fitted(names, NAMES, style.NORMAL), strict=True))
     offsets = _offsets([columns, *(texts for table in tables.values() for _, texts in table)])
     for panel, (pair, table) in zip(axes, tables.items(), strict=True):
         panel.set_title(style.heading(*pair, 2.8), loc="left", pad=3)
         panel.set_xlim(*limits)
         panel.set_ylim(len(table) - 0.5, -0.5)
-        panel.set_yticks(range(len(table)), [shown[name] for name, _ in table], fontsize=style.NORMAL)
+        panel.set_yticks(range(len(table)), [labels[name] for name, _ in table], fontsize=style.NORMAL)
         panel.spines["left"].set_visible(False)
         panel.tick_params(axis="y", length=0)
         panel.tick_params(axis="x", labelbottom=panel is axes[-1])

@@ -42,7 +42,7 @@ class Slopes(NamedTuple):
     """Of each seed: 1 where the loss is better."""
 
     def count(self, sign: int) -> int:
-        """Seeds with it."""
+        """How many seeds have this sign."""
         return int((self.signs == sign).sum())
 
 
@@ -61,11 +61,11 @@ def draw(material: Material) -> list[Sketch]:
     """
     stretches = []
     for pair, group in material.groups.items():
-        found = [_slopes(material, c) for c in group.compared.values() if c.delta is not None]
-        stretches += [Stretch(pair, found[k : k + ACROSS]) for k in range(0, len(found), ACROSS)]
+        slopes = [_slopes(material, c) for c in group.compared.values() if c.delta is not None]
+        stretches += [Stretch(pair, slopes[k : k + ACROSS]) for k in range(0, len(slopes), ACROSS)]
     if not stretches:
         raise NothingToDraw("no loss has finished a seed that its baseline has finished too")
-    report, metric, baseline = material.report, style.said(material.metric.name), material.report.baseline
+    report, metric, baseline = material.report, style.brief(material.metric.name), material.report.baseline
     across = max(len(stretch.slopes) for stretch in stretches)
     # Few comparisons of several models stand side by side rather than below each other.
     columns = 2 if across <= 3 and len(stretches) > 1 else 1
@@ -74,17 +74,17 @@ def draw(material: Material) -> list[Sketch]:
     legend = [(style.entry(**look, marker="o", markersize=2.5), CALLED[sign]) for sign, look in LOOKS.items()]
     legend.append((style.entry(color=style.BLACK, linewidth=1.8), "mean"))
     sketches = []
-    for figure, shown in grids(stretches, columns, HEIGHT, width=width):
+    for figure, page in grids(stretches, columns, HEIGHT, width=width):
         room = width / columns - 0.5
-        for number, (panel, stretch) in enumerate(shown):
+        for number, (panel, stretch) in enumerate(page):
             _draw_stretch(panel, stretch, baseline, limits[stretch.pair[0]], room / across, across)
             panel.set_title(style.heading(*stretch.pair, room), pad=6)
             if number % columns == 0:
                 panel.set_ylabel(axis(f"test {metric}", material.metric, material.metric.unit))
         style.head(figure, report, legend)
-        alt = f"Lines join the {metric} of one seed with {style.said(baseline)} and with another loss"
-        title = f"Test {metric} of each seed with {style.said(baseline)} and with each other loss"
-        sketches.append(Sketch(title, f"{alt}: {_in_words([s for _, s in shown])}.", figure))
+        alt = f"Lines join the {metric} of one seed with {style.brief(baseline)} and with another loss"
+        title = f"Test {metric} of each seed with {style.brief(baseline)} and with each other loss"
+        sketches.append(Sketch(title, f"{alt}: {_in_words([s for _, s in page])}.", figure))
     return sketches
 
 
@@ -100,11 +100,13 @@ def _limits(stretches: Sequence[Stretch]) -> dict[str, tuple[float, float]]:
     ends: dict[str, list[NDArray[np.float64]]] = {}
     for stretch in stretches:
         ends.setdefault(stretch.pair[0], []).extend(slopes.ends for slopes in stretch.slopes)
-    own = {name: style.window(np.concatenate(known, axis=None), len(known)) for name, known in ends.items()}
-    low, high = min(low for low, _ in own.values()), max(high for _, high in own.values())
-    if high - low <= 3 * min(high - low for low, high in own.values()):
-        own = dict.fromkeys(own, (low, high))
-    return {name: (low, high + 0.1 * (high - low)) for name, (low, high) in own.items()}  # for the counts
+    limits = {
+        name: style.window(np.concatenate(values, axis=None), len(values)) for name, values in ends.items()
+    }
+    low, high = min(low for low, _ in limits.values()), max(high for _, high in limits.values())
+    if high - low <= 3 * min(high - low for low, high in limits.values()):
+        limits = dict.fromkeys(limits, (low, high))
+    return {name: (low, high + 0.1 * (high - low)) for name, (low, high) in limits.items()}  # for the counts
 
 
 def _draw_stretch(

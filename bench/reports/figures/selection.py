@@ -69,23 +69,23 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: no run has finished, or none tells of other epochs.
     """
-    found = material.known(lambda pair, loss: means(material, pair, loss))
-    if not found:
+    means_of = material.known(lambda pair, loss: means(material, pair, loss))
+    if not means_of:
         none = material.runs.empty
         raise NothingToDraw(
             "no run has finished" if none else "which epoch counts is its trainer's own affair"
         )
     selection = material.report.selection
-    scales = {pair: scale_of(material.epoch_metric, material.groups[pair].cells) for pair in found}
+    scales = {pair: scale_of(material.epoch_metric, material.groups[pair].cells) for pair in means_of}
     pages = rows.pages(
         {
-            pair: [(loss, (*_numbers(m, selection, scales[pair]), "")) for loss, m in known.items()]
-            for pair, known in found.items()
+            pair: [(loss, (*_numbers(m, selection, scales[pair]), "")) for loss, m in of_pair.items()]
+            for pair, of_pair in means_of.items()
         }
     )
     title = "What choosing the epoch on the test set is worth"
     return [
-        Sketch(title, _in_words(material, [*page], found, scales), _page(material, page, found))
+        Sketch(title, _in_words(material, [*page], means_of, scales), _page(material, page, means_of))
         for page in pages
     ]
 
@@ -104,38 +104,38 @@ def _numbers(m: Means, selection: str, scale: Scale) -> list[str]:
     return [*values, scale.difference(optimism(m, selection))]
 
 
-def _page(material: Material, page: dict[Pair, rows.Table], found: Found) -> Figure:
+def _page(material: Material, page: dict[Pair, rows.Table], means_of: Found) -> Figure:
     metric, names = material.epoch_metric, NAMES[material.report.selection]
-    every = [m for pair in page for m in found[pair].values()]
+    every = [m for pair in page for m in means_of[pair].values()]
     limits = style.window(metric.scale * np.array(every), len(every))
     figure, panels = rows.sheet(page, [*_headings(material.report.selection), ""], limits)
     for pair, panel in panels.items():
-        for row, m in enumerate(found[pair].values()):
+        for row, m in enumerate(means_of[pair].values()):
             ends = np.clip(metric.scale * np.array([min(m), max(m)]), *limits)
             panel.plot(ends, [row, row], color=style.GREY, linewidth=0.8, zorder=1)
             for name in names:
                 at, arrow = rows.edge(metric.scale * getattr(m, name), limits)
                 mark = MARKS[name] | ({"marker": arrow} if arrow else {})
                 panel.plot([at], [row], linestyle="", **mark)
-    what = axis(f"test {style.said(metric.name)}", metric, metric.unit)
-    panel.set_xlabel(f"{what}, mean over seeds")
-    legend = [(style.entry(linestyle="", **MARKS[name]), said) for name, said in names.items()]
+    quantity = axis(f"test {style.brief(metric.name)}", metric, metric.unit)
+    panel.set_xlabel(f"{quantity}, mean over seeds")
+    legend = [(style.entry(linestyle="", **MARKS[name]), text) for name, text in names.items()]
     style.head(figure, material.report, legend)
     return figure
 
 
-def _in_words(material: Material, page: Sequence[Pair], found: Found, scales: Mapping[Pair, Scale]) -> str:
+def _in_words(material: Material, page: Sequence[Pair], means_of: Found, scales: Mapping[Pair, Scale]) -> str:
     selection, metric = material.report.selection, material.epoch_metric
-    shown = [(pair, loss, m) for pair in page for loss, m in found[pair].items()]
-    shown.sort(key=lambda item: -abs(optimism(item[2], selection)))
-    most, least = (scales[shown[k][0]].difference(optimism(shown[k][2], selection)) for k in (0, -1))
+    rows = [(pair, loss, m) for pair in page for loss, m in means_of[pair].items()]
+    rows.sort(key=lambda item: -abs(optimism(item[2], selection)))
+    most, least = (scales[rows[k][0]].difference(optimism(rows[k][2], selection)) for k in (0, -1))
     clauses = []
-    for pair, loss, m in shown:
+    for pair, loss, m in rows:
         numbers = zip(_headings(selection), _numbers(m, selection, scales[pair]), strict=True)
         clauses.append(f"{who(pair, loss)}: {', '.join(map(' '.join, numbers))}")
     worth = f"{least} to {most} {metric.difference_unit}".rstrip()
-    what = axis(f"test {style.said(metric.name)}", metric, metric.unit)
+    quantity = axis(f"test {style.brief(metric.name)}", metric, metric.unit)
     return (
-        f"Mean {what} of different epochs. Reporting the best epoch on the test set instead of the "
+        f"Mean {quantity} of different epochs. Reporting the best epoch on the test set instead of the "
         f"{HEADINGS[HONEST[selection]]} one is worth {worth}. {some(clauses, 8, '; ')}."
     )

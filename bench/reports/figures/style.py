@@ -30,7 +30,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from bench.disk import write_atomically
-from bench.reports.document import cautions
+from bench.reports.answer import cautions
 from bench.reports.formats import shortened
 from bench.reports.schema import Report
 
@@ -156,9 +156,6 @@ def save(
     return paths
 
 
-# ------------------------------------------------------------------------------------------------- names
-
-
 @cache
 def _letters() -> frozenset[int]:
     fonts = (FT2Font(findfont(FontProperties(family=[family]))) for family in FONTS)
@@ -200,11 +197,8 @@ def fitted(names: Sequence[str], inches: float, size: float = SMALL) -> list[str
     return [short[name] for name in whole]
 
 
-# -------------------------------------------------------------------------------- what figures have in common
-
-
-def said(name: str) -> str:
-    """A name as part of a sentence: one line, and no longer than somebody listens to."""
+def brief(name: str) -> str:
+    """A name as part of a sentence: one line of at most 40 characters."""
     return shortened([name], 40)[name]
 
 
@@ -220,19 +214,19 @@ def head(figure: Figure, report: Report, legend: Sequence[tuple[Any, str]] = (),
     shown where its caption is not.
     """
     width = figure.get_figwidth()
-    said = [line for caution in cautions(report) for line in textwrap.wrap(caution, int(LETTERS * width))]
-    if not (said or title or legend):
+    lines = [line for caution in cautions(report) for line in textwrap.wrap(caution, int(LETTERS * width))]
+    if not (lines or title or legend):
         return
     widest = max((width_of(name) for _, name in legend), default=0.0) + 0.5
-    made = figure.legend(
+    box = figure.legend(
         [handle for handle, _ in legend],
         # Matplotlib leaves out names that begin with an underscore; not those that begin with a word joiner.
         [f"\u2060{name}" if name.startswith("_") else name for _, name in legend],
-        title="\n".join(filter(None, (title, *said))) or None,
+        title="\n".join(filter(None, (title, *lines))) or None,
         loc="outside upper center",
         ncols=min(max(len(legend), 1), max(1, int(width // widest))),
     )
-    made.get_title().set(fontsize=SMALL, multialignment="center", fontweight="bold" if said else "normal")
+    box.get_title().set(fontsize=SMALL, multialignment="center", fontweight="bold" if lines else "normal")
 
 
 def entry(**line: Any) -> Line2D:
@@ -253,14 +247,14 @@ def window(values: ArrayLike, rows: int, always: Sequence[float] = ()) -> tuple[
     Values more than ten times as far from the median as the median one is are left outside, if there are
     several rows; the caller draws an arrow there. ``always`` is inside.
     """
-    known = np.asarray(values, dtype=np.float64).ravel()
-    known = np.concatenate([known[np.isfinite(known)], np.asarray(always, dtype=np.float64)])
-    if not known.size:
+    finite = np.asarray(values, dtype=np.float64).ravel()
+    finite = np.concatenate([finite[np.isfinite(finite)], np.asarray(always, dtype=np.float64)])
+    if not finite.size:
         return -1.0, 1.0
-    inside: NDArray[np.float64] = known
+    inside: NDArray[np.float64] = finite
     if rows > 1:
-        away = np.abs(known - np.median(known))
-        inside = np.concatenate([known[away <= 10 * max(np.median(away), 1e-9)], np.asarray(always)])
+        away = np.abs(finite - np.median(finite))
+        inside = np.concatenate([finite[away <= 10 * max(np.median(away), 1e-9)], np.asarray(always)])
     low, high = float(inside.min()), float(inside.max())
     room = 0.06 * (high - low) or min(0.5, abs(high)) or 0.5
     return low - room, high + room

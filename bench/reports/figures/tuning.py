@@ -34,10 +34,10 @@ def draw(material: Material) -> list[Sketch]:
     Raises:
         NothingToDraw: losses are not tuned, or no search has ended.
     """
-    made = material.report.tuning
-    if made is None:
+    tuning = material.report.tuning
+    if tuning is None:
         raise NothingToDraw("the suite has no tune: all losses were trained by one recipe")
-    ended = [search for search in made.searches if search.curve]
+    ended = [search for search in tuning.searches if search.curve]
     if not ended:
         raise NothingToDraw("no search has ended")
     pairs = dict.fromkeys((search.dataset, search.model) for search in ended)
@@ -45,8 +45,8 @@ def draw(material: Material) -> list[Sketch]:
 
 
 def _sheet(material: Material, searches: Sequence[SearchOf]) -> Sketch:
-    made, metric = material.report.tuning, material.metric
-    assert made is not None
+    tuning, metric = material.report.tuning, material.metric
+    assert tuning is not None
     names = list(dict.fromkeys(name for search in searches for name in search.settings[0].setting))
     names = names[: COLUMNS * (MOST_ROWS - 1)]
     rows = 1 + math.ceil(len(names) / COLUMNS)
@@ -63,8 +63,8 @@ def _sheet(material: Material, searches: Sequence[SearchOf]) -> Sketch:
         low, high = (scale * _numbers(end) for end in (search.band_low, search.band_high))
         panels[1].fill_between(search.budgets, low, high, color=look.colour, alpha=0.12, linewidth=0)
     for panel, images in zip(panels, ("test", "validation"), strict=False):
-        panel.set(xlabel="trials", ylabel=axis(f"{images} {style.said(metric.name)}", metric, metric.unit))
-        panel.axvline(made.budget, **CHOSEN)
+        panel.set(xlabel="trials", ylabel=axis(f"{images} {style.brief(metric.name)}", metric, metric.unit))
+        panel.axvline(tuning.budget, **CHOSEN)
     for panel, name in zip(panels[COLUMNS:], names, strict=False):
         _trials(panel, name, searches, looks, material)
     for panel in panels[COLUMNS + len(names) :]:
@@ -74,27 +74,27 @@ def _sheet(material: Material, searches: Sequence[SearchOf]) -> Sketch:
         for search in searches
     ]
     fitting = style.fitted([name for _, name in legend], style.DOUBLE / 2)
-    shown = [(handle, name) for (handle, _), name in zip(legend, fitting, strict=True)]
+    entries = [(handle, name) for (handle, _), name in zip(legend, fitting, strict=True)]
     pair = searches[0].dataset, searches[0].model
-    style.head(figure, material.report, shown, style.heading(*pair, style.DOUBLE))
-    said = [
-        f"{style.said(search.loss)} {metric.scale * (search.best_of or math.nan):.4g} {metric.unit}".strip()
+    style.head(figure, material.report, entries, style.heading(*pair, style.DOUBLE))
+    bests = [
+        f"{style.brief(search.loss)} {metric.scale * (search.best_of or math.nan):.4g} {metric.unit}".strip()
         for search in searches
     ]
     alt = (
-        f"Mean test {style.said(metric.name)} after tuning {who(pair)} with {made.budget} trials: "
-        f"{listed(said)}; over 1 to {searches[0].budgets[-1]} trials, and every trial by hyperparameter."
+        f"Mean test {style.brief(metric.name)} after tuning {who(pair)} with {tuning.budget} trials: "
+        f"{listed(bests)}; over 1 to {searches[0].budgets[-1]} trials, and every trial by hyperparameter."
     )
     return Sketch("Tuning: what a budget gives, and what a loss cares for", alt, figure)
 
 
 def _looks(material: Material, searches: Sequence[SearchOf]) -> dict[str, style.Look]:
     """The baseline is black; the others in turn, always as in the other sheets."""
-    others = [loss for loss in material.suite.labels("losses") if loss != material.report.baseline]
+    rivals = [loss for loss in material.suite.labels("losses") if loss != material.report.baseline]
     return {
         search.loss: style.BASELINE
         if search.loss == material.report.baseline
-        else style.LOOKS[others.index(search.loss) % len(style.LOOKS)]
+        else style.LOOKS[rivals.index(search.loss) % len(style.LOOKS)]
         for search in searches
     }
 
@@ -104,44 +104,40 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 
 def _trials(
-    panel: Axes,
-    name: str,
-    searches: Sequence[SearchOf],
-    looks: dict[str, style.Look],
-    material: Material,
+    panel: Axes, name: str, searches: Sequence[SearchOf], looks: dict[str, style.Look], material: Material
 ) -> None:
     """One hyperparameter: the validation score of every trial that is done."""
-    metric, found = material.metric, None
+    metric, space = material.metric, None
     for search in searches:
         if name not in search.settings[0].setting:
             continue
-        found = _range(name, search.loss, material) or found
-        done = [trial for trial in search.settings if trial.validation is not None]
-        values = [trial.setting[name] for trial in done]
+        space = _range(name, search.loss, material) or space
+        trials = [trial for trial in search.settings if trial.validation is not None]
+        values = [trial.setting[name] for trial in trials]
         places = (
-            [found.values.index(value) for value in values] if found and found.kind == "choice" else values
+            [space.values.index(value) for value in values] if space and space.kind == "choice" else values
         )
         look = looks[search.loss]
-        scores = metric.scale * _numbers([trial.validation for trial in done])
+        scores = metric.scale * _numbers([trial.validation for trial in trials])
         panel.scatter(places, scores, s=5, color=look.colour, marker=look.marker, linewidths=0, alpha=0.7)
     panel.set(
         xlabel=style.fitted([name], style.DOUBLE / COLUMNS - 0.8)[0],
-        ylabel=axis(f"validation {style.said(metric.name)}", metric, metric.unit),
+        ylabel=axis(f"validation {style.brief(metric.name)}", metric, metric.unit),
     )
-    if found is not None and found.kind == "log":
+    if space is not None and space.kind == "log":
         panel.set_xscale("log")
         style.logarithmic(panel.xaxis, (1.0,))
-    if found is not None and found.kind == "choice":
-        labels = style.fitted([str(value) for value in found.values], style.DOUBLE / 8)
+    if space is not None and space.kind == "choice":
+        labels = style.fitted([str(value) for value in space.values], style.DOUBLE / 8)
         panel.set_xticks(range(len(labels)), labels)
 
 
 def _range(name: str, loss: str, material: Material) -> Range | None:
-    made = material.report.tuning
-    assert made is not None
-    if name in made.space:
-        return range_of(made.space[name])
+    tuning = material.report.tuning
+    assert tuning is not None
+    if name in tuning.space:
+        return range_of(tuning.space[name])
     option = name.removeprefix(OF_LOSS)
     choice = next(entry.choice for entry in material.suite.losses if entry.label == loss)
-    own = made.losses.get(loss, {}) | made.losses.get(choice.name, {})
-    return range_of(own[option]) if option in own else None
+    options = tuning.losses.get(loss, {}) | tuning.losses.get(choice.name, {})
+    return range_of(options[option]) if option in options else None

@@ -25,15 +25,15 @@ def draw(material: Material) -> list[Sketch]:
     def of_cell(pair: Pair, loss: str) -> NDArray[np.float64] | None:
         return paths(material.results, material.runs_of(pair, loss).run_id) if loss in losses else None
 
-    found = {
-        pair: {f"w{k + 1} of {loss}": both[:, :, k] for loss, both in known.items() for k in (0, 1)}
-        for pair, known in material.known(of_cell).items()
+    curves = {
+        pair: {f"w{k + 1} of {loss}": both[:, :, k] for loss, both in of_pair.items() for k in (0, 1)}
+        for pair, of_pair in material.known(of_cell).items()
     }
-    if not found:
+    if not curves:
         raise NothingToDraw("no run of a loss that learns its weights has finished")
     note = f"{NO_REPRODUCTION[0].upper()}{NO_REPRODUCTION[1:]}."
     sketches = []
-    for sheet in sheets(found, material.report, ("epoch", "weight"), band_entry()):
+    for sheet in sheets(curves, material.report, ("epoch", "weight"), band_entry()):
         for axes, _ in sheet.panels:
             axes.axhline(0, color=style.GREY, linewidth=0.5, zorder=0)
         bands(sheet)

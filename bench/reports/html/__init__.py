@@ -25,8 +25,9 @@ from markupsafe import Markup
 
 from bench.reports.answer import sentence
 from bench.reports.blocks import Block, Figure, Heading, Plot, Table
-from bench.reports.document import document, groups
+from bench.reports.document import document
 from bench.reports.formats import scale_of
+from bench.reports.groups import groups
 from bench.reports.html.runs import RunList
 from bench.reports.schema import Report
 from bench.statistics.verdicts import Word
@@ -81,15 +82,15 @@ def _told(report: Report) -> Iterator[tuple[str, list[Told], list[Told]]]:
     """Setting by setting: what is told of its comparisons, differences first, and what is folded away."""
     metric, few = report.metrics[0], len(report.comparisons) <= MOST_TOLD
     for group in groups(report, metric):
-        said = sorted(
+        sentences = sorted(
             (
                 (c.verdict.word if c.verdict else None, sentence(c, metric, group.scale, report.alpha))
                 for c in group.compared.values()
             ),
-            key=lambda told: [*Word, None].index(told[0]),
+            key=lambda item: [*Word, None].index(item[0]),
         )
-        first = [told for told in said if few or told[0] in (Word.SUPERIOR, Word.INFERIOR)]
-        yield group.name, first, said[len(first) :]
+        first = [item for item in sentences if few or item[0] in (Word.SUPERIOR, Word.INFERIOR)]
+        yield group.name, first, sentences[len(first) :]
 
 
 def _folded(blocks: Sequence[Block], more: str) -> list[tuple[str, list[Block]]]:
@@ -98,19 +99,19 @@ def _folded(blocks: Sequence[Block], more: str) -> list[tuple[str, list[Block]]]
     Args:
         more: what they are called that have no heading of their own.
     """
-    made: list[tuple[str, list[Block]]] = []
+    folds: list[tuple[str, list[Block]]] = []
     about = ""
     for block in blocks:
         if not block.detail:
-            made.append(("", [block]))
+            folds.append(("", [block]))
             about = f" of {block.text}" if isinstance(block, Heading) else about
         elif isinstance(block, Heading) and block.level == 2:
-            made.append((" · ".join((block.text, *block.marks)), []))
-        elif made and made[-1][0]:
-            made[-1][1].append(block)
+            folds.append((" · ".join((block.text, *block.marks)), []))
+        elif folds and folds[-1][0]:
+            folds[-1][1].append(block)
         else:
-            made.append((more + about, [block]))
-    return made
+            folds.append((more + about, [block]))
+    return folds
 
 
 def _plots(table: Table) -> list[Plot | None]:

@@ -14,13 +14,14 @@ from bench.launch.executors import number_of
 from bench.launch.logs import logs_of_runs
 from bench.launch.status import STATES, state_of
 from bench.progress import watched
-from bench.results import OTHER_DATA, RunFolder
+from bench.results.folder import RunFolder
+from bench.results.reading import OTHER_DATA
 from bench.suite import Suite
 
 FIELDS = ("cell", "seed", "id", "state", "reason", "correct", "total", "epoch", "seconds", "log", "trained")
 """Of a row of :attr:`RunList.rows`. ``log`` is relative to the page, ``trained`` says where and how often."""
 _KNOWN = ("state", "reason", "correct", "total", "epoch", "seconds")
-"""Columns of :func:`bench.results.frame` that rows are made of."""
+"""Columns of :func:`bench.results.reading.frame` that rows are made of."""
 
 
 class RunList(BaseModel):
@@ -40,27 +41,27 @@ def list_runs(suite: Suite, results: Path, runs: pd.DataFrame, link: str = "") -
     """Look at the folders of all runs.
 
     Args:
-        runs: of :func:`bench.results.frame`.
+        runs: of :func:`bench.results.reading.frame`.
         link: of :func:`bench.tracking.links.link_to_runs`.
     """
     logs = logs_of_runs(suite, results)
     planned = [(number, run) for number, cell in enumerate(suite.cells) for run in cell.runs]
     rows = []
     # Lists first: a dictionary for each of thousands of rows takes more memory than all else of a report.
-    known = zip(*(runs[name].tolist() for name in _KNOWN), strict=True)
-    for (number, run), found in zip(watched(planned, "listing runs"), known, strict=True):
-        state, reason, *counts, seconds = found
+    columns = zip(*(runs[name].tolist() for name in _KNOWN), strict=True)
+    for (number, run), values in zip(watched(planned, "listing runs"), columns, strict=True):
+        state, reason, *counts, seconds = values
         attempts = RunFolder(results, run.id).info().get("attempts", [])
         tried = (logs.get((number_of(str(attempt.get("job"))), run.id)) for attempt in reversed(attempts))
         log = next(filter(None, tried), None)
-        done = state == "done"
+        finished = state == "done"
         if state == "missing":
             state, reason, _ = state_of(run, results)
         rows.append(
             [
                 *(number, run.seed, run.id, state, reason),
-                *(int(count) if done and pd.notna(count) else None for count in counts),
-                round(float(seconds), 1) if done else None,
+                *(int(count) if finished and pd.notna(count) else None for count in counts),
+                round(float(seconds), 1) if finished else None,
                 log.relative_to(results / suite.name).as_posix() if log else "",
                 _trained(attempts),
             ]

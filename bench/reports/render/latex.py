@@ -71,9 +71,6 @@ def latex(document: Document, name: str) -> str:
     return "\n".join([*parts, "\\reportend", ""])
 
 
-# ------------------------------------------------------------------------------------------------ the tables
-
-
 @dataclass
 class _Float:
     """One table on paper: those of a document that have the same columns, each under its heading."""
@@ -84,7 +81,7 @@ class _Float:
     notes: list[str] = field(default_factory=list)
 
     def drawn(self, label: str, captions: Iterable[str]) -> str:
-        """As LaTeX."""
+        """The table as LaTeX."""
         headings = " & ".join(column.latex or escape(column.heading) for column in self.columns)
         return "\n".join(
             [
@@ -165,8 +162,6 @@ def _said(block: Block) -> Iterator[str]:
 def _sentence(text: str) -> str:
     return escape(text) + "." * (text[-1:] not in {*".?!", ""})
 
-
-# ------------------------------------------------------------------------------------------ text from outside
 
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .,:;()/+=@!?'-")
 _GREEK = (

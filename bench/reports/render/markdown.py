@@ -64,7 +64,7 @@ def escaped(text: str) -> str:
 
 def in_html(text: str) -> str:
     """The same for Markdown that becomes HTML."""
-    return re.sub(r"(\\\\)|\\?([&<])", lambda found: found[1] or _HTML[found[2]], escaped(text))
+    return re.sub(r"(\\\\)|\\?([&<])", lambda match: match[1] or _HTML[match[2]], escaped(text))
 
 
 def room_for_names(tables: Iterable[Table]) -> int:
@@ -95,7 +95,7 @@ def within(names: Sequence[str], room: int) -> dict[str, str]:
 
 def _begun(line: str) -> str:
     """A line that does not begin like a heading, a list or a quotation."""
-    return _BEGINNING.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", line)
+    return _BEGINNING.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", line)
 
 
 def _lines(table: Table, escape: Callable[[str], str]) -> list[list[str]]:

@@ -70,10 +70,10 @@ def draw(blocks: Iterable[Block], console: Console) -> None:
 
 
 def _coloured(text: str) -> Text:
-    shown = Text(flat(text))
-    for word in _WORDS.finditer(shown.plain):
-        shown.stylize(_STYLES[word[0]], *word.span())
-    return shown
+    words_of = Text(flat(text))
+    for word in _WORDS.finditer(words_of.plain):
+        words_of.stylize(_STYLES[word[0]], *word.span())
+    return words_of
 
 
 def _print_table(table: Table, console: Console) -> None:
@@ -86,17 +86,17 @@ def _print_table(table: Table, console: Console) -> None:
     gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= limit else " "
 
     def line(cells: list[str], style: str = "") -> Text:
-        made = Text(style=style)
+        text = Text(style=style)
         for k, (cell, width, left) in enumerate(zip(cells, widths, words, strict=True)):
             padding = " " * (width - cell_len(cell))
             verdict = _VERDICT.search(cell) if left and k else None
-            made.append(gap * (k > 0))
-            made.append(
+            text.append(gap * (k > 0))
+            text.append(
                 cell + padding if left else padding + cell, style=_STYLES[verdict[1]] if verdict else None
             )
-        made.rstrip()
-        return made
+        text.rstrip()
+        return text
 
     lines = [line(headings, "bold"), Text(gap.join("─" * width for width in widths), style="dim")]
-    for shown in [*lines, *map(line, rows)]:
-        console.print(shown, no_wrap=True, crop=False, overflow="ignore")
+    for row_text in [*lines, *map(line, rows)]:
+        console.print(row_text, no_wrap=True, crop=False, overflow="ignore")
