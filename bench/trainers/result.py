@@ -24,7 +24,7 @@ def result_of(
     epoch: int | None,
     keep_probabilities: bool,
 ) -> tuple[dict[str, Any], Predictions | None]:
-    """The fields of a :class:`bench.results.Result`, and the predictions to keep.
+    """The fields of a :class:`bench.results.schema.Result`, and the predictions to keep.
 
     Args:
         metrics: what is asked of the run: each must be had.
