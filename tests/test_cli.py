@@ -79,6 +79,12 @@ def test_a_suite_of_one_loss_compares_nothing_and_says_so(bench: Bench, write_su
     assert "losses: found ce alone; nothing will be compared" in said
 
 
+def test_plan_of_more_images_than_there_are_says_so(bench: Bench, write_suite: Write) -> None:
+    status, printed, said = bench("plan", write_suite(datasets={"digits": {"train_size": 5000}}))
+    assert (status, printed) == (2, "")
+    assert "data set 'digits': train_size: found 5000; it has 1347 such images" in said
+
+
 def test_plan_without_data_gives_no_number(bench: Bench, write_suite: Write) -> None:
     status, printed, _ = bench("plan", write_suite(datasets="mnist", models="vgg5"))
     assert status == 0

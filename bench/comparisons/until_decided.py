@@ -106,7 +106,8 @@ class UntilDecided(Design):
 
     def _how(self) -> str:
         return (
-            "Δ is the mean difference over the seeds that both have finished soundly, paired by seed. Seeds "
+            "Δ is the mean difference over the seeds that both have finished soundly, paired by seed: where "
+            "one has more seeds, it is not the difference of the two means shown. Seeds "
             f"were added until decided, with looks at {', '.join(map(str, self.plan.looks.tolist()))} seeds."
         )
 

@@ -64,10 +64,8 @@ def plan_text(plan: Plan) -> str:
         wall = plan.run_hours / max(plan.workers, 1)
         sources = [f"{plan.estimated_from} measured runs"] * bool(plan.estimated_from or not plan.guessed)
         sources += ["a guess by a few steps on this machine"] * bool(plan.guessed)
-        cost = (
-            f"about {plan.run_hours:.3g} run-hours, {duration(wall * 3600)} of waiting "
-            f"(from {' and '.join(sources)})"
-        )
+        hours = f"about {plan.run_hours:.3g}" if plan.run_hours >= 0.001 else "less than 0.001"
+        cost = f"{hours} run-hours, {duration(wall * 3600)} of waiting (from {' and '.join(sources)})"
     todo = (
         f"{plan.to_train} to train by {plan.workers} workers: {cost}" if plan.to_train else "nothing to train"
     )

@@ -71,6 +71,9 @@ def guess_seconds(
     """Seconds that a run of each kind (data set, model) would take on this machine, from a few of its steps.
 
     Guessed are some kinds at most, and none whose data set is not here.
+
+    Raises:
+        BenchError: a data set does not have what is asked of it.
     """
     runs = {kind: run for kind, run in runs.items() if run.trainer is None}
     keys = {kind: _time_key(json.loads(run.text), device) for kind, run in runs.items()}
@@ -81,6 +84,8 @@ def guess_seconds(
     say("timing a few steps here, as no such run was timed before")
     answers = _ask("time", untimed.values(), data, device, search_path, say)
     for kind, answer in zip(untimed, answers, strict=False):
+        if answer.get("refused"):
+            raise BenchError(answer["refused"])
         if (seconds := answer.get("seconds")) is not None:
             noted[kind] = seconds
             _note(keys[kind], {"seconds": seconds})
