@@ -22,6 +22,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,6 +118,31 @@ def test_links_lead_somewhere(page: Path) -> None:
         there = page.parent / path if path else page
         assert there.exists(), f"{page}: {target}"
         assert not anchor or anchor in anchors(there), f"{page}: {target}: it has {sorted(anchors(there))}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    if page.name != "CONTRIBUTING.md":  # whose block is the house; those of others are examples
+        text = FENCED.sub("", text)
+    named = re.findall(
+        r"(?<![\w./-])((?:bench|benchmarks|tests|slurm|docs)/[\w/-]+(?:\.(?:py|md|yaml|sh))?)", text
+    )
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_modules_that_a_page_names_are_there() -> None:
+    named = {
+        name
+        for page in [*PAGES, ROOT / "CONTRIBUTING.md"]
+        for name in re.findall(r"\bbench\.[a-z_]+(?:\.[a-z_]+)+", page.read_text("utf-8"))
+    }
+    lost = []
+    for name in named:
+        module, _, attribute = name.rpartition(".")
+        if find_spec(name) is None and not hasattr(import_module(module), attribute):
+            lost.append(name)
+    assert not lost
 
 
 def test_the_index_has_every_guide() -> None:
