@@ -84,8 +84,8 @@ def test_two_nodes_train_one_run_that_is_killed_and_goes_on(profile: Write, tmp_
     assert bench("run", path, "--on", profile(), "--results", results, "--detach").returncode == 0
     wait_for(lambda: len(folder.metrics()) > 5)
     worker = folder.info()["attempts"][-1]
-    where = subprocess.run(["squeue", "-h", "-o", "%D"], capture_output=True, text=True, check=True).stdout
-    assert where.split() == ["2"]
+    asked = ["squeue", "-h", "-o", "%D", "-j", worker["job"]]  # the job before may still be ending
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split() == ["2"]
     os.kill(worker["pid"], signal.SIGKILL)
     done = bench("run", path, "--on", profile(), "--results", results, timeout=500)
     assert done.returncode == 0, done.stderr
