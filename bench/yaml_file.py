@@ -56,12 +56,14 @@ def shipped(path: Path, kind: Literal["suites", "slurm"]) -> Path:
     Raises:
         BenchError: a name, with no ending and no folder, that neither a file nor one of these has.
     """
-    if path.suffix or path.is_absolute() or path.exists():
+    if path.suffix or path.is_absolute() or path.is_file():
         return path
     folder = Path(__file__).parent / kind
     names = [str(file.relative_to(folder).with_suffix("")) for file in sorted(folder.glob("**/*.yaml"))]
     if str(path) in names:
         return (folder / f"{path}.yaml").resolve()
+    if path.exists():
+        return path
     what = "suite" if kind == "suites" else "profile"
     raise BenchError(f"{path}: there is no such file; {unknown(what, str(path), names)}")
 

@@ -42,6 +42,7 @@ def test_suites_and_profiles_are_there_by_name(installed: Path, tmp_path: Path) 
     ran = command(installed, tmp_path, "run", "quickstart", "--scale", "tiny", "--workers", "1")
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "results" / "quickstart-tiny" / "report.html").exists()
+    (tmp_path / "losses" / "ten_lines").mkdir(parents=True)  # a folder of that name is not meant
     planned = command(installed, tmp_path, "plan", "losses/ten_lines", "--on", "gpu")
     assert planned.returncode == 0, planned.stderr
     assert "gres" in planned.stdout
