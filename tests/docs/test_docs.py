@@ -128,7 +128,8 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     named = re.findall(
         r"(?<![\w./-])((?:bench|benchmarks|tests|slurm|docs)/[\w/-]+(?:\.(?:py|md|yaml|sh))?)", text
     )
-    assert not [name for name in named if not (ROOT / name).exists()]
+    made = {"slurm/local-cluster/state"}  # by what the page tells
+    assert not [name for name in {*named} - made if not (ROOT / name).exists()]
 
 
 def test_modules_that_a_page_names_are_there() -> None:
