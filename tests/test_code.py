@@ -108,7 +108,7 @@ def said(text: str, draw: st.DataObject) -> str:
 
 
 @given(st.sampled_from(IMPORTED), st.data())
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_words_and_formatting_change_nothing(file: str, draw: st.DataObject) -> None:
     text = said(FILES[file], draw)
     assert code.dump(ast.parse(text)) == code.dump(ast.parse(FILES[file])), text
@@ -131,7 +131,7 @@ def numbers(text: str) -> list[tuple[int, int, str]]:
     st.sampled_from([(file, found) for file in IMPORTED for found in numbers(FILES[file])]),
     st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.booleans()),
 )
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_another_constant_is_another_meaning(place: tuple[str, tuple[int, int, str]], new: object) -> None:
     file, (row, column, old) = place
     lines = FILES[file].splitlines()

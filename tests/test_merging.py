@@ -191,7 +191,7 @@ def test_versions_of_code_are_joined(write_suite: Write, tmp_path: Path) -> None
     assert len([*(tmp_path / "both" / "code").iterdir()]) == 2
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=3))
 def test_any_parts_of_a_whole_are_joined_in_any_order(
     file: Path, tmp_path: Path, parts: list[set[int]]

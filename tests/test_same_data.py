@@ -72,7 +72,7 @@ def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
     st.integers(0, 10**9),
     st.integers(1, 255),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_any_changed_byte_is_another_digest(part: str, place: int, change: int) -> None:
     images = datasets.load(choose_dataset("digits"), Path())
     parts = {
@@ -157,7 +157,7 @@ def test_odd_ones(sightings: list[Sighting], expected: set[str]) -> None:
         max_size=12,
     )
 )
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_what_is_left_saw_the_same(drawn: list[tuple[str, str, int, int]]) -> None:
     found = [
         saw(number, source, used, seed=seed, finished=float(when))

@@ -135,7 +135,7 @@ def test_damage_anywhere_is_named_or_harms_nothing(made: Path, tmp_path: Path) -
     refused(bad, r"README\.md: it (is damaged|unpacks to more)|README\.md: its content")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_is_a_traceback(made: Path, data: st.DataObject) -> None:
     content = bytearray(made.read_bytes())

@@ -265,7 +265,7 @@ SCORE = Metric("score", "", True, 0.01)
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=["rotations", "flips", "unpaired"])
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(families())
 def test_negating_values_and_direction_changes_nothing(design: Design, family: dict[str, list[int]]) -> None:
     less = {loss: [-count for count in counts] for loss, counts in family.items()}
@@ -281,7 +281,7 @@ def test_negating_values_and_direction_changes_nothing(design: Design, family: d
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=["rotations", "flips", "unpaired"])
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(families(), st.integers(1, 10**6), st.integers(-(10**9), 10**9))
 def test_a_constant_that_is_added_changes_nothing(
     design: Design, family: dict[str, list[int]], factor: int, constant: int
@@ -294,7 +294,7 @@ def test_a_constant_that_is_added_changes_nothing(
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=["rotations", "flips", "unpaired"])
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(families(), st.integers(1, 10**6))
 def test_a_finer_unit_changes_nothing(design: Design, family: dict[str, list[int]], factor: int) -> None:
     finer = {loss: [count * factor for count in counts] for loss, counts in family.items()}
@@ -307,7 +307,7 @@ def test_a_finer_unit_changes_nothing(design: Design, family: dict[str, list[int
         assert (c.flips and c.flips.p) == (d.flips and d.flips.p)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(families())
 def test_counts_are_tested_like_any_other_numbers(family: dict[str, list[int]]) -> None:
     family = {loss: [min(max(count, 0), 1000) for count in counts] for loss, counts in family.items()}
@@ -318,7 +318,7 @@ def test_counts_are_tested_like_any_other_numbers(family: dict[str, list[int]]) 
         assert counted.comparisons == free.comparisons
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(families(), st.randoms(use_true_random=False))
 def test_the_order_of_seeds_and_the_side_do_not_matter(family: dict[str, list[int]], random: Any) -> None:
     order = [*range(len(family["ce"]))]
@@ -374,7 +374,7 @@ MATTERS = Metric("score", "%", True, 1.0)
 
 @pytest.mark.parametrize("name", [*EVERY])
 @pytest.mark.parametrize("higher", [True, False])
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(arms=troubled(), se=st.sampled_from([None, 1e-6, 0.003, 0.05]))
 def test_words_p_and_intervals_belong_together(
     name: str, higher: bool, arms: dict[str, Scores], se: float | None
@@ -443,7 +443,7 @@ def test_words_p_and_intervals_belong_together(
             assert there == (EVERY[name].here not in verdict.scope)
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(arms=troubled())
 def test_every_interval_of_the_family_is_of_one_level(arms: dict[str, Scores]) -> None:
     """Student's, of rotations: as many standard errors for the same number of seeds, and never narrower."""

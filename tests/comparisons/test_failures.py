@@ -169,7 +169,7 @@ def test_what_holds_with_failed_runs_last(
     st.lists(st.sampled_from([None, 880, 899, 900, 901, 920]), min_size=8, max_size=8),
     st.lists(st.sampled_from([None, 880, 899, 900, 901, 920]), min_size=8, max_size=8),
 )
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_swapping_the_arms_mirrors_everything(ours: list[int | None], base: list[int | None]) -> None:
     [one], [other] = (
         compare_failures(pairings({"ce": arm(a), "a": arm(b)})) for a, b in ((base, ours), (ours, base))
@@ -184,7 +184,7 @@ def test_swapping_the_arms_mirrors_everything(ours: list[int | None], base: list
 
 
 @given(st.integers(0, 2**32), st.integers(0, 6), st.integers(0, 6), st.sampled_from([-40, -5, 0, 5, 40]))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_the_scope_says_finished_exactly_where_it_does_not_hold(
     seed: int, ours: int, theirs: int, shift: int
 ) -> None:

@@ -306,7 +306,7 @@ def test_without_a_spread_nothing_is_tested() -> None:
 
 
 @given(st.lists(st.integers(0, 100), min_size=12, max_size=12), st.randoms(use_true_random=False))
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 def test_the_order_of_rows_does_not_matter(counts: list[int], random: Any) -> None:
     rows = [("ce", k, 50 + k % 3) for k in range(12)] + [("a", k, count) for k, count in enumerate(counts)]
     made = []

@@ -499,7 +499,7 @@ thousandths = st.integers(-5_000_000, 5_000_000)
 ARMS = st.integers(2, 8).flatmap(
     lambda n: st.tuples(*(st.lists(thousandths, min_size=n, max_size=n) for _ in range(3)))
 )
-QUICK = settings(max_examples=25, deadline=None, derandomize=True)
+QUICK = settings(max_examples=25)
 P = ("p", "p_adjusted", "p_equivalence", "p_sign_flip", "p_decided")
 NEVER_TURNED = ("delta", "d_z", "g_z", "d_av", "g_av")
 

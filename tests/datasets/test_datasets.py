@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from bench import datasets
 from bench.datasets import FORMS, Images, choose_dataset, stratified_split, symmetric_noise
 from bench.errors import BenchError
-
-# The same examples always, and no limit on time: the machine may be busy with other things.
-examples = settings(derandomize=True, deadline=None)
 
 NOWHERE = Path("/nonexistent")  # these data sets need no files
 
@@ -34,7 +31,6 @@ def load(value: Any) -> Images:
 # ---------------------------------------------------------------------------------------------- splits
 
 
-@examples
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=80), st.floats(0, 1), st.integers(0, 1000))
 def test_a_split_is_exact_and_keeps_every_class_s_share(kinds: list[int], share: float, seed: int) -> None:
     labels = np.array(kinds)
@@ -74,7 +70,6 @@ def test_nothing_can_be_split_too() -> None:
 # ----------------------------------------------------------------------------------------- label noise
 
 
-@examples
 @given(st.integers(0, 200), st.integers(2, 30), st.floats(0, 1), st.integers(0, 1000))
 def test_noise_replaces_exactly_its_share_by_another_class(
     count: int, classes: int, share: float, seed: int

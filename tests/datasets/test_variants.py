@@ -42,7 +42,7 @@ def test_a_long_tail_takes_what_there_is() -> None:
 
 
 @given(st.integers(2, 30), st.floats(0, 1), st.integers(0, 99))
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 def test_pairs_are_flipped_to_the_next_class(classes: int, share: float, seed: int) -> None:
     labels = np.random.default_rng(seed).integers(0, classes, 200)
     noisy = pair_flip_noise(labels, classes, share, seed)
@@ -53,7 +53,7 @@ def test_pairs_are_flipped_to_the_next_class(classes: int, share: float, seed: i
 
 
 @given(st.lists(st.integers(0, 12), min_size=4, max_size=80), st.integers(0, 99))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_groups_stay_together(groups: list[int], seed: int) -> None:
     found = np.array(groups)
     first, second = grouped_split(found, len(groups) // 4, np.random.default_rng(seed))

@@ -66,7 +66,7 @@ suites = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(suites)
 def test_it_has_the_runs_of_its_file(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
@@ -100,7 +100,6 @@ def test_what_numpy_and_python_count_with_is_plain() -> None:
     assert made(seeds=range(2)) == made(seeds=(0, 1))
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -355,7 +355,7 @@ def test_any_executor_trains_a_suite(
     assert all(job.state == "COMPLETED" for job in look(cluster.jobs, executor).jobs.values())
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 9), max_size=5), st.integers(1, 20))
 def test_shares_use_the_cap_and_no_more(sizes: list[int], cap: int) -> None:
     cluster = SimpleNamespace(profile=Profile(jobs=cap))

@@ -23,7 +23,7 @@ def pack_of(runs: list[Run], folder: Path) -> Pack:
     return Pack(results=folder, data=folder, device="cpu", runs=runs, search_path=[], git=None)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(data=st.data())
 def test_runs_come_back_in_their_order(
     make_suite: Callable[..., Suite], tmp_path: Path, data: st.DataObject

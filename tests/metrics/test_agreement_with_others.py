@@ -100,7 +100,7 @@ def test_no_metric_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases)
 def test_values_agree_with_those_of_others(name: str, given_case: Case) -> None:
     p, labels = given_case
@@ -130,7 +130,7 @@ def test_every_kind_of_case_is_met(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.builds(case, st.sampled_from(("random", "absent classes")), st.integers(0, 2**32)))
 def test_top_k_agrees_with_scikit_learn_where_nothing_ties(k: int, given_case: Case) -> None:
     p, labels = given_case

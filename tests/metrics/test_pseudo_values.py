@@ -31,7 +31,7 @@ def without(predictions: Predictions, image: int) -> Predictions:
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(answered())
 def test_they_are_what_leaving_out_each_image_in_turn_gives(name: str, predictions: Predictions) -> None:
     metric, images = Metric.of(choose_metric(name)), len(predictions.labels)

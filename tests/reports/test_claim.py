@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
@@ -67,7 +67,6 @@ def test_bad_claims_get_one_message(arguments: tuple[float, ...], message: str) 
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**6), st.integers(0, 6), st.booleans())
-@settings(derandomize=True, deadline=None)
 def test_every_printed_share_of_images_is_a_claim(
     total: int, correct: int, digits: int, percent: bool
 ) -> None:

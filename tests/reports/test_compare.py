@@ -383,7 +383,7 @@ counts = st.integers(0, 60)
 ARMS = st.integers(2, 8).flatmap(
     lambda n: st.tuples(*(st.lists(counts, min_size=n, max_size=n) for _ in range(3)))
 )
-QUICK = settings(max_examples=25, deadline=None, derandomize=True)
+QUICK = settings(max_examples=25)
 
 
 def of(arms: tuple[list[int], ...], total: int = 100) -> pd.DataFrame:

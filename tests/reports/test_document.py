@@ -136,7 +136,7 @@ def labels() -> st.SearchStrategy[str]:
     ).filter(lambda name: flat(name))
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(labels(), min_size=1, max_size=6, unique_by=flat),
     st.sampled_from([450, 20_800]),
@@ -201,7 +201,7 @@ def test_the_first_table_fits_80_characters_and_names_are_told_apart(
             assert {row.cells[0].text for row in table.rows} <= {*short[0]}
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     labels(),
     st.sampled_from(["", "%", "nats", "milliseconds an image"]),

@@ -589,7 +589,7 @@ def test_shortened_names_fit_and_differ() -> None:
 
 
 @given(names=st.lists(st.text(min_size=1, max_size=60), min_size=2, max_size=6, unique=True))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_whatever_is_told_apart_in_full_is_told_apart_in_short(names: list[str]) -> None:
     whole = [style.printable(name) for name in names]
     short = style.fitted(names, 0.6)

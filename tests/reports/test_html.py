@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser import browser, complaints, open_page, overflow, serious_faults
 from helpers import finish_run
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from invented import invent
 
@@ -486,7 +486,6 @@ DETAILS = st.booleans().flatmap(
 )
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.lists(DETAILS))
 def test_details_are_folded_where_they_stand_and_nothing_is_lost(blocks: list[Block]) -> None:
     folded = _folded(blocks, "More")

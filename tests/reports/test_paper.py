@@ -111,7 +111,7 @@ PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size
 
 @needs_tex
 @needs_reader
-@settings(derandomize=True, max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(names=st.lists(PRINTABLE, min_size=40, max_size=80))
 def test_the_page_shows_every_ascii_name_as_it_is(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
@@ -134,7 +134,6 @@ HARMLESS = re.compile(
 )
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.text())
 def test_nothing_in_a_name_is_a_command(text: str) -> None:
     shown = escape(text)
@@ -143,7 +142,6 @@ def test_nothing_in_a_name_is_a_command(text: str) -> None:
     assert escape(text) == escape(" ".join(text.split()))
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.text(st.characters(max_codepoint=0x17F)), st.text(st.characters(max_codepoint=0x17F)))
 def test_different_names_stay_different(a: str, b: str) -> None:
     same = [" ".join(unicodedata.normalize("NFC", text).split()) for text in (a, b)]

@@ -79,7 +79,6 @@ def parsed(text: str) -> tuple[list[str], list[str]]:
 # ------------------------------------------------------------------------------------------------ Markdown
 
 
-@settings(derandomize=True, deadline=None)
 @given(TEXTS)
 def test_markdown_shows_what_was_written(text: str) -> None:
     assert unescaped(escaped(text)) == flat(text)
@@ -87,7 +86,7 @@ def test_markdown_shows_what_was_written(text: str) -> None:
     assert unescaped(cell) == flat(text)
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(TEXTS)
 def test_every_block_is_read_back_as_what_it_is(text: str) -> None:
     assume(flat(text))
@@ -106,7 +105,6 @@ def test_every_block_is_read_back_as_what_it_is(text: str) -> None:
             assert pieces == [flat(text), "n", flat(text), "1", "b", "<.01"]
 
 
-@settings(derandomize=True, deadline=None)
 @given(TEXTS)
 def test_lines_are_wrapped_and_the_text_survives(text: str) -> None:
     for strong in (False, True):
@@ -120,7 +118,6 @@ def test_lines_are_wrapped_and_the_text_survives(text: str) -> None:
     assert unescaped(" ".join([first, *map(str.strip, others)])) == f"- {flat(text)}".strip()
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.text(st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Ll"])))
 def test_a_name_is_one_line_and_steers_no_terminal(text: str) -> None:
     assert not set(flat(text)) & {*map(chr, range(32)), "\x7f", "\x9b", "\u202e", "\u2066", "\u2028"}
@@ -179,7 +176,7 @@ def test_where_markdown_becomes_html_no_tag_and_no_entity_is_left(name: str) -> 
 # ------------------------------------------------------------------------------------------------- names
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(
     st.lists(
         st.text(max_size=40)

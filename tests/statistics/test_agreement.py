@@ -26,7 +26,7 @@ shapes = st.tuples(st.integers(1, 9), st.integers(1, 200), st.integers(0, 99))
 
 
 @given(shapes)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_it_counts_what_both_get_right(shape):
     correct = answers(*shape)
     as_numbers = correct.astype(int)
@@ -54,7 +54,7 @@ def test_mcnemars_tables_are_those_of_scikit_learn():
 
 
 @given(shapes)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_products_of_differences_need_no_differences(shape):
     seeds, images, seed = shape
     correct = answers(2 * seeds, images, seed)

@@ -58,7 +58,7 @@ def test_no_upper_limit_beyond_what_was_seen(n):
 
 
 @given(st.lists(st.integers(0, 9).map(float) | st.just(NAN), min_size=1, max_size=20))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_the_line_lies_within(values):
     (low, high), line = bands(values), median_curve(values)
     assert not np.any(low > line)

@@ -88,7 +88,7 @@ def test_a_sum_on_the_edge_counts_half_even_if_rounding_moves_it():
 
 
 @given(differences, st.integers(0, 6).map(lambda k: k / 400))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_swapping_the_arms_mirrors_the_posterior(d, rope):
     one = bayesian_signed_rank(d, rope, draws=300)
     other = bayesian_signed_rank([-x for x in d], rope, draws=300)
@@ -99,7 +99,7 @@ def test_swapping_the_arms_mirrors_the_posterior(d, rope):
 
 
 @given(differences, st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 def test_the_order_of_the_data_sets_does_not_matter(d, random):
     one = bayesian_signed_rank(d, 0.005, draws=200)
     assert bayesian_signed_rank(random.sample(d, len(d)), 0.005, draws=200) == one

@@ -88,7 +88,7 @@ def test_one_run_or_two_are_far_from_nothing() -> None:
 @given(
     st.lists(st.lists(st.integers(0, 1000), max_size=7), min_size=1, max_size=4), st.booleans(), st.booleans()
 )
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 def test_it_is_its_definition(counts: list[list[int]], points: bool, higher: bool) -> None:
     """In thousandths, and whole numbers of a half: no rounding."""
     cells = [cell(*(n / 1000 for n in some)) for some in counts]
@@ -106,7 +106,7 @@ def test_it_is_its_definition(counts: list[list[int]], points: bool, higher: boo
 
 
 @given(st.lists(st.lists(st.integers(0, 1000), min_size=1, max_size=7), min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_directions_units_and_order_do_not_matter(counts: list[list[int]]) -> None:
     cells = [cell(*some) for some in counts]
     found = flagged(*cells, points=False)

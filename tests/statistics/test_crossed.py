@@ -70,7 +70,7 @@ def test_statsmodels_agrees_on_the_mean_squares():
 
 
 @given(tables)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_brute_force_agrees(table):
     seeds, images = table.shape
     got = of_table(table)
@@ -83,7 +83,7 @@ def test_brute_force_agrees(table):
 
 
 @given(tables, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_mirrored_and_reordered(table, random):
     got, mirrored = of_table(table), of_table(-table)
     assert mirrored.estimate == -got.estimate
@@ -96,7 +96,7 @@ def test_mirrored_and_reordered(table, random):
 
 
 @given(tables)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_new_images_only_add_uncertainty(table):
     """Beside the t-test of the same differences, which holds the images fixed."""
     got = of_table(table)
@@ -173,7 +173,7 @@ def test_bad_requests(products, sums, images, confidence, message):
 
 
 @given(tables, st.floats(0.5, 0.999))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_an_interval_at_another_level_is_that_of_the_analysis_at_that_level(table, confidence):
     got, other = of_table(table), of_table(table, confidence)
     assert got.interval(confidence) == (None if other.low is None else (other.low, other.high))
@@ -233,7 +233,7 @@ def test_two_passes_agree(shape, shift, kind):
 
 
 @given(tables)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_a_table_of_answers_gives_what_their_counts_give(table):
     want = of_table(table)
     kinds = [table, table.astype(np.float32), table.astype(np.float64)]
@@ -254,7 +254,7 @@ def test_a_table_of_answers_gives_what_their_counts_give(table):
 
 
 @given(sizes_and_seed, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_numbers_mirrored_reordered_scaled_and_shifted(shape, random):
     table = numbers(*shape)
     got, mirrored = crossed_of_table(table), crossed_of_table(-table)

@@ -34,7 +34,7 @@ def test_statsmodels_agrees(margin):
 
 
 @given(counts, margins)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_a_mirrored_difference_is_as_equivalent(differences, margin):
     p = tost(paired_t(differences, TOTAL), margin)
     assert 0 < p <= 1
@@ -43,7 +43,7 @@ def test_a_mirrored_difference_is_as_equivalent(differences, margin):
 
 
 @given(counts, margins, margins)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_a_wider_margin_is_easier_to_meet_and_no_margin_never_is(differences, one, other):
     result = paired_t(differences, TOTAL)
     assert tost(result, max(one, other)) <= tost(result, min(one, other))
@@ -51,7 +51,7 @@ def test_a_wider_margin_is_easier_to_meet_and_no_margin_never_is(differences, on
 
 
 @given(counts)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_it_is_the_ninety_percent_interval_within_the_margin(differences):
     inner = paired_t(differences, TOTAL, confidence=0.9)
     reach = max(abs(inner.low), abs(inner.high))

@@ -64,7 +64,7 @@ def z_of(column: np.ndarray) -> float:
 
 
 @given(tables(), st.sampled_from([0.02, 0.05, 0.2]))
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 def test_one_look_is_single_step_maxt(table: np.ndarray, alpha: float) -> None:
     """Westfall & Young (1993), § 2.6; the identity is one of the flips, and is counted once more."""
     tested = [can_be_tested(column) for column in table.T]
@@ -81,7 +81,7 @@ def test_one_look_is_single_step_maxt(table: np.ndarray, alpha: float) -> None:
 
 
 @given(tables())
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 def test_flips_at_random_agree_with_enumeration(table: np.ndarray) -> None:
     every = furthest(table[:, [can_be_tested(column) for column in table.T]])
     said = Family(len(table), 0.05, table.shape[1]).look(table, [0.0] * table.shape[1], FEWEST)
@@ -102,7 +102,7 @@ def test_one_comparison_is_the_sign_flip_test() -> None:
 
 
 @given(tables(most=12), st.sampled_from([0.3, 1.0]), st.sampled_from([0.0, 1.5, 6.0]))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_what_is_said_p_and_interval_agree(table: np.ndarray, fraction: float, margin: float) -> None:
     """A difference where p is at most what may be spent, which is where Δ ± c·se excludes 0."""
     family = Family(len(table), 0.05, table.shape[1], paths=5000)
@@ -141,7 +141,7 @@ def test_five_seeds_cannot_cross_and_six_can() -> None:
     st.lists(st.lists(st.integers(0, 12), min_size=400, max_size=400), min_size=1, max_size=4),
     st.sampled_from([0.01, 0.05, 0.2]),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_no_more_paths_cross_than_may(looks: list[list[int]], alpha: float) -> None:
     """Whatever the statistics are, with many ties: at no look has more than α·f² of the paths crossed."""
     paths, fractions = Paths(400, alpha), np.arange(1, len(looks) + 1) / len(looks)
@@ -236,7 +236,7 @@ def test_what_has_crossed_leaves_more_room_for_the_others_and_what_was_given_up_
 
 
 @given(tables(), st.sampled_from([0.25, 8.0, 1e6]))
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 def test_sides_units_and_order_of_comparisons_do_not_matter(table: np.ndarray, unit: float) -> None:
     comparisons = table.shape[1]
 
@@ -269,7 +269,7 @@ def test_what_cannot_be_tested_is_not_of_the_family() -> None:
 
 
 @given(st.integers(2, 60), st.floats(-8, 8))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_students_t_and_z_of_the_squares(seeds: int, t: float) -> None:
     z = float(z_of_t(t, seeds))
     assert abs(z) < seeds**0.5
@@ -295,7 +295,7 @@ def test_large_families_have_fewer_paths_but_never_too_few() -> None:
 
 
 @given(st.integers(1, 400), st.integers(5, 12), st.floats(0.005, 0.3), st.integers(0, 10_000))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 def test_p_is_below_what_may_be_spent_exactly_where_the_boundary_is_crossed(
     paths: int, seeds: int, alpha: float, seed: int
 ) -> None:

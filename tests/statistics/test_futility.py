@@ -71,7 +71,7 @@ def test_no_margin_and_no_room_are_never_equivalent():
 
 
 @given(st.floats(-8, 8), st.integers(2, 30), st.integers(1, 60), st.floats(0.5, 6), st.floats(0, 3))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_a_wider_margin_is_reached_more_often(t, n, more, critical, margin):
     one, other = (float(predictive_equivalence(t, n, n + more, m, critical)) for m in (margin, 1.2 * margin))
     assert 0 <= one <= other + 1e-12 <= 1 + 1e-9
@@ -103,7 +103,7 @@ def test_the_favourable_effect_is_the_far_end_of_students_interval():
 
 
 @given(st.floats(-8, 8), st.integers(2, 30), st.integers(1, 60), st.floats(0.5, 6))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_chances_are_mirrored_and_ordered(t, n, more, critical):
     one, other = prospects(t, n, n + more, critical), prospects(-t, n, n + more, critical)
     for view in ("as_observed", "predictive", "favourable"):

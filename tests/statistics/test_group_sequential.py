@@ -86,7 +86,7 @@ def test_spending_by_simulation(spending):
     st.sampled_from(list(Spending)),
     st.floats(0.001, 0.3),
 )
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 def test_bounds_keep_alpha_for_any_looks(steps, spending, alpha):
     f = np.cumsum(steps) / np.sum(steps)
     assert crossing_probabilities(bounds(f, alpha, spending), f).sum() == pytest.approx(alpha, rel=1e-6)

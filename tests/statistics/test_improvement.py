@@ -22,7 +22,7 @@ def by_definition(ours, theirs):
 
 
 @given(tasks)
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_all_pairs_of_runs_then_the_mean_over_data_sets(pairs):
     ours, theirs = zip(*pairs, strict=True)
     found = probability_of_improvement(ours, theirs, resamples=20)

@@ -28,13 +28,13 @@ def test_r_package_hdlsskst():
 
 
 @given(probabilities)
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 def test_statsmodels_agrees(p_values):
     np.testing.assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1], rtol=1e-12)
 
 
 @given(probabilities, st.floats(0, 1))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_it_never_helps_to_ask_more(p_values, another):
     raw, adjusted = np.array(p_values), holm(p_values)
     assert np.all(adjusted >= raw)
@@ -45,7 +45,7 @@ def test_it_never_helps_to_ask_more(p_values, another):
 
 
 @given(probabilities)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_order_does_not_matter(p_values):
     np.testing.assert_array_equal(holm(p_values[::-1])[::-1], holm(p_values))
 

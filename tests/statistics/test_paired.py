@@ -60,7 +60,7 @@ def test_scipy_agrees(confidence):
 
 
 @given(counts)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_swapping_the_arms_mirrors_the_result(differences):
     one, other = paired_t(differences, TOTAL), paired_t([-d for d in differences], TOTAL)
     assert other.estimate == -one.estimate
@@ -70,14 +70,14 @@ def test_swapping_the_arms_mirrors_the_result(differences):
 
 
 @given(counts, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_the_order_of_the_seeds_does_not_matter(differences, random):
     shuffled = random.sample(differences, len(differences))
     assert paired_t(shuffled, TOTAL) == paired_t(differences, TOTAL)
 
 
 @given(counts, st.lists(st.integers(0, 900), min_size=12, max_size=12), st.integers(0, 50))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_what_both_arms_gain_cancels(differences, baseline, gain):
     base = np.array(baseline[: len(differences)])
     loss = base + differences
@@ -85,7 +85,7 @@ def test_what_both_arms_gain_cancels(differences, baseline, gain):
 
 
 @given(counts)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_p_is_a_probability_and_agrees_with_the_interval(differences):
     result = paired_t(differences, TOTAL)
     if len(set(differences)) == 1:
@@ -105,7 +105,7 @@ def test_what_cannot_be_computed_is_none():
 
 
 @given(counts)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_whole_numbers_that_are_no_counts_are_tested_alike(differences):
     assert paired_t(differences, TOTAL, bounded=False) == paired_t(differences, TOTAL)
 
@@ -132,7 +132,7 @@ def test_differences_in_the_last_place_are_no_ties():
 
 
 @given(counts, st.floats(0.5, 0.999))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_an_interval_at_another_level_is_that_of_the_test_at_that_level(differences, confidence):
     result, other = paired_t(differences, TOTAL), paired_t(differences, TOTAL, confidence)
     assert result.interval(confidence) == (None if other.low is None else (other.low, other.high))

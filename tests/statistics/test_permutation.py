@@ -35,7 +35,7 @@ def test_fishers_count_of_darwins_maize():
 
 
 @given(counts)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_it_counts_what_enumeration_counts(differences):
     assert sign_flip(differences).p == enumerated(differences)
 
@@ -55,7 +55,7 @@ def test_scipy_agrees():
 
 
 @given(counts, st.randoms(use_true_random=False), st.integers(1, 1000))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_sign_order_and_unit_do_not_matter(differences, random, unit):
     result = sign_flip(differences)
     assert 0 < result.p_smallest <= result.p <= 1
@@ -97,14 +97,14 @@ def test_forty_seeds_against_two_halves():
 
 
 @given(st.lists(st.integers(-(2**57), 2**57), min_size=1, max_size=10))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_large_numbers_are_counted_as_enumeration_counts_them(differences):
     result = sign_flip(differences)
     assert (result.p, result.exact) == (enumerated(differences), True)
 
 
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=24), st.floats(0, 1))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_two_halves_count_what_a_table_counts(sizes, share):
     most = int(share * sum(sizes))
     values = np.array(sizes)

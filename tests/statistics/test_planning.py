@@ -59,7 +59,7 @@ def test_statsmodels_agrees_on_the_detectable_effect(n, power):
 
 
 @given(counts)
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 def test_arms_are_alike(differences):
     result, mirrored = paired_t(differences, TOTAL), paired_t([-d for d in differences], TOTAL)
     assert minimum_detectable_effect(result, 0.05) == minimum_detectable_effect(mirrored, 0.05)
@@ -113,7 +113,7 @@ def test_a_family_is_planned_at_a_share_of_alpha():
 
 
 @given(st.floats(-1, 1), st.integers(1, 50), st.integers(1, 50))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 def test_the_spread_of_a_difference(correlation, one, other):
     want = np.sqrt(
         np.array([1, -1])

@@ -41,7 +41,7 @@ def test_fagerland_2013(b, c, exact, mid_p, asymptotic, corrected):
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_mcnemar_against_statsmodels_and_by_hand(b, c):
     got, table = mcnemar(b, c), [[0, b], [c, 0]]
     assert got.exact == pytest.approx(statsmodels_mcnemar(table, exact=True).pvalue)
@@ -57,7 +57,7 @@ def test_mcnemar_against_statsmodels_and_by_hand(b, c):
 
 
 @given(st.integers(0, 3000), st.integers(0, 3000))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_mcnemar_is_symmetric_and_a_probability(b, c):
     got, other = mcnemar(b, c), mcnemar(c, b)
     values = got.exact, got.mid_p, got.asymptotic, got.corrected
@@ -80,7 +80,7 @@ def test_newcombe_paired_published():
 
 
 @given(cells, st.integers(0, 30))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_newcombe_paired_mirrors_and_pairing_helps(table, images):
     both, b, c, neither = table
     got, other = newcombe_paired(both, b, c, neither), newcombe_paired(both, c, b, neither)
@@ -94,7 +94,7 @@ def test_newcombe_paired_mirrors_and_pairing_helps(table, images):
 
 
 @given(st.integers(0, 50), st.integers(1, 50), st.floats(0.5, 0.999))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_statsmodels_agrees(correct, total, confidence):
     correct = min(correct, total)
     want = proportion_confint(correct, total, alpha=1 - confidence, method="wilson")
@@ -110,7 +110,7 @@ def test_statsmodels_agrees(correct, total, confidence):
 
 
 @given(st.integers(0, 60), st.integers(1, 60), st.floats(0.5, 0.999))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_clopper_pearson_is_scipys(count, total, confidence):
     count = min(count, total)
     want = stats.binomtest(count, total).proportion_ci(confidence, method="exact")

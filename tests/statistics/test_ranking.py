@@ -142,7 +142,7 @@ def brute_force_cliques(average, difference):
 
 
 @given(st.lists(st.integers(0, 40), min_size=2, max_size=9), st.integers(1, 30))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_cliques_are_the_maximal_stretches(quarters, difference):
     average = [q / 4 for q in quarters]
     found = cliques(average, difference / 4)
@@ -150,7 +150,7 @@ def test_cliques_are_the_maximal_stretches(quarters, difference):
 
 
 @given(tables)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_cliques_never_contradict_the_ranks(counts):
     diagram = critical_difference_diagram(counts)
     average, order = diagram.average_ranks, diagram.order
@@ -165,7 +165,7 @@ def test_cliques_never_contradict_the_ranks(counts):
 
 
 @given(tables)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_reversing_the_methods_mirrors_everything(counts):
     one, other = friedman(counts), friedman(-counts)
     k = counts.shape[1]
@@ -175,7 +175,7 @@ def test_reversing_the_methods_mirrors_everything(counts):
 
 
 @given(tables, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_the_order_of_the_data_sets_does_not_matter(counts, shuffle):
     mixed = counts[shuffle.sample(range(len(counts)), len(counts))]
     assert friedman(mixed) == friedman(counts)
@@ -183,7 +183,7 @@ def test_the_order_of_the_data_sets_does_not_matter(counts, shuffle):
 
 
 @given(tables)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_p_values_are_probabilities(counts):
     result = friedman(counts)
     against = control_tests(counts, 0)

@@ -51,7 +51,7 @@ def test_two_moons():
 
 
 @given(counts, ks, st.floats(0, 0.05))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_the_definitions_agree(differences, k, rope):
     found = corrected_t(differences, TOTAL, 1 / (k - 1))
     posterior = correlated_posterior(found, rope)
@@ -66,7 +66,7 @@ def test_the_definitions_agree(differences, k, rope):
 
 
 @given(counts, ks)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_swapping_the_arms_mirrors_the_result(differences, k):
     one, other = (corrected_t([sign * d for d in differences], TOTAL, 1 / (k - 1)) for sign in (1, -1))
     assert other.estimate == -one.estimate
@@ -78,14 +78,14 @@ def test_swapping_the_arms_mirrors_the_result(differences, k):
 
 
 @given(counts, ks, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_the_order_of_the_folds_does_not_matter(differences, k, random):
     shuffled = random.sample(differences, len(differences))
     assert corrected_t(shuffled, TOTAL, 1 / (k - 1)) == corrected_t(differences, TOTAL, 1 / (k - 1))
 
 
 @given(counts, ks)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_it_never_finds_more_than_students_t(differences, k):
     naive, found = paired_t(differences, TOTAL), corrected_t(differences, TOTAL, 1 / (k - 1))
     if naive.p is not None:

@@ -69,7 +69,7 @@ def test_it_is_its_definition(table: np.ndarray) -> None:
 
 
 @given(tables(), st.floats(1e-9, 1))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_one_comparison_is_students_t(table: np.ndarray, p: float) -> None:
     found = rotate([table[:, :1]])
     assert found.chance(p) == p
@@ -128,7 +128,7 @@ def test_the_chance_of_any_false_alarm_is_alpha(correlation: float) -> None:
 
 
 @given(st.lists(tables(), min_size=1, max_size=3), st.lists(st.floats(0, 1), min_size=2, max_size=6))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_never_below_p_nor_above_bonferroni_and_monotone(blocks: list[np.ndarray], some: list[float]) -> None:
     found, size = rotate(blocks, 2000), sum(block.shape[1] for block in blocks)
     chances = [found.chance(p) for p in sorted(some)]
@@ -138,7 +138,7 @@ def test_never_below_p_nor_above_bonferroni_and_monotone(blocks: list[np.ndarray
 
 
 @given(st.lists(tables(), min_size=1, max_size=3), st.floats(0.001, 0.9), st.floats(0, 1))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_adjusted_p_is_below_alpha_exactly_where_p_is_below_the_level(
     blocks: list[np.ndarray], alpha: float, p: float
 ) -> None:
@@ -152,7 +152,7 @@ def test_adjusted_p_is_below_alpha_exactly_where_p_is_below_the_level(
 
 
 @given(tables(), st.floats(0.001, 0.5))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 def test_sides_and_units_do_not_matter(table: np.ndarray, p: float) -> None:
     expected = rotate([table], 2000).chance(p)
     comparisons = table.shape[1]
@@ -164,7 +164,7 @@ def test_sides_and_units_do_not_matter(table: np.ndarray, p: float) -> None:
 
 
 @given(tables(holes=False), st.randoms(use_true_random=False))
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 def test_the_order_of_seeds_matters_no_more_than_other_directions(table: np.ndarray, random) -> None:
     shuffled = table[random.sample(range(len(table)), len(table))]
     for p in (0.01, 0.05, 0.3):

@@ -62,7 +62,7 @@ def test_it_is_the_mean_over_all_subsets(validation):
 
 
 @given(trials, st.data())
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_weights_are_shares(scores, data):
     validation, test = scores
     budget = data.draw(st.integers(1, len(test)))
@@ -80,7 +80,7 @@ def test_weights_of_distinct_scores_are_binomials():
 
 
 @given(trials, st.data())
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_leaving_one_out_is_a_loop(scores, data):
     validation, test = scores
     budget = data.draw(st.integers(1, len(test) - 1))
@@ -89,7 +89,7 @@ def test_leaving_one_out_is_a_loop(scores, data):
 
 
 @given(pairs, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_the_order_of_the_settings_does_not_matter(scores, random):
     order = random.sample(range(len(scores[0])), len(scores[0]))
     one, other = pooled(*scores, 2), pooled(*(of[order] for of in scores), 2)
@@ -97,7 +97,7 @@ def test_the_order_of_the_settings_does_not_matter(scores, random):
 
 
 @given(pairs, whole)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_a_constant_shifts_and_no_more(scores, constant):
     va, xa, vb, xb = scores
     one, other = pooled(va, xa, vb, xb, 2), pooled(va + 7, xa + constant, vb - 3, xb, 2)
@@ -106,7 +106,7 @@ def test_a_constant_shifts_and_no_more(scores, constant):
 
 
 @given(pairs)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_swapping_the_losses_mirrors_the_result(scores):
     va, xa, vb, xb = scores
     one, other = pooled(va, xa, vb, xb, 2), pooled(vb, xb, va, xa, 2)

@@ -121,7 +121,7 @@ def test_the_path_of_the_sleep_data():
 
 
 @given(counts)
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_swapping_the_arms_mirrors_the_path(differences):
     one, other = evidence(differences, TOTAL), evidence([-d for d in differences], TOTAL)
     assert np.array_equal(one.estimate, -other.estimate)
@@ -132,7 +132,7 @@ def test_swapping_the_arms_mirrors_the_path(differences):
 
 
 @given(counts, st.randoms(use_true_random=False))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_where_the_path_ends_does_not_depend_on_the_order(differences, random):
     one = evidence(differences, TOTAL)
     other = evidence(random.sample(differences, len(differences)), TOTAL)
@@ -142,7 +142,7 @@ def test_where_the_path_ends_does_not_depend_on_the_order(differences, random):
 
 
 @given(counts, st.sampled_from([0.2, 0.05, 0.001]))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_interval_p_and_e_say_the_same(differences, alpha):
     path = evidence(differences, TOTAL, alpha)
     assert ((path.p > 0) & (path.p <= 1)).all()
@@ -153,7 +153,7 @@ def test_interval_p_and_e_say_the_same(differences, alpha):
 
 
 @given(counts)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_whole_numbers_that_are_no_counts_give_the_same_path(differences):
     one, other = evidence(differences, TOTAL), evidence(differences, TOTAL, bounded=False)
     finer = evidence([10**9 * d for d in differences], 10**9 * TOTAL)

@@ -34,7 +34,7 @@ def test_rs_depression():
 
 @pytest.mark.parametrize("zeros", ["pratt", "wilcox"])
 @given(counts)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_enumeration_agrees_with_zeros_and_ties(zeros, differences):
     d = np.array(differences)
     ranked = d if zeros == "pratt" else d[d != 0]
@@ -62,7 +62,7 @@ def test_zeros_can_be_treated_in_two_ways():
 
 
 @given(st.lists(st.integers(-4, 4), max_size=7), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_failed_runs_are_the_worst_of_all(finished, lost, lost_by_baseline, both):
     """Whatever number stands for them, as long as it is the largest; in scipy's hands, and by ours."""
     result = worst_rank(np.array(finished, dtype=np.int64), lost, lost_by_baseline, both)
@@ -99,7 +99,7 @@ def test_above_sixty_scipys_approximation(zeros):
 
 
 @given(st.lists(st.integers(-30, 30), min_size=1, max_size=70), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_mirrored_and_reordered(differences, random):
     result, mirrored = wilcoxon(differences), wilcoxon([-d for d in differences])
     assert 0 < result.p <= 1
@@ -138,7 +138,7 @@ def test_ties_count_half():
 
 
 @given(st.lists(st.integers(-3, 3).filter(bool), min_size=1, max_size=12))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_it_never_contradicts_the_sign_test(differences):
     result = paired_superiority(differences)
     assert (result.low > 0.5 or result.high < 0.5) == (sign_test(differences).p < 0.05)

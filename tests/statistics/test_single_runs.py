@@ -28,7 +28,7 @@ def test_the_paper():
 
 
 @given(st.integers(1, 60), st.data())
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 def test_every_possible_table(total, data):
     """By enumeration of all tables with these two margins."""
     first, second = (data.draw(st.integers(0, total)) for _ in range(2))
@@ -47,7 +47,7 @@ def test_every_possible_table(total, data):
 
 
 @given(st.integers(0, 500), st.integers(0, 500))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_swapping_the_two_changes_the_sign_alone(first, second):
     one, other = claim(first, second, 500), claim(second, first, 500)
     assert other.difference == -one.difference

@@ -227,7 +227,7 @@ def test_collapsed_runs_are_left_out_and_stand_against_the_loss_alone() -> None:
     assert standing(same, SEEDS, ours, base).outcome is Outcome.LARGEST
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(st.lists(st.integers(-30, 30), min_size=9, max_size=9), st.sampled_from([0.0, 0.002, 0.02]))
 def test_whole_numbers_that_are_no_counts_close_alike(d: list[int], margin: float) -> None:
     """The same differences of a metric that is lower and may be negative, in billionths."""
@@ -249,7 +249,7 @@ def test_differences_larger_than_the_total_close_a_comparison() -> None:
         standing(PLAN, SEEDS, ours, base)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(-30, 30), min_size=9, max_size=9),
     st.sets(st.integers(0, 8), max_size=3),
@@ -440,7 +440,7 @@ def test_what_others_have_trained_later_changes_nothing() -> None:
     assert planned(cells, plan) == before
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(0, 99), st.sampled_from([0, 5, 20])), min_size=3, max_size=3),
     st.sets(st.tuples(st.sampled_from(["a", "b", "ce"]), st.integers(0, 19)), max_size=6),

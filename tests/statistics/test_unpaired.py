@@ -36,7 +36,7 @@ def test_brunner_and_munzels_pain_scores():
 
 
 @given(arms)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_scipy_agrees(pair):
     a, b = pair
     got = welch(a, b, 100)
@@ -53,7 +53,7 @@ def test_scipy_agrees(pair):
 
 
 @given(arms, st.integers(0, 30), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_mirrored_reordered_and_shifted(pair, gain, random):
     a, b = pair
     got, other = welch(a, b, 100), welch(b, a, 100)
@@ -74,7 +74,7 @@ def test_mirrored_reordered_and_shifted(pair, gain, random):
 
 
 @given(arms, st.integers(-(10**15), 10**15), st.floats(0.5, 0.999))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_whole_numbers_that_are_no_counts_and_other_levels(pair, shift, confidence):
     a, b = pair
     got, ranked = welch(a, b, 100), brunner_munzel(a, b, 100)
@@ -124,7 +124,7 @@ summaries = st.tuples(st.floats(-5, 5), st.floats(0.01, 3), st.integers(2, 40))
 
 
 @given(summaries, summaries)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_from_summaries_it_is_scipys(ours: tuple[float, float, int], theirs: tuple[float, float, int]):
     got = welch_of_summaries(ours, theirs)
     expected = stats.ttest_ind_from_stats(*ours, *theirs, equal_var=False)

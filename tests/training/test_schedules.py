@@ -143,7 +143,7 @@ def test_all_that_the_libraries_have_is_tested_or_refused() -> None:
     patience=st.integers(0, 3),
     maximised=st.booleans(),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_plateau_is_torchs_after_any_epochs(values: list[float], patience: int, maximised: bool) -> None:
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
         made := optimizer(), mode="max" if maximised else "min", patience=patience, factor=0.3
